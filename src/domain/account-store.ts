@@ -1,0 +1,92 @@
+import type { Account, AccountState, Actor } from './account.ts'
+
+export type EventKind = 'seeded' | 'seed_refused' | 'replaced' | 'refreshed' | 'refresh_failed' | 'reconnect_needed'
+
+/** One thing that happened to an account; `detail` is safe to show. */
+export interface AccountEvent {
+  readonly account: string | null
+  readonly kind: EventKind
+  readonly actor: Actor
+  readonly outcome: 'ok' | 'failed'
+  readonly detail: string | null
+}
+
+export interface RecordedEvent extends AccountEvent {
+  readonly id: string
+  readonly at: Date
+}
+
+/** An account that this process alone may refresh, until its lease lapses. */
+export interface Claim {
+  readonly account: Account
+  readonly attemptId: string
+  /** The database's clock at the claim: every time that follows is counted from it. */
+  readonly claimedAt: Date
+  /** An earlier attempt was left open: its process died before it could say how it ended. */
+  readonly interruptedAt: Date | null
+}
+
+export interface ClaimRequest {
+  readonly owner: string
+  readonly leaseSeconds: number
+  readonly limit: number
+  /** Only this account. */
+  readonly account?: string
+  /** Also where it is not due yet; a lease is respected all the same. */
+  readonly force?: boolean
+}
+
+/** The columns that one step of an account's life may set; sealed values as text. */
+export type AccountChange = Partial<
+  Pick<
+    Account,
+    | 'providerUserId'
+    | 'username'
+    | 'accessToken'
+    | 'refreshToken'
+    | 'scopes'
+    | 'state'
+    | 'issuedAt'
+    | 'expiresAt'
+    | 'refreshExpiresAt'
+    | 'lastRefreshAt'
+    | 'nextRefreshAt'
+    | 'failureCount'
+    | 'refusedAt'
+    | 'lastErrorCode'
+    | 'lastError'
+    | 'seedFingerprint'
+  >
+>
+
+export interface NewAccount extends AccountChange {
+  readonly name: string
+  readonly provider: string
+  readonly state: AccountState
+}
+
+export interface AccountStore {
+  /** The database's clock, as of the last answer; this machine's before there was one. Two machines may differ by days. */
+  now(): Date
+  find(name: string): Promise<Account | null>
+  list(): Promise<Account[]>
+  /** False where the name is taken. */
+  insert(account: NewAccount, event: AccountEvent): Promise<boolean>
+  /**
+   * Puts another token in place of the one with `version`, raises the version, and voids every attempt under way.
+   * False where somebody was faster.
+   */
+  replace(name: string, version: number, change: AccountChange, event: AccountEvent): Promise<boolean>
+  /** Gives each due, unleased account to one caller; most overdue first. */
+  claimDue(request: ClaimRequest): Promise<Claim[]>
+  /**
+   * Ends an attempt, with its event. The version goes up where the change has a token. False where the attempt is
+   * no longer ours: its lease lapsed and somebody else took over, or the token was replaced meanwhile.
+   */
+  commit(claim: Claim, change: AccountChange, event: AccountEvent): Promise<boolean>
+  record(event: AccountEvent): Promise<void>
+  /** Newest first. */
+  events(account: string, limit: number): Promise<RecordedEvent[]>
+  /** Swaps one sealing for another of the same values; false where the row has changed since it was read. */
+  reseal(account: Account, sealed: Pick<Account, 'accessToken' | 'refreshToken'>): Promise<boolean>
+}

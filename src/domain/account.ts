@@ -1,0 +1,63 @@
+/**
+ * `unverified`: the provider has not confirmed the token yet. `active`: it has.
+ * `reconnect`: the provider refuses the grant; only a person can mend it.
+ */
+export type AccountState = 'unverified' | 'active' | 'reconnect'
+
+/** One connected account. `accessToken` and `refreshToken` are sealed: only a `Vault` opens them. */
+export interface Account {
+  readonly name: string
+  readonly provider: string
+  /** The provider's id of the user; null until the provider has confirmed a token once. */
+  readonly providerUserId: string | null
+  readonly username: string | null
+  readonly accessToken: string | null
+  readonly refreshToken: string | null
+  readonly scopes: string | null
+  /** The account's own allow-list as typed; null = the global list. */
+  readonly allowedDomains: string | null
+  readonly state: AccountState
+  readonly issuedAt: Date | null
+  /** Null = not known: a seeded token tells its life only when it is first refreshed. */
+  readonly expiresAt: Date | null
+  readonly refreshExpiresAt: Date | null
+  readonly lastRefreshAt: Date | null
+  readonly nextRefreshAt: Date | null
+  /** Goes up by one with each new token, never down. */
+  readonly version: number
+  readonly failureCount: number
+  /** When the provider first refused the grant, in the present run of refusals. */
+  readonly refusedAt: Date | null
+  readonly lastErrorCode: string | null
+  /** One safe sentence for the owner. */
+  readonly lastError: string | null
+  /** Tells whether `STARTING_TOKEN` is the one already taken; not the token, and no way back to it. */
+  readonly seedFingerprint: string | null
+  readonly createdAt: Date
+}
+
+export const DEFAULT_ACCOUNT = 'default'
+
+/** Why a refresh began: stands in each event as its actor. */
+export type Actor = 'boot' | 'timer' | 'webhook' | 'cli' | 'owner' | 'provider'
+
+/** A name stands in `/accounts/<name>/token.js`, so it is a slug: a–z, 0–9 and inner hyphens, at most 40 characters. */
+export function isAccountName(name: string): boolean {
+  return /^[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?$/.test(name)
+}
+
+/**
+ * A token is served until its own expiry, also while its refreshes fail. One that the provider refused before it
+ * ever confirmed it is not: handing it out would only move the error into the web page.
+ */
+export function isServable(account: Account, now: Date): boolean {
+  if (account.accessToken === null) return false
+  if (account.expiresAt !== null && account.expiresAt <= now) return false
+  return account.state !== 'reconnect' || account.providerUserId !== null
+}
+
+/** True where nothing but a person's action keeps, or brings back, a working token. */
+export function needsPerson(account: Account, now: Date): boolean {
+  if (account.state === 'reconnect' || account.lastErrorCode === 'misconfigured' || account.lastErrorCode === 'unreadable') return true
+  return account.accessToken === null || (account.expiresAt !== null && account.expiresAt <= now)
+}

@@ -1,0 +1,36 @@
+export type ErrorCode =
+  | 'invalid' // the caller's request is wrong
+  | 'unauthorized' // no key, or a wrong one
+  | 'forbidden' // not on the allow-list
+  | 'not_found'
+  | 'conflict' // somebody else was first
+  | 'unavailable' // a store or a token is not there at the moment: trying again may help
+
+/** An error whose message may be shown to the caller. */
+export class AppError extends Error {
+  readonly code: ErrorCode
+  constructor(code: ErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options)
+    this.name = 'AppError'
+    this.code = code
+  }
+}
+
+/**
+ * Who must act after a provider's refusal. `transient`: nobody, try again. `throttled`: nobody, wait as told.
+ * `reconnect`: the account's owner, with a new token. `misconfigured`: the operator, in the provider's dashboard.
+ */
+export type ProviderErrorKind = 'transient' | 'throttled' | 'reconnect' | 'misconfigured'
+
+/** `message` is one sentence for the owner and never holds a token, a secret or a URL. */
+export class ProviderError extends Error {
+  readonly kind: ProviderErrorKind
+  /** How long the provider asked us to wait. */
+  readonly retryAfterSeconds: number | null
+  constructor(kind: ProviderErrorKind, message: string, options: ErrorOptions & { retryAfterSeconds?: number | null } = {}) {
+    super(message, options)
+    this.name = 'ProviderError'
+    this.kind = kind
+    this.retryAfterSeconds = options.retryAfterSeconds ?? null
+  }
+}

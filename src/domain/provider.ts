@@ -1,0 +1,26 @@
+import type { Secret } from './secret.ts'
+
+/** What a provider hands out. Lifetimes are in seconds from the moment of the answer. */
+export interface Grant {
+  readonly accessToken: Secret
+  /** Only for providers that have one (TikTok); Instagram's access token renews itself. */
+  readonly refreshToken: Secret | null
+  readonly expiresInSeconds: number
+  readonly refreshExpiresInSeconds: number | null
+}
+
+export interface Profile {
+  readonly userId: string
+  readonly username: string | null
+}
+
+/** Each call throws `ProviderError` and nothing else, within its own time limit. */
+export interface Provider {
+  readonly name: string
+  /** How old a token must be before the provider refreshes it, in seconds. */
+  readonly minimumAgeSeconds: number
+  /** The longest that one call may take; a lease must outlast it. */
+  readonly timeoutMs: number
+  refresh(held: { accessToken: Secret; refreshToken: Secret | null }): Promise<Grant>
+  profile(accessToken: Secret): Promise<Profile>
+}
