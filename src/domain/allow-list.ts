@@ -1,0 +1,123 @@
+/** Which web origins may have a token. Both sets hold canonical origins; a wildcard is kept as the one below its `*.`. */
+export interface AllowList {
+  readonly exact: ReadonlySet<string>
+  readonly wildcards: ReadonlySet<string>
+}
+
+/** `https://`, a name of 253 characters, `:` and five digits: no origin that DNS can resolve is longer. */
+const MAX_ORIGIN_LENGTH = 267
+const MAX_NAME_LENGTH = 253
+const MAX_LABEL_LENGTH = 63
+
+/**
+ * True where the list has `origin`, written as browsers write it: byte for byte what `new URL(origin).origin` gives.
+ * Runs for each request, so a listed origin costs one look-up: exact entries are canonical already.
+ */
+export function allows(list: AllowList, origin: string): boolean {
+  if (list.exact.has(origin)) return true
+  if (list.wildcards.size === 0 || origin.length > MAX_ORIGIN_LENGTH || !isCanonicalWebOrigin(origin)) return false
+  // Label by label from the front: each step looks for the whole rest, so no name can end like another one by chance.
+  const hostStart = origin.indexOf('//') + 2
+  const scheme = origin.slice(0, hostStart)
+  for (let start = hostStart; ; ) {
+    const dot = origin.indexOf('.', start)
+    // URLs allow nearly every character in a host, `,` and `*` too, and empty labels; names on the web have none of them.
+    if (dot === -1 || !isLabel(origin, start, dot)) return false
+    if (list.wildcards.has(scheme + origin.slice(dot + 1))) return true
+    start = dot + 1
+  }
+}
+
+function isCanonicalWebOrigin(origin: string): boolean {
+  if (!origin.startsWith('https://') && !origin.startsWith('http://')) return false
+  return URL.parse(origin)?.origin === origin
+}
+
+/** Letters, digits, `-` and `_` (not a host name by the book, but in use on the web). */
+function isLabel(text: string, start: number, end: number): boolean {
+  if (start === end || end - start > MAX_LABEL_LENGTH) return false
+  for (let at = start; at < end; at++) {
+    const code = text.charCodeAt(at)
+    const isLetterOrDigit = (code >= 0x61 && code <= 0x7a) || (code >= 0x30 && code <= 0x39)
+    if (!isLetterOrDigit && code !== 0x2d && code !== 0x5f) return false
+  }
+  return true
+}
+
+/**
+ * Reads entries separated by spaces, commas or line breaks. Every problem is one sentence that names its entry; the
+ * list is to be used only where there is none. `isPublicSuffix` tells whether anybody can get a name below a host.
+ */
+export function parseAllowList(text: string, isPublicSuffix: (host: string) => boolean): { list: AllowList; problems: string[] } {
+  const exact = new Set<string>()
+  const wildcards = new Set<string>()
+  const problems: string[] = []
+  for (const entry of text.split(/[\s,]+/)) {
+    if (entry === '') continue
+    const parsed = parseEntry(entry, isPublicSuffix)
+    if (typeof parsed === 'string') problems.push(`\`${shown(entry)}\` ${parsed}`)
+    else (parsed.isWildcard ? wildcards : exact).add(parsed.origin)
+  }
+  return { list: { exact, wildcards }, problems }
+}
+
+type ParsedEntry = { origin: string; isWildcard: boolean }
+
+/** The entry, or what is wrong with it. Strict before `new URL`, which would quietly repair or reread much of it. */
+function parseEntry(entry: string, isPublicSuffix: (host: string) => boolean): ParsedEntry | string {
+  const schemeEnd = entry.indexOf('://')
+  const scheme = schemeEnd === -1 ? 'https' : entry.slice(0, schemeEnd).toLowerCase()
+  if (scheme !== 'https' && scheme !== 'http') return 'is no web site; an entry starts with https://, http:// or the host name itself'
+  // An address copied from a browser ends in a slash.
+  const written = entry.slice(schemeEnd === -1 ? 0 : schemeEnd + 3).replace(/\/$/, '')
+
+  if (/^\*(:|$)/.test(written)) return 'would allow every web site; name your own host'
+  if (written.toLowerCase() === 'null' && schemeEnd === -1) return 'would allow every sandboxed or local page; name your own host'
+  const mistake = MISTAKES.find(([sign]) => written.includes(sign))
+  if (mistake !== undefined) return mistake[1]
+
+  const isWildcard = written.startsWith('*.')
+  const [, name = '', port] = /^(\[[^\]]*\]|[^:]*)(?::(.*))?$/.exec(isWildcard ? written.slice(2) : written) ?? []
+  if (port !== undefined && !(/^[1-9]\d{0,4}$/.test(port) && Number(port) <= 65_535)) {
+    return 'has a port that does not exist; a port is a number from 1 to 65535, as in example.com:8443'
+  }
+  if (name === '') return 'has no host name'
+  if (name.includes('*')) return 'has a `*` in the wrong place; one `*.` in front of a host name stands for all its subdomains'
+  if (name.startsWith('.')) return 'starts with a dot; for all subdomains of a host write *.example.com'
+  if (name.endsWith('.')) return 'ends in a dot; write the host name without it'
+
+  // The parser reads full-width letters, circled digits and the like as plain ones, and skips what nobody can see.
+  if (name.normalize('NFKD') !== name.normalize('NFD') || /[^\P{C}\u200c\u200d]|。/u.test(name)) {
+    return 'has full-width or invisible characters; type the host name again'
+  }
+  const url = URL.parse(`${scheme}://${name}${port === undefined ? '' : `:${port}`}`)
+  if (url === null) return 'is no host name that a browser can open'
+  const isAddress = url.hostname.startsWith('[') || /^\d+\.\d+\.\d+\.\d+$/.test(url.hostname)
+  if (isAddress && url.hostname !== name) return `is an IP address in an unusual form; write ${url.host} if you mean it`
+  if (isAddress && isWildcard) return 'has a `*` before an IP address, which has no subdomains'
+  if (!isAddress && !isName(url.hostname)) return 'is no host name: it has an empty or too long part, or a character that no host name has'
+  if (isWildcard && isPublicSuffix(url.hostname)) return `would allow everybody’s site under ${url.hostname}; name your own host`
+  return { origin: url.origin, isWildcard }
+}
+
+const MISTAKES: readonly (readonly [sign: string, problem: string])[] = [
+  [';', 'has a semicolon; separate entries with spaces or commas'],
+  ['@', 'has a user name in it; write the host name alone'],
+  ['\\', 'has a backslash; write the host name alone'],
+  ['%', 'has a percent sign; write the host name as a browser shows it'],
+  ['?', 'has a query; write the host name alone'],
+  ['#', 'has a fragment; write the host name alone'],
+  ['/', 'has a path; a site is allowed as a whole, so write the host name alone'],
+  ['"', 'has quotation marks; write the host name without them'],
+  ["'", 'has quotation marks; write the host name without them'],
+]
+
+function isName(host: string): boolean {
+  return host.length <= MAX_NAME_LENGTH && host.split('.').every((label) => isLabel(label, 0, label.length))
+}
+
+/** Short and printable, for a log line; what stands before an `@` may be a password. */
+function shown(entry: string): string {
+  const printable = entry.replace(/^.*@/s, '…@').replace(/[\p{C}`]/gu, '�')
+  return printable.length > 80 ? `${printable.slice(0, 79)}…` : printable
+}
