@@ -1,0 +1,72 @@
+import { Utils } from 'memjs'
+import type { Log } from '../domain/log.ts'
+import type { RowCache } from '../domain/row-cache.ts'
+import { createMemcachedServer, type MemcachedAddress, type MemcachedServer, type MemcachedServerState } from './memcached-server.ts'
+
+interface Options {
+  /** `host:port,host:port` */
+  readonly servers: string
+  readonly username?: string | undefined
+  readonly password?: string | undefined
+  readonly deadlineMs?: number
+  readonly log: Log
+}
+
+export interface MemcachedState {
+  /** True where every server answers. */
+  readonly up: boolean
+  readonly since: Date
+  readonly servers: readonly MemcachedServerState[]
+}
+
+export interface Memcached extends RowCache {
+  state(): MemcachedState
+}
+
+const DEFAULT_PORT = 11211
+/** Memcached's own limit is 1 MB for a whole item, key and header included. */
+const MAX_VALUE_BYTES = 1024 * 1024 - 1024
+
+/** The servers share the keys. One that is down costs its own keys alone: they are misses until it is back. */
+export function createMemcached({ servers, username, password, deadlineMs = 50, log }: Options): Memcached {
+  const nodes = parseServers(servers).map((address) => createMemcachedServer({ ...address, username, password, deadlineMs, log }))
+  const nodeOf = (key: string) => nodes[Utils.hashCode(key) % nodes.length] as MemcachedServer
+
+  return {
+    async get(key) {
+      const found = await nodeOf(key).ask((client) => client.get(key))
+      return found?.value?.toString('utf8') ?? null
+    },
+    async set(key, value, ttlSeconds) {
+      if (Buffer.byteLength(value) > MAX_VALUE_BYTES) return
+      await nodeOf(key).ask((client) => client.set(key, value, { expires: ttlSeconds }))
+    },
+    async add(key, value, ttlSeconds) {
+      if (Buffer.byteLength(value) > MAX_VALUE_BYTES) return
+      await nodeOf(key).ask((client) => client.add(key, value, { expires: ttlSeconds }))
+    },
+    state() {
+      const states = nodes.map((node) => node.state())
+      const up = states.every((state) => state.up)
+      const changes = states.filter((state) => up || !state.up).map((state) => state.since.getTime())
+      return { up, since: new Date(up ? Math.max(...changes) : Math.min(...changes)), servers: states }
+    },
+    close() {
+      for (const node of nodes) node.close()
+    },
+  }
+}
+
+/** Throws one sentence that names the entry that cannot be read. */
+export function parseServers(servers: string): MemcachedAddress[] {
+  const addresses = servers.split(/[\s,]+/).filter((entry) => entry !== '')
+  if (addresses.length === 0) throw new Error('The list of Memcached servers is empty: write host:port, several separated by commas.')
+  return addresses.map((entry) => {
+    const [, host, port] = /^(\[[0-9a-f:.]+\]|[^:[\]@/]+)(?::(\d{1,5}))?$/i.exec(entry) ?? []
+    const number = Number(port ?? DEFAULT_PORT)
+    if (host === undefined || number < 1 || number > 65_535) {
+      throw new Error('A Memcached server is written host:port, several separated by commas; one entry is not.')
+    }
+    return { host: host.replace(/^\[|\]$/g, ''), port: number }
+  })
+}

@@ -1,0 +1,371 @@
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
+import { once } from 'node:events'
+import { type AddressInfo, createServer, type Socket } from 'node:net'
+import t, { type Test } from 'tap'
+import { createMemcached, type Memcached, parseServers } from '../../src/cache/memcached.ts'
+import { freePort } from '../support/free-port.ts'
+import { startMemcached } from '../support/memcached.ts'
+import { missing } from '../support/services.ts'
+import { startTcpProxy } from '../support/tcp-proxy.ts'
+import { waitFor } from '../support/wait-for.ts'
+
+const skip = missing('memcached')
+/** Far above the deadline, far below "never": what a slow machine needs. */
+const SETTLED_MS = 2000
+
+interface Line {
+  level: 'info' | 'warn'
+  details: object
+  message: string
+}
+
+function cacheOn(t: Test, servers: string, options: { username?: string; password?: string; deadlineMs?: number } = {}) {
+  const lines: Line[] = []
+  const log = {
+    info: (details: object, message: string) => void lines.push({ level: 'info', details, message }),
+    warn: (details: object, message: string) => void lines.push({ level: 'warn', details, message }),
+  }
+  const cache = createMemcached({ servers, log, ...options })
+  t.teardown(() => cache.close())
+  return { cache, lines }
+}
+
+async function whenUp(cache: Memcached): Promise<void> {
+  await waitFor('the cache to be up', () => cache.state().up)
+}
+
+async function whenDown(cache: Memcached): Promise<void> {
+  await waitFor('the breaker to open', async () => {
+    await cache.get('any')
+    return !cache.state().up
+  })
+}
+
+async function durationMs(action: () => Promise<unknown>): Promise<number> {
+  const start = performance.now()
+  await action()
+  return performance.now() - start
+}
+
+const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms))
+
+/** A server of another kind on the port: says `answer` to whatever comes. */
+async function startLiar(t: Test, answer: (socket: Socket, request: Buffer) => void) {
+  const sockets = new Set<Socket>()
+  let taken = 0
+  const server = createServer((socket) => {
+    taken++
+    sockets.add(socket)
+    socket.on('data', (request) => answer(socket, request))
+    socket.on('error', () => {})
+    socket.on('close', () => sockets.delete(socket))
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.teardown(() => {
+    for (const socket of sockets) socket.destroy()
+    server.close()
+  })
+  return { server: `127.0.0.1:${(server.address() as AddressInfo).port}`, sockets, taken: () => taken }
+}
+
+t.test('keeps a value for the other instances, until its time is over', { skip }, async (t) => {
+  const { server } = await startMemcached(t)
+  const { cache } = cacheOn(t, server)
+  const { cache: other } = cacheOn(t, server)
+  t.equal(await cache.get('row'), null)
+  await cache.set('row', 'välue', 60)
+  t.equal(await other.get('row'), 'välue')
+  await cache.set('short', 'value', 1)
+  await waitFor('the value to lapse', async () => (await other.get('short')) === null)
+  t.equal(await other.get('row'), 'välue')
+})
+
+t.test('adds a value only where there is none', { skip }, async (t) => {
+  const { server } = await startMemcached(t)
+  const { cache } = cacheOn(t, server)
+  await cache.add('row', 'first', 60)
+  await cache.add('row', 'second', 60)
+  t.equal(await cache.get('row'), 'first')
+  t.ok(cache.state().up, 'a value that is there is not a failure')
+})
+
+t.test('leaves out a value that Memcached would refuse', { skip }, async (t) => {
+  const { server } = await startMemcached(t)
+  const { cache } = cacheOn(t, server)
+  await cache.set('big', 'x'.repeat(1024 * 1024), 60)
+  t.equal(await cache.get('big'), null)
+  // As much as fits takes longer than 50 ms on no machine that is not busy with something else.
+  const { cache: patient } = cacheOn(t, server, { deadlineMs: 5000 })
+  await patient.set('nearly', 'x'.repeat(1000 * 1000), 60)
+  t.equal((await patient.get('nearly'))?.length, 1000 * 1000)
+})
+
+t.test('a stopped Memcached holds nobody up, and is used again when it goes on', { skip }, async (t) => {
+  const memcached = await startMemcached(t)
+  const { cache, lines } = cacheOn(t, memcached.server)
+  await cache.set('row', 'value', 600)
+  t.equal(await cache.get('row'), 'value')
+
+  memcached.freeze()
+  let longest = 0
+  const answers: Promise<string | null>[] = []
+  for (let asked = 0; asked < 150; asked++) {
+    const start = performance.now()
+    answers.push(
+      cache.get('row').finally(() => {
+        longest = Math.max(longest, performance.now() - start)
+      }),
+    )
+    await sleep(10)
+  }
+  t.ok((await Promise.all(answers)).every((answer) => answer === null))
+  t.ok(longest < SETTLED_MS, `the longest took ${Math.round(longest)} ms`)
+  t.notOk(cache.state().up)
+
+  memcached.thaw()
+  const tookMs = await durationMs(() => whenUp(cache))
+  t.comment(`up ${Math.round(tookMs)} ms after it went on`)
+  t.equal(await cache.get('row'), 'value')
+  t.same(
+    lines.map((line) => line.level),
+    ['warn', 'info'],
+    'one line for each change',
+  )
+})
+
+t.test('answers at once while the breaker is open', { skip }, async (t) => {
+  const memcached = await startMemcached(t)
+  const { cache } = cacheOn(t, memcached.server, { deadlineMs: 400 })
+  await whenUp(cache)
+  memcached.freeze()
+  await whenDown(cache)
+  const tookMs = await durationMs(() => Promise.all(Array.from({ length: 100 }, () => cache.get('row'))))
+  t.ok(tookMs < 300, `100 took ${Math.round(tookMs)} ms, one deadline is 400 ms`)
+  await cache.set('row', 'value', 60)
+})
+
+t.test('one slow answer is a miss, and does not open the breaker', { skip }, async (t) => {
+  const { port } = await startMemcached(t)
+  const proxy = await startTcpProxy(t, { port })
+  const { cache, lines } = cacheOn(t, proxy.server)
+  await cache.set('row', 'value', 60)
+  proxy.blackHole()
+  t.equal(await cache.get('row'), null)
+  proxy.pass()
+  await waitFor('the value', async () => (await cache.get('row')) === 'value')
+  t.ok(proxy.accepted >= 2, 'by a new connection: the old one may still bring the old answer')
+  t.same(lines, [])
+})
+
+t.test('a killed Memcached is found again when it is back', { skip }, async (t) => {
+  const memcached = await startMemcached(t)
+  const { cache } = cacheOn(t, memcached.server)
+  await cache.set('row', 'value', 60)
+  await memcached.kill()
+  await whenDown(cache)
+  t.equal(await cache.get('row'), null)
+  const downSince = cache.state().since
+  await memcached.restart()
+  await whenUp(cache)
+  t.ok(cache.state().since >= downSince)
+  t.equal(await cache.get('row'), null)
+  await cache.set('row', 'value', 60)
+  t.equal(await cache.get('row'), 'value')
+})
+
+t.test('is found when it starts after the agent', { skip }, async (t) => {
+  const port = await freePort()
+  const { cache } = cacheOn(t, `127.0.0.1:${port}`)
+  await whenDown(cache)
+  await startMemcached(t, { port })
+  await whenUp(cache)
+})
+
+t.test('gets back in step after an answer that was cut in the middle', { skip }, async (t) => {
+  const { port } = await startMemcached(t)
+  const proxy = await startTcpProxy(t, { port })
+  const { cache } = cacheOn(t, proxy.server)
+  await cache.set('row', 'a value that is longer than what comes through', 600)
+  proxy.cutAfter(40)
+  for (let asked = 0; asked < 5; asked++) t.equal(await cache.get('row'), null)
+  proxy.pass()
+  await waitFor('the value', async () => (await cache.get('row')) === 'a value that is longer than what comes through')
+})
+
+t.test('an answer that stops in the middle, on a connection that stays open, is never taken up again', async (t) => {
+  let whole = false
+  const liar = await startLiar(t, (socket, request) => {
+    const answer = Buffer.alloc(24 + 4 + 5)
+    answer.writeUInt8(0x81, 0)
+    answer.writeUInt8(4, 4)
+    answer.writeUInt32BE(9, 8)
+    request.copy(answer, 12, 12, 16)
+    answer.write('value', 28)
+    // memjs would take the next answer for the rest of this one, and so on for ever.
+    socket.write(whole ? answer : answer.subarray(0, 26))
+  })
+  const { cache } = cacheOn(t, liar.server)
+  t.equal(await cache.get('row'), null)
+  t.equal(await cache.get('row'), null)
+  whole = true
+  await waitFor('the value', async () => (await cache.get('row')) === 'value')
+})
+
+t.test('resets from the network end no process', { skip }, async (t) => {
+  const { port } = await startMemcached(t)
+  const proxy = await startTcpProxy(t, { port })
+  const { cache } = cacheOn(t, proxy.server)
+  await cache.set('row', 'value', 600)
+  proxy.reset()
+  for (let asked = 0; asked < 20; asked++) {
+    t.equal(await cache.get('row'), null)
+    await sleep(20)
+  }
+  proxy.pass()
+  await waitFor('the value', async () => (await cache.get('row')) === 'value')
+})
+
+t.test('hundreds of questions to a stopped server open one connection at a time, and none is left over', { skip }, async (t) => {
+  const memcached = await startMemcached(t)
+  const sockets: Socket[] = []
+  const note = (message: unknown) => void sockets.push((message as { socket: Socket }).socket)
+  subscribe('net.client.socket', note)
+  t.teardown(() => unsubscribe('net.client.socket', note))
+  const { cache } = cacheOn(t, memcached.server)
+  await whenUp(cache)
+  memcached.freeze()
+  let most = 0
+  for (let round = 0; round < 60; round++) {
+    await Promise.all(Array.from({ length: 20 }, () => cache.get('row')))
+    most = Math.max(most, sockets.filter((socket) => !socket.destroyed).length)
+    await sleep(25)
+  }
+  t.equal(most, 1, 'connections at a time')
+  t.ok(sockets.length >= 3 && sockets.length <= 10, `${sockets.length} connections for 1,200 questions`)
+  cache.close()
+  t.ok(sockets.every((socket) => socket.destroyed))
+})
+
+t.test('a server that speaks something else is down, not deadly', async (t) => {
+  const http = await startLiar(t, (socket) => void socket.write('HTTP/1.1 400 Bad Request\r\nConnection: keep-alive\r\n\r\n'))
+  const { cache } = cacheOn(t, http.server, { deadlineMs: 5000 })
+  const tookMs = await durationMs(() => cache.get('row'))
+  t.notOk(cache.state().up)
+  t.ok(tookMs < 4000, `known by its first bytes, not by the deadline: ${Math.round(tookMs)} ms`)
+})
+
+t.test('an answer without end is cut off', async (t) => {
+  const chunk = Buffer.alloc(256 * 1024, 0x81)
+  const flood = await startLiar(t, (socket) => {
+    const header = Buffer.alloc(24)
+    header.writeUInt8(0x81, 0)
+    header.writeUInt32BE(0x7fffffff, 8)
+    socket.write(header)
+    const more = () => {
+      while (!socket.destroyed && socket.write(chunk)) {}
+    }
+    socket.on('drain', more)
+    more()
+  })
+  const { cache } = cacheOn(t, flood.server, { deadlineMs: 20_000 })
+  t.equal(await cache.get('row'), null)
+  await waitFor('the connection to be closed', () => flood.sockets.size === 0)
+})
+
+t.test('noise of every kind is a miss', async (t) => {
+  let seed = 1
+  const random = () => {
+    seed = (seed * 1103515245 + 12345) % 2147483648
+    return seed / 2147483648
+  }
+  const noise = await startLiar(t, (socket, request) => {
+    const bytes = Buffer.from(Array.from({ length: Math.floor(random() * 120) }, () => Math.floor(random() * 256)))
+    if (random() < 0.5 && bytes.length >= 24) {
+      // As near to an answer as noise can come: right magic, right question.
+      bytes.writeUInt8(0x81, 0)
+      bytes.writeUInt32BE(Math.floor(random() * 80), 8)
+      request.copy(bytes, 12, 12, 16)
+    }
+    socket.write(bytes)
+    if (random() < 0.2) socket.destroy()
+  })
+  const { cache } = cacheOn(t, noise.server, { deadlineMs: 20 })
+  for (let round = 0; round < 100; round++) {
+    const answer = await cache.get('row')
+    if (answer !== null && typeof answer !== 'string') t.fail('neither text nor a miss')
+    await sleep(10)
+  }
+  t.pass('still here')
+})
+
+t.test('one dead server of several costs its own keys alone', { skip }, async (t) => {
+  const live = await startMemcached(t)
+  const other = await startMemcached(t)
+  const { cache } = cacheOn(t, `${live.server},${other.server}`)
+  const keys = Array.from({ length: 40 }, (_, index) => `key-${index}`)
+  const hits = async () => (await Promise.all(keys.map((key) => cache.get(key)))).filter((value) => value === 'value').length
+  const fill = () => Promise.all(keys.map((key) => cache.set(key, 'value', 600)))
+  await fill()
+  t.equal(await hits(), keys.length)
+
+  await other.kill()
+  await waitFor('the dead server to be noticed', async () => {
+    await hits()
+    return !cache.state().up
+  })
+  const left = await hits()
+  t.ok(left > 0 && left < keys.length, `${left} of ${keys.length} keys are left`)
+  t.same(
+    cache.state().servers.map(({ server, up }) => [server, up]),
+    [
+      [live.server, true],
+      [other.server, false],
+    ],
+  )
+
+  await other.restart()
+  await whenUp(cache)
+  await fill()
+  t.equal(await hits(), keys.length)
+})
+
+t.test('signs in by SASL where a user is named', { skip: missing('sasl') }, async (t) => {
+  const sasl = { username: 'agent', password: 'canary-password' }
+  const { server } = await startMemcached(t, { sasl })
+  const { cache } = cacheOn(t, server, sasl)
+  await whenUp(cache)
+  await cache.set('row', 'value', 60)
+  t.equal(await cache.get('row'), 'value')
+
+  const { cache: stranger, lines } = cacheOn(t, server, { ...sasl, password: 'wrong' })
+  t.equal(await stranger.get('row'), null)
+  await whenDown(stranger)
+  t.notMatch(JSON.stringify(lines), /wrong|canary/)
+  t.match(JSON.stringify(lines), /authentication failed/)
+})
+
+t.test('after close it answers null and holds no connection', { skip }, async (t) => {
+  const { port } = await startMemcached(t)
+  const proxy = await startTcpProxy(t, { port })
+  const { cache } = cacheOn(t, proxy.server)
+  await whenUp(cache)
+  const asked = cache.get('row')
+  cache.close()
+  t.equal(await asked, null)
+  t.equal(await cache.get('row'), null)
+  await cache.set('row', 'value', 60)
+  await waitFor('the connection to be gone', () => proxy.connections === 0)
+  t.equal(proxy.accepted, 1)
+})
+
+t.test('reads a list of servers, and says what is wrong with one', async (t) => {
+  t.same(parseServers('mc1.example.com:11212, mc2 [::1]:11213'), [
+    { host: 'mc1.example.com', port: 11212 },
+    { host: 'mc2', port: 11211 },
+    { host: '::1', port: 11213 },
+  ])
+  for (const wrong of ['', ' , ', 'host:0', 'host:65536', 'host:port', 'a:b@host:1', ':11211', 'http://host:1']) {
+    t.throws(() => parseServers(wrong), /host:port/, wrong)
+  }
+})
