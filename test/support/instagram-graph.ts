@@ -1,0 +1,250 @@
+import { randomBytes } from 'node:crypto'
+import type { Knobs } from './instagram-knobs.ts'
+
+// What graph.instagram.com knows and the rules by which it answers: PROVIDERS.md, section A.
+
+export type Family = 'instagram' | 'basic_display' | 'facebook'
+
+export interface User {
+  readonly userId: string
+  readonly appScopedId: string
+  username: string
+  accountType: string
+}
+
+export interface App {
+  clientId: string
+  clientSecret: string
+  redirectUris: string[]
+  /** Invited but not accepted: their tokens are refused. */
+  pendingTesters: string[]
+}
+
+export interface IssuedToken {
+  readonly token: string
+  readonly userId: string
+  readonly family: Family
+  readonly life: 'short' | 'long'
+  readonly appId: string
+  readonly permissions: readonly string[]
+  readonly firstIssuedAt: number
+  /** Moves on where a refresh returns the same string. */
+  issuedAt: number
+  expiresAt: number
+  /** When it stopped working before its time. */
+  endedAt: number | null
+  endedBy: 'replaced' | 'revoked' | null
+  replacedBy: string | null
+}
+
+export interface IssueRequest {
+  userId?: string
+  username?: string
+  accountType?: string
+  /** Default: 7 days, so that it may be refreshed. */
+  ageSeconds?: number
+  lifetimeSeconds?: number
+  family?: Family
+  life?: 'short' | 'long'
+  permissions?: string[]
+  token?: string
+}
+
+export interface Answer {
+  readonly status: number
+  readonly body: string
+  readonly headers?: Record<string, string>
+}
+
+/** A refusal in the shape of the Graph API. */
+export class Refusal extends Error {
+  readonly code: number
+  readonly subcode: number | undefined
+  readonly type: string
+  constructor(code: number, message: string, { subcode, type = 'OAuthException' }: { subcode?: number; type?: string } = {}) {
+    super(message)
+    this.code = code
+    this.subcode = subcode
+    this.type = type
+  }
+}
+
+export const UNSUPPORTED = (): Refusal => new Refusal(100, 'Unsupported request - method type: get', { type: 'IGApiException' })
+
+/** The parameters, each at most once and none unknown. */
+export function strict(entries: Iterable<[string, unknown]>, required: string[], optional: string[] = []): Record<string, string> {
+  const found: Record<string, string> = {}
+  for (const [name, value] of entries) {
+    if (!required.includes(name) && !optional.includes(name)) throw new Refusal(100, `Unknown parameter: ${name}`)
+    if (name in found) throw new Refusal(100, `Parameter given twice: ${name}`)
+    if (typeof value !== 'string') throw new Refusal(100, `Param ${name} must be a string`)
+    found[name] = value
+  }
+  for (const name of required) {
+    if (found[name]) continue
+    if (name === 'access_token') throw new Refusal(104, 'An access token is required to request this resource.')
+    throw new Refusal(100, `The parameter ${name} is required.`)
+  }
+  return found
+}
+
+// TypeScript's library does not know it yet; Node does. An id beyond 2^53 must reach the wire digit by digit.
+const { rawJSON } = JSON as unknown as { rawJSON(text: string): unknown }
+
+export function json(value: unknown, status = 200): Answer {
+  return { status, body: JSON.stringify(value), headers: { 'content-type': 'application/json; charset=UTF-8' } }
+}
+
+const USER_FIELDS = ['id', 'user_id', 'username', 'name', 'account_type', 'profile_picture_url', 'followers_count', 'media_count']
+
+export type Graph = ReturnType<typeof createGraph>
+
+export function createGraph(now: () => number, knobs: Knobs) {
+  const users = new Map<string, User>()
+  const tokens = new Map<string, IssuedToken>()
+  const apps: App[] = [
+    {
+      clientId: '990602627938098',
+      clientSecret: 'a-secret-of-the-instagram-app',
+      redirectUris: ['https://agent.example/connect/instagram/callback'],
+      pendingTesters: [],
+    },
+  ]
+
+  function user(userId?: string): User {
+    // Odd and beyond 2^53, so that one trip through a floating-point number changes it.
+    let id = userId ?? ''
+    for (let n = BigInt(users.size); id === '' || (userId === undefined && users.has(id)); n += 1n)
+      id = String(17_841_400_000_000_001n + 2n * n)
+    let known = users.get(id)
+    if (known === undefined) {
+      known = { userId: id, appScopedId: String(BigInt(id) + 7_000_000_000n), username: `user.${id}`, accountType: 'BUSINESS' }
+      users.set(id, known)
+    }
+    return known
+  }
+
+  function issue(request: IssueRequest & { appId?: string } = {}): string {
+    const owner = user(request.userId)
+    owner.username = request.username ?? owner.username
+    owner.accountType = request.accountType ?? owner.accountType
+    const { family = 'instagram', life = 'long' } = request
+    const prefix = { instagram: 'IGAA', basic_display: 'IGQV', facebook: 'EAA' }[family]
+    const token = request.token ?? knobs.tokenText ?? prefix + randomBytes(120).toString('base64url')
+    const issuedAt = now() - (request.ageSeconds ?? 7 * 86_400) * 1000
+    const lifetime = request.lifetimeSeconds ?? (life === 'long' ? knobs.lifetimeSeconds : knobs.shortLifetimeSeconds)
+    tokens.set(token, {
+      token,
+      userId: owner.userId,
+      family,
+      life,
+      appId: request.appId ?? apps[0]?.clientId ?? '',
+      permissions: request.permissions ?? ['instagram_business_basic'],
+      firstIssuedAt: issuedAt,
+      issuedAt,
+      expiresAt: issuedAt + lifetime * 1000,
+      endedAt: null,
+      endedBy: null,
+      replacedBy: null,
+    })
+    return token
+  }
+
+  function end(held: IssuedToken, by: 'replaced' | 'revoked'): void {
+    held.endedAt ??= now()
+    held.endedBy ??= by
+  }
+
+  function check(token: string): IssuedToken {
+    const held = tokens.get(token)
+    if (held === undefined) throw new Refusal(190, 'Invalid OAuth access token - Cannot parse access token')
+    if (held.family !== 'instagram') throw UNSUPPORTED()
+    const invalid = (subcode: number, message: string) => new Refusal(190, `Error validating access token: ${message}`, { subcode })
+    if (held.endedBy === 'revoked') throw invalid(458, 'The user has not authorized application.')
+    if (held.endedBy === 'replaced') throw invalid(467, 'The session is invalid because it was replaced.')
+    if (held.expiresAt <= now()) throw invalid(463, `Session has expired on ${new Date(held.expiresAt).toUTCString()}.`)
+    const app = apps.find(({ clientId }) => clientId === held.appId)
+    if (app?.pendingTesters.includes(held.userId)) throw UNSUPPORTED()
+    if (knobs.personalAccounts === 'refused' && user(held.userId).accountType.toUpperCase() === 'PERSONAL') throw UNSUPPORTED()
+    if (!held.permissions.includes('instagram_business_basic')) {
+      throw new Refusal(10, 'Application does not have permission for this action')
+    }
+    return held
+  }
+
+  function tokenAnswer(fields: Record<string, unknown>): Answer {
+    return json(knobs.tokenShape === 'data' ? { data: [fields] } : fields)
+  }
+
+  function longLived(token: string): Answer {
+    const seconds = Math.floor(((tokens.get(token)?.expiresAt ?? 0) - now()) / 1000)
+    const expiresIn = knobs.expiresIn === 'right' ? String(seconds) : knobs.expiresIn
+    return tokenAnswer({
+      access_token: token,
+      token_type: 'bearer',
+      ...(expiresIn === 'absent' ? {} : { expires_in: rawJSON(expiresIn) }),
+    })
+  }
+
+  function refresh(params: URLSearchParams): Answer {
+    const { grant_type, access_token = '' } = strict(params, ['grant_type', 'access_token'])
+    if (grant_type !== 'ig_refresh_token') throw new Refusal(100, 'Invalid grant_type: use ig_refresh_token')
+    const held = check(access_token)
+    if (held.life === 'short') throw UNSUPPORTED()
+    if (now() - held.issuedAt < knobs.minimumAgeSeconds * 1000) {
+      throw knobs.tooYoungCode === 100 ? UNSUPPORTED() : new Refusal(knobs.tooYoungCode, 'The access token is too young to be refreshed')
+    }
+    if (knobs.refreshedString === 'same' && knobs.refreshUser === null) {
+      held.issuedAt = now()
+      held.expiresAt = now() + knobs.lifetimeSeconds * 1000
+      return longLived(held.token)
+    }
+    const { appId, permissions } = held
+    const token = issue({ userId: knobs.refreshUser ?? held.userId, ageSeconds: 0, appId, permissions: [...permissions] })
+    held.replacedBy = token
+    if (knobs.oldString === 'invalid' && token !== held.token) end(held, 'replaced')
+    return longLived(token)
+  }
+
+  function exchange(params: URLSearchParams): Answer {
+    const { grant_type, client_secret, access_token = '' } = strict(params, ['grant_type', 'client_secret', 'access_token'])
+    if (grant_type !== 'ig_exchange_token') throw new Refusal(100, 'Invalid grant_type: use ig_exchange_token')
+    const held = check(access_token)
+    const app = apps.find(({ clientId }) => clientId === held.appId)
+    if (app?.clientSecret !== client_secret) throw new Refusal(1, 'Error validating client secret.')
+    if (held.life === 'long') throw new Refusal(452, 'Session key invalid or no longer valid')
+    const { userId, appId, permissions } = held
+    return longLived(issue({ userId, ageSeconds: 0, appId, permissions: [...permissions] }))
+  }
+
+  const userId = (id: string) => (knobs.userIdAs === 'number' ? rawJSON(id) : id)
+
+  function me(params: URLSearchParams): Answer {
+    const { access_token = '', fields = 'id' } = strict(params, ['access_token'], ['fields'])
+    const held = check(access_token)
+    const owner = user(knobs.profileUser ?? held.userId)
+    const all: Record<string, unknown> = {
+      id: owner.appScopedId,
+      user_id: userId(owner.userId),
+      username: owner.username,
+      name: owner.username,
+      account_type: owner.accountType,
+      followers_count: 3,
+      media_count: knobs.mediaCount,
+    }
+    const wanted = ['id', ...fields.split(',')]
+    const unknown = wanted.find((field) => !USER_FIELDS.includes(field))
+    if (unknown !== undefined) throw new Refusal(100, `Tried accessing nonexisting field (${unknown})`, { type: 'IGApiException' })
+    const profile = Object.fromEntries(Object.entries(all).filter(([field]) => wanted.includes(field)))
+    return json(knobs.profileShape === 'data' ? { data: [profile] } : profile)
+  }
+
+  function revoke(params: URLSearchParams): Answer {
+    const { access_token = '' } = strict(params, ['access_token'])
+    const { userId, appId } = check(access_token)
+    for (const held of tokens.values()) if (held.userId === userId && held.appId === appId) end(held, 'revoked')
+    return json({ success: true })
+  }
+
+  return { users, tokens, apps, user, userId, issue, end, check, tokenAnswer, refresh, exchange, me, revoke }
+}

@@ -1,0 +1,58 @@
+// What PROVIDERS.md marks as unverified, or as seen both ways, is a knob here and never an assumption elsewhere.
+
+export interface Knobs {
+  /** Token answers and profiles: flat as observed, or inside `{"data":[…]}` as documented. */
+  tokenShape: 'flat' | 'data'
+  profileShape: 'flat' | 'data'
+  userIdAs: 'number' | 'string'
+  permissionsAs: 'list' | 'string'
+  refreshedString: 'new' | 'same'
+  oldString: 'valid' | 'invalid'
+  /** A younger token is not refreshed; 0 = never refused for its age. */
+  minimumAgeSeconds: number
+  tooYoungCode: 100 | 10 | 190
+  lifetimeSeconds: number
+  shortLifetimeSeconds: number
+  /** `right`, `absent`, or any JSON text that stands there instead: `0`, `-5`, `"5183944"`, `1e999`, `null`, … */
+  expiresIn: string
+  /** The text of every token issued from now on; null = a fresh IGAA… each time. */
+  tokenText: string | null
+  /** Whose profile `/me` answers with, whose token a refresh hands out; null = the right user's. */
+  profileUser: string | null
+  refreshUser: string | null
+  personalAccounts: 'refused' | 'allowed'
+  codeLifetimeSeconds: number
+  urlencoded: 'accepted' | 'refused'
+  secretErrorShape: 'graph' | 'legacy'
+  /** What the person does on the authorize page; `page` = shows two buttons. */
+  consent: 'approve' | 'deny' | 'page'
+  denialState: 'with' | 'without'
+  /** Who is signed in at the authorize page; null = a new user each time. */
+  signedInAs: string | null
+  mediaCount: number
+}
+
+export const DEFAULT_KNOBS: Readonly<Knobs> = {
+  tokenShape: 'flat',
+  profileShape: 'flat',
+  userIdAs: 'number',
+  permissionsAs: 'list',
+  refreshedString: 'new',
+  oldString: 'valid',
+  minimumAgeSeconds: 86_400,
+  tooYoungCode: 100,
+  lifetimeSeconds: 5_183_944,
+  shortLifetimeSeconds: 3600,
+  expiresIn: 'right',
+  tokenText: null,
+  profileUser: null,
+  refreshUser: null,
+  personalAccounts: 'refused',
+  codeLifetimeSeconds: 3600,
+  urlencoded: 'accepted',
+  secretErrorShape: 'graph',
+  consent: 'approve',
+  denialState: 'with',
+  signedInAs: null,
+  mediaCount: 60,
+}
