@@ -1,6 +1,6 @@
 import type { Account, AccountState, Actor } from './account.ts'
 
-export type EventKind = 'seeded' | 'seed_refused' | 'replaced' | 'refreshed' | 'refresh_failed' | 'reconnect_needed'
+export type EventKind = 'seeded' | 'seed_refused' | 'replaced' | 'verified' | 'refreshed' | 'refresh_failed' | 'reconnect_needed'
 
 /** One thing that happened to an account; `detail` is safe to show. */
 export interface AccountEvent {

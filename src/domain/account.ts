@@ -53,6 +53,8 @@ export function isAccountName(name: string): boolean {
 export function isServable(account: Account, now: Date): boolean {
   if (account.accessToken === null) return false
   if (account.expiresAt !== null && account.expiresAt <= now) return false
+  // Not asked about yet: a moment later the provider has answered, or has failed to and the token is served on trust.
+  if (account.state === 'unverified') return account.failureCount > 0
   return account.state !== 'reconnect' || account.providerUserId !== null
 }
 

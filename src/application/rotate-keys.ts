@@ -1,0 +1,41 @@
+import type { Account } from '../domain/account.ts'
+import type { AccountStore } from '../domain/account-store.ts'
+import { accountPlace, UnreadableError, type Vault } from '../domain/vault.ts'
+
+export interface Rotation {
+  readonly resealed: readonly string[]
+  readonly current: readonly string[]
+  /** Left exactly as they are: the key that opens them may still be found. */
+  readonly unreadable: readonly string[]
+}
+
+/** Seals every stored token with the newest key. Safe while agents serve and refresh. */
+export async function rotateKeys(store: AccountStore, vault: Vault): Promise<Rotation> {
+  const rotation = { resealed: [] as string[], current: [] as string[], unreadable: [] as string[] }
+  for (const { name } of await store.list()) rotation[await rotate(store, vault, name)].push(name)
+  return rotation
+}
+
+async function rotate(store: AccountStore, vault: Vault, name: string): Promise<keyof Rotation> {
+  // A refresh may come between reading and writing; it seals with the newest key itself, so one more look suffices.
+  for (;;) {
+    const account = await store.find(name)
+    if (account === null) return 'current'
+    try {
+      const sealed = { accessToken: again(vault, account, 'access_token'), refreshToken: again(vault, account, 'refresh_token') }
+      if (sealed.accessToken === account.accessToken && sealed.refreshToken === account.refreshToken) return 'current'
+      if (await store.reseal(account, sealed)) return 'resealed'
+    } catch (error) {
+      if (error instanceof UnreadableError) return 'unreadable'
+      throw error
+    }
+  }
+}
+
+function again(vault: Vault, account: Account, column: 'access_token' | 'refresh_token'): string | null {
+  const sealed = column === 'access_token' ? account.accessToken : account.refreshToken
+  const place = accountPlace(account.name, column)
+  if (sealed === null) return null
+  const value = vault.open(sealed, place)
+  return vault.isCurrent(sealed) ? sealed : vault.seal(value, place)
+}

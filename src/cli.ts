@@ -1,0 +1,175 @@
+import { parseArgs } from 'node:util'
+import { reportStatus, type StatusReport } from './application/report-status.ts'
+import { rotateKeys } from './application/rotate-keys.ts'
+import { seedAccount } from './application/seed-account.ts'
+import { ConfigError, readConfig } from './config.ts'
+import { DEFAULT_ACCOUNT, isAccountName } from './domain/account.ts'
+import { AppError } from './domain/errors.ts'
+import { Secret } from './domain/secret.ts'
+import { createLogger } from './logger.ts'
+import { createServices, type Services } from './services.ts'
+
+const HELP = `token-agent keeps social-media access tokens alive and serves them to your web sites.
+
+Usage: token-agent <command>
+
+  serve                        run the agent: web server and timer
+  migrate                      bring the database up to date
+  seed [account]               take over a long-lived token, read from standard input
+  refresh [account] [--force]  refresh what is due; --force refreshes even what is not
+  status [--json]              show every account
+  rotate-keys                  seal every token again, with the newest key of ENCRYPTION_KEY
+
+Settings come from environment variables; the README lists them.
+Exit codes: 0 all is well, 1 something failed or an account needs a person, 2 the command was not understood.
+`
+
+class UsageError extends Error {}
+
+/** Runs one command; sets the exit code rather than exiting, so that output is written out. */
+export async function main(args: string[] = process.argv.slice(2), env: NodeJS.ProcessEnv = process.env): Promise<void> {
+  try {
+    process.exitCode = await run(args, env)
+  } catch (error) {
+    const usage = error instanceof UsageError || (error as { code?: string }).code?.startsWith('ERR_PARSE_ARGS')
+    process.stderr.write(`${describe(error)}\n${usage ? '\nSee: token-agent --help\n' : ''}`)
+    process.exitCode = usage ? 2 : 1
+  }
+}
+
+async function run(args: string[], env: NodeJS.ProcessEnv): Promise<number> {
+  const { values, positionals } = parseArgs({
+    args,
+    allowPositionals: true,
+    options: { help: { type: 'boolean', short: 'h' }, force: { type: 'boolean' }, json: { type: 'boolean' } },
+  })
+  const [command, account, ...rest] = positionals
+  if (values.help || command === undefined || command === 'help') {
+    process.stdout.write(HELP)
+    return values.help || command === 'help' ? 0 : 2
+  }
+  const takes = { serve: [], migrate: [], seed: ['account'], refresh: ['account', 'force'], status: ['json'], 'rotate-keys': [] }[command]
+  if (takes === undefined) throw new UsageError(`There is no command “${command}”.`)
+  for (const given of [...Object.keys(values).map((name) => name), ...(account === undefined ? [] : ['account'])]) {
+    if (!(takes as string[]).includes(given))
+      throw new UsageError(`${command} takes no ${given === 'account' ? `“${account}”` : `--${given}`}.`)
+  }
+  if (rest.length > 0) throw new UsageError(`${command} takes no “${rest[0]}”.`)
+  if (account !== undefined && !isAccountName(account)) {
+    throw new UsageError(`“${account}” is not an account’s name; use a–z, 0–9 and hyphens, at most 40 characters.`)
+  }
+
+  if (command === 'serve') {
+    const { serve } = await import('./server.ts')
+    await serve(env)
+    return 0
+  }
+  return withServices(env, async (services) => {
+    const applied = await services.migrate()
+    switch (command) {
+      case 'migrate':
+        return print(applied.length === 0 ? 'The database is up to date.' : `Applied ${applied.join(', ')}. The database is up to date.`)
+      case 'seed':
+        return seed(services, account ?? DEFAULT_ACCOUNT)
+      case 'refresh':
+        return refresh(services, account, values.force === true)
+      case 'status':
+        return status(services, values.json === true)
+      default:
+        return rotate(services)
+    }
+  })
+}
+
+async function withServices(env: NodeJS.ProcessEnv, work: (services: Services) => Promise<number>): Promise<number> {
+  const config = readConfig(env)
+  // A command prints its own answer; what the parts log is for the server's log.
+  const services = await createServices(config, createLogger('silent'))
+  try {
+    return await work(services)
+  } finally {
+    await services.close()
+  }
+}
+
+async function seed(services: Services, account: string): Promise<number> {
+  if (process.stdin.isTTY) process.stderr.write('Paste the token and press Enter, then Ctrl-D:\n')
+  let text = ''
+  for await (const chunk of process.stdin) {
+    text += chunk
+    if (text.length > 100_000) throw new AppError('invalid', 'This is far too long for a token; paste the token alone.')
+  }
+  const taken = await seedAccount(services.refreshDeps, {
+    account,
+    provider: 'instagram',
+    token: new Secret(text.trim()),
+    actor: 'cli',
+    fingerprint: account === DEFAULT_ACCOUNT ? services.startingFingerprint : null,
+  })
+  if (taken.outcome !== 'taken') return print(`${taken.message}\nThe token was not taken; the one that works stays.`, 1)
+  const { result } = taken
+  if (result?.outcome === 'failed') return print(`The token is stored, but: ${result.message}`, 1)
+  return print(`The token is stored as “${account}”. ${result?.message ?? 'Another process is checking it.'}`)
+}
+
+async function refresh(services: Services, account: string | undefined, force: boolean): Promise<number> {
+  const { results } = await services.sweep({ actor: 'cli', force, ...(account === undefined ? {} : { account }) })
+  for (const { account: name, outcome, message } of results) print(`${name}: ${outcome}. ${message}`)
+  const report = await reportStatus(services.store)
+  if (results.length === 0) {
+    const next = report.accounts.filter((one) => account === undefined || one.account === account)
+    if (next.length === 0) print('There is no account yet; store a token with: token-agent seed')
+    for (const one of next) {
+      print(
+        force
+          ? `${one.account}: another process is refreshing it at the moment.`
+          : `${one.account}: not due until ${when(one.nextRefreshAt)}.`,
+      )
+    }
+  }
+  const failed = results.some((result) => result.outcome === 'failed')
+  return failed || needsPerson(report, account) ? 1 : 0
+}
+
+async function status(services: Services, json: boolean): Promise<number> {
+  const report = await reportStatus(services.store)
+  if (json) print(JSON.stringify(report.accounts, null, 2))
+  else if (report.accounts.length === 0) print('There is no account yet; store a token with: token-agent seed')
+  for (const one of json ? [] : report.accounts) {
+    print(`${one.account}  ${one.provider}${one.username === null ? '' : ` @${one.username}`}`)
+    print(`  state         ${one.state}${report.needPerson.includes(one.account) ? ' (needs a person)' : ''}`)
+    print(`  good until    ${when(one.expiresAt)}`)
+    print(`  last refresh  ${when(one.lastRefreshAt)}`)
+    print(`  next refresh  ${when(one.nextRefreshAt)}`)
+    if (one.lastError !== null) print(`  last error    ${one.lastError}`)
+  }
+  return needsPerson(report, undefined) ? 1 : 0
+}
+
+async function rotate(services: Services): Promise<number> {
+  const { resealed, current, unreadable } = await rotateKeys(services.store, services.vault)
+  print(`${resealed.length} accounts sealed again, ${current.length} had the newest key already.`)
+  for (const name of unreadable)
+    print(`${name}: no key in ENCRYPTION_KEY opens it, so it was left as it is; add the key that sealed it, after the newest one.`)
+  return unreadable.length > 0 ? 1 : 0
+}
+
+function needsPerson({ needPerson }: StatusReport, account: string | undefined): boolean {
+  return account === undefined ? needPerson.length > 0 : needPerson.includes(account)
+}
+
+function when(instant: Date | null): string {
+  return instant === null ? 'not known yet' : `${instant.toISOString().slice(0, 16).replace('T', ' ')} UTC`
+}
+
+function print(text: string, code = 0): number {
+  process.stdout.write(`${text}\n`)
+  return code
+}
+
+function describe(error: unknown): string {
+  if (error instanceof ConfigError || error instanceof AppError || error instanceof UsageError) return error.message
+  return error instanceof Error ? error.message : String(error)
+}
+
+if (import.meta.main) await main()

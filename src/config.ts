@@ -1,0 +1,257 @@
+import { getPublicSuffix } from 'tldts'
+import { type AllowList, parseAllowList } from './domain/allow-list.ts'
+import { constantNameProblem } from './domain/js-constant.ts'
+import type { RefreshFrequency, RefreshMode } from './domain/next-refresh.ts'
+import { Secret } from './domain/secret.ts'
+import { tokenProblem } from './domain/token.ts'
+
+export type DatabaseConfig =
+  | { readonly kind: 'postgres'; readonly url: Secret; readonly selfSignedChain: boolean }
+  | { readonly kind: 'sqlite'; readonly path: string }
+
+export interface Config {
+  readonly host: string
+  readonly port: number
+  /** The agent's own origin, as browsers see it; never taken from a request. */
+  readonly appUrl: string
+  readonly appUrlIsGuess: boolean
+  readonly startingToken: Secret | null
+  /** What was typed, for the pages; null = unset, so only the agent's own origin may read. */
+  readonly allowedDomains: string | null
+  readonly allowList: AllowList
+  readonly serverKeys: readonly Secret[]
+  readonly hideHelpPages: boolean
+  readonly refreshMode: RefreshMode
+  readonly refreshFrequency: RefreshFrequency
+  readonly jsConstantName: string
+  readonly webhookSecret: Secret | null
+  readonly database: DatabaseConfig
+  /** Newest first; null = the embedded store keeps its own key beside it. */
+  readonly encryptionKeys: readonly Secret[] | null
+  readonly memcached: { readonly servers: string; readonly username: string | null; readonly password: Secret | null } | null
+  readonly logLevel: string
+  readonly trustProxy: boolean | string[]
+  readonly instagramGraphUrl: string
+}
+
+export class ConfigError extends Error {
+  readonly problems: readonly string[]
+  constructor(problems: readonly string[]) {
+    super(
+      `The configuration has ${problems.length === 1 ? 'a problem' : `${problems.length} problems`}:\n${problems.map((p) => `  - ${p}`).join('\n')}`,
+    )
+    this.name = 'ConfigError'
+    this.problems = problems
+  }
+}
+
+/** The names that this module reads as configuration; the README's table and app.json are held to this list by a test. */
+export const VARIABLES = [
+  'STARTING_TOKEN',
+  'APP_NAME',
+  'APP_URL',
+  'ALLOWED_DOMAINS',
+  'SERVER_KEYS',
+  'HIDE_HELP_PAGES',
+  'REFRESH_MODE',
+  'REFRESH_FREQUENCY',
+  'JS_CONSTANT_NAME',
+  'WEBHOOK_SECRET',
+  'DATABASE_URL',
+  'ENCRYPTION_KEY',
+  'MEMCACHIER_SERVERS',
+  'MEMCACHIER_USERNAME',
+  'MEMCACHIER_PASSWORD',
+  'PORT',
+  'HOST',
+  'LOG_LEVEL',
+  'TRUST_PROXY',
+  'INSTAGRAM_GRAPH_URL',
+] as const
+type Variable = (typeof VARIABLES)[number]
+
+// What the Ruby agent's app.json and documentation told people to replace.
+const PLACEHOLDERS = new Set(['copy_token_here', 'copy_app_name_here', 'yourwebsite.com'])
+const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const
+const MAKE_KEY = 'make one with: openssl rand -hex 32'
+
+export const isPublicSuffix = (host: string): boolean => getPublicSuffix(host, { allowPrivateDomains: true }) === host
+
+/** Reads and checks the whole environment; throws one `ConfigError` that lists every problem. */
+export function readConfig(env: NodeJS.ProcessEnv): Config {
+  const problems: string[] = []
+
+  const text = (name: Variable): string | null => {
+    const value = env[name]?.trim() ?? ''
+    return value === '' || PLACEHOLDERS.has(value) ? null : value
+  }
+  const secret = (name: Variable, value: string | null, minimum: number, remedy: string): Secret | null => {
+    if (value === null) return null
+    if (value.length < minimum) problems.push(`${name}: has ${value.length} characters, which can be guessed; ${remedy}`)
+    else if (!/^[\x21-\x7e]+$/.test(value)) problems.push(`${name}: may hold only visible ASCII characters without spaces; ${remedy}`)
+    return new Secret(value)
+  }
+  const choice = <const T extends string>(name: Variable, choices: readonly T[], fallback: T): T => {
+    const value = text(name)?.toLowerCase()
+    if (value === undefined) return fallback
+    const found = choices.find((one) => one === value)
+    if (found === undefined) problems.push(`${name}: “${printable(value)}” is not one of ${choices.join(', ')}`)
+    return found ?? fallback
+  }
+  const list = (name: Variable): string[] =>
+    text(name)
+      ?.split(/[\s,]+/)
+      .filter((one) => one !== '') ?? []
+  const origin = (name: Variable, fallback: string): string => {
+    const value = text(name)
+    if (value === null) return fallback
+    const url = URL.parse(value)
+    if (
+      url === null ||
+      !/^https?:$/.test(url.protocol) ||
+      url.host === '' ||
+      url.pathname !== '/' ||
+      url.search !== '' ||
+      url.hash !== '' ||
+      url.username !== ''
+    ) {
+      problems.push(`${name}: must be an address such as https://token-agent.example.com, without a path`)
+      return fallback
+    }
+    return url.origin
+  }
+
+  const port = Number(text('PORT') ?? 3000)
+  if (!Number.isInteger(port) || port < 0 || port > 65_535) problems.push('PORT: must be a whole number from 0 to 65535')
+
+  const guessed = guessAppUrl(env, text('APP_NAME'), problems)
+  const appUrl = origin('APP_URL', guessed ?? `http://localhost:${port}`)
+
+  const allowedDomains =
+    list('ALLOWED_DOMAINS')
+      .filter((entry) => !PLACEHOLDERS.has(entry))
+      .join(' ') || null
+  const allowed = parseAllowList(allowedDomains ?? appUrl, isPublicSuffix)
+  problems.push(...allowed.problems.map((problem) => `ALLOWED_DOMAINS: ${problem}`))
+
+  const startingToken = text('STARTING_TOKEN')
+  const badToken = startingToken === null ? null : tokenProblem(startingToken)
+  if (badToken !== null) problems.push(`STARTING_TOKEN: ${badToken}`)
+
+  const jsConstantName = text('JS_CONSTANT_NAME') ?? 'InstagramToken'
+  const badName = constantNameProblem(jsConstantName)
+  if (badName !== null) problems.push(`JS_CONSTANT_NAME: ${badName}`)
+
+  const database = readDatabase(env, text('DATABASE_URL'), problems)
+  const keys = list('ENCRYPTION_KEY')
+    .map((key) => secret('ENCRYPTION_KEY', key, 16, MAKE_KEY))
+    .filter((key) => key !== null)
+  if (keys.length === 0 && database.kind === 'postgres') {
+    problems.push(`ENCRYPTION_KEY: is needed with Postgres, so that tokens are not stored in the clear; ${MAKE_KEY}, and keep a copy`)
+  }
+
+  const servers = text('MEMCACHIER_SERVERS')
+  const username = text('MEMCACHIER_USERNAME')
+  const password = text('MEMCACHIER_PASSWORD')
+  if (servers !== null && !list('MEMCACHIER_SERVERS').every(isServer)) {
+    problems.push('MEMCACHIER_SERVERS: must be host:port, several separated by commas, such as mc1.example.com:11211')
+  }
+  if ((username === null) !== (password === null)) {
+    problems.push(
+      `MEMCACHIER_${username === null ? 'USERNAME' : 'PASSWORD'}: is missing; give both MEMCACHIER_USERNAME and MEMCACHIER_PASSWORD, or neither`,
+    )
+  }
+
+  const config: Config = {
+    host: text('HOST') ?? '0.0.0.0',
+    port,
+    appUrl,
+    appUrlIsGuess: text('APP_URL') === null && guessed === null,
+    startingToken: startingToken === null ? null : new Secret(startingToken),
+    allowedDomains,
+    allowList: allowed.list,
+    serverKeys: list('SERVER_KEYS')
+      .map((key) => secret('SERVER_KEYS', key, 8, MAKE_KEY))
+      .filter((key) => key !== null),
+    hideHelpPages: choice('HIDE_HELP_PAGES', ['true', 'false'], 'false') === 'true',
+    refreshMode: choice('REFRESH_MODE', ['cron', 'scheduled'], 'cron'),
+    refreshFrequency: choice('REFRESH_FREQUENCY', ['daily', 'weekly', 'monthly'], 'weekly'),
+    jsConstantName,
+    webhookSecret: secret('WEBHOOK_SECRET', text('WEBHOOK_SECRET'), 8, MAKE_KEY),
+    database,
+    encryptionKeys: keys.length === 0 ? null : keys,
+    memcached:
+      servers === null
+        ? null
+        : { servers: list('MEMCACHIER_SERVERS').join(','), username, password: password === null ? null : new Secret(password) },
+    logLevel: choice('LOG_LEVEL', LOG_LEVELS, 'info'),
+    trustProxy: readTrustProxy(list('TRUST_PROXY'), problems),
+    instagramGraphUrl: origin('INSTAGRAM_GRAPH_URL', 'https://graph.instagram.com'),
+  }
+  if (problems.length > 0) throw new ConfigError(problems)
+  return config
+}
+
+function guessAppUrl(env: NodeJS.ProcessEnv, appName: string | null, problems: string[]): string | null {
+  if (appName !== null && !/^[a-z][a-z0-9-]*$/i.test(appName)) {
+    problems.push('APP_NAME: must be the app’s name on Heroku: letters, digits and hyphens')
+    return null
+  }
+  const host =
+    env['HEROKU_APP_DEFAULT_DOMAIN_NAME'] ||
+    (env['FLY_APP_NAME'] && `${env['FLY_APP_NAME']}.fly.dev`) ||
+    env['RAILWAY_PUBLIC_DOMAIN'] ||
+    (appName !== null && `${appName.toLowerCase()}.herokuapp.com`)
+  const guess = env['RENDER_EXTERNAL_URL'] || (host ? `https://${host}` : null)
+  return guess === null ? null : (URL.parse(guess)?.origin ?? null)
+}
+
+function readDatabase(env: NodeJS.ProcessEnv, url: string | null, problems: string[]): DatabaseConfig {
+  const path = url === null ? 'data/token-agent.sqlite' : url.replace(/^sqlite:(\/\/(?=\/))?/, '')
+  if (url !== null && /^postgres(ql)?:\/\//.test(url)) {
+    if (!URL.canParse(url))
+      problems.push('DATABASE_URL: is not a complete address; it looks like postgres://user:password@host:5432/database')
+    // Heroku's Postgres asks for TLS and shows a self-signed chain: https://devcenter.heroku.com/articles/connecting-heroku-postgres
+    return { kind: 'postgres', url: new Secret(url), selfSignedChain: env['DYNO'] !== undefined }
+  }
+  if (url !== null && (!url.startsWith('sqlite:') || path === '' || path.startsWith(':'))) {
+    const scheme = /^([a-z][a-z0-9+.-]*):/i.exec(url)?.[1]
+    problems.push(
+      `DATABASE_URL: ${scheme === undefined ? 'has no scheme' : `the scheme “${scheme}:” is not supported here`}; use postgres://user:password@host:5432/database or sqlite:path/to/file`,
+    )
+  } else if (losesItsDisk(env, path)) {
+    problems.push(
+      'DATABASE_URL: this platform wipes its disk at each restart, and a starting token that came back after 60 days would be dead; add a Postgres database (on Heroku: heroku addons:create heroku-postgresql), or name a file on a permanent volume: sqlite:/absolute/path',
+    )
+  }
+  return { kind: 'sqlite', path }
+}
+
+// Heroku, Cloud Run and Lambda have no permanent disk at all. Render, Railway and Fly have volumes, mounted at an
+// absolute path that only their owner knows; a relative path there lies on the disk that is wiped.
+function losesItsDisk(env: NodeJS.ProcessEnv, path: string): boolean {
+  if (['DYNO', 'K_SERVICE', 'AWS_LAMBDA_FUNCTION_NAME'].some((name) => env[name])) return true
+  return ['RENDER', 'RAILWAY_ENVIRONMENT', 'FLY_APP_NAME'].some((name) => env[name]) && !path.startsWith('/')
+}
+
+function readTrustProxy(entries: string[], problems: string[]): boolean | string[] {
+  if (entries.length === 0 || (entries.length === 1 && entries[0] === 'false')) return false
+  if (entries.length === 1 && entries[0] === 'true') return true
+  const address = /^(loopback|linklocal|uniquelocal|[0-9]{1,3}(\.[0-9]{1,3}){3}(\/[0-9]{1,2})?|[0-9a-f]*:[0-9a-f:.]*(\/[0-9]{1,3})?)$/i
+  for (const entry of entries) {
+    // Fastify ≥ 5.12.1 ignores a number of hops, so it must not look as if it worked.
+    if (!address.test(entry))
+      problems.push(`TRUST_PROXY: “${printable(entry)}” is not true, false or a list of proxy addresses such as 10.0.0.0/8`)
+  }
+  return entries
+}
+
+function isServer(server: string): boolean {
+  const port = Number(/^(?:[a-z0-9._-]+|\[[0-9a-f:]+\]):(\d{1,5})$/i.exec(server)?.[1])
+  return port > 0 && port <= 65_535
+}
+
+/** What was typed, short and harmless enough to show in an error. */
+function printable(value: string): string {
+  return value.replace(/[^\x20-\x7e]/g, '?').slice(0, 40)
+}

@@ -1,0 +1,35 @@
+import Fastify, { type FastifyBaseLogger, type FastifyInstance } from 'fastify'
+import type { HttpDeps } from './deps.ts'
+import { handleErrors } from './errors.ts'
+import { operationsRoutes } from './operations-routes.ts'
+import { pageRoutes } from './page-routes.ts'
+import { RequestLog } from './request-log.ts'
+import { tokenRoutes } from './token-routes.ts'
+
+export interface AppOptions {
+  readonly logger: FastifyBaseLogger
+  readonly trustProxy: boolean | string[]
+}
+
+/** The web server, not listening yet. */
+export async function createApp(deps: HttpDeps, { logger, trustProxy }: AppOptions): Promise<FastifyInstance> {
+  const app = Fastify({
+    loggerInstance: logger,
+    logController: new RequestLog(),
+    // A child logger for each request costs about a tenth of the requests a second; lines name their request themselves.
+    childLoggerFactory: (parent) => parent,
+    trustProxy,
+    bodyLimit: 16 * 1024,
+    // Fastify's default is 0: a client that never finishes its request would hold its socket for good.
+    requestTimeout: 10_000,
+    keepAliveTimeout: 75_000,
+    forceCloseConnections: 'idle',
+    routerOptions: { maxParamLength: 100 },
+    http: { maxHeaderSize: 8 * 1024, headersTimeout: 8_000, connectionsCheckingInterval: 2_000 },
+  })
+  handleErrors(app)
+  await app.register(tokenRoutes, { deps })
+  await app.register(operationsRoutes, { deps })
+  await app.register(pageRoutes, { deps })
+  return app
+}

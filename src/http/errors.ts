@@ -1,0 +1,50 @@
+import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { AppError, type ErrorCode } from '../domain/errors.ts'
+
+const STATUS: Record<ErrorCode, number> = {
+  invalid: 400,
+  unauthorized: 401,
+  forbidden: 403,
+  not_found: 404,
+  conflict: 409,
+  unavailable: 503,
+}
+
+// Fastify's own sentences name header values, paths and parser positions; these don't.
+const FASTIFY_SENTENCES: Record<number, string> = {
+  400: 'The request could not be understood.',
+  405: 'This method is not supported here.',
+  408: 'The request took too long to arrive.',
+  413: 'The request is too large.',
+  414: 'The address is too long.',
+  415: 'This kind of content is not accepted here.',
+  429: 'Too many requests; wait a moment and try again.',
+}
+
+/** Own 404 and 500: Fastify's echo the URL and the error's message. */
+export function handleErrors(app: FastifyInstance): void {
+  app.setNotFoundHandler((request, reply) => {
+    sendError(request, reply, 404, 'not_found', 'There is nothing at this address.')
+  })
+  app.setErrorHandler((error: FastifyError | AppError, request, reply) => {
+    if (error instanceof AppError) return sendError(request, reply, STATUS[error.code], error.code, error.message)
+    const status = error.statusCode ?? 500
+    if (status < 500) return sendError(request, reply, status, 'invalid', FASTIFY_SENTENCES[status] ?? 'The request was refused.')
+    request.log.error({ err: error, reqId: request.id, route: request.routeOptions.url }, 'a request failed')
+    return sendError(request, reply, 500, 'internal', 'Something went wrong here; the agent’s log has the details.')
+  })
+}
+
+/** JSON, or for a script a comment, which a browser can show but never runs. */
+export function sendError(request: FastifyRequest, reply: FastifyReply, status: number, code: string, message: string): void {
+  reply.code(status).header('cache-control', 'no-store')
+  if (status === 503) reply.header('retry-after', '5')
+  if (status === 401) reply.header('www-authenticate', 'Bearer')
+  if (request.routeOptions.config.resource === 'script') {
+    reply.type('text/javascript; charset=utf-8').send(`// ${message.replace(/\s+/g, ' ')}\n`)
+  } else if (request.routeOptions.config.resource === 'text') {
+    reply.type('text/plain; charset=utf-8').send(`${message}\n`)
+  } else {
+    reply.type('application/json; charset=utf-8').send(JSON.stringify({ error: code, message }))
+  }
+}

@@ -1,0 +1,52 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { Type } from 'typebox'
+import { AppError } from '../domain/errors.ts'
+import type { HttpDeps } from './deps.ts'
+
+const Instant = Type.Union([Type.String({ format: 'date-time' }), Type.Null()])
+const Summary = Type.Object({
+  refreshed: Type.Integer(),
+  failed: Type.Integer(),
+  results: Type.Array(Type.Object({ account: Type.String(), outcome: Type.String(), message: Type.String(), nextRefreshAt: Instant })),
+})
+const Readiness = Type.Object({
+  ready: Type.Boolean(),
+  parts: Type.Record(Type.String(), Type.Object({ state: Type.String(), since: Type.String({ format: 'date-time' }) })),
+})
+
+/** For platforms, cron services and operators. */
+export const operationsRoutes: FastifyPluginAsyncTypebox<{ deps: HttpDeps }> = async (app, { deps }) => {
+  app.addHook('onRequest', (_request, reply, done) => {
+    reply.header('cache-control', 'no-store').header('x-content-type-options', 'nosniff')
+    done()
+  })
+
+  app.get('/healthz', { config: { quiet: true }, schema: { response: { 200: Type.Object({ status: Type.String() }) } } }, async () => ({
+    status: 'ok',
+  }))
+
+  app.get('/readyz', { config: { quiet: true }, schema: { response: { 200: Readiness, 503: Readiness } } }, async (_request, reply) => {
+    const { ready, parts } = await deps.health()
+    const told = Object.entries(parts).map(([name, { state, since }]) => [name, { state, since: since.toISOString() }])
+    return reply.code(ready ? 200 : 503).send({ ready, parts: Object.fromEntries(told) })
+  })
+
+  app.post('/hooks/refresh', { schema: { response: { 200: Summary } } }, async (request) => {
+    if (deps.isWebhookSecret === null) throw new AppError('forbidden', 'This hook is off; set WEBHOOK_SECRET to switch it on.')
+    if (!deps.isWebhookSecret(bearer(request.headers.authorization))) {
+      throw new AppError('unauthorized', 'Send the header “Authorization: Bearer …” with the value of WEBHOOK_SECRET.')
+    }
+    request.log.info({ reqId: request.id, route: request.routeOptions.url }, 'refresh asked for by the hook')
+    const { refreshed, failed, results } = await deps.refreshDue()
+    return {
+      refreshed,
+      failed,
+      results: results.map((result) => ({ ...result, nextRefreshAt: result.nextRefreshAt?.toISOString() ?? null })),
+    }
+  })
+}
+
+/** The token of a bearer header; empty, which no secret is, for anything else. */
+function bearer(header: string | undefined): string {
+  return /^Bearer +([\x21-\x7e]+)$/i.exec(header ?? '')?.[1] ?? ''
+}

@@ -1,0 +1,124 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import closeWithGrace from 'close-with-grace'
+import type { FastifyInstance } from 'fastify'
+import { reportStatus } from './application/report-status.ts'
+import { type Config, readConfig } from './config.ts'
+import { AppError } from './domain/errors.ts'
+import { createHealthWatch } from './health.ts'
+import { createApp } from './http/app.ts'
+import type { HttpDeps, Settings } from './http/deps.ts'
+import { createLogger } from './logger.ts'
+import { type Schedule, startSchedule } from './schedule.ts'
+import { createServices, isOneOf, type Services, VIEWS_FOLDER } from './services.ts'
+
+/** Long enough for a load balancer to notice; closing at once loses the requests that are on their way. */
+const DRAIN_MS = 4_000
+/** Heroku kills 30 s after SIGTERM: https://devcenter.heroku.com/articles/dynos#graceful-shutdown-with-sigterm */
+const EXIT_BY_MS = 28_000
+const REFRESH_WAIT_MS = 20_000
+const START_PATIENCE_MS = 2_000
+
+/** Runs the agent until it is told to stop. Binds its port before the database answers, and waits for it. */
+export async function serve(env: NodeJS.ProcessEnv): Promise<void> {
+  const config = readConfig(env)
+  const log = createLogger(config.logLevel)
+  const services = await createServices(config, log)
+  const health = createHealthWatch(services, () => reportStatus(services.store))
+  const app = await createApp(
+    httpDeps(config, services, () => health.check()),
+    { logger: log, trustProxy: config.trustProxy },
+  )
+
+  let draining = false
+  app.addHook('onSend', (_request, reply, _payload, done) => {
+    // Clients with a connection kept alive move over to the next instance with their next request.
+    if (draining) reply.header('connection', 'close')
+    done()
+  })
+
+  const stopped = new AbortController()
+  let schedule = null as Schedule | null
+  closeWithGrace({ delay: EXIT_BY_MS, logger: log }, async ({ signal, err }) => {
+    if (err !== undefined) log.error({ err }, 'stopping after an error that nothing caught')
+    log.info({ signal }, 'stopping')
+    stopped.abort()
+    schedule?.stop()
+    draining = true
+    health.drain()
+    const refreshing = services.stopRefreshing(REFRESH_WAIT_MS)
+    // Ctrl-C is a person at a terminal, with nobody to hand over to.
+    if (signal === 'SIGTERM') await sleep(DRAIN_MS)
+    await app.close()
+    await refreshing
+    await services.close()
+    log.info('stopped')
+  })
+
+  try {
+    const started = prepareStore(services, app, stopped.signal).then(async () => {
+      if (stopped.signal.aborted) return
+      schedule = startSchedule(services, log)
+      await schedule.booted
+    })
+    // A store that is there is prepared, and a new starting token checked, before the first visitor can ask. One that
+    // is too new, or cannot be written, ends the start; one that does not answer is waited for behind an open port.
+    await Promise.race([started, sleep(START_PATIENCE_MS, undefined, { ref: false })])
+    if (stopped.signal.aborted) return
+    await app.listen({ host: config.host, port: config.port })
+    const advice = config.allowedDomains === null ? '; ALLOWED_DOMAINS is not set, so only the agent’s own pages may read the token' : ''
+    log.info({ url: config.appUrl, store: config.database.kind }, `serving${advice}`)
+    await started
+  } catch (error) {
+    schedule?.stop()
+    await app.close()
+    await services.close()
+    throw error
+  }
+}
+
+const RETRY_MS = 500
+
+async function prepareStore(services: Services, { log }: FastifyInstance, signal: AbortSignal): Promise<void> {
+  for (let last = ''; !signal.aborted; ) {
+    try {
+      const applied = await services.migrate()
+      if (applied.length > 0) log.info({ applied }, 'the store was brought up to date')
+      return
+    } catch (err) {
+      if (!(err instanceof AppError && err.code === 'unavailable')) throw err
+      // Once for each thing that is wrong, not twice a second.
+      if (err.message !== last) log.warn({ err }, 'the database does not answer yet; trying again')
+      last = err.message
+      await sleep(RETRY_MS, undefined, { signal }).catch(() => undefined)
+    }
+  }
+}
+
+function httpDeps(config: Config, services: Services, health: HttpDeps['health']): HttpDeps {
+  const settings: Settings = {
+    appUrl: config.appUrl,
+    appUrlIsGuess: config.appUrlIsGuess,
+    jsConstantName: config.jsConstantName,
+    hideHelpPages: config.hideHelpPages,
+    allowedDomains: config.allowedDomains,
+    hasStartingToken: config.startingToken !== null,
+    hasWebhookSecret: config.webhookSecret !== null,
+    hasServerKeys: config.serverKeys.length > 0,
+    store: config.database.kind,
+    hasMemcached: config.memcached !== null,
+    refreshFrequency: config.refreshFrequency,
+    refreshMode: config.refreshMode,
+  }
+  return {
+    settings,
+    allowList: config.allowList,
+    isServerKey: isOneOf(config.serverKeys),
+    isWebhookSecret: config.webhookSecret === null ? null : isOneOf([config.webhookSecret]),
+    readToken: (account) => services.reader.read(account),
+    now: () => services.store.now(),
+    refreshDue: () => services.sweep({ actor: 'webhook' }),
+    reportStatus: () => reportStatus(services.store),
+    health,
+    viewsFolder: VIEWS_FOLDER,
+  }
+}

@@ -1,0 +1,150 @@
+import { createHash, randomUUID, timingSafeEqual } from 'node:crypto'
+import { hostname } from 'node:os'
+import { dirname, join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { createTokenReader, type TokenReader } from './application/read-token.ts'
+import type { RefreshDeps } from './application/refresh-account.ts'
+import { type RefreshRequest, type RefreshSummary, refreshDue } from './application/refresh-due.ts'
+import { takeStartingToken } from './application/seed-account.ts'
+import type { Config } from './config.ts'
+import type { AccountStore } from './domain/account-store.ts'
+import { AppError } from './domain/errors.ts'
+import type { Log } from './domain/log.ts'
+import type { Provider } from './domain/provider.ts'
+import type { Secret } from './domain/secret.ts'
+import type { Vault } from './domain/vault.ts'
+import { createInstagram } from './providers/instagram.ts'
+import { createAccountStore } from './storage/account-store.ts'
+import type { Database } from './storage/database.ts'
+import { loadOrCreateKeyFile } from './storage/key-file.ts'
+import { migrate } from './storage/migrate.ts'
+import { createVault } from './storage/vault.ts'
+
+const ROOT = join(import.meta.dirname, '..')
+export const VIEWS_FOLDER = join(ROOT, 'views')
+const MIGRATIONS_FOLDER = join(ROOT, 'migrations')
+
+/** The wired parts, as the server, the timer and the command line use them. */
+export interface Services {
+  readonly store: AccountStore
+  readonly vault: Vault
+  readonly reader: TokenReader
+  readonly refreshDeps: RefreshDeps
+  /** One sweep at a time in this process: who comes while one runs gets its result. */
+  readonly sweep: (request: RefreshRequest) => Promise<RefreshSummary>
+  /** Takes `STARTING_TOKEN` over where it is a new one; false = the provider did not answer, so ask again later. */
+  readonly seedFromEnvironment: () => Promise<boolean>
+  readonly startingFingerprint: string | null
+  readonly migrate: () => Promise<readonly string[]>
+  readonly memcachedState: (() => { up: boolean; since: Date }) | null
+  /** Ends the sweep under way, waiting for its answers to be saved, at most so long. */
+  readonly stopRefreshing: (timeoutMs: number) => Promise<void>
+  readonly close: () => Promise<void>
+}
+
+/** Opens nothing that the configuration does not name: drivers are loaded when they are needed. */
+export async function createServices(config: Config, log: Log): Promise<Services> {
+  const db = await openDatabase(config, log)
+  const store = createAccountStore(db)
+  const vault = createVault(await encryptionKeys(config))
+  const memcached = config.memcached === null ? null : await openMemcached(config.memcached, log)
+  const reader = createTokenReader({
+    store,
+    cache: memcached,
+    vault,
+    constantName: config.jsConstantName,
+    digest: (text) => digest(text).toString('base64url').slice(0, 22),
+    log,
+  })
+  const providers = new Map<string, Provider>([['instagram', createInstagram({ graphUrl: config.instagramGraphUrl })]])
+  const refreshDeps: RefreshDeps = {
+    store,
+    vault,
+    providers,
+    policy: { mode: config.refreshMode, frequency: config.refreshFrequency, random: Math.random },
+    owner: `${hostname()}:${process.pid}:${randomUUID().slice(0, 8)}`,
+    publish: (account) => reader.publish(account),
+    log,
+  }
+
+  const stopping = new AbortController()
+  let running: Promise<RefreshSummary> | null = null
+  const sweep = (request: RefreshRequest): Promise<RefreshSummary> => {
+    running ??= refreshDue(refreshDeps, request, stopping.signal).finally(() => {
+      running = null
+    })
+    return running
+  }
+
+  const { startingToken } = config
+  const startingFingerprint = startingToken === null ? null : digest(`seed\0${startingToken.reveal()}`).toString('hex').slice(0, 32)
+  const seedFromEnvironment = async (): Promise<boolean> => {
+    if (startingToken === null || startingFingerprint === null) return true
+    try {
+      const taken = await takeStartingToken(refreshDeps, startingToken, startingFingerprint)
+      if (taken === null) return true
+      if (taken.outcome !== 'taken') log.warn({ outcome: taken.outcome }, `STARTING_TOKEN has not taken over: ${taken.message}`)
+      return taken.outcome !== 'postponed'
+    } catch (error) {
+      // Another instance, started with the same new token, was faster.
+      if (error instanceof AppError && error.code === 'conflict') return true
+      throw error
+    }
+  }
+
+  return {
+    store,
+    vault,
+    reader,
+    refreshDeps,
+    sweep,
+    seedFromEnvironment,
+    startingFingerprint,
+    migrate: () => migrate(db, MIGRATIONS_FOLDER),
+    memcachedState: memcached === null ? null : () => memcached.state(),
+    stopRefreshing: async (timeoutMs) => {
+      stopping.abort()
+      await Promise.race([running?.catch(() => undefined), sleep(timeoutMs, undefined, { ref: false })])
+    },
+    close: async () => {
+      memcached?.close()
+      await db.close()
+    },
+  }
+}
+
+async function openDatabase({ database }: Config, log: Log): Promise<Database> {
+  if (database.kind === 'sqlite') {
+    const { openSqlite } = await import('./storage/sqlite.ts')
+    return openSqlite(database.path)
+  }
+  const { openPostgres } = await import('./storage/postgres.ts')
+  return openPostgres(database.url.reveal(), {
+    selfSignedPlatform: database.selfSignedChain,
+    onConnectionLost: (err) => log.warn({ err }, 'a connection to the database was lost; a new one is made when needed'),
+  })
+}
+
+async function openMemcached({ servers, username, password }: NonNullable<Config['memcached']>, log: Log) {
+  const { createMemcached } = await import('./cache/memcached.ts')
+  return createMemcached({ servers, username: username ?? undefined, password: password?.reveal(), log })
+}
+
+async function encryptionKeys({ encryptionKeys: keys, database }: Config): Promise<string[]> {
+  if (keys !== null) return keys.map((key) => key.reveal())
+  if (database.kind !== 'sqlite') throw new Error('unreachable: readConfig asks for a key with Postgres')
+  return loadOrCreateKeyFile(join(dirname(database.path), 'encryption.key'))
+}
+
+function digest(text: string): Buffer {
+  return createHash('sha256').update(text).digest()
+}
+
+/** Compares in constant time, by digests, so that not even the secrets' lengths show. */
+export function isOneOf(secrets: readonly Secret[]): (candidate: string) => boolean {
+  const digests = secrets.map((secret) => digest(secret.reveal()))
+  return (candidate) => {
+    const asked = digest(candidate)
+    return digests.reduce((found, one) => timingSafeEqual(one, asked) || found, false)
+  }
+}
