@@ -4,10 +4,7 @@ import { constantNameProblem } from './domain/js-constant.ts'
 import type { RefreshFrequency, RefreshMode } from './domain/next-refresh.ts'
 import { Secret } from './domain/secret.ts'
 import { tokenProblem } from './domain/token.ts'
-
-export type DatabaseConfig =
-  | { readonly kind: 'postgres'; readonly url: Secret; readonly selfSignedChain: boolean }
-  | { readonly kind: 'sqlite'; readonly path: string }
+import { type DatabaseConfig, guessAppUrl, readDatabase } from './platform.ts'
 
 export interface Config {
   readonly host: string
@@ -31,7 +28,20 @@ export interface Config {
   readonly memcached: { readonly servers: string; readonly username: string | null; readonly password: Secret | null } | null
   readonly logLevel: string
   readonly trustProxy: boolean | string[]
-  readonly instagramGraphUrl: string
+  /** Signs the owner in at /admin; null = the embedded store prints a one-time password, Postgres has no sign-in. */
+  readonly adminPassword: Secret | null
+  readonly metricsKey: Secret | null
+  readonly alertWebhookUrl: Secret | null
+  readonly instagram: InstagramConfig
+}
+
+export interface InstagramConfig {
+  readonly graphUrl: string
+  readonly apiUrl: string
+  readonly webUrl: string
+  /** The *Instagram* app's id and secret, not the Meta app's; null = accounts cannot be connected in the browser. */
+  readonly app: { readonly id: string; readonly secret: Secret } | null
+  readonly scopes: readonly string[]
 }
 
 export class ConfigError extends Error {
@@ -66,7 +76,15 @@ export const VARIABLES = [
   'HOST',
   'LOG_LEVEL',
   'TRUST_PROXY',
+  'ADMIN_PASSWORD',
+  'METRICS_KEY',
+  'ALERT_WEBHOOK_URL',
+  'INSTAGRAM_APP_ID',
+  'INSTAGRAM_APP_SECRET',
+  'INSTAGRAM_SCOPES',
   'INSTAGRAM_GRAPH_URL',
+  'INSTAGRAM_API_URL',
+  'INSTAGRAM_WEB_URL',
 ] as const
 type Variable = (typeof VARIABLES)[number]
 
@@ -162,6 +180,26 @@ export function readConfig(env: NodeJS.ProcessEnv): Config {
     )
   }
 
+  const appId = text('INSTAGRAM_APP_ID')
+  const appSecret = secret('INSTAGRAM_APP_SECRET', text('INSTAGRAM_APP_SECRET'), 8, 'copy it again from the Meta App Dashboard')
+  // A provider is switched on by its credentials; half a pair is always a mistake.
+  if ((appId === null) !== (appSecret === null)) {
+    problems.push(
+      `INSTAGRAM_APP_${appId === null ? 'ID' : 'SECRET'}: is missing; copy both the Instagram app ID and secret from the Meta App Dashboard`,
+    )
+  }
+  if (appId !== null && !/^\d+$/.test(appId))
+    problems.push('INSTAGRAM_APP_ID: is a number; copy the *Instagram* app ID, under “API setup with Instagram login”')
+  const scopes = list('INSTAGRAM_SCOPES')
+  for (const scope of scopes)
+    if (!/^[a-z_]+$/.test(scope))
+      problems.push(`INSTAGRAM_SCOPES: “${printable(scope)}” is not the name of a permission such as instagram_business_basic`)
+
+  const alertUrl = text('ALERT_WEBHOOK_URL')
+  // Plain http would show the alert, and the secret in such addresses, to everybody on the way.
+  if (alertUrl !== null && URL.parse(alertUrl)?.protocol !== 'https:')
+    problems.push('ALERT_WEBHOOK_URL: must be an https:// address, such as the one that Slack or Discord gives for an incoming webhook')
+
   const config: Config = {
     host: text('HOST') ?? '0.0.0.0',
     port,
@@ -186,52 +224,19 @@ export function readConfig(env: NodeJS.ProcessEnv): Config {
         : { servers: list('MEMCACHIER_SERVERS').join(','), username, password: password === null ? null : new Secret(password) },
     logLevel: choice('LOG_LEVEL', LOG_LEVELS, 'info'),
     trustProxy: readTrustProxy(list('TRUST_PROXY'), problems),
-    instagramGraphUrl: origin('INSTAGRAM_GRAPH_URL', 'https://graph.instagram.com'),
+    adminPassword: secret('ADMIN_PASSWORD', text('ADMIN_PASSWORD'), 8, 'choose a longer one'),
+    metricsKey: secret('METRICS_KEY', text('METRICS_KEY'), 8, MAKE_KEY),
+    alertWebhookUrl: alertUrl === null ? null : new Secret(alertUrl),
+    instagram: {
+      graphUrl: origin('INSTAGRAM_GRAPH_URL', 'https://graph.instagram.com'),
+      apiUrl: origin('INSTAGRAM_API_URL', 'https://api.instagram.com'),
+      webUrl: origin('INSTAGRAM_WEB_URL', 'https://www.instagram.com'),
+      app: appId === null || appSecret === null ? null : { id: appId, secret: appSecret },
+      scopes: scopes.length === 0 ? ['instagram_business_basic'] : scopes,
+    },
   }
   if (problems.length > 0) throw new ConfigError(problems)
   return config
-}
-
-function guessAppUrl(env: NodeJS.ProcessEnv, appName: string | null, problems: string[]): string | null {
-  if (appName !== null && !/^[a-z][a-z0-9-]*$/i.test(appName)) {
-    problems.push('APP_NAME: must be the app’s name on Heroku: letters, digits and hyphens')
-    return null
-  }
-  const host =
-    env['HEROKU_APP_DEFAULT_DOMAIN_NAME'] ||
-    (env['FLY_APP_NAME'] && `${env['FLY_APP_NAME']}.fly.dev`) ||
-    env['RAILWAY_PUBLIC_DOMAIN'] ||
-    (appName !== null && `${appName.toLowerCase()}.herokuapp.com`)
-  const guess = env['RENDER_EXTERNAL_URL'] || (host ? `https://${host}` : null)
-  return guess === null ? null : (URL.parse(guess)?.origin ?? null)
-}
-
-function readDatabase(env: NodeJS.ProcessEnv, url: string | null, problems: string[]): DatabaseConfig {
-  const path = url === null ? 'data/token-agent.sqlite' : url.replace(/^sqlite:(\/\/(?=\/))?/, '')
-  if (url !== null && /^postgres(ql)?:\/\//.test(url)) {
-    if (!URL.canParse(url))
-      problems.push('DATABASE_URL: is not a complete address; it looks like postgres://user:password@host:5432/database')
-    // Heroku's Postgres asks for TLS and shows a self-signed chain: https://devcenter.heroku.com/articles/connecting-heroku-postgres
-    return { kind: 'postgres', url: new Secret(url), selfSignedChain: env['DYNO'] !== undefined }
-  }
-  if (url !== null && (!url.startsWith('sqlite:') || path === '' || path.startsWith(':'))) {
-    const scheme = /^([a-z][a-z0-9+.-]*):/i.exec(url)?.[1]
-    problems.push(
-      `DATABASE_URL: ${scheme === undefined ? 'has no scheme' : `the scheme “${scheme}:” is not supported here`}; use postgres://user:password@host:5432/database or sqlite:path/to/file`,
-    )
-  } else if (losesItsDisk(env, path)) {
-    problems.push(
-      'DATABASE_URL: this platform wipes its disk at each restart, and a starting token that came back after 60 days would be dead; add a Postgres database (on Heroku: heroku addons:create heroku-postgresql), or name a file on a permanent volume: sqlite:/absolute/path',
-    )
-  }
-  return { kind: 'sqlite', path }
-}
-
-// Heroku, Cloud Run and Lambda have no permanent disk at all. Render, Railway and Fly have volumes, mounted at an
-// absolute path that only their owner knows; a relative path there lies on the disk that is wiped.
-function losesItsDisk(env: NodeJS.ProcessEnv, path: string): boolean {
-  if (['DYNO', 'K_SERVICE', 'AWS_LAMBDA_FUNCTION_NAME'].some((name) => env[name])) return true
-  return ['RENDER', 'RAILWAY_ENVIRONMENT', 'FLY_APP_NAME'].some((name) => env[name]) && !path.startsWith('/')
 }
 
 function readTrustProxy(entries: string[], problems: string[]): boolean | string[] {

@@ -56,7 +56,7 @@ export async function createServices(config: Config, log: Log): Promise<Services
     digest: (text) => digest(text).toString('base64url').slice(0, 22),
     log,
   })
-  const providers = new Map<string, Provider>([['instagram', createInstagram({ graphUrl: config.instagramGraphUrl })]])
+  const providers = new Map<string, Provider>([['instagram', createInstagram({ graphUrl: config.instagram.graphUrl })]])
   const refreshDeps: RefreshDeps = {
     store,
     vault,

@@ -1,0 +1,49 @@
+import { Secret } from './domain/secret.ts'
+
+export type DatabaseConfig =
+  | { readonly kind: 'postgres'; readonly url: Secret; readonly selfSignedChain: boolean }
+  | { readonly kind: 'sqlite'; readonly path: string }
+
+/** The agent's address as the hosting platform tells it, or null where it tells none. */
+export function guessAppUrl(env: NodeJS.ProcessEnv, appName: string | null, problems: string[]): string | null {
+  if (appName !== null && !/^[a-z][a-z0-9-]*$/i.test(appName)) {
+    problems.push('APP_NAME: must be the app’s name on Heroku: letters, digits and hyphens')
+    return null
+  }
+  const host =
+    env['HEROKU_APP_DEFAULT_DOMAIN_NAME'] ||
+    (env['FLY_APP_NAME'] && `${env['FLY_APP_NAME']}.fly.dev`) ||
+    env['RAILWAY_PUBLIC_DOMAIN'] ||
+    (appName !== null && `${appName.toLowerCase()}.herokuapp.com`)
+  const guess = env['RENDER_EXTERNAL_URL'] || (host ? `https://${host}` : null)
+  return guess === null ? null : (URL.parse(guess)?.origin ?? null)
+}
+
+/** Where the store is; adds to `problems` what is wrong with it, and what this platform would do to it. */
+export function readDatabase(env: NodeJS.ProcessEnv, url: string | null, problems: string[]): DatabaseConfig {
+  const path = url === null ? 'data/token-agent.sqlite' : url.replace(/^sqlite:(\/\/(?=\/))?/, '')
+  if (url !== null && /^postgres(ql)?:\/\//.test(url)) {
+    if (!URL.canParse(url))
+      problems.push('DATABASE_URL: is not a complete address; it looks like postgres://user:password@host:5432/database')
+    // Heroku's Postgres asks for TLS and shows a self-signed chain: https://devcenter.heroku.com/articles/connecting-heroku-postgres
+    return { kind: 'postgres', url: new Secret(url), selfSignedChain: env['DYNO'] !== undefined }
+  }
+  if (url !== null && (!url.startsWith('sqlite:') || path === '' || path.startsWith(':'))) {
+    const scheme = /^([a-z][a-z0-9+.-]*):/i.exec(url)?.[1]
+    problems.push(
+      `DATABASE_URL: ${scheme === undefined ? 'has no scheme' : `the scheme “${scheme}:” is not supported here`}; use postgres://user:password@host:5432/database or sqlite:path/to/file`,
+    )
+  } else if (losesItsDisk(env, path)) {
+    problems.push(
+      'DATABASE_URL: this platform wipes its disk at each restart, and a starting token that came back after 60 days would be dead; add a Postgres database (on Heroku: heroku addons:create heroku-postgresql), or name a file on a permanent volume: sqlite:/absolute/path',
+    )
+  }
+  return { kind: 'sqlite', path }
+}
+
+// Heroku, Cloud Run and Lambda have no permanent disk at all. Render, Railway and Fly have volumes, mounted at an
+// absolute path that only their owner knows; a relative path there lies on the disk that is wiped.
+function losesItsDisk(env: NodeJS.ProcessEnv, path: string): boolean {
+  if (['DYNO', 'K_SERVICE', 'AWS_LAMBDA_FUNCTION_NAME'].some((name) => env[name])) return true
+  return ['RENDER', 'RAILWAY_ENVIRONMENT', 'FLY_APP_NAME'].some((name) => env[name]) && !path.startsWith('/')
+}
