@@ -49,13 +49,14 @@ export function nextRefreshAt(history: RefreshHistory, policy: RefreshPolicy, no
   const spread = policy.random() * Math.min(SPREAD_MS, life / 100)
   const wanted = Math.min(at + period, quarterLeft) - spread
   // Instagram refuses a token younger than 24 h; one that lives less than 32 h is refreshed in time all the same.
-  return new Date(Math.min(Math.max(wanted, issued + history.minimumAgeSeconds * 1000), quarterLeft))
+  const earliest = issued + history.minimumAgeSeconds * 1000 + spread
+  return new Date(Math.min(Math.max(wanted, earliest), quarterLeft))
 }
 
 function backoffMs({ failureCount, retryAfterSeconds }: RefreshHistory, random: number): number {
-  const full = Math.min(MAX_BACKOFF_MS, MINUTE_MS * 2 ** Math.min(failureCount - 1, 20))
+  const longest = Math.min(MAX_BACKOFF_MS, MINUTE_MS * 2 ** Math.min(failureCount, 20))
   // Half of the wait is left to chance, so that instances that failed together do not return together.
-  const jittered = Math.max(MINUTE_MS, full * (0.5 + random / 2))
+  const jittered = longest * (0.5 + random / 2)
   const told = Math.min((retryAfterSeconds ?? 0) * 1000, DAY_MS)
   return Math.max(jittered, told > 0 ? told + random * MINUTE_MS : 0)
 }
