@@ -5,6 +5,9 @@ import { getPublicSuffix } from 'tldts'
 import { type AllowList, allows, parseAllowList } from '../../src/domain/allow-list.ts'
 import { ACCEPTED_ENTRIES, REFUSED_ENTRIES, REFUSED_ORIGINS } from './allow-list.corpus.ts'
 
+// A million cases take a few seconds, on a busy machine many more.
+t.setTimeout(120_000)
+
 const isPublicSuffix = (host: string) => getPublicSuffix(host, { allowPrivateDomains: true }) === host
 
 function listOf(text: string): AllowList {
