@@ -1,0 +1,33 @@
+import { Secret } from '../domain/secret.ts'
+import { type Place, UnreadableError, type Vault } from '../domain/vault.ts'
+import type { TokenRow } from './snapshot.ts'
+
+// Whoever can write to Memcached could otherwise forge a version, an expiry or an allow-list.
+function placeOf(name: string): Place {
+  return { table: 'cache', row: name, column: 'row' }
+}
+
+export function sealRow({ name, version, accessToken, expiresAt, allowedDomains }: TokenRow, vault: Vault): string {
+  return vault.seal(new Secret(JSON.stringify({ name, version, accessToken, expiresAt, allowedDomains })), placeOf(name))
+}
+
+/** Null where the value is not one that this installation sealed for this account in this shape. */
+export function openRow(name: string, sealed: string, vault: Vault): TokenRow | null {
+  const text = reveal(name, sealed, vault)
+  if (text === null) return null
+  const { version, accessToken, expiresAt, allowedDomains } = JSON.parse(text) as Record<string, unknown>
+  // Another release may have sealed it: what is missing here or of another type is not guessed.
+  if (typeof version !== 'number' || typeof accessToken !== 'string') return null
+  if (allowedDomains !== null && typeof allowedDomains !== 'string') return null
+  if (expiresAt !== null && (typeof expiresAt !== 'string' || Number.isNaN(Date.parse(expiresAt)))) return null
+  return { name, version, accessToken, expiresAt: expiresAt === null ? null : new Date(expiresAt), allowedDomains }
+}
+
+function reveal(name: string, sealed: string, vault: Vault): string | null {
+  try {
+    return vault.open(sealed, placeOf(name)).reveal()
+  } catch (error) {
+    if (error instanceof UnreadableError) return null
+    throw error
+  }
+}

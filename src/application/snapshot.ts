@@ -1,0 +1,56 @@
+import type { Account } from '../domain/account.ts'
+import { renderScript } from '../domain/js-constant.ts'
+import type { Secret } from '../domain/secret.ts'
+
+/** The columns that serving a token needs; the refresh token is not among them, so no cache ever holds it. */
+export type TokenRow = Pick<Account, 'name' | 'version' | 'accessToken' | 'expiresAt' | 'allowedDomains'>
+
+/** An answer's body, ready to send, and its strong entity tag, quotes included. */
+export interface Body {
+  readonly bytes: Buffer
+  readonly etag: string
+}
+
+/** One account's token as it stood at one moment, with everything prepared that a request needs. */
+export interface Snapshot {
+  readonly name: string
+  readonly version: number
+  readonly expiresAt: Date | null
+  /** The account's own allow-list as typed; null = the global list. */
+  readonly allowedDomains: string | null
+  /** `{"token":"…"}` */
+  readonly json: Body
+  readonly text: Body
+  /** The name must have passed `constantNameProblem`. */
+  script(constantName?: string): Body
+  /** How long a browser may keep an answer: at most five minutes, never beyond the token's life. */
+  maxAgeSeconds(now: Date): number
+}
+
+interface SnapshotDeps {
+  readonly constantName: string
+  readonly digest: (text: string) => string
+}
+
+const MAX_AGE_SECONDS = 300
+
+export function createSnapshot(row: TokenRow, secret: Secret, { constantName, digest }: SnapshotDeps): Snapshot {
+  const { name, version, expiresAt, allowedDomains } = row
+  const token = secret.reveal()
+  const toBody = (text: string): Body => ({ bytes: Buffer.from(text), etag: `"${digest(text)}"` })
+  const ownScript = toBody(renderScript(constantName, token))
+  return {
+    name,
+    version,
+    expiresAt,
+    allowedDomains,
+    json: toBody(JSON.stringify({ token })),
+    text: toBody(token),
+    // Other names come from the query string: kept, they would fill the memory.
+    script: (other = constantName) => (other === constantName ? ownScript : toBody(renderScript(other, token))),
+    maxAgeSeconds(now) {
+      if (expiresAt === null) return MAX_AGE_SECONDS
+      return Math.max(0, Math.min(MAX_AGE_SECONDS, Math.floor((expiresAt.getTime() - now.getTime()) / 1000)))
+    },
+  }
+}

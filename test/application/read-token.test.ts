@@ -1,0 +1,289 @@
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
+import t from 'tap'
+import { waitFor } from '../support/wait-for.ts'
+import { createGate, createWorld, digest } from './token-reader-world.ts'
+
+const DAY_MS = 86_400_000
+const unavailable = (words: RegExp) => ({ code: 'unavailable', message: words })
+
+t.test('gives the token out in three forms, each with the tag of its bytes', async (t) => {
+  const world = await createWorld(t)
+  await world.add('default', 'IGAA-token')
+  const snapshot = await world.instance().reader.read('default')
+  t.same(JSON.parse(snapshot.json.bytes.toString()), { token: 'IGAA-token' })
+  t.equal(snapshot.text.bytes.toString(), 'IGAA-token')
+  t.match(snapshot.script().bytes.toString(), 'Object.defineProperty(globalThis, "InstagramToken"')
+  t.match(snapshot.script('Other').bytes.toString(), '"Other"')
+  t.equal(snapshot.script('InstagramToken'), snapshot.script(), 'the usual name is rendered once')
+  for (const { bytes, etag } of [snapshot.json, snapshot.text, snapshot.script(), snapshot.script('Other')]) {
+    t.equal(etag, `"${digest(bytes.toString())}"`)
+  }
+})
+
+t.test('a browser keeps an answer five minutes, and not beyond the end of the token', async (t) => {
+  const world = await createWorld(t)
+  const now = world.store.now()
+  await world.add('long', 'one')
+  await world.add('unknown-life', 'two', { expiresAt: null })
+  await world.add('short', 'three', { expiresAt: new Date(now.getTime() + 90_900) })
+  const { reader } = world.instance()
+  t.equal((await reader.read('long')).maxAgeSeconds(now), 300)
+  t.equal((await reader.read('unknown-life')).maxAgeSeconds(now), 300)
+  t.equal((await reader.read('short')).maxAgeSeconds(now), 90)
+  t.equal((await reader.read('short')).maxAgeSeconds(new Date(now.getTime() + DAY_MS)), 0)
+})
+
+t.test('asks the store once for a hundred readers at a time', async (t) => {
+  const world = await createWorld(t)
+  await world.add('default', 'token')
+  const { read, way } = world.instance()
+  const tokens = await Promise.all(Array.from({ length: 100 }, () => read('default')))
+  t.ok(tokens.every((token) => token === 'token'))
+  t.equal(way.reads, 1)
+})
+
+t.test('asks the store at most once a second, whatever the load, and needs no promise in between', async (t) => {
+  const world = await createWorld(t)
+  await world.add('default', 'token')
+  const { reader, read, way, clock } = world.instance()
+  await read('default')
+  for (clock.ms = 0; clock.ms < 10_000; clock.ms += 10) {
+    const found = reader.read('default')
+    if (clock.ms <= 1000) t.notOk(found instanceof Promise)
+    await Promise.all([found, reader.read('default'), reader.read('default')])
+  }
+  t.ok(way.reads >= 9 && way.reads <= 10, `${way.reads} reads in 10 s`)
+  t.equal(reader.counters.process + reader.counters.store, 3001)
+})
+
+t.test('a token that another process put in place is given out after a second', async (t) => {
+  const world = await createWorld(t)
+  await world.add('default', 'old')
+  const { read, clock } = world.instance()
+  t.equal(await read('default'), 'old')
+  await world.replace('default', 'new')
+  clock.ms = 1001
+  t.equal(await read('default'), 'new')
+})
+
+t.test('what was published is given out at once, also where an older answer is still on its way', async (t) => {
+  const world = await createWorld(t)
+  const before = await world.add('default', 'old')
+  const { reader, read, way, clock } = world.instance()
+  await read('default')
+  const gate = createGate()
+  way.gate = gate.closed.then(() => {
+    // What the store said before the refresh.
+    world.store.find = async () => before
+  })
+  clock.ms = 1001
+  const waiting = read('default')
+  const after = await world.replace('default', 'new')
+  await reader.publish(after)
+  t.equal(await read('default'), 'new')
+  gate.open()
+  t.equal(await waiting, 'new')
+  t.equal(await read('default'), 'new')
+})
+
+t.test('an older account published late changes nothing', async (t) => {
+  const world = await createWorld(t)
+  const before = await world.add('default', 'old')
+  const after = await world.replace('default', 'new')
+  const { reader, read } = world.instance()
+  await reader.publish(after)
+  await reader.publish(before)
+  t.equal(await read('default'), 'new')
+})
+
+t.test('while the store fails, the last token is given out until its own end, and not after it', async (t) => {
+  const world = await createWorld(t)
+  await world.add('default', 'token', { expiresAt: world.expiresIn(DAY_MS) })
+  const { reader, read, way, clock, lines } = world.instance()
+  await read('default')
+  way.cut = true
+  for (let hour = 1; hour < 24; hour++) {
+    clock.ms = hour * 3_600_000
+    way.shiftMs = clock.ms
+    t.equal(await read('default'), 'token')
+  }
+  t.equal(reader.counters.stale, 23)
+  way.shiftMs = DAY_MS + 1
+  await t.rejects(read('default'), unavailable(/expired/))
+  clock.ms += 1000
+  await t.rejects(read('default'), unavailable(/expired/))
+
+  await world.replace('default', 'new', { expiresAt: world.expiresIn(9 * DAY_MS) })
+  way.cut = false
+  clock.ms += 250
+  await waitFor('the new token', async () => (await read('default')) === 'new')
+  t.equal(lines.length, 2, 'one line when it began, one when it was over')
+})
+
+t.test('after a failure nobody waits, and the store is asked again four times a second at most', async (t) => {
+  const world = await createWorld(t)
+  await world.add('default', 'token')
+  const { reader, read, way, clock } = world.instance()
+  await read('default')
+  way.cut = true
+  clock.ms = 20_000
+  t.equal(await read('default'), 'token', 'the first one finds out')
+  const before = way.reads
+  for (let ms = 0; ms < 5000; ms += 10) {
+    clock.ms += 10
+    if (reader.read('default') instanceof Promise) t.fail('had to wait')
+    await new Promise(setImmediate)
+  }
+  t.ok(way.reads - before >= 15 && way.reads - before <= 20, `${way.reads - before} in 5 s`)
+  way.cut = false
+  await world.replace('default', 'new')
+  clock.ms += 250
+  await waitFor('the new token', async () => (await read('default')) === 'new')
+})
+
+t.test('with a young snapshot nobody waits for a store that hangs; its answer is taken when it comes', async (t) => {
+  const world = await createWorld(t)
+  await world.add('default', 'old')
+  const { reader, read, way, clock } = world.instance()
+  await read('default')
+  await world.replace('default', 'new')
+  const gate = createGate()
+  way.gate = gate.closed
+  clock.ms = 1001
+  t.equal(await read('default'), 'old', 'after some milliseconds of patience')
+  clock.ms += 15
+  t.notOk(reader.read('default') instanceof Promise, 'later ones do not even wait that long')
+  clock.ms += 20_000
+  t.notOk(reader.read('default') instanceof Promise, 'nor when the snapshot grows old meanwhile')
+  t.equal(way.reads, 2)
+  gate.open()
+  way.gate = null
+  await waitFor('the new token', async () => (await read('default')) === 'new')
+})
+
+t.test('with an old snapshot the answer is waited for', async (t) => {
+  const world = await createWorld(t)
+  await world.add('default', 'old')
+  const { read, way, clock } = world.instance()
+  await read('default')
+  await world.replace('default', 'new')
+  clock.ms = 5001
+  const gate = createGate()
+  way.gate = gate.closed
+  const waiting = Promise.all([read('default'), read('default')])
+  const first = await Promise.race([waiting, new Promise((resolve) => setTimeout(resolve, 100, 'nothing yet'))])
+  t.equal(first, 'nothing yet')
+  gate.open()
+  t.same(await waiting, ['new', 'new'])
+  t.equal(way.reads, 2)
+})
+
+t.test('with no snapshot and no store it says so, and a flood of readers does not reach the store', async (t) => {
+  const world = await createWorld(t)
+  await world.add('default', 'token')
+  const { read, way, clock } = world.instance()
+  way.cut = true
+  const refused = await Promise.allSettled(Array.from({ length: 50 }, () => read('default')))
+  t.ok(refused.every((one) => one.status === 'rejected'))
+  await t.rejects(read('default'), unavailable(/cannot be looked up at the moment/))
+  t.equal(way.reads, 1)
+  way.cut = false
+  clock.ms += 250
+  t.equal(await read('default'), 'token')
+})
+
+t.test('each reason for having no token is said in its own words', async (t) => {
+  const world = await createWorld(t)
+  await world.add('none', null, { state: 'unverified', providerUserId: null, expiresAt: null })
+  await world.add('refused', 'token', { state: 'reconnect', providerUserId: null })
+  await world.add('expired', 'token', { expiresAt: world.expiresIn(-1000) })
+  await world.add('unreadable', 'token', { accessToken: world.seal('another', 'token') })
+  await world.add('fine', 'token')
+  const { read } = world.instance()
+  await t.rejects(read('none'), unavailable(/no token yet.*\/setup/))
+  await t.rejects(read('refused'), unavailable(/provider refused.*\/setup/))
+  await t.rejects(read('expired'), unavailable(/expired.*\/setup/))
+  await t.rejects(read('unreadable'), unavailable(/ENCRYPTION_KEY/))
+  t.equal(await read('fine'), 'token', 'and none of them stops another account')
+})
+
+t.test('a token that the provider refuses now, and has confirmed before, is given out until its end', async (t) => {
+  const world = await createWorld(t)
+  await world.add('default', 'token', { state: 'reconnect', expiresAt: world.expiresIn(60_000) })
+  const { read, way, clock } = world.instance()
+  t.equal(await read('default'), 'token')
+  // Within the second in which no store is asked, too.
+  way.shiftMs = 60_000
+  await t.rejects(read('default'), unavailable(/expired/))
+  clock.ms = 1001
+  await t.rejects(read('default'), unavailable(/expired/))
+})
+
+t.test('an unknown account is remembered for a second', async (t) => {
+  const world = await createWorld(t)
+  const { reader, read, way, clock } = world.instance()
+  await t.rejects(read('nobody'), { code: 'not_found' })
+  await t.rejects(read('nobody'), { code: 'not_found' })
+  t.equal(way.reads, 1)
+  await t.rejects(read('Not/A/Name'), { code: 'not_found' })
+  t.equal(way.reads, 1, 'what cannot be a name is not looked up')
+  await world.add('nobody', 'token')
+  clock.ms = 1000
+  t.equal(await read('nobody'), 'token')
+
+  const other = await world.add('other', 'second')
+  await t.rejects(world.instance().read('third'), { code: 'not_found' })
+  await reader.publish(other)
+  t.equal(await read('other'), 'second')
+})
+
+t.test('a removed account is gone at once', async (t) => {
+  const world = await createWorld(t)
+  await world.add('default', 'token')
+  const { reader, read, way, clock } = world.instance()
+  await read('default')
+  const gate = createGate()
+  way.gate = gate.closed
+  clock.ms = 1001
+  const waiting = read('default')
+  await reader.forget('default')
+  await t.rejects(read('default'), { code: 'not_found' })
+  gate.open()
+  await t.rejects(waiting, { code: 'not_found' })
+  await world.db.query('delete from accounts')
+  way.gate = null
+  clock.ms += 2000
+  await t.rejects(read('default'), { code: 'not_found' })
+})
+
+t.test('keeps the snapshots of the accounts that were looked up last', async (t) => {
+  const world = await createWorld(t)
+  const names = Array.from({ length: 12 }, (_, index) => `account-${index}`)
+  for (const name of names) await world.add(name, `token-${name}`)
+  const { reader, read, way } = world.instance({ maxSnapshots: 10 })
+  for (const name of names) t.equal(await read(name), `token-${name}`)
+  t.notOk(reader.read('account-2') instanceof Promise)
+  await read('account-1')
+  t.equal(way.reads, 13)
+})
+
+t.test('100,000 made-up names neither fill the memory nor push an account out', async (t) => {
+  const world = await createWorld(t)
+  await world.add('default', 'token')
+  const { reader, read } = world.instance()
+  await read('default')
+  // The memory of this process is measured, so the database stays out of it.
+  world.store.find = async () => null
+  setFlagsFromString('--expose-gc')
+  const collect = runInNewContext('gc') as () => void
+  const flood = async (from: number) => {
+    for (let index = from; index < from + 50_000; index++) await read(`made-up-${index}`).catch(() => {})
+    collect()
+    return process.memoryUsage().heapUsed
+  }
+  const half = await flood(0)
+  const whole = await flood(50_000)
+  t.ok(whole - half < 4_000_000, `${Math.round((whole - half) / 1000)} kB more after the second half`)
+  t.notOk(reader.read('default') instanceof Promise)
+})
