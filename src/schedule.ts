@@ -8,10 +8,17 @@ export interface Schedule {
   stop(): void
 }
 
-/** A tick a minute: what is due lives in the database, so a tick that is missed costs nothing but its minute. */
-export function startSchedule(services: Services, log: Log): Schedule {
+const WATCH_MS = 2_000
+const STEP_MS = 5_000
+
+/**
+ * A tick a minute: what is due lives in the database, so a tick that is missed costs nothing but its minute.
+ * `wallClock` is in milliseconds, and a parameter so that a test can step it.
+ */
+export function startSchedule(services: Pick<Services, 'seedFromEnvironment' | 'sweep'>, log: Log, wallClock = Date.now): Schedule {
   let seeded = false
-  const tick = async (actor: 'boot' | 'timer'): Promise<void> => {
+  let ticking: Promise<void> | null = null
+  const run = async (actor: 'boot' | 'timer'): Promise<void> => {
     try {
       if (!seeded) seeded = await services.seedFromEnvironment()
       await services.sweep({ actor })
@@ -19,8 +26,31 @@ export function startSchedule(services: Services, log: Log): Schedule {
       log.warn({ err }, 'a tick could not be finished; the next one is in a minute')
     }
   }
-  const task = schedule('* * * * *', () => tick('timer'), { noOverlap: true })
-  // Raised instead of a tick when the process woke too late for it, as after a sleep: the work is due all the more.
+  const tick = (actor: 'boot' | 'timer'): Promise<void> => {
+    ticking ??= run(actor).finally(() => {
+      ticking = null
+    })
+    return ticking
+  }
+  const task = schedule('* * * * *', () => tick('timer'))
+  // Raised, once for each minute, where a process that was stopped comes back: the work is due all the more.
   task.on('execution:missed', () => void tick('timer'))
-  return { booted: tick('boot'), stop: () => void task.stop() }
+
+  // Timers stand still while a machine sleeps, and cron waits for a wall-clock time that may have been set back.
+  let lead = wallClock() - performance.now()
+  const watch = setInterval(() => {
+    const now = wallClock() - performance.now()
+    if (Math.abs(now - lead) < STEP_MS) return
+    lead = now
+    void task.stop()
+    void task.start()
+    void tick('timer')
+  }, WATCH_MS)
+  return {
+    booted: tick('boot'),
+    stop: () => {
+      clearInterval(watch)
+      void task.stop()
+    },
+  }
 }
