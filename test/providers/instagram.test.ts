@@ -309,6 +309,15 @@ t.test('a slow answer is waited for, a body that trickles past the deadline is n
   t.match(await refused(t, provider.profile(new Secret(CANARY))), { kind: 'transient', message: /did not answer within/ })
 })
 
+t.test('a redirect is not followed: it would carry the token to another place', async (t) => {
+  const { instagram, profile } = await setUp(t)
+  const elsewhere = await startInstagram()
+  t.teardown(() => elsewhere.close())
+  instagram.fail('*', { kind: 'answer', status: 307, headers: { location: `${elsewhere.url}/me?access_token={token}` }, body: '' })
+  t.match(await refused(t, profile(CANARY)), { kind: 'transient' })
+  t.same(elsewhere.calls, [])
+})
+
 t.test('an address where nobody listens is named as unreachable', async (t) => {
   const { instagram, refresh } = await setUp(t)
   await instagram.close()
@@ -328,7 +337,7 @@ t.test('a body nested deeper than the stack is only an answer that cannot be und
   for (const body of [
     '['.repeat(200_000),
     '['.repeat(100_000) + ']'.repeat(100_000),
-    '{"data":'.repeat(20_000) + '1' + '}'.repeat(20_000),
+    `${'{"data":'.repeat(20_000)}1${'}'.repeat(20_000)}`,
   ]) {
     instagram.fail('*', { kind: 'answer', body }, 1)
     t.equal((await refused(t, refresh(CANARY))).kind, 'transient')

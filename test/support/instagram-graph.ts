@@ -177,7 +177,8 @@ export function createGraph(now: () => number, knobs: Knobs) {
   }
 
   function longLived(token: string): Answer {
-    const seconds = Math.floor(((tokens.get(token)?.expiresAt ?? 0) - now()) / 1000)
+    const { issuedAt = 0, expiresAt = 0 } = tokens.get(token) ?? {}
+    const seconds = Math.floor((expiresAt - issuedAt) / 1000)
     const expiresIn = knobs.expiresIn === 'right' ? String(seconds) : knobs.expiresIn
     return tokenAnswer({
       access_token: token,
