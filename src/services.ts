@@ -2,6 +2,7 @@ import { createHash, randomUUID, timingSafeEqual } from 'node:crypto'
 import { hostname } from 'node:os'
 import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { createPendingAnswers } from './application/pending-answer.ts'
 import { createTokenReader, type TokenReader } from './application/read-token.ts'
 import type { RefreshDeps } from './application/refresh-account.ts'
 import { type RefreshRequest, type RefreshSummary, refreshDue } from './application/refresh-due.ts'
@@ -53,7 +54,7 @@ export async function createServices(config: Config, log: Log): Promise<Services
     cache: memcached,
     vault,
     constantName: config.jsConstantName,
-    digest: (text) => digest(text).toString('base64url').slice(0, 22),
+    digest: shortDigest,
     log,
   })
   const providers = new Map<string, Provider>([['instagram', createInstagram({ graphUrl: config.instagram.graphUrl })]])
@@ -64,6 +65,7 @@ export async function createServices(config: Config, log: Log): Promise<Services
     policy: { mode: config.refreshMode, frequency: config.refreshFrequency, random: Math.random },
     owner: `${hostname()}:${process.pid}:${randomUUID().slice(0, 8)}`,
     publish: (account) => reader.publish(account),
+    pending: createPendingAnswers({ cache: memcached, vault, digest: shortDigest }),
     log,
   }
 
@@ -135,6 +137,8 @@ async function encryptionKeys({ encryptionKeys: keys, database }: Config): Promi
   if (database.kind !== 'sqlite') throw new Error('unreachable: readConfig asks for a key with Postgres')
   return loadOrCreateKeyFile(join(dirname(database.path), 'encryption.key'))
 }
+
+const shortDigest = (text: string): string => digest(text).toString('base64url').slice(0, 22)
 
 function digest(text: string): Buffer {
   return createHash('sha256').update(text).digest()

@@ -1,0 +1,124 @@
+import { type Account, isServable } from '../domain/account.ts'
+import type { AccountChange, AccountEvent } from '../domain/account-store.ts'
+import { ProviderError } from '../domain/errors.ts'
+import { nextRefreshAt } from '../domain/next-refresh.ts'
+import type { Grant, Profile, Provider } from '../domain/provider.ts'
+import { accountPlace, UnreadableError } from '../domain/vault.ts'
+import type { RefreshDeps } from './refresh-account.ts'
+
+/** What an attempt came to: what it changes in the row, and what stands in the history. */
+export interface Ending {
+  readonly change: AccountChange
+  readonly event: Pick<AccountEvent, 'kind' | 'outcome' | 'detail'>
+  readonly outcome: 'refreshed' | 'verified' | 'failed'
+}
+
+type Deps = Pick<RefreshDeps, 'vault' | 'policy'>
+
+const CONFIRMATION_MS = 10 * 60_000
+
+export const identity = (profile: Profile): AccountChange => ({ providerUserId: profile.userId, username: profile.username })
+
+export function verified(deps: Deps, account: Account, provider: Provider, profile: Profile | null, now: Date): Ending {
+  const since = account.issuedAt ?? account.refusedAt ?? now
+  const oldEnough = since.getTime() + provider.minimumAgeSeconds * 1000 + deps.policy.random() * 60_000
+  return {
+    outcome: 'verified',
+    change: {
+      ...(profile === null ? {} : identity(profile)),
+      state: 'active',
+      failureCount: 0,
+      refusedAt: account.issuedAt === null ? since : null,
+      lastErrorCode: null,
+      lastError: null,
+      nextRefreshAt: new Date(oldEnough),
+    },
+    event: {
+      kind: 'verified',
+      outcome: 'ok',
+      detail: 'The token works. It is too young to be refreshed, which is normal; the agent refreshes it when it is a day old.',
+    },
+  }
+}
+
+export function refreshed(deps: Deps, account: Account, provider: Provider, profile: Profile | null, grant: Grant, askedAt: Date): Ending {
+  // Counted from the question, not the answer: better a second too short than served a second too long.
+  const after = (seconds: number): Date => new Date(askedAt.getTime() + seconds * 1000)
+  const expiresAt = after(grant.expiresInSeconds)
+  const history = {
+    issuedAt: askedAt,
+    expiresAt,
+    refused: false,
+    failureCount: 0,
+    retryAfterSeconds: null,
+    minimumAgeSeconds: provider.minimumAgeSeconds,
+  }
+  return {
+    outcome: 'refreshed',
+    change: {
+      ...(profile === null ? {} : identity(profile)),
+      accessToken: deps.vault.seal(grant.accessToken, accountPlace(account.name, 'access_token')),
+      ...(grant.refreshToken === null
+        ? {}
+        : {
+            refreshToken: deps.vault.seal(grant.refreshToken, accountPlace(account.name, 'refresh_token')),
+            refreshExpiresAt: grant.refreshExpiresInSeconds === null ? null : after(grant.refreshExpiresInSeconds),
+          }),
+      state: 'active',
+      issuedAt: askedAt,
+      expiresAt,
+      lastRefreshAt: askedAt,
+      nextRefreshAt: nextRefreshAt(history, deps.policy, askedAt),
+      failureCount: 0,
+      refusedAt: null,
+      lastErrorCode: null,
+      lastError: null,
+    },
+    event: { kind: 'refreshed', outcome: 'ok', detail: `The token was refreshed; it is good until ${expiresAt.toISOString()}.` },
+  }
+}
+
+/** Keeps the token, and says why it could not be renewed and when the next try is. Anything unforeseen is rethrown. */
+export function failure(deps: Deps, account: Account, error: unknown, now: Date): Ending {
+  if (!(error instanceof ProviderError) && !(error instanceof UnreadableError)) throw error
+  const kind = error instanceof ProviderError ? error.kind : 'unreadable'
+  const refusal = kind === 'reconnect'
+  const neverWorked = account.providerUserId === null && (refusal || kind === 'misconfigured')
+  // A single refusal is not believed: only a second one, at least ten minutes after the first of this run.
+  const refusedAt = refusal ? (account.lastErrorCode === null ? now : (account.refusedAt ?? now)) : account.refusedAt
+  const confirmed = refusal && refusedAt !== null && now.getTime() - refusedAt.getTime() >= CONFIRMATION_MS
+  const failureCount = account.failureCount + 1
+  const wait = nextRefreshAt(
+    {
+      issuedAt: account.issuedAt,
+      expiresAt: account.expiresAt,
+      refused: confirmed || (neverWorked && refusal),
+      failureCount,
+      retryAfterSeconds: error instanceof ProviderError ? error.retryAfterSeconds : null,
+      minimumAgeSeconds: 0,
+    },
+    deps.policy,
+    now,
+  )
+  const earliest = now.getTime() + (refusal ? CONFIRMATION_MS + deps.policy.random() * 60_000 : 0)
+  const state = confirmed || neverWorked ? 'reconnect' : account.state
+  const serving = isServable({ ...account, state, failureCount }, now) ? ' The present token is still served.' : ''
+  return {
+    outcome: 'failed',
+    change: {
+      providerUserId: account.providerUserId,
+      username: account.username,
+      state,
+      failureCount,
+      refusedAt,
+      lastErrorCode: kind,
+      lastError: error.message,
+      nextRefreshAt: new Date(Math.max(wait.getTime(), earliest)),
+    },
+    event: {
+      kind: state === 'reconnect' && account.state !== 'reconnect' ? 'reconnect_needed' : 'refresh_failed',
+      outcome: 'failed',
+      detail: error.message + serving,
+    },
+  }
+}

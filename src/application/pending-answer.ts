@@ -1,0 +1,54 @@
+import type { AccountChange } from '../domain/account-store.ts'
+import type { RowCache } from '../domain/row-cache.ts'
+import { Secret } from '../domain/secret.ts'
+import { type Place, UnreadableError, type Vault } from '../domain/vault.ts'
+
+/** A provider's answer that the store could not take yet. It replaces the token of `version`, and only that one. */
+export interface PendingAnswer {
+  readonly version: number
+  readonly change: AccountChange
+}
+
+/**
+ * Keeps an answer where the next process finds it, while the store is down. With a provider whose old token dies when
+ * the new one is issued, it is the only copy.
+ */
+export interface PendingAnswers {
+  keep(account: string, answer: PendingAnswer): Promise<void>
+  find(account: string, version: number): Promise<AccountChange | null>
+  drop(account: string): Promise<void>
+}
+
+const TTL_SECONDS = 24 * 3600
+const INSTANTS = new Set(['issuedAt', 'expiresAt', 'refreshExpiresAt', 'lastRefreshAt', 'nextRefreshAt', 'refusedAt'])
+
+interface Deps {
+  readonly cache: RowCache | null
+  readonly vault: Vault
+  readonly digest: (text: string) => string
+}
+
+export function createPendingAnswers({ cache, vault, digest }: Deps): PendingAnswers {
+  const keyOf = (account: string): string => digest(`${vault.namespace} pending ${account}`)
+  const placeOf = (account: string): Place => ({ table: 'cache', row: account, column: 'pending' })
+  return {
+    async keep(account, answer) {
+      await cache?.set(keyOf(account), vault.seal(new Secret(JSON.stringify(answer)), placeOf(account)), TTL_SECONDS)
+    },
+    async find(account, version) {
+      const sealed = (await cache?.get(keyOf(account))) ?? ''
+      if (sealed === '') return null
+      try {
+        const text = vault.open(sealed, placeOf(account)).reveal()
+        const answer: PendingAnswer = JSON.parse(text, (key, value) => (INSTANTS.has(key) && value !== null ? new Date(value) : value))
+        return answer.version === version ? answer.change : null
+      } catch (error) {
+        if (error instanceof UnreadableError) return null
+        throw error
+      }
+    },
+    async drop(account) {
+      await cache?.set(keyOf(account), '', 1)
+    },
+  }
+}
