@@ -20,7 +20,7 @@ const CONFIRMATION_MS = 10 * 60_000
 export const identity = (profile: Profile): AccountChange => ({ providerUserId: profile.userId, username: profile.username })
 
 export function verified(deps: Deps, account: Account, provider: Provider, profile: Profile | null, now: Date): Ending {
-  const since = account.issuedAt ?? account.refusedAt ?? now
+  const since = account.issuedAt ?? now
   const oldEnough = since.getTime() + provider.minimumAgeSeconds * 1000 + deps.policy.random() * 60_000
   return {
     outcome: 'verified',
@@ -28,7 +28,9 @@ export function verified(deps: Deps, account: Account, provider: Provider, profi
       ...(profile === null ? {} : identity(profile)),
       state: 'active',
       failureCount: 0,
-      refusedAt: account.issuedAt === null ? since : null,
+      // At the latest: when it was first seen. From then on its refusals count like those of any other token.
+      issuedAt: since,
+      refusedAt: null,
       lastErrorCode: null,
       lastError: null,
       nextRefreshAt: new Date(oldEnough),

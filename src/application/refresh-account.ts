@@ -131,9 +131,8 @@ async function isTooYoung(
   now: Date,
 ): Promise<boolean> {
   if (error.kind !== 'reconnect' && error.kind !== 'misconfigured') return false
-  // Of unknown age: too young until it has been refused for as long as the provider may ask it to wait.
-  const since = account.issuedAt ?? account.refusedAt
-  if (since !== null && now.getTime() - since.getTime() >= provider.minimumAgeSeconds * 1000) return false
+  const { issuedAt } = account
+  if (issuedAt !== null && now.getTime() - issuedAt.getTime() >= provider.minimumAgeSeconds * 1000) return false
   if (profile !== null) return true
   return provider.profile(token).then(
     () => true,

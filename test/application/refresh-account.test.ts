@@ -1,0 +1,358 @@
+import t from 'tap'
+import { refreshAccount } from '../../src/application/refresh-account.ts'
+import { Secret } from '../../src/domain/secret.ts'
+import { accountPlace } from '../../src/domain/vault.ts'
+import { createInstagram } from '../../src/providers/instagram.ts'
+import { createVault, generateKey } from '../../src/storage/vault.ts'
+import { eachEngine } from '../storage/engines.ts'
+import { FAULTS, type FaultName } from '../support/instagram-faults.ts'
+import { createAgentWorld, DAY_MS, MINUTE_MS, type World } from './agent-world.ts'
+
+const CONFIRMATION_MS = 10 * MINUTE_MS
+
+/** A world with an account whose token was refreshed eight days ago. */
+async function refreshedOnce(t: Parameters<typeof createAgentWorld>[0], options: Parameters<typeof createAgentWorld>[1] = {}) {
+  const world = await createAgentWorld(t, options)
+  await world.seed(world.instagram.issue())
+  await world.later(8 * DAY_MS)
+  return world
+}
+
+async function waitsBetween(t: Parameters<typeof createAgentWorld>[0], world: World, fromMs: number, toMs: number): Promise<void> {
+  const { nextRefreshAt } = await world.account()
+  const ms = (nextRefreshAt?.getTime() ?? 0) - world.deps.store.now().getTime()
+  t.ok(ms > fromMs - 5_000 && ms <= toMs + 5_000, `waits ${Math.round(ms / 1000)} s, which is not ${fromMs / 1000} to ${toMs / 1000} s`)
+}
+
+eachEngine(t, 'a token that is due is refreshed, served and asked for again a week later', async (t, engine) => {
+  const world = await refreshedOnce(t, { open: () => engine.open() })
+  const before = await world.account()
+  const old = await world.token()
+  const { refreshed, failed, results } = await world.refresh()
+  t.match({ refreshed, failed, outcome: results[0]?.outcome }, { refreshed: 1, failed: 0, outcome: 'refreshed' })
+  const after = await world.account()
+  const now = await world.token()
+  t.not(now, old)
+  t.equal(world.instagram.issued.get(old)?.replacedBy, now, 'the one that the provider gave for it')
+  t.equal(after.version, before.version + 1)
+  t.equal(after.state, 'active')
+  t.equal(after.failureCount, 0)
+  t.ok(after.issuedAt && after.expiresAt && after.lastRefreshAt && after.nextRefreshAt)
+  t.equal(after.expiresAt?.getTime(), (after.issuedAt?.getTime() ?? 0) + 5_183_944_000)
+  await waitsBetween(t, world, 7 * DAY_MS - 10 * MINUTE_MS, 7 * DAY_MS)
+  t.match((await world.events())[0], { kind: 'refreshed', outcome: 'ok', actor: 'timer', account: 'default' })
+  t.match(world.published.at(-1), { version: after.version, accessToken: after.accessToken }, 'readers are told at once')
+  t.equal((await world.refresh()).results.length, 0, 'and is not due again')
+})
+
+// Who must act, how long the agent waits, and a word that the owner's sentence has.
+type Outcome = [kind: string, fromMs: number, toMs: number, sentence: RegExp]
+const TRANSIENT: Outcome = ['transient', MINUTE_MS, 2 * MINUTE_MS, /tries again by itself/]
+const THROTTLED: Outcome = ['throttled', MINUTE_MS, 2 * MINUTE_MS, /rate limit/]
+const REFUSED: Outcome = ['reconnect', CONFIRMATION_MS, CONFIRMATION_MS + MINUTE_MS, /token/]
+const OPERATOR: Outcome = ['misconfigured', MINUTE_MS, 2 * MINUTE_MS, /./]
+const OUTCOMES: Record<FaultName, Outcome> = {
+  expired: ['reconnect', CONFIRMATION_MS, CONFIRMATION_MS + MINUTE_MS, /has expired/],
+  passwordChanged: ['reconnect', CONFIRMATION_MS, CONFIRMATION_MS + MINUTE_MS, /password/],
+  invalidToken: REFUSED,
+  appRemoved: ['reconnect', CONFIRMATION_MS, CONFIRMATION_MS + MINUTE_MS, /app was removed/],
+  checkpoint: ['reconnect', CONFIRMATION_MS, CONFIRMATION_MS + MINUTE_MS, /log in at instagram\.com/],
+  unconfirmed: ['reconnect', CONFIRMATION_MS, CONFIRMATION_MS + MINUTE_MS, /log in at instagram\.com/],
+  tokenDead: REFUSED,
+  sessionDead: REFUSED,
+  sessionKey: REFUSED,
+  errorWith200: ['reconnect', CONFIRMATION_MS, CONFIRMATION_MS + MINUTE_MS, /has expired/],
+  appLimit: THROTTLED,
+  userLimit: THROTTLED,
+  pageLimit: THROTTLED,
+  applicationLimit: THROTTLED,
+  callLimit: THROTTLED,
+  businessLimit: ['throttled', 19 * MINUTE_MS, 20 * MINUTE_MS, /rate limit/],
+  tooMany: ['throttled', 2 * MINUTE_MS, 3 * MINUTE_MS, /rate limit/],
+  unknownTrouble: TRANSIENT,
+  serviceTrouble: TRANSIENT,
+  noPermission: ['misconfigured', MINUTE_MS, 2 * MINUTE_MS, /permission/],
+  permissionMissing: ['misconfigured', MINUTE_MS, 2 * MINUTE_MS, /permission/],
+  capabilityMissing: ['misconfigured', MINUTE_MS, 2 * MINUTE_MS, /permission/],
+  unsupported: ['misconfigured', MINUTE_MS, 2 * MINUTE_MS, /Basic Display.*tester invitation.*secret/],
+  wrongApp: ['misconfigured', MINUTE_MS, 2 * MINUTE_MS, /app id and secret/],
+  wrongSecret: ['misconfigured', MINUTE_MS, 2 * MINUTE_MS, /app id and secret/],
+  unheardOf: OPERATOR,
+  html502: TRANSIENT,
+  html200: TRANSIENT,
+  empty500: TRANSIENT,
+  empty200: TRANSIENT,
+  object: TRANSIENT,
+  list: TRANSIENT,
+  null: TRANSIENT,
+  wrongTypes: TRANSIENT,
+  notUtf8: TRANSIENT,
+  redirect: TRANSIENT,
+  hang: TRANSIENT,
+  reset: TRANSIENT,
+  lost: TRANSIENT,
+  truncated: TRANSIENT,
+  cut: TRANSIENT,
+  tenMegabytes: TRANSIENT,
+  flood: TRANSIENT,
+}
+
+t.test('whatever the provider answers, the token in hand is kept, served and explained', async (t) => {
+  for (const fault of Object.keys(FAULTS) as FaultName[]) {
+    t.test(fault, async (t) => {
+      const world = await refreshedOnce(t, { timeoutMs: 400 })
+      const [before, old] = [await world.account(), await world.token()]
+      const [kind, fromMs, toMs, sentence] = OUTCOMES[fault]
+      world.instagram.fail('/refresh_access_token', fault)
+      const { refreshed, failed } = await world.refresh()
+      t.match({ refreshed, failed }, { refreshed: 0, failed: 1 })
+      const after = await world.account()
+      t.equal(await world.token(), old)
+      t.equal(after.version, before.version, 'no new version without a new token')
+      t.equal(after.state, 'active', 'not given up on one answer')
+      t.ok(await world.isServed())
+      t.equal(after.failureCount, 1)
+      t.equal(after.lastErrorCode, kind)
+      t.match(after.lastError, sentence)
+      t.notMatch(after.lastError, old)
+      t.match((await world.events())[0], { kind: 'refresh_failed', outcome: 'failed', detail: /The present token is still served\.$/ })
+      t.equal((await world.events()).filter((event) => event.kind === 'refresh_failed').length, 1)
+      await waitsBetween(t, world, fromMs, toMs)
+    })
+  }
+})
+
+t.test('waits longer after each failure, up to six hours, and forgets them all on a success', async (t) => {
+  const world = await refreshedOnce(t)
+  world.instagram.fail('/refresh_access_token', 'html502')
+  const waits: number[] = []
+  for (let round = 0; round < 11; round++) {
+    await world.refresh()
+    const wait = ((await world.account()).nextRefreshAt?.getTime() ?? 0) - world.deps.store.now().getTime()
+    waits.push(Math.round(wait / MINUTE_MS))
+    await world.later(wait + 1000)
+  }
+  t.equal((await world.account()).failureCount, 11)
+  t.same(
+    waits.toSorted((a, b) => a - b),
+    waits,
+    'never shorter than the one before',
+  )
+  t.ok((waits.at(-1) ?? 0) <= 360, 'never longer than six hours')
+  world.instagram.heal()
+  await world.refresh()
+  t.match(await world.account(), { failureCount: 0, lastError: null, lastErrorCode: null, state: 'active' })
+})
+
+t.test('one refusal between two successes is nothing', async (t) => {
+  const world = await refreshedOnce(t)
+  world.instagram.fail('/refresh_access_token', 'expired', 1)
+  await world.refresh()
+  await world.later(CONFIRMATION_MS + 2 * MINUTE_MS)
+  t.equal((await world.refresh()).refreshed, 1)
+  t.match(await world.account(), { state: 'active', refusedAt: null, lastErrorCode: null })
+  t.notOk((await world.events()).some((event) => event.kind === 'reconnect_needed'))
+})
+
+t.test('two refusals within ten minutes are still one opinion', async (t) => {
+  const world = await refreshedOnce(t)
+  world.instagram.fail('/refresh_access_token', 'expired')
+  await world.refresh()
+  await world.later(5 * MINUTE_MS)
+  await world.refresh(true)
+  t.equal((await world.account()).state, 'active')
+})
+
+eachEngine(t, 'a second refusal ten minutes later calls a person, and the token is served until it expires', async (t, engine) => {
+  const world = await refreshedOnce(t, { open: () => engine.open() })
+  world.instagram.fail('/refresh_access_token', 'passwordChanged')
+  await world.refresh()
+  await world.later(CONFIRMATION_MS + 2 * MINUTE_MS)
+  await world.refresh()
+  t.equal((await world.account()).state, 'reconnect')
+  t.ok(await world.isServed())
+  t.match((await world.events())[0], { kind: 'reconnect_needed', detail: /password.*still served/ })
+
+  await waitsBetween(t, world, DAY_MS, DAY_MS + 10 * MINUTE_MS)
+  await world.later(DAY_MS + 11 * MINUTE_MS)
+  await world.refresh()
+  await waitsBetween(t, world, DAY_MS, DAY_MS + 10 * MINUTE_MS)
+  t.equal((await world.events()).filter((event) => event.kind === 'reconnect_needed').length, 1, 'said once')
+
+  await world.later(60 * DAY_MS)
+  t.notOk(await world.isServed(), 'but not beyond its life')
+  world.instagram.heal()
+})
+
+t.test('an account that needed a person recovers by itself when the provider takes its token again', async (t) => {
+  const world = await refreshedOnce(t)
+  world.instagram.fail('/refresh_access_token', 'checkpoint')
+  await world.refresh()
+  await world.later(CONFIRMATION_MS + 2 * MINUTE_MS)
+  await world.refresh()
+  t.equal((await world.account()).state, 'reconnect')
+  world.instagram.heal()
+  await world.later(DAY_MS + 11 * MINUTE_MS)
+  t.equal((await world.refresh()).refreshed, 1)
+  t.match(await world.account(), { state: 'active', failureCount: 0, refusedAt: null, lastError: null })
+})
+
+t.test('a refusal is not confirmed by a time-out', async (t) => {
+  const world = await refreshedOnce(t)
+  world.instagram.fail('/refresh_access_token', 'expired', 1)
+  world.instagram.fail('/refresh_access_token', 'html502', 1)
+  await world.refresh()
+  await world.later(CONFIRMATION_MS + 2 * MINUTE_MS)
+  await world.refresh()
+  t.match(await world.account(), { state: 'active', lastErrorCode: 'transient' })
+})
+
+t.test('the token of another user never takes the place of this one', async (t) => {
+  const world = await refreshedOnce(t)
+  const stranger = '17841400000009999'
+  world.instagram.issue({ userId: stranger })
+  world.instagram.knobs.refreshUser = stranger
+  const old = await world.token()
+  t.equal((await world.refresh()).failed, 1)
+  t.equal(await world.token(), old)
+  t.match(await world.account(), { state: 'active', lastErrorCode: 'transient', lastError: /another user/ })
+})
+
+t.test('a lifetime that makes no sense keeps the old token', async (t) => {
+  for (const expiresIn of ['absent', '0', '-5', '"5183944"', '1e999', 'null', '1.5', 'true', '1754000000']) {
+    t.test(expiresIn, async (t) => {
+      const world = await refreshedOnce(t)
+      const old = await world.token()
+      world.instagram.knobs.expiresIn = expiresIn
+      t.equal((await world.refresh()).failed, 1)
+      t.equal(await world.token(), old)
+      t.match(await world.account(), { lastErrorCode: 'transient', lastError: /lifetime/ })
+    })
+  }
+})
+
+t.test('a token that is none keeps the old one', async (t) => {
+  for (const text of ['', ' ', 'a b', 'a\nb', '</script>\u2028', 'ü', 'x'.repeat(8193)]) {
+    t.test(JSON.stringify(text.slice(0, 20)), async (t) => {
+      const world = await refreshedOnce(t)
+      const old = await world.token()
+      world.instagram.fail('/refresh_access_token', {
+        kind: 'answer',
+        body: JSON.stringify({ access_token: text, token_type: 'bearer', expires_in: 5_184_000 }),
+      })
+      t.equal((await world.refresh()).failed, 1)
+      t.equal(await world.token(), old)
+      t.match(await world.account(), { lastErrorCode: 'transient', lastError: /usable token/ })
+    })
+  }
+})
+
+t.test('both shapes of the answers are understood, and a string that stays the same as well as one that ends the old', async (t) => {
+  for (const knobs of [
+    { tokenShape: 'data', profileShape: 'data', userIdAs: 'string' },
+    { refreshedString: 'same' },
+    { oldString: 'invalid' },
+  ] as const) {
+    t.test(JSON.stringify(knobs), async (t) => {
+      const world = await refreshedOnce(t, { knobs })
+      t.equal((await world.refresh()).refreshed, 1)
+      t.match(await world.account(), { state: 'active', providerUserId: '17841400000000001', failureCount: 0 })
+    })
+  }
+})
+
+t.test('an account that no key opens is reported and left as it is, and the others go on', async (t) => {
+  const world = await refreshedOnce(t)
+  await world.seed(world.instagram.issue(), 'second')
+  await world.later(8 * DAY_MS)
+  const foreign = createVault([generateKey()]).seal(new Secret('IGAAforeign'), accountPlace('default', 'access_token'))
+  await world.set('access_token', foreign)
+  const { refreshed, failed } = await world.refresh()
+  t.match({ refreshed, failed }, { refreshed: 1, failed: 1 })
+  const after = await world.account()
+  t.equal(after.accessToken, foreign)
+  t.match(after, { lastErrorCode: 'unreadable', lastError: /ENCRYPTION_KEY/ })
+  t.match(await world.account('second'), { state: 'active', failureCount: 0 })
+})
+
+t.test('an answer for a token that was replaced meanwhile is thrown away', async (t) => {
+  const world = await refreshedOnce(t)
+  const [claim] = await world.deps.store.claimDue({ owner: 'this process', leaseSeconds: 40, limit: 1 })
+  if (claim === undefined) throw new Error('nothing was due')
+  world.instagram.fail('/refresh_access_token', { kind: 'slowAnswer', ms: 300 }, 1)
+  const running = refreshAccount(world.deps, claim, 'timer')
+  const given = world.instagram.issue()
+  await world.seed(given)
+  const token = await world.token()
+  t.match(await running, { outcome: 'lost' })
+  t.equal(await world.token(), token, 'the owner’s token stands')
+})
+
+eachEngine(t, 'an answer that comes after its lease is thrown away where another process took over', async (t, engine) => {
+  const world = await refreshedOnce(t, { open: () => engine.open() })
+  const [claim] = await world.deps.store.claimDue({ owner: 'this process', leaseSeconds: 40, limit: 1 })
+  if (claim === undefined) throw new Error('nothing was due')
+  await world.set('lease_until', new Date(Date.now() - 1000))
+  t.equal((await world.refresh()).refreshed, 1, 'the lease has lapsed')
+  const token = await world.token()
+  const late = await refreshAccount(world.deps, claim, 'timer')
+  t.equal(late.outcome, 'lost')
+  t.equal(await world.token(), token)
+  t.equal((await world.events()).filter((event) => event.kind === 'refreshed').length, 2, 'what was thrown away is no event')
+})
+
+t.test('an attempt whose process died is noticed and made again at once when its lease ends', async (t) => {
+  const world = await refreshedOnce(t)
+  await world.deps.store.claimDue({ owner: 'a process that dies', leaseSeconds: 40, limit: 1 })
+  t.equal((await world.refresh()).results.length, 0, 'not while it may still be alive')
+  t.equal((await world.refresh(true)).results.length, 0, 'not by force either')
+  await world.later(41_000)
+  t.equal((await world.refresh()).refreshed, 1)
+  t.ok(world.lines.some(({ message }) => /never ended/.test(message)))
+})
+
+t.test('an answer that the store cannot take is held until it can', async (t) => {
+  const world = await refreshedOnce(t)
+  let refusals = 3
+  const flaky = {
+    ...world.deps.store,
+    commit: (...args: Parameters<typeof world.deps.store.commit>) =>
+      refusals-- > 0 ? Promise.reject(new Error('the disk is full')) : world.deps.store.commit(...args),
+  }
+  const old = await world.token()
+  const [claim] = await world.deps.store.claimDue({ owner: 'this process', leaseSeconds: 40, limit: 1 })
+  if (claim === undefined) throw new Error('nothing was due')
+  t.match(await refreshAccount({ ...world.deps, store: flaky }, claim, 'timer'), { outcome: 'refreshed' })
+  t.not(await world.token(), old)
+  t.equal(world.instagram.counts['/refresh_access_token'], 2, 'the provider was asked once for it')
+})
+
+t.test('by schedule only the safety margin counts: a quarter of the token’s life', async (t) => {
+  const world = await createAgentWorld(t, { policy: { mode: 'scheduled', frequency: 'daily' } })
+  await world.seed(world.instagram.issue())
+  await waitsBetween(t, world, 44 * DAY_MS, 45 * DAY_MS)
+})
+
+t.test('monthly leaves room for a retry too', async (t) => {
+  const world = await createAgentWorld(t, { policy: { frequency: 'monthly' }, knobs: { lifetimeSeconds: 20 * 86_400 } })
+  await world.seed(world.instagram.issue())
+  await waitsBetween(t, world, 15 * DAY_MS - 10 * MINUTE_MS, 15 * DAY_MS)
+})
+
+t.test('an account of an unknown provider is the operator’s to mend, and hurts no other', async (t) => {
+  const world = await refreshedOnce(t)
+  await world.seed(world.instagram.issue(), 'second')
+  await world.set('provider', 'myspace', 'second')
+  await world.set('next_refresh_at', new Date(0), 'second')
+  t.match(await world.refresh(), { refreshed: 1, failed: 1 })
+  t.match(await world.account('second'), { lastErrorCode: 'misconfigured', lastError: /does not know the provider/ })
+})
+
+t.test('a provider that cannot be reached is told apart from one that refuses', async (t) => {
+  const world = await refreshedOnce(t)
+  const providers = new Map([['instagram', createInstagram({ graphUrl: 'http://127.0.0.1:1' })]])
+  const [claim] = await world.deps.store.claimDue({ owner: 'this process', leaseSeconds: 40, limit: 1 })
+  if (claim === undefined) throw new Error('nothing was due')
+  t.match(await refreshAccount({ ...world.deps, providers }, claim, 'timer'), { outcome: 'failed', message: /could not be reached/ })
+  await waitsBetween(t, world, MINUTE_MS, 2 * MINUTE_MS)
+})
