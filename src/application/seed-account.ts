@@ -12,7 +12,10 @@ export interface Seed {
   readonly provider: string
   readonly token: Secret
   readonly actor: Actor
-  /** Fingerprint of the `STARTING_TOKEN` in force, so that it does not push a later token out at the next start. */
+  /**
+   * Fingerprint of the `STARTING_TOKEN` in force, so that it does not push a later token out at the next start; null
+   * where it is not known, as in a shell without the agent's variables: the one that was taken last stays taken.
+   */
   readonly fingerprint: string | null
 }
 
@@ -48,7 +51,7 @@ export async function seedAccount(deps: RefreshDeps, seed: Seed): Promise<SeedRe
     refusedAt: null,
     lastErrorCode: null,
     lastError: null,
-    seedFingerprint: seed.fingerprint,
+    ...(seed.fingerprint === null ? {} : { seedFingerprint: seed.fingerprint }),
   }
   const event = (kind: 'seeded' | 'seed_refused' | 'replaced', detail: string): AccountEvent => ({
     account: seed.account,
@@ -65,15 +68,19 @@ export async function seedAccount(deps: RefreshDeps, seed: Seed): Promise<SeedRe
     if (!(await deps.store.insert(account, event('seeded', 'A starting token was stored.')))) return { outcome: 'taken', result: null }
   } else {
     let profile: AccountChange = {}
-    if (existing.providerUserId !== null && isServable(existing, deps.store.now())) {
+    if (isServable(existing, deps.store.now())) {
       try {
         const { userId, username } = await provider.profile(seed.token)
         profile = { providerUserId: userId, username, state: 'active' }
       } catch (error) {
         if (!(error instanceof ProviderError)) throw error
-        if (error.kind === 'transient' || error.kind === 'throttled') return { outcome: 'postponed', message: error.message }
-        await deps.store.record(event('seed_refused', `The new starting token was refused, and the working one stays. ${error.message}`))
-        return { outcome: 'refused', message: error.message }
+        const silent = error.kind === 'transient' || error.kind === 'throttled'
+        // Of two tokens that nobody has confirmed, the newer one is the better guess.
+        if (silent && existing.providerUserId !== null) return { outcome: 'postponed', message: error.message }
+        if (!silent) {
+          await deps.store.record(event('seed_refused', `The new starting token was refused, and the working one stays. ${error.message}`))
+          return { outcome: 'refused', message: error.message }
+        }
       }
     }
     const replaced = await deps.store.replace(
