@@ -14,10 +14,7 @@ export async function saveEnding(deps: RefreshDeps, claim: Claim, change: Accoun
   const after: Account = { ...claim.account, ...change, version: version + (isAnswer ? 1 : 0) }
   for (let tries = 0; ; tries++) {
     try {
-      // A commit whose acknowledgement was lost has ended the attempt already; the row shows that it was this one.
-      const owned =
-        (await deps.store.commit(claim, change, event)) ||
-        (tries > 0 && isAnswer && (await deps.store.find(name))?.accessToken === change.accessToken)
+      const owned = await deps.store.commit(claim, change, event)
       if (owned) await deps.publish(after)
       if (tries > 0 && isAnswer) await deps.pending.drop(name)
       return owned
