@@ -1,6 +1,24 @@
 import type { Account, AccountState, Actor } from './account.ts'
 
-export type EventKind = 'seeded' | 'seed_refused' | 'replaced' | 'verified' | 'refreshed' | 'refresh_failed' | 'reconnect_needed'
+export type EventKind =
+  | 'seeded'
+  | 'seed_refused'
+  | 'replaced'
+  | 'verified'
+  | 'refreshed'
+  | 'refresh_failed'
+  | 'reconnect_needed'
+  | 'created'
+  | 'connected'
+  | 'changed'
+  | 'paused'
+  | 'resumed'
+  | 'made_default'
+  | 'removed'
+  | 'erased'
+  | 'signed_in'
+  | 'sign_in_failed'
+  | 'signed_out'
 
 /** One thing that happened to an account; `detail` is safe to show. */
 export interface AccountEvent {
@@ -41,10 +59,14 @@ export type AccountChange = Partial<
   Pick<
     Account,
     | 'providerUserId'
+    | 'providerAppUserId'
     | 'username'
     | 'accessToken'
     | 'refreshToken'
     | 'scopes'
+    | 'allowedDomains'
+    | 'jsConstant'
+    | 'pausedAt'
     | 'state'
     | 'issuedAt'
     | 'expiresAt'
@@ -68,8 +90,13 @@ export interface NewAccount extends AccountChange {
 export interface AccountStore {
   /** The database's clock, as of the last answer; this machine's before there was one. Two machines may differ by days. */
   now(): Date
-  find(name: string): Promise<Account | null>
+  /** Null = the one that `/token.js` serves. */
+  find(name: string | null): Promise<Account | null>
   list(): Promise<Account[]>
+  /** The accounts of this user of the provider, whichever of the two ids it is called by. */
+  ofUser(provider: string, userId: string): Promise<Account[]>
+  /** The fingerprint of the seed that the account took last, also where it has been removed since. */
+  seedFingerprint(name: string): Promise<string | null>
   /** False where the name is taken. */
   insert(account: NewAccount, event: AccountEvent): Promise<boolean>
   /**
@@ -77,6 +104,12 @@ export interface AccountStore {
    * False where somebody was faster.
    */
   replace(name: string, version: number, change: AccountChange, event: AccountEvent): Promise<boolean>
+  /** Changes what is not the token: neither the version nor an attempt under way is touched. False where there is no account. */
+  update(name: string, change: AccountChange, event: AccountEvent): Promise<boolean>
+  /** From now on `/token.js` serves this account. */
+  makeDefault(name: string, event: AccountEvent): Promise<boolean>
+  /** Erases all but its history, and voids every attempt under way. */
+  remove(name: string, event: AccountEvent): Promise<boolean>
   /** Gives each due, unleased account to one caller; most overdue first. */
   claimDue(request: ClaimRequest): Promise<Claim[]>
   /**
@@ -84,9 +117,11 @@ export interface AccountStore {
    * no longer ours: its lease lapsed and somebody else took over, or the token was replaced meanwhile.
    */
   commit(claim: Claim, change: AccountChange, event: AccountEvent): Promise<boolean>
-  record(event: AccountEvent): Promise<void>
-  /** Newest first. */
-  events(account: string, limit: number): Promise<RecordedEvent[]>
+  /** Gives the event's id. */
+  record(event: AccountEvent): Promise<string>
+  /** Newest first; null = those that concern no account. Only those older than the event with the id `before`. */
+  events(account: string | null, limit: number, before?: string): Promise<RecordedEvent[]>
+  findEvent(id: string): Promise<RecordedEvent | null>
   /** Swaps one sealing for another of the same values; false where the row has changed since it was read. */
   reseal(account: Account, sealed: Pick<Account, 'accessToken' | 'refreshToken'>): Promise<boolean>
 }

@@ -10,12 +10,18 @@ export interface Account {
   readonly provider: string
   /** The provider's id of the user; null until the provider has confirmed a token once. */
   readonly providerUserId: string | null
+  /** The id that the provider gives the user towards this app alone; null = not told. */
+  readonly providerAppUserId: string | null
   readonly username: string | null
   readonly accessToken: string | null
   readonly refreshToken: string | null
   readonly scopes: string | null
   /** The account's own allow-list as typed; null = the global list. */
   readonly allowedDomains: string | null
+  /** The name of the constant in `token.js`; null = the global one. */
+  readonly jsConstant: string | null
+  /** Neither refreshed nor served from then on. */
+  readonly pausedAt: Date | null
   readonly state: AccountState
   readonly issuedAt: Date | null
   /** Null = not known: a seeded token tells its life only when it is first refreshed. */
@@ -36,6 +42,7 @@ export interface Account {
   readonly createdAt: Date
 }
 
+/** The account that `/token.js` serves until another one is made the default. */
 export const DEFAULT_ACCOUNT = 'default'
 
 /** Why a refresh began: stands in each event as its actor. */
@@ -51,7 +58,7 @@ export function isAccountName(name: string): boolean {
  * ever confirmed it is not: handing it out would only move the error into the web page.
  */
 export function isServable(account: Account, now: Date): boolean {
-  if (account.accessToken === null) return false
+  if (account.accessToken === null || account.pausedAt !== null) return false
   if (account.expiresAt !== null && account.expiresAt <= now) return false
   // Not asked about yet: a moment later the provider has answered, or has failed to and the token is served on trust.
   if (account.state === 'unverified') return account.failureCount > 0
@@ -60,6 +67,7 @@ export function isServable(account: Account, now: Date): boolean {
 
 /** True where nothing but a person's action keeps, or brings back, a working token. */
 export function needsPerson(account: Account, now: Date): boolean {
+  if (account.pausedAt !== null) return false
   if (account.state === 'reconnect' || account.lastErrorCode === 'misconfigured' || account.lastErrorCode === 'unreadable') return true
   return account.accessToken === null || (account.expiresAt !== null && account.expiresAt <= now)
 }

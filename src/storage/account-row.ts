@@ -1,0 +1,102 @@
+import type { Account, AccountState } from '../domain/account.ts'
+import type { AccountChange } from '../domain/account-store.ts'
+import type { Param } from './database.ts'
+
+type Instant = Date | string
+
+export interface AccountRow {
+  readonly name: string
+  readonly provider: string
+  readonly provider_user_id: string | null
+  readonly provider_app_user_id: string | null
+  readonly username: string | null
+  readonly access_token: string | null
+  readonly refresh_token: string | null
+  readonly scopes: string | null
+  readonly allowed_domains: string | null
+  readonly js_constant: string | null
+  readonly paused_at: Instant | null
+  readonly state: AccountState
+  readonly issued_at: Instant | null
+  readonly expires_at: Instant | null
+  readonly refresh_expires_at: Instant | null
+  readonly last_refresh_at: Instant | null
+  readonly next_refresh_at: Instant | null
+  readonly version: number
+  readonly failure_count: number
+  readonly refused_at: Instant | null
+  readonly last_error_code: string | null
+  readonly last_error: string | null
+  readonly seed_fingerprint: string | null
+  readonly created_at: Instant
+}
+
+/** The columns that a change may set; `Required` keeps the table complete. */
+const CHANGEABLE: Record<keyof Required<AccountChange>, keyof AccountRow> = {
+  providerUserId: 'provider_user_id',
+  providerAppUserId: 'provider_app_user_id',
+  username: 'username',
+  accessToken: 'access_token',
+  refreshToken: 'refresh_token',
+  scopes: 'scopes',
+  allowedDomains: 'allowed_domains',
+  jsConstant: 'js_constant',
+  pausedAt: 'paused_at',
+  state: 'state',
+  issuedAt: 'issued_at',
+  expiresAt: 'expires_at',
+  refreshExpiresAt: 'refresh_expires_at',
+  lastRefreshAt: 'last_refresh_at',
+  nextRefreshAt: 'next_refresh_at',
+  failureCount: 'failure_count',
+  refusedAt: 'refused_at',
+  lastErrorCode: 'last_error_code',
+  lastError: 'last_error',
+  seedFingerprint: 'seed_fingerprint',
+}
+
+export const ACCOUNT_COLUMNS = ['name', 'provider', 'version', 'created_at', ...Object.values(CHANGEABLE)].join(', ')
+
+/** Every column that an account's life may fill. */
+export const FILLED_COLUMNS: readonly string[] = Object.values(CHANGEABLE)
+
+/** The columns that `change` sets, always in the same order, so that equal changes are one SQL text. */
+export function changedColumns(change: AccountChange): { column: string; value: Param }[] {
+  return Object.entries(CHANGEABLE).flatMap(([key, column]) => {
+    const value = change[key as keyof AccountChange]
+    return value === undefined ? [] : [{ column, value }]
+  })
+}
+
+export function toAccount(row: AccountRow): Account {
+  return {
+    name: row.name,
+    provider: row.provider,
+    providerUserId: row.provider_user_id,
+    providerAppUserId: row.provider_app_user_id,
+    username: row.username,
+    accessToken: row.access_token,
+    refreshToken: row.refresh_token,
+    scopes: row.scopes,
+    allowedDomains: row.allowed_domains,
+    jsConstant: row.js_constant,
+    pausedAt: toDate(row.paused_at),
+    state: row.state,
+    issuedAt: toDate(row.issued_at),
+    expiresAt: toDate(row.expires_at),
+    refreshExpiresAt: toDate(row.refresh_expires_at),
+    lastRefreshAt: toDate(row.last_refresh_at),
+    nextRefreshAt: toDate(row.next_refresh_at),
+    version: row.version,
+    failureCount: row.failure_count,
+    refusedAt: toDate(row.refused_at),
+    lastErrorCode: row.last_error_code,
+    lastError: row.last_error,
+    seedFingerprint: row.seed_fingerprint,
+    createdAt: new Date(row.created_at),
+  }
+}
+
+export function toDate(instant: Instant | null): Date | null {
+  return instant === null ? null : new Date(instant)
+}

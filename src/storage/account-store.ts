@@ -1,0 +1,209 @@
+import { randomUUID } from 'node:crypto'
+import { type Account, DEFAULT_ACCOUNT } from '../domain/account.ts'
+import type { AccountEvent, AccountStore, Claim, ClaimRequest, RecordedEvent } from '../domain/account-store.ts'
+import type { AccountRow } from './account-row.ts'
+import { ACCOUNT_COLUMNS, changedColumns, FILLED_COLUMNS, toAccount, toDate } from './account-row.ts'
+import type { Database, Param, Queryable } from './database.ts'
+import { createEventId } from './event-id.ts'
+
+interface Answered {
+  readonly clock: Date | string
+}
+
+interface ClaimedRow extends AccountRow, Answered {
+  readonly attempt_id: string
+  readonly interrupted_at: Date | string | null
+}
+
+type EventRow = Omit<RecordedEvent, 'at'> & { readonly at: Date | string }
+
+const EVENT_COLUMNS = 'id, account, kind, actor, outcome, detail, at'
+// What may not be null, and the fingerprint: without it STARTING_TOKEN would bring a removed account back.
+const KEPT_ON_REMOVAL = ['state', 'failure_count', 'seed_fingerprint']
+const NOBODY_AT_WORK = 'lease_owner = null, lease_until = null, attempt_id = null, attempt_started_at = null, interrupted_at = null'
+
+export function createAccountStore(db: Database): AccountStore {
+  const { now, nowPlus, skipLocked } = db.dialect
+  let aheadMs = 0
+
+  /** Each row must bring `clock`, the database's own. It was read between the question and the answer. */
+  async function ask<Row extends Answered>(on: Queryable, sql: string, params: readonly Param[]): Promise<Row[]> {
+    const askedAt = Date.now()
+    const rows = await on.query<Row>(sql, params)
+    if (rows[0]) aheadMs = new Date(rows[0].clock).getTime() - (askedAt + Date.now()) / 2
+    return rows
+  }
+
+  async function write(tx: Queryable, { account, kind, actor, outcome, detail }: AccountEvent): Promise<string> {
+    const id = createEventId(Date.now() + aheadMs)
+    await tx.query(`insert into events (${EVENT_COLUMNS}) values ($1, $2, $3, $4, $5, $6, ${now})`, [
+      id,
+      account,
+      kind,
+      actor,
+      outcome,
+      detail,
+    ])
+    return id
+  }
+
+  /** A change and its event, both or neither. */
+  function changed(sql: string, params: readonly Param[], event: AccountEvent): Promise<boolean> {
+    return db.transaction(async (tx) => {
+      const rows = await ask(tx, `${sql} returning ${now} as clock`, params)
+      if (rows.length === 0) return false
+      await write(tx, event)
+      return true
+    })
+  }
+
+  async function select(wanted: string, params: readonly Param[]): Promise<Account[]> {
+    const sql = `select ${ACCOUNT_COLUMNS}, ${now} as clock from accounts where removed_at is null and ${wanted}`
+    return (await ask<AccountRow & Answered>(db, sql, params)).map(toAccount)
+  }
+
+  return {
+    now: () => new Date(Date.now() + aheadMs),
+
+    async find(name) {
+      const named = 'name = $1'
+      const served = '(default_since is not null or name = $1) order by default_since is null, default_since desc limit 1'
+      const [row] = await select(name === null ? served : named, [name ?? DEFAULT_ACCOUNT])
+      return row ?? null
+    },
+
+    list: () => select('true order by name', []),
+
+    ofUser: (provider, userId) =>
+      select('provider = $1 and (provider_user_id = $2 or provider_app_user_id = $2) order by name', [provider, userId]),
+
+    async seedFingerprint(name) {
+      const rows = await db.query<{ seed_fingerprint: string | null }>('select seed_fingerprint from accounts where name = $1', [name])
+      return rows[0]?.seed_fingerprint ?? null
+    },
+
+    insert(account, event) {
+      const changes = changedColumns(account)
+      const params: Param[] = [account.name, account.provider, ...changes.map(({ value }) => value)]
+      const columns = ['name', 'provider', ...changes.map(({ column }) => column)]
+      const sql = `insert into accounts (${columns.join(', ')}, created_at) values (${params.map((_, i) => `$${i + 1}`).join(', ')}, ${now})
+        on conflict (name) do update set provider = excluded.provider, created_at = excluded.created_at, removed_at = null,
+          version = accounts.version + 1, ${FILLED_COLUMNS.map((column) => `${column} = excluded.${column}`).join(', ')}
+        where accounts.removed_at is not null`
+      return changed(sql, params, event)
+    },
+
+    replace(name, version, change, event) {
+      const params: Param[] = [name, version]
+      const sets = changedColumns(change).map(({ column, value }) => `${column} = $${params.push(value)}`)
+      sets.push('version = version + 1', 'committed_attempt_id = null', NOBODY_AT_WORK)
+      const sql = `update accounts set ${sets.join(', ')} where name = $1 and version = $2 and removed_at is null`
+      return changed(sql, params, event)
+    },
+
+    update(name, change, event) {
+      const params: Param[] = [name]
+      const sets = changedColumns(change).map(({ column, value }) => `${column} = $${params.push(value)}`)
+      return changed(`update accounts set ${sets.join(', ')} where name = $1 and removed_at is null`, params, event)
+    },
+
+    makeDefault(name, event) {
+      const sql = `update accounts set default_since = case when name = $1 then ${now} end
+        where (name = $1 or default_since is not null)
+          and exists (select 1 from accounts wanted where wanted.name = $1 and wanted.removed_at is null)`
+      return changed(sql, [name], event)
+    },
+
+    remove(name, event) {
+      const emptied = FILLED_COLUMNS.filter((column) => !KEPT_ON_REMOVAL.includes(column)).map((column) => `${column} = null`)
+      const sql = `update accounts set ${emptied.join(', ')}, state = 'unverified', failure_count = 0, version = version + 1,
+        default_since = null, removed_at = ${now}, ${NOBODY_AT_WORK} where name = $1 and removed_at is null`
+      return changed(sql, [name], event)
+    },
+
+    // Two processes may sweep at once (a web dyno and the CLI). Claiming in one statement gives each account to one of
+    // them without holding a transaction open while the provider answers. A claim lapses with its lease.
+    async claimDue({ owner, leaseSeconds, limit, account, force = false }: ClaimRequest) {
+      const free = `(lease_until is null or lease_until <= ${now})`
+      const params: Param[] = [owner, leaseSeconds, randomUUID(), limit]
+      const wanted = [free, 'paused_at is null and removed_at is null']
+      if (!force) wanted.push(`next_refresh_at <= ${now}`)
+      if (account !== undefined) wanted.push(`name = $${params.push(account)}`)
+      // The list of names is made once and before: a planner that repeats it for each row would claim beyond the limit.
+      // A forced attempt makes its account due, so that it is taken up again should this process die in the middle.
+      const rows = await ask<ClaimedRow>(
+        db,
+        `with due as materialized (
+          select name from accounts where ${wanted.join(' and ')} order by next_refresh_at limit $4 ${skipLocked}
+        )
+        update accounts set lease_owner = $1, lease_until = ${nowPlus('$2')},
+          attempt_id = cast($3 as text) || ':' || name, interrupted_at = attempt_started_at, attempt_started_at = ${now},
+          next_refresh_at = case when next_refresh_at <= ${now} then next_refresh_at else ${now} end
+        where name in (select name from due) and ${free}
+        returning ${ACCOUNT_COLUMNS}, attempt_id, interrupted_at, ${now} as clock`,
+        params,
+      )
+      return rows.map(toClaim).sort(byDueTime)
+    },
+
+    async commit({ account, attemptId }, change, event) {
+      const params: Param[] = [account.name, attemptId]
+      const sets = changedColumns(change).map(({ column, value }) => `${column} = $${params.push(value)}`)
+      if (change.accessToken !== undefined) sets.push('version = version + 1')
+      const sql = `update accounts set ${[...sets, 'committed_attempt_id = attempt_id', NOBODY_AT_WORK].join(', ')}
+        where name = $1 and attempt_id = $2`
+      if (await changed(sql, params, event)) return true
+      // The first answer may have been lost on its way, and the caller asks again: what is saved is saved.
+      const saved = `select ${now} as clock from accounts where name = $1 and committed_attempt_id = $2`
+      return (await ask(db, saved, [account.name, attemptId])).length > 0
+    },
+
+    record: (event) => write(db, event),
+
+    async events(account, limit, before) {
+      const params: Param[] = [limit]
+      const wanted = [account === null ? 'account is null' : `account = $${params.push(account)}`]
+      // By the row itself, not by its time as we know it: Postgres counts microseconds, a Date does not.
+      if (before !== undefined) wanted.push(`(at, id) < (select at, id from events where id = $${params.push(before)})`)
+      const rows = await db.query<EventRow>(
+        `select ${EVENT_COLUMNS} from events where ${wanted.join(' and ')} order by at desc, id desc limit $1`,
+        params,
+      )
+      return rows.map(toEvent)
+    },
+
+    async findEvent(id) {
+      const rows = await db.query<EventRow>(`select ${EVENT_COLUMNS} from events where id = $1`, [id])
+      return rows[0] ? toEvent(rows[0]) : null
+    },
+
+    async reseal({ name, accessToken, refreshToken }, sealed) {
+      // The sealed text says more than the version: it is another one each time, even for the same token.
+      const rows = await ask(
+        db,
+        `update accounts set access_token = $2, refresh_token = $3
+        where name = $1 and access_token is not distinct from $4 and refresh_token is not distinct from $5 returning ${now} as clock`,
+        [name, sealed.accessToken, sealed.refreshToken, accessToken, refreshToken],
+      )
+      return rows.length > 0
+    },
+  }
+}
+
+function toClaim(row: ClaimedRow): Claim {
+  return {
+    account: toAccount(row),
+    attemptId: row.attempt_id,
+    claimedAt: new Date(row.clock),
+    interruptedAt: toDate(row.interrupted_at),
+  }
+}
+
+function toEvent({ at, ...event }: EventRow): RecordedEvent {
+  return { ...event, at: new Date(at) }
+}
+
+// `returning` keeps no order.
+function byDueTime(a: Claim, b: Claim): number {
+  return (a.account.nextRefreshAt?.getTime() ?? 0) - (b.account.nextRefreshAt?.getTime() ?? 0)
+}
