@@ -1,0 +1,58 @@
+// npm test: sees to the services, then runs tap and hands the arguments on: npm test -- test/domain/allow-list.test.ts
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { readdirSync } from 'node:fs'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { fileURLToPath } from 'node:url'
+import { installMissing } from './support/install.ts'
+import { type PostgresServer, startPostgres } from './support/postgres.ts'
+import { listProcess, processRoot } from './support/process-root.ts'
+import { howToInstall } from './support/services.ts'
+import { waitFor } from './support/wait-for.ts'
+
+const TAP = fileURLToPath(new URL('../node_modules/.bin/tap', import.meta.url))
+
+process.exit(await run())
+
+async function run(): Promise<number> {
+  const absent = installMissing()
+  if (absent.length > 0) {
+    const inCi = process.env['CI'] === 'true'
+    console.error(inCi ? howToInstall(absent) : `${howToInstall(absent)} (without it, the tests that need it are skipped)`)
+    if (inCi) return 1
+  }
+  // Started when the first test asks for it: many a run needs none.
+  let postgres: Promise<PostgresServer> | undefined
+  const services = createServer((_request, response) => {
+    postgres ??= startPostgres()
+    postgres.then(
+      ({ url }) => response.end(url),
+      (error: Error) => response.writeHead(500).end(error.message),
+    )
+  })
+  services.listen(0, '127.0.0.1')
+  await once(services, 'listening')
+  const root = processRoot()
+  const env = { ...process.env, TEST_ROOT: root, TEST_SERVICES: `http://127.0.0.1:${(services.address() as AddressInfo).port}` }
+
+  // A process group of its own, so that a signal to us reaches tap once, through us, with all of its test processes.
+  const tap = spawn(process.execPath, [TAP, ...process.argv.slice(2)], { env, stdio: 'inherit', detached: true })
+  const group = tap.pid as number
+  const strike = listProcess(group, 'KILL')
+  let interrupted = false
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+    process.on(signal, () => {
+      interrupted = true
+      process.kill(-group, 'SIGTERM')
+      setTimeout(() => process.kill(-group, 'SIGKILL'), 5_000)
+    })
+  }
+  const [code] = await once(tap, 'exit')
+  strike()
+  await postgres?.then((server) => server.stop())
+  // Each test process has a sweeper of its own, which may be a moment behind it.
+  const swept = () => readdirSync(root).every((name) => !name.startsWith('p-'))
+  await waitFor('the services of the tests to end', swept, { timeoutMs: 10_000 }).catch((error: Error) => console.error(error.message))
+  return interrupted ? 1 : (code ?? 1)
+}

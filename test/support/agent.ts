@@ -1,0 +1,84 @@
+import { fileURLToPath } from 'node:url'
+import { freePort } from './free-port.ts'
+import { type Exit, launch } from './process.ts'
+import { type Teardown, tempFolder } from './temp-folder.ts'
+import { waitFor } from './wait-for.ts'
+
+const CLI = fileURLToPath(new URL('../../src/cli.ts', import.meta.url))
+
+export interface Agent {
+  readonly url: string
+  readonly port: number
+  readonly pid: number
+  readonly cwd: string
+  readonly exited: Promise<Exit>
+  stdout(): string
+  stderr(): string
+  fetch(path: string, init?: RequestInit): Promise<Response>
+  stop(signal?: NodeJS.Signals): Promise<Exit>
+  kill9(): Promise<Exit>
+  freeze(): void
+  thaw(): void
+}
+
+export interface AgentOptions {
+  env?: Record<string, string>
+  cwd?: string
+  port?: number
+  /** Waits until this path answers 200; null does not wait. */
+  ready?: '/healthz' | '/readyz' | null
+}
+
+/** The agent as a process of its own, with these variables and no others, in an empty folder. */
+export async function startAgent(t: Teardown, options: AgentOptions = {}): Promise<Agent> {
+  const { env = {}, cwd = tempFolder(t, 'agent'), port = await freePort(), ready = '/healthz' } = options
+  const variables = { HOME: cwd, HOST: '127.0.0.1', PORT: String(port), ...env }
+  const agent = await launch(process.execPath, [CLI, 'serve'], { cwd, env: variables })
+  t.teardown(() => agent.end('SIGKILL'))
+  const url = `http://127.0.0.1:${port}`
+  if (ready !== null) {
+    const answers = async () => !agent.running || (await fetch(url + ready)).ok
+    await waitFor(`the agent to answer ${ready}`, answers, { timeoutMs: 30_000 }).catch((error: Error) => {
+      throw new Error(`${error.message}\n${agent.stdout()}${agent.stderr()}`)
+    })
+    if (!agent.running) throw new Error(`the agent ended before it answered ${ready}:\n${agent.stdout()}${agent.stderr()}`)
+  }
+  return {
+    url,
+    port,
+    pid: agent.pid,
+    cwd,
+    exited: agent.exited,
+    stdout: agent.stdout,
+    stderr: agent.stderr,
+    fetch: (path, init) => fetch(url + path, init),
+    stop: (signal = 'SIGTERM') => agent.end(signal, 60_000),
+    kill9: () => agent.end('SIGKILL'),
+    freeze: agent.freeze,
+    thaw: agent.thaw,
+  }
+}
+
+export interface CliOptions {
+  env?: Record<string, string>
+  stdin?: string
+  cwd?: string
+  timeoutMs?: number
+}
+
+export interface CliResult extends Exit {
+  stdout: string
+  stderr: string
+}
+
+/** One run of the command line to its end. */
+export async function runCli(t: Teardown, args: string[], options: CliOptions = {}): Promise<CliResult> {
+  const { env = {}, stdin = '', cwd = tempFolder(t, 'cli'), timeoutMs = 60_000 } = options
+  const command = await launch(process.execPath, [CLI, ...args], { cwd, env: { HOME: cwd, ...env } })
+  t.teardown(() => command.end('SIGKILL'))
+  command.stdin.end(stdin)
+  const impatience = setTimeout(() => command.signal('SIGKILL'), timeoutMs)
+  const exit = await command.exited
+  clearTimeout(impatience)
+  return { ...exit, stdout: command.stdout(), stderr: command.stderr() }
+}

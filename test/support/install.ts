@@ -1,0 +1,44 @@
+import { execFileSync, spawnSync } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { absentOf, SERVICES, type Service } from './services.ts'
+
+// A package that brings a daemon starts it at once; Debian's policy-rc.d is how a machine says no to that.
+const INSTALL = `
+set -e
+policy=/usr/sbin/policy-rc.d
+if [ ! -e $policy ]; then
+  trap 'rm -f $policy' EXIT
+  printf '#!/bin/sh\\nexit 101\\n' > $policy
+  chmod 755 $policy
+fi
+export DEBIAN_FRONTEND=noninteractive
+apt-get update
+apt-get install -y --no-install-recommends "$@"
+`
+
+/** Installs what the tests need and this machine lacks, where that is possible without asking anybody; tells what is left. */
+export function installMissing(): Service[] {
+  const services = Object.keys(SERVICES) as Service[]
+  const wanted = absentOf(services)
+  if (wanted.length === 0) return []
+  const packages = wanted.map((service) => SERVICES[service].debianPackage)
+  const asRoot = rootCommand()
+  if (asRoot !== null && existsSync('/usr/bin/apt-get')) {
+    console.error(`installing ${packages.join(' ')} for the tests`)
+    const [command = 'sh', ...args] = [...asRoot, 'sh', '-c', INSTALL, 'install', ...packages]
+    const { status, stdout, stderr } = spawnSync(command, args, { encoding: 'utf8', timeout: 600_000 })
+    if (status !== 0) console.error(`${stdout}${stderr}`)
+  }
+  return absentOf(wanted)
+}
+
+/** What to put in front of a command to run it as root, or null where that would need a password. */
+function rootCommand(): string[] | null {
+  if (process.getuid?.() === 0) return []
+  try {
+    execFileSync('sudo', ['-n', 'true'], { stdio: 'ignore' })
+    return ['sudo', '-n']
+  } catch {
+    return null
+  }
+}

@@ -1,0 +1,119 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
+import { listProcess, unrefPipe } from './process-root.ts'
+
+export interface Exit {
+  code: number | null
+  signal: NodeJS.Signals | null
+}
+
+export interface Launched {
+  readonly pid: number
+  readonly running: boolean
+  readonly exited: Promise<Exit>
+  readonly stdin: NodeJS.WritableStream
+  stdout(): string
+  stderr(): string
+  signal(signal: NodeJS.Signals): void
+  /** Stops it and its children in the middle of whatever they do, as a machine that hangs would. */
+  freeze(): void
+  thaw(): void
+  /** Lets this process end while that one runs; the sweeper ends it then. */
+  unref(): void
+  /** Sends the signal and waits for the end; what ignores it for graceMs is killed. */
+  end(signal: NodeJS.Signals, graceMs?: number): Promise<Exit>
+}
+
+export interface LaunchOptions {
+  /** The whole environment; nothing of ours is handed down. */
+  env?: Record<string, string>
+  cwd?: string
+  uid?: number
+  gid?: number
+  /** The signal that ends it in good order when this process dies first. */
+  endWith?: 'KILL' | 'QUIT'
+}
+
+/** Starts a program as the leader of its own process group, which does not outlive this process. */
+export async function launch(command: string, args: string[], options: LaunchOptions = {}): Promise<Launched> {
+  const { env = {}, cwd, uid, gid, endWith = 'KILL' } = options
+  const variables = { PATH: process.env['PATH'] ?? '/usr/bin:/bin', ...env }
+  // tap puts NODE_OPTIONS and variables of its own into every child's environment: env -i throws them out again.
+  const child = spawn('env', ['-i', ...Object.entries(variables).map(([name, value]) => `${name}=${value}`), command, ...args], {
+    detached: true,
+    ...(cwd === undefined ? {} : { cwd }),
+    ...(uid === undefined ? {} : { uid }),
+    ...(gid === undefined ? {} : { gid }),
+  })
+  await once(child, 'spawn')
+  const pid = child.pid as number
+  const strike = listProcess(pid, endWith)
+
+  const output = { stdout: '', stderr: '' }
+  for (const name of ['stdout', 'stderr'] as const) {
+    child[name].setEncoding('utf8').on('data', (text: string) => {
+      output[name] += text
+    })
+  }
+  // Whoever has gone cannot read what is still being written to it.
+  child.stdin.on('error', () => {})
+  let running = true
+  const exited = new Promise<Exit>((resolve) => {
+    child.once('exit', () => {
+      running = false
+      strike()
+    })
+    // 'close' comes after 'exit', when its output has been read to the end.
+    child.once('close', (code, signal) => resolve({ code, signal }))
+  })
+  const signalAll = (signal: NodeJS.Signals) => {
+    for (const each of [pid, ...childrenOf(pid)]) kill(each, signal)
+  }
+  return {
+    pid,
+    get running() {
+      return running
+    },
+    exited,
+    stdin: child.stdin,
+    stdout: () => output.stdout,
+    stderr: () => output.stderr,
+    signal: (signal) => kill(pid, signal),
+    freeze: () => signalAll('SIGSTOP'),
+    thaw: () => signalAll('SIGCONT'),
+    unref() {
+      child.unref()
+      for (const stream of [child.stdin, child.stdout, child.stderr]) unrefPipe(stream)
+    },
+    async end(signal, graceMs = 10_000) {
+      if (running) {
+        signalAll('SIGCONT')
+        kill(pid, signal)
+      }
+      const impatience = setTimeout(() => kill(-pid, 'SIGKILL'), graceMs)
+      try {
+        return await exited
+      } finally {
+        clearTimeout(impatience)
+      }
+    },
+  }
+}
+
+function kill(pid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(pid, signal)
+  } catch (error) {
+    // ESRCH: it has ended in the meantime.
+    if (!(error instanceof Error && 'code' in error && error.code === 'ESRCH')) throw error
+  }
+}
+
+function childrenOf(pid: number): number[] {
+  try {
+    return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').filter(Boolean).map(Number)
+  } catch {
+    return []
+  }
+}

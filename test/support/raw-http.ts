@@ -1,0 +1,53 @@
+import { connect } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
+
+export interface RawAnswer {
+  /** 0: the connection was closed without an answer. */
+  status: number
+  /** In the order in which they came, names in lower case, doubled ones twice. */
+  headers: [name: string, value: string][]
+  body: string
+  raw: string
+}
+
+/** Sends bytes that no HTTP client would (doubled headers, pauses, nonsense) and reads until the server closes, or for 10 s. */
+export async function sendRaw(port: number, ...parts: (string | Buffer | { waitMs: number })[]): Promise<RawAnswer> {
+  const socket = connect({ port, host: '127.0.0.1' })
+  const chunks: Buffer[] = []
+  socket.on('data', (chunk) => chunks.push(chunk))
+  // A server may answer and close before it has read everything; what came until then is the answer.
+  socket.on('error', () => {})
+  const closed = new Promise<void>((resolve) => socket.once('close', () => resolve()))
+  for (const part of parts) {
+    if (typeof part === 'string' || Buffer.isBuffer(part)) socket.write(part)
+    else await sleep(part.waitMs)
+  }
+  const impatience = setTimeout(() => socket.destroy(), 10_000)
+  await closed
+  clearTimeout(impatience)
+  return parse(Buffer.concat(chunks).toString('latin1'))
+}
+
+function parse(raw: string): RawAnswer {
+  const [head = '', ...rest] = raw.split('\r\n\r\n')
+  const [statusLine = '', ...lines] = head.split('\r\n')
+  const headers = lines.map((line): [string, string] => {
+    const colon = line.indexOf(':')
+    return [line.slice(0, colon).toLowerCase(), line.slice(colon + 1).trim()]
+  })
+  const text = rest.join('\r\n\r\n')
+  const chunked = headers.some(([name, value]) => name === 'transfer-encoding' && value === 'chunked')
+  return { status: Number(statusLine.split(' ')[1] ?? 0), headers, body: chunked ? unchunk(text) : text, raw }
+}
+
+function unchunk(text: string): string {
+  let rest = text
+  let body = ''
+  for (;;) {
+    const lineEnd = rest.indexOf('\r\n')
+    const size = Number.parseInt(rest.slice(0, lineEnd), 16)
+    if (!(size > 0)) return body
+    body += rest.slice(lineEnd + 2, lineEnd + 2 + size)
+    rest = rest.slice(lineEnd + 2 + size + 2)
+  }
+}

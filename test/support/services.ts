@@ -1,0 +1,60 @@
+import { accessSync, constants, existsSync, readdirSync } from 'node:fs'
+import { delimiter, join } from 'node:path'
+
+export type Service = 'postgres' | 'memcached' | 'sasl' | 'chromium' | 'nginx' | 'openssl'
+
+/** The Debian package that brings each service, and its program; Ubuntu's Chromium goes by other names. */
+export const SERVICES: Record<Service, { debianPackage: string; programs: string[] }> = {
+  postgres: { debianPackage: 'postgresql', programs: ['initdb'] },
+  memcached: { debianPackage: 'memcached', programs: ['memcached'] },
+  sasl: { debianPackage: 'sasl2-bin', programs: ['saslpasswd2'] },
+  chromium: { debianPackage: 'chromium', programs: ['chromium', 'chromium-browser', 'google-chrome'] },
+  nginx: { debianPackage: 'nginx-light', programs: ['nginx'] },
+  openssl: { debianPackage: 'openssl', programs: ['openssl'] },
+}
+
+/** For a test's skip option: the reason why it cannot run here, or false. In CI nothing is skipped: there it fails. */
+export function missing(...services: Service[]): string | false {
+  const absent = absentOf(services)
+  return absent.length === 0 || process.env['CI'] === 'true' ? false : howToInstall(absent)
+}
+
+export function absentOf(services: Service[]): Service[] {
+  return services.filter((service) => find(SERVICES[service].programs) === undefined)
+}
+
+export function howToInstall(services: Service[]): string {
+  return `${services.join(', ')} missing: apt-get install ${services.map((service) => SERVICES[service].debianPackage).join(' ')}`
+}
+
+/** The path of a service's program. */
+export function binary(service: Service, programs = SERVICES[service].programs): string {
+  const path = find(programs)
+  if (path === undefined) throw new Error(`${programs[0]} is missing: install ${SERVICES[service].debianPackage}`)
+  return path
+}
+
+function find(programs: string[]): string | undefined {
+  return programs
+    .flatMap((program) => folders().map((folder) => join(folder, program)))
+    .find((path) => {
+      try {
+        accessSync(path, constants.X_OK)
+        return true
+      } catch {
+        return false
+      }
+    })
+}
+
+// Debian keeps PostgreSQL's own programs out of PATH, and daemons in sbin, which is not in everybody's PATH.
+function folders(): string[] {
+  const versions = '/usr/lib/postgresql'
+  const postgres = existsSync(versions) ? readdirSync(versions).sort((a, b) => Number(b) - Number(a)) : []
+  return [
+    ...(process.env['PATH'] ?? '').split(delimiter).filter(Boolean),
+    '/usr/sbin',
+    '/usr/local/sbin',
+    ...postgres.map((version) => join(versions, version, 'bin')),
+  ]
+}

@@ -1,0 +1,23 @@
+import { createDatabaseOn, type Database, startPostgres } from './postgres.ts'
+import type { Teardown } from './temp-folder.ts'
+
+let own: Promise<string> | undefined
+
+/** An empty database of the test's own, on the server that all tests of a run share; dropped afterwards. */
+export async function createDatabase(t: Teardown): Promise<Database> {
+  return createDatabaseOn(await sharedServer(), t)
+}
+
+// Given from outside (CI's service container), else the runner's, started when the first test asks for it;
+// a file that is run by itself starts one that ends with its process.
+async function sharedServer(): Promise<string> {
+  const { TEST_POSTGRES_URL: given, TEST_SERVICES: runner } = process.env
+  if (given !== undefined) return given
+  if (runner !== undefined) {
+    const answer = await fetch(`${runner}/postgres`)
+    if (!answer.ok) throw new Error(await answer.text())
+    return answer.text()
+  }
+  own ??= startPostgres().then((server) => server.url)
+  return own
+}
