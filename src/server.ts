@@ -29,13 +29,6 @@ export async function serve(env: NodeJS.ProcessEnv): Promise<void> {
     { logger: log, trustProxy: config.trustProxy },
   )
 
-  let draining = false
-  app.addHook('onSend', (_request, reply, _payload, done) => {
-    // Clients with a connection kept alive move over to the next instance with their next request.
-    if (draining) reply.header('connection', 'close')
-    done()
-  })
-
   const stopped = new AbortController()
   let schedule = null as Schedule | null
   closeWithGrace({ delay: EXIT_BY_MS, logger: log }, async ({ signal, err }) => {
@@ -43,8 +36,9 @@ export async function serve(env: NodeJS.ProcessEnv): Promise<void> {
     log.info({ signal }, 'stopping')
     stopped.abort()
     schedule?.stop()
-    draining = true
     health.drain()
+    // Clients with a connection kept alive move over to the next instance with their next request.
+    app.server.prependListener('request', (_request, response) => response.setHeader('connection', 'close'))
     const refreshing = services.stopRefreshing(REFRESH_WAIT_MS)
     // Ctrl-C is a person at a terminal, with nobody to hand over to.
     if (signal === 'SIGTERM') await sleep(DRAIN_MS)

@@ -103,7 +103,7 @@ export function createTokenFinder({ store, cache, vault, digest, constantName }:
 }
 
 export function hasExpired({ expiresAt }: Pick<Account, 'expiresAt'>, now: Date): boolean {
-  return expiresAt !== null && expiresAt <= now
+  return expiresAt !== null && expiresAt.getTime() <= now.getTime()
 }
 
 function isSame(one: TokenRow, other: TokenRow): boolean {

@@ -5,9 +5,9 @@ import type { Secret } from '../domain/secret.ts'
 /** The columns that serving a token needs; the refresh token is not among them, so no cache ever holds it. */
 export type TokenRow = Pick<Account, 'name' | 'version' | 'accessToken' | 'expiresAt' | 'allowedDomains'>
 
-/** An answer's body, ready to send, and its strong entity tag, quotes included. */
+/** An answer's body and its strong entity tag, quotes included. A text, not a Buffer: Node sends it in one write with the headers. */
 export interface Body {
-  readonly bytes: Buffer
+  readonly content: string
   readonly etag: string
 }
 
@@ -37,7 +37,7 @@ const MAX_AGE_SECONDS = 300
 export function createSnapshot(row: TokenRow, secret: Secret, { constantName, digest }: SnapshotDeps): Snapshot {
   const { name, version, expiresAt, allowedDomains } = row
   const token = secret.reveal()
-  const toBody = (text: string): Body => ({ bytes: Buffer.from(text), etag: `"${digest(text)}"` })
+  const toBody = (text: string): Body => ({ content: text, etag: `"${digest(text)}"` })
   const ownScript = toBody(renderScript(constantName, token))
   return {
     name,

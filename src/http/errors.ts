@@ -40,9 +40,10 @@ export function sendError(request: FastifyRequest, reply: FastifyReply, status: 
   reply.code(status).header('cache-control', 'no-store')
   if (status === 503) reply.header('retry-after', '5')
   if (status === 401) reply.header('www-authenticate', 'Bearer')
-  if (request.routeOptions.config.resource === 'script') {
+  const { resource } = request.routeOptions.config
+  if (resource === 'script') {
     reply.type('text/javascript; charset=utf-8').send(`// ${message.replace(/\s+/g, ' ')}\n`)
-  } else if (request.routeOptions.config.resource === 'text') {
+  } else if (resource === 'text') {
     reply.type('text/plain; charset=utf-8').send(`${message}\n`)
   } else {
     reply.type('application/json; charset=utf-8').send(JSON.stringify({ error: code, message }))

@@ -14,8 +14,10 @@ declare module 'fastify' {
 export class RequestLog extends LogController {
   override incomingRequest(): void {}
   override requestCompleted(error: Error | null | undefined, request: FastifyRequest, reply: FastifyReply): void {
+    // Asked first, because Fastify makes the object of the next line anew each time.
+    if (request.reading) return
     const { config, url: route } = request.routeOptions
-    if (config?.resource !== undefined || config?.quiet === true) return
+    if (config?.quiet === true) return
     const line = { reqId: request.id, method: request.method, route, status: reply.statusCode, durationMs: Math.round(reply.elapsedTime) }
     if (error) request.log.warn({ ...line, err: error }, 'request failed')
     else request.log.info(line, 'request')
@@ -35,16 +37,18 @@ export function createRefusalLog(): (request: FastifyRequest, reason: string) =>
       seen.clear()
       startedAtMs = nowMs
     }
-    const from = siteOf(request)
-    if (seen.has(from) || seen.size >= MAX_ORIGINS) return
+    const stated = request.headers.origin ?? request.headers.referer
+    // An origin is what siteOf would make of it, so one that is known needs no second look.
+    if (seen.size >= MAX_ORIGINS || (stated !== undefined && seen.has(stated))) return
+    const from = siteOf(stated)
+    if (seen.has(from)) return
     seen.add(from)
     request.log.info({ reqId: request.id, route: request.routeOptions.url, from, reason }, 'read refused')
   }
 }
 
 // Only an origin: what else stands in these headers is the visitor's affair.
-function siteOf({ headers: { origin, referer } }: FastifyRequest): string {
-  const stated = origin ?? referer
+function siteOf(stated: string | undefined): string {
   if (stated === undefined) return 'nobody'
   const site = URL.parse(stated)?.origin ?? 'null'
   return site === 'null' ? 'a page without an address' : site.slice(0, 200)

@@ -1,6 +1,6 @@
 import cors from '@fastify/cors'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyReply, FastifyRequest, onRequestHookHandler } from 'fastify'
 import { Type } from 'typebox'
 import type { Snapshot } from '../application/read-token.ts'
 import { DEFAULT_ACCOUNT } from '../domain/account.ts'
@@ -8,6 +8,7 @@ import { decideRead, type ReadDecision, type TokenResource } from '../domain/dec
 import { AppError } from '../domain/errors.ts'
 import { constantNameProblem } from '../domain/js-constant.ts'
 import type { HttpDeps } from './deps.ts'
+import { sendError } from './errors.ts'
 import { createRefusalLog } from './request-log.ts'
 
 declare module 'fastify' {
@@ -21,10 +22,10 @@ declare module 'fastify' {
 
 /** What one request for a token came to: may it read, and if so, what. */
 interface Reading {
-  decision: ReadDecision
-  snapshot: Snapshot | null
-  error: AppError | null
+  readonly decision: ReadDecision
+  readonly found: Found
 }
+type Found = Snapshot | AppError
 
 // Everything the decision looks at, so that no cache hands one site's answer to another.
 const VARY = 'Origin, Referer, Sec-Fetch-Site, Sec-Fetch-Mode, Sec-Fetch-Dest'
@@ -44,29 +45,9 @@ export const tokenRoutes: FastifyPluginAsyncTypebox<{ deps: HttpDeps }> = async 
   app.decorateRequest('reading', null)
   const logRefusal = createRefusalLog()
 
-  app.addHook('onRequest', (request, reply, done) => {
-    const resource = request.routeOptions.config.resource
-    if (resource === undefined) return done()
-    reply.header('vary', VARY).header('x-content-type-options', 'nosniff')
-    const decide = (snapshot: Snapshot | null, error: AppError | null): void => {
-      const decision = decideRead({ resource, rawHeaders: request.raw.rawHeaders }, deps.allowList, deps.isServerKey)
-      if (!decision.allowed) logRefusal(request, decision.reason)
-      request.reading = { decision, snapshot, error }
-      reply.header('cross-origin-resource-policy', decision.allowed ? 'cross-origin' : 'same-origin')
-      done()
-    }
-    const fail = (error: unknown): void => (error instanceof AppError ? decide(null, error) : done(error as Error))
-    try {
-      const found = deps.readToken((request.params as { account?: string }).account ?? DEFAULT_ACCOUNT)
-      if (found instanceof Promise) found.then((snapshot) => decide(snapshot, null), fail)
-      else decide(found, null)
-    } catch (error) {
-      fail(error)
-    }
-  })
-
-  // The list has one reader, decideRead: @fastify/cors is told what it said.
+  // The list has one reader, decideRead: @fastify/cors is told what it said, so it comes after it.
   await app.register(cors, {
+    hook: 'preHandler',
     delegator: (request: FastifyRequest, callback: (error: Error | null, options: object) => void) => {
       const decision = request.reading?.decision
       if (decision?.allowed !== true || decision.origin === null) return callback(null, REFUSED_CORS)
@@ -74,14 +55,30 @@ export const tokenRoutes: FastifyPluginAsyncTypebox<{ deps: HttpDeps }> = async 
     },
   })
 
+  function decide(request: FastifyRequest, reply: FastifyReply, resource: TokenResource, found: Found, done: () => void): void {
+    const decision = decideRead({ resource, rawHeaders: request.raw.rawHeaders }, deps.allowList, deps.isServerKey)
+    request.reading = { decision, found }
+    reply.header('vary', VARY).header('x-content-type-options', 'nosniff')
+    reply.header('cross-origin-resource-policy', decision.allowed ? 'cross-origin' : 'same-origin')
+    if (!decision.allowed) logRefusal(request, decision.reason)
+    // A name that does not exist is no secret: names stand in public addresses.
+    if (decision.allowed || isNotFound(found)) done()
+    else sendError(request, reply, 403, 'forbidden', decision.reason)
+  }
+
   for (const { suffix, resource } of RESOURCES) {
+    const onRequest: onRequestHookHandler = (request, reply, done) => {
+      const found = read(deps, request)
+      if (found instanceof Promise) found.then((it) => decide(request, reply, resource, it, done), done)
+      else decide(request, reply, resource, found, done)
+    }
     for (const prefix of ['', '/accounts/:account']) {
       const url = `${prefix}/token${suffix}`
       const config = { resource }
-      app.get(url, { config, schema: schemaOf(resource) }, (request, reply) => serve(request, reply, resource, deps))
-      // Only a refused preflight comes here: @fastify/cors answers the others.
-      app.options(url, { config }, (request) => {
-        allowed(request)
+      app.get(url, { config, onRequest, schema: schemaOf(resource) }, (request, reply) => serve(request, reply, resource, deps))
+      // Only a preflight without an Origin comes here: @fastify/cors answers the others.
+      app.options(url, { config, onRequest }, ({ reading }) => {
+        if (isNotFound(reading?.found)) throw reading?.found
         throw new AppError('forbidden', 'A preflight must carry an Origin.')
       })
     }
@@ -93,18 +90,30 @@ function schemaOf(resource: TokenResource): object {
   return { response: { 200: Type.String() } }
 }
 
-/** Throws the refusal. A name that does not exist is none: names stand in public addresses. */
-function allowed(request: FastifyRequest): Reading {
-  const reading = request.reading as Reading
-  if (reading.error?.code === 'not_found') throw reading.error
-  if (!reading.decision.allowed) throw new AppError('forbidden', reading.decision.reason)
-  return reading
+/** Without a promise where the reader has none: most requests are answered within one turn of the event loop. */
+function read(deps: HttpDeps, request: FastifyRequest): Found | Promise<Found> {
+  try {
+    const found = deps.readToken((request.params as { account?: string }).account ?? DEFAULT_ACCOUNT)
+    return found instanceof Promise ? found.catch(expected) : found
+  } catch (error) {
+    return expected(error)
+  }
+}
+
+function expected(error: unknown): AppError {
+  if (error instanceof AppError) return error
+  throw error
+}
+
+function isNotFound(found: Found | undefined): boolean {
+  return found instanceof AppError && found.code === 'not_found'
 }
 
 function serve(request: FastifyRequest, reply: FastifyReply, resource: TokenResource, deps: HttpDeps): FastifyReply {
-  const { snapshot, error } = allowed(request)
+  const { found: snapshot } = request.reading as Reading
+  if (isNotFound(snapshot)) throw snapshot
   const name = resource === 'script' ? (constantName(request) ?? deps.settings.jsConstantName) : ''
-  if (snapshot === null) throw error
+  if (snapshot instanceof AppError) throw snapshot
   const body = resource === 'script' ? snapshot.script(name) : snapshot[resource]
   reply
     .header('content-type', CONTENT_TYPES[resource])
@@ -112,7 +121,7 @@ function serve(request: FastifyRequest, reply: FastifyReply, resource: TokenReso
     .header('etag', body.etag)
   const known = request.headers['if-none-match']
   if (known !== undefined && matches(known, body.etag)) return reply.code(304).send()
-  return reply.send(body.bytes)
+  return reply.send(body.content)
 }
 
 function constantName(request: FastifyRequest): string | null {

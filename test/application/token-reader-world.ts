@@ -87,7 +87,7 @@ export async function createWorld(t: Test, open: () => Promise<Database> = () =>
         ...(realTime ? {} : { clockMs: () => clock.ms }),
         ...(maxSnapshots === undefined ? {} : { maxSnapshots }),
       })
-      return { reader, way, clock, lines, read: async (name: string) => (await reader.read(name)).text.bytes.toString() }
+      return { reader, way, clock, lines, read: async (name: string) => (await reader.read(name)).text.content }
     },
   }
 }
