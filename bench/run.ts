@@ -1,0 +1,175 @@
+import { parseArgs } from 'node:util'
+import { tempFolder } from '../test/support/temp-folder.ts'
+import { askDistinct, HAS_WRK, type Load, load, residentMiB } from './load.ts'
+import { type Answer, CAN_PIN, ORIGIN, type Server, seedStore, startAgent, startBare } from './servers.ts'
+import { type Floor, median, print, type Row } from './table.ts'
+
+const { values: options } = parseArgs({ options: { quick: { type: 'boolean' }, check: { type: 'boolean' } } })
+const PAIRS = options.quick ? 2 : 5
+// wrk takes whole seconds.
+const SECONDS = options.quick ? 1 : 2
+const STARTS = options.quick ? 3 : 9
+const MEMORY_STEPS = 5
+const MEMORY_STEP = options.quick ? 10_000 : 200_000
+const DISTINCT = options.quick ? 10_000 : 100_000
+
+const ALLOWED = { origin: ORIGIN }
+const folder = tempFolder(undefined, 'bench')
+await seedStore(folder)
+
+const rows: Row[] = [...(await throughput()), await startUp(), ...(await memory()), ...(await distinctQueries())]
+console.log(`Node ${process.versions.node}; load by ${HAS_WRK ? 'wrk' : 'autocannon, which flatters the slower side'}; ${pinning()}.`)
+process.exitCode = print(rows) || !options.check ? 0 : 1
+
+function pinning(): string {
+  return CAN_PIN ? 'server on core 0, load on core 1' : 'nothing pinned, for want of taskset'
+}
+
+/** Each kind of request by turns at the agent and at a bare route that gives the same answer. */
+async function throughput(): Promise<Row[]> {
+  const agent = await startAgent(folder)
+  const kinds = await kindsOfRequests(agent)
+  const bare = await startBare(
+    kinds.map(({ answer }) => answer),
+    folder,
+  )
+  const results = kinds.map(() => ({ agent: [] as Load[], bare: [] as Load[] }))
+  // The first round warms up and does not count. Which side goes first changes with each round.
+  for (let round = 0; round <= PAIRS; round++) {
+    for (const [at, { path, headers, answer }] of kinds.entries()) {
+      const ask = {
+        agent: () => load(agent, path, headers, answer.status, SECONDS),
+        bare: () => load(bare, answer.path, headers, answer.status, SECONDS),
+      }
+      for (const side of round % 2 === 0 ? (['agent', 'bare'] as const) : (['bare', 'agent'] as const)) {
+        const result = await ask[side]()
+        if (round > 0) results[at]?.[side].push(result)
+      }
+    }
+  }
+  await Promise.all([agent.stop(), bare.stop()])
+
+  const allowed = results[0]?.agent ?? []
+  const compare = (what: string, ours: Load[], theirs: Load[], floor: Floor): Row => ({
+    what,
+    ours: median(ours.map(({ perSecond }) => perSecond)),
+    theirs: median(theirs.map(({ perSecond }) => perSecond)),
+    unit: '/s',
+    ratio: median(ours.map(({ perSecond }, at) => perSecond / (theirs[at]?.perSecond ?? 0))),
+    floor,
+    note: `processor time ${median(ours.map((one, at) => one.cpuMicrosPerRequest / (theirs[at]?.cpuMicrosPerRequest ?? 0))).toFixed(2)} ×`,
+  })
+  return [
+    ...kinds.map(({ what }, at) => compare(what, results[at]?.agent ?? [], results[at]?.bare ?? [], { atLeast: 0.9 })),
+    compare('a refusal : an allowed read', results[2]?.agent ?? [], allowed, { atLeast: 1 }),
+  ]
+}
+
+interface Kind {
+  readonly what: string
+  readonly path: string
+  readonly headers: Record<string, string>
+  readonly answer: Answer
+}
+
+async function kindsOfRequests({ url }: Server): Promise<Kind[]> {
+  const kind = async (what: string, path: string, headers: Record<string, string>, barePath: string): Promise<Kind> => {
+    const response = await fetch(url + path, { headers })
+    const added = ['date', 'connection', 'keep-alive', 'content-length']
+    const kept = Object.fromEntries([...response.headers].filter(([name]) => !added.includes(name)))
+    return { what, path, headers, answer: { path: barePath, status: response.status, headers: kept, body: await response.text() } }
+  }
+  const json = await kind('/token.json, allowed', '/token.json', ALLOWED, '/token.json')
+  return [
+    json,
+    await kind('/token.js, allowed', '/token.js', ALLOWED, '/token.js'),
+    await kind('/token.json, refused', '/token.json', { origin: 'https://elsewhere.example' }, '/refused'),
+    await kind('/token.json, unchanged', '/token.json', { ...ALLOWED, 'if-none-match': json.answer.headers['etag'] ?? '' }, '/unchanged'),
+  ]
+}
+
+/** From the process's start to its first token. */
+async function startUp(): Promise<Row> {
+  const answers = [{ path: '/token.json', status: 200, headers: {}, body: '{}' }]
+  const times = { agent: [] as number[], bare: [] as number[] }
+  for (let round = 0; round <= STARTS; round++) {
+    for (const side of round % 2 === 0 ? (['agent', 'bare'] as const) : (['bare', 'agent'] as const)) {
+      const server = side === 'agent' ? await startAgent(folder) : await startBare(answers, folder)
+      await server.stop()
+      if (round > 0) times[side].push(server.startMs)
+    }
+  }
+  const ratio = median(times.agent.map((ms, at) => ms / (times.bare[at] ?? 0)))
+  return { what: 'start to first token', ours: median(times.agent), theirs: median(times.bare), unit: 'ms', ratio, floor: { atMost: 3 } }
+}
+
+async function memory(): Promise<Row[]> {
+  const agent = await startAgent(folder)
+  const kinds = (await kindsOfRequests(agent)).slice(0, 1)
+  const bare = await startBare(
+    kinds.map(({ answer }) => answer),
+    folder,
+  )
+  const ours: number[] = []
+  const theirs: number[] = []
+  for (const [server, samples] of [
+    [agent, ours],
+    [bare, theirs],
+  ] as const) {
+    for (let step = 0; step < MEMORY_STEPS; step++) {
+      for (let requests = 0; requests < MEMORY_STEP; ) {
+        requests += (await load(server, '/token.json', ALLOWED, 200, SECONDS)).requests
+      }
+      samples.push(residentMiB(server.pid))
+    }
+    await server.stop()
+  }
+  const amount = (MEMORY_STEPS * MEMORY_STEP).toLocaleString('en')
+  const last = ours.at(-1) ?? Number.NaN
+  const lastBare = theirs.at(-1) ?? Number.NaN
+  return [
+    { what: `memory after ${amount} requests`, ours: last, theirs: lastBare, unit: 'MiB', ratio: last / lastBare, floor: { atMost: 1.3 } },
+    growth(`memory, each ${MEMORY_STEP.toLocaleString('en')} requests`, ours),
+  ]
+}
+
+/** Flat = no larger at the end than it was in the middle, give or take what a garbage collection leaves. */
+function growth(what: string, samples: readonly number[]): Row {
+  const middle = samples[Math.floor(samples.length / 2)] ?? Number.NaN
+  const last = samples.at(-1) ?? Number.NaN
+  const note = samples.map((mib) => mib.toFixed(0)).join(' → ')
+  return { what, ours: last, theirs: middle, unit: 'MiB', ratio: last / middle, floor: { atMost: 1.1 }, note }
+}
+
+/** Nobody may fill the memory, or reach the store, by making up addresses. */
+async function distinctQueries(): Promise<Row[]> {
+  const agent = await startAgent(folder, { countReads: true })
+  const paths = [
+    (at: number) => `/token.js?const=t${at}`,
+    (at: number) => `/token.json?q${at}=${at}`,
+    (at: number) => `/token.js?const=t-${at}`,
+  ]
+  const samples: number[] = []
+  const steps = 5
+  for (let step = 0; step < steps; step++) {
+    const amount = DISTINCT / steps
+    const answers = await askDistinct(agent, amount, ALLOWED, (at) => paths[at % 3]?.(step * amount + at) ?? '')
+    const refused = Math.floor(amount / 3)
+    if (answers[400] !== refused || answers[200] !== amount - refused) throw new Error(`unexpected answers: ${JSON.stringify(answers)}`)
+    samples.push(residentMiB(agent.pid))
+  }
+  await agent.stop()
+  const reads = [...agent.stderr().matchAll(/store reads: (\d+)/g)].map(([, count]) => Number(count))
+  return [
+    growth(`memory, each ${(DISTINCT / steps).toLocaleString('en')} distinct queries`, samples),
+    {
+      what: 'store reads a second meanwhile',
+      ours: median(reads),
+      theirs: 1,
+      unit: '/s',
+      ratio: median(reads),
+      floor: { atMost: 1 },
+      note: `most ${Math.max(...reads)}`,
+    },
+  ]
+}

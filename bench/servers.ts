@@ -1,0 +1,100 @@
+import { spawnSync } from 'node:child_process'
+import { once } from 'node:events'
+import { connect } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import { readConfig } from '../src/config.ts'
+import { Secret } from '../src/domain/secret.ts'
+import { accountPlace } from '../src/domain/vault.ts'
+import { createLogger } from '../src/logger.ts'
+import { createServices } from '../src/services.ts'
+import { freePort } from '../test/support/free-port.ts'
+import { type Launched, launch } from '../test/support/process.ts'
+import type { Target } from './load.ts'
+
+const AGENT = fileURLToPath(new URL('../bin/token-agent.js', import.meta.url))
+const BARE = fileURLToPath(new URL('bare-server.js', import.meta.url))
+const COUNTER = fileURLToPath(new URL('count-store-reads.js', import.meta.url))
+const DAY_MS = 86_400_000
+
+export const ORIGIN = 'https://www.example.com'
+export const CAN_PIN = spawnSync('taskset', ['-p', '-c', '1', String(process.pid)]).status === 0
+
+export interface Server extends Target {
+  readonly startMs: number
+  stderr(): string
+  stop(): Promise<void>
+}
+
+/** What one request is answered with: the bare server repeats it. */
+export interface Answer {
+  readonly path: string
+  readonly status: number
+  readonly headers: Record<string, string>
+  readonly body: string
+}
+
+/** A store in this folder with one account whose token is good for two months and not due for one. */
+export async function seedStore(folder: string): Promise<void> {
+  const services = await createServices(readConfig({ DATABASE_URL: `sqlite:${folder}/agent.sqlite` }), createLogger('silent'))
+  await services.migrate()
+  const token = new Secret(`IGAA${'x'.repeat(180)}`)
+  const account = {
+    name: 'default',
+    provider: 'instagram',
+    state: 'active' as const,
+    accessToken: services.vault.seal(token, accountPlace('default', 'access_token')),
+    issuedAt: new Date(),
+    expiresAt: new Date(Date.now() + 60 * DAY_MS),
+    nextRefreshAt: new Date(Date.now() + 30 * DAY_MS),
+  }
+  await services.store.insert(account, { account: 'default', kind: 'seeded', actor: 'cli', outcome: 'ok', detail: null })
+  await services.close()
+}
+
+/** As it comes: no setting but where the store is and who may read. */
+export function startAgent(folder: string, { countReads = false } = {}): Promise<Server> {
+  const env = { HOST: '127.0.0.1', DATABASE_URL: `sqlite:${folder}/agent.sqlite`, ALLOWED_DOMAINS: 'example.com www.example.com' }
+  return start([...(countReads ? ['--import', COUNTER] : []), AGENT, 'serve'], env, folder)
+}
+
+export function startBare(answers: readonly Answer[], folder: string): Promise<Server> {
+  return start([BARE], { ANSWERS: JSON.stringify(answers) }, folder)
+}
+
+async function start(args: string[], env: Record<string, string>, cwd: string): Promise<Server> {
+  const port = await freePort()
+  const [command = '', ...rest] = CAN_PIN ? ['taskset', '-c', '0', process.execPath, ...args] : [process.execPath, ...args]
+  const startedAt = performance.now()
+  const server = await launch(command, rest, { cwd, env: { HOME: cwd, PORT: String(port), ...env } })
+  await firstAnswer(server, port)
+  return {
+    url: `http://127.0.0.1:${port}`,
+    pid: server.pid,
+    startMs: performance.now() - startedAt,
+    stderr: server.stderr,
+    stop: async () => {
+      await server.end('SIGKILL')
+    },
+  }
+}
+
+/** Asks for a token until there is one. Over a plain socket, so that the asking costs next to nothing. */
+async function firstAnswer(server: Launched, port: number): Promise<void> {
+  const request = `GET /token.json HTTP/1.1\r\nHost: 127.0.0.1\r\nOrigin: ${ORIGIN}\r\nConnection: close\r\n\r\n`
+  for (;;) {
+    if (!server.running) throw new Error(`a server ended before it answered:\n${server.stdout()}${server.stderr()}`)
+    const socket = connect(port, '127.0.0.1')
+    try {
+      await once(socket, 'connect')
+      socket.write(request)
+      const [head] = (await once(socket, 'data')) as [Buffer]
+      if (head.toString('latin1').startsWith('HTTP/1.1 200')) return
+    } catch {
+      // Not listening yet.
+    } finally {
+      socket.destroy()
+    }
+    await sleep(1)
+  }
+}
