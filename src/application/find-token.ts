@@ -111,7 +111,7 @@ function isSame(one: TokenRow, other: TokenRow): boolean {
   return one.allowedDomains === other.allowedDomains && one.expiresAt?.getTime() === other.expiresAt?.getTime()
 }
 
-function noToken(): AppError {
+export function noToken(): AppError {
   return new AppError('unavailable', 'There is no token yet. Is this your site? Open /setup on this agent: it says how to give it one.')
 }
 

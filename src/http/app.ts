@@ -1,6 +1,6 @@
 import Fastify, { type FastifyBaseLogger, type FastifyInstance } from 'fastify'
 import type { HttpDeps } from './deps.ts'
-import { handleErrors } from './errors.ts'
+import { handleErrors, refuseAddress } from './errors.ts'
 import { operationsRoutes } from './operations-routes.ts'
 import { pageRoutes } from './page-routes.ts'
 import { RequestLog } from './request-log.ts'
@@ -19,6 +19,7 @@ export async function createApp(deps: HttpDeps, { logger, trustProxy }: AppOptio
     // A child logger for each request costs about a tenth of the requests a second; lines name their request themselves.
     childLoggerFactory: (parent) => parent,
     trustProxy,
+    frameworkErrors: refuseAddress,
     bodyLimit: 16 * 1024,
     // Fastify's default is 0: a client that never finishes its request would hold its socket for good.
     requestTimeout: 10_000,

@@ -35,6 +35,12 @@ export function handleErrors(app: FastifyInstance): void {
   })
 }
 
+/** An address that cannot be read, or is too long for any account's name: Fastify's own answers repeat it. */
+export function refuseAddress(_error: FastifyError, _request: FastifyRequest, reply: FastifyReply): void {
+  const body = { error: 'not_found', message: 'There is nothing at this address.' }
+  reply.code(404).header('cache-control', 'no-store').type('application/json; charset=utf-8').send(JSON.stringify(body))
+}
+
 /** JSON, or for a script a comment, which a browser can show but never runs. */
 export function sendError(request: FastifyRequest, reply: FastifyReply, status: number, code: string, message: string): void {
   reply.code(status).header('cache-control', 'no-store')

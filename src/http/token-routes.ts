@@ -2,6 +2,7 @@ import cors from '@fastify/cors'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyReply, FastifyRequest, onRequestHookHandler } from 'fastify'
 import { Type } from 'typebox'
+import { noToken } from '../application/find-token.ts'
 import type { Snapshot } from '../application/read-token.ts'
 import { DEFAULT_ACCOUNT } from '../domain/account.ts'
 import { decideRead, type ReadDecision, type TokenResource } from '../domain/decide-read.ts'
@@ -92,12 +93,20 @@ function schemaOf(resource: TokenResource): object {
 
 /** Without a promise where the reader has none: most requests are answered within one turn of the event loop. */
 function read(deps: HttpDeps, request: FastifyRequest): Found | Promise<Found> {
+  const { account } = request.params as { account?: string }
+  const otherwise = account === undefined ? expectedWithoutName : expected
   try {
-    const found = deps.readToken((request.params as { account?: string }).account ?? DEFAULT_ACCOUNT)
-    return found instanceof Promise ? found.catch(expected) : found
+    const found = deps.readToken(account ?? DEFAULT_ACCOUNT)
+    return found instanceof Promise ? found.catch(otherwise) : found
   } catch (error) {
-    return expected(error)
+    return otherwise(error)
   }
+}
+
+/** An address without a name cannot be a wrong one: there is just no token yet. */
+function expectedWithoutName(error: unknown): AppError {
+  const known = expected(error)
+  return known.code === 'not_found' ? noToken() : known
 }
 
 function expected(error: unknown): AppError {
