@@ -4,6 +4,7 @@ import { constantNameProblem } from './domain/js-constant.ts'
 import type { RefreshFrequency, RefreshMode } from './domain/next-refresh.ts'
 import { Secret } from './domain/secret.ts'
 import { tokenProblem } from './domain/token.ts'
+import { type InstagramConfig, readInstagram } from './instagram-config.ts'
 import { type DatabaseConfig, guessAppUrl, readDatabase } from './platform.ts'
 
 export interface Config {
@@ -33,15 +34,6 @@ export interface Config {
   readonly metricsKey: Secret | null
   readonly alertWebhookUrl: Secret | null
   readonly instagram: InstagramConfig
-}
-
-export interface InstagramConfig {
-  readonly graphUrl: string
-  readonly apiUrl: string
-  readonly webUrl: string
-  /** The *Instagram* app's id and secret, not the Meta app's; null = accounts cannot be connected in the browser. */
-  readonly app: { readonly id: string; readonly secret: Secret } | null
-  readonly scopes: readonly string[]
 }
 
 export class ConfigError extends Error {
@@ -180,20 +172,10 @@ export function readConfig(env: NodeJS.ProcessEnv): Config {
     )
   }
 
-  const appId = text('INSTAGRAM_APP_ID')
-  const appSecret = secret('INSTAGRAM_APP_SECRET', text('INSTAGRAM_APP_SECRET'), 8, 'copy it again from the Meta App Dashboard')
-  // A provider is switched on by its credentials; half a pair is always a mistake.
-  if ((appId === null) !== (appSecret === null)) {
-    problems.push(
-      `INSTAGRAM_APP_${appId === null ? 'ID' : 'SECRET'}: is missing; copy both the Instagram app ID and secret from the Meta App Dashboard`,
-    )
-  }
-  if (appId !== null && !/^\d+$/.test(appId))
-    problems.push('INSTAGRAM_APP_ID: is a number; copy the *Instagram* app ID, under “API setup with Instagram login”')
-  const scopes = list('INSTAGRAM_SCOPES')
-  for (const scope of scopes)
-    if (!/^[a-z_]+$/.test(scope))
-      problems.push(`INSTAGRAM_SCOPES: “${printable(scope)}” is not the name of a permission such as instagram_business_basic`)
+  // Typed by a person, spaces and accents included; only its length says that it is a bad one.
+  const adminPassword = text('ADMIN_PASSWORD')
+  if (adminPassword !== null && adminPassword.length < 8)
+    problems.push(`ADMIN_PASSWORD: has ${adminPassword.length} characters, which can be guessed; choose at least 8`)
 
   const alertUrl = text('ALERT_WEBHOOK_URL')
   // Plain http would show the alert, and the secret in such addresses, to everybody on the way.
@@ -224,16 +206,10 @@ export function readConfig(env: NodeJS.ProcessEnv): Config {
         : { servers: list('MEMCACHIER_SERVERS').join(','), username, password: password === null ? null : new Secret(password) },
     logLevel: choice('LOG_LEVEL', LOG_LEVELS, 'info'),
     trustProxy: readTrustProxy(list('TRUST_PROXY'), problems),
-    adminPassword: secret('ADMIN_PASSWORD', text('ADMIN_PASSWORD'), 8, 'choose a longer one'),
+    adminPassword: adminPassword === null ? null : new Secret(adminPassword),
     metricsKey: secret('METRICS_KEY', text('METRICS_KEY'), 8, MAKE_KEY),
     alertWebhookUrl: alertUrl === null ? null : new Secret(alertUrl),
-    instagram: {
-      graphUrl: origin('INSTAGRAM_GRAPH_URL', 'https://graph.instagram.com'),
-      apiUrl: origin('INSTAGRAM_API_URL', 'https://api.instagram.com'),
-      webUrl: origin('INSTAGRAM_WEB_URL', 'https://www.instagram.com'),
-      app: appId === null || appSecret === null ? null : { id: appId, secret: appSecret },
-      scopes: scopes.length === 0 ? ['instagram_business_basic'] : scopes,
-    },
+    instagram: readInstagram({ text, list, origin }, problems),
   }
   if (problems.length > 0) throw new ConfigError(problems)
   return config

@@ -4,10 +4,12 @@ import type { FastifyInstance } from 'fastify'
 import { reportStatus } from './application/report-status.ts'
 import { type Config, readConfig } from './config.ts'
 import { AppError } from './domain/errors.ts'
+import type { Log } from './domain/log.ts'
 import { createHealthWatch } from './health.ts'
 import { createApp } from './http/app.ts'
 import type { HttpDeps, Settings } from './http/deps.ts'
 import { createLogger } from './logger.ts'
+import { signInDeps } from './owner.ts'
 import { type Schedule, startSchedule } from './schedule.ts'
 import { createServices, isOneOf, type Services, VIEWS_FOLDER } from './services.ts'
 
@@ -25,7 +27,7 @@ export async function serve(env: NodeJS.ProcessEnv): Promise<void> {
   const services = await createServices(config, log)
   const health = createHealthWatch(services, () => reportStatus(services.store))
   const app = await createApp(
-    httpDeps(config, services, () => health.check()),
+    httpDeps(config, services, () => health.check(), log),
     { logger: log, trustProxy: config.trustProxy },
   )
 
@@ -88,7 +90,7 @@ async function prepareStore(services: Services, { log }: FastifyInstance, signal
   }
 }
 
-function httpDeps(config: Config, services: Services, health: HttpDeps['health']): HttpDeps {
+function httpDeps(config: Config, services: Services, health: HttpDeps['health'], log: Log): HttpDeps {
   const settings: Settings = {
     appUrl: config.appUrl,
     appUrlIsGuess: config.appUrlIsGuess,
@@ -113,6 +115,7 @@ function httpDeps(config: Config, services: Services, health: HttpDeps['health']
     refreshDue: () => services.sweep({ actor: 'webhook' }),
     reportStatus: () => reportStatus(services.store),
     health,
+    signIn: signInDeps(config, services, log),
     viewsFolder: VIEWS_FOLDER,
   }
 }

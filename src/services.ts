@@ -13,12 +13,14 @@ import { AppError } from './domain/errors.ts'
 import type { Log } from './domain/log.ts'
 import type { Provider } from './domain/provider.ts'
 import type { Secret } from './domain/secret.ts'
+import type { OAuthStateStore, SessionStore, SignInAttempts } from './domain/session-store.ts'
 import type { Vault } from './domain/vault.ts'
 import { createInstagram } from './providers/instagram.ts'
 import { createAccountStore } from './storage/account-store.ts'
 import type { Database } from './storage/database.ts'
 import { loadOrCreateKeyFile } from './storage/key-file.ts'
 import { migrate } from './storage/migrate.ts'
+import { createOAuthStateStore, createSessionStore, createSignInAttempts } from './storage/session-store.ts'
 import { createVault } from './storage/vault.ts'
 
 const ROOT = join(import.meta.dirname, '..')
@@ -28,6 +30,9 @@ const MIGRATIONS_FOLDER = join(ROOT, 'migrations')
 /** The wired parts, as the server, the timer and the command line use them. */
 export interface Services {
   readonly store: AccountStore
+  readonly sessions: SessionStore
+  readonly signInAttempts: SignInAttempts
+  readonly oauthStates: OAuthStateStore
   readonly vault: Vault
   readonly reader: TokenReader
   readonly refreshDeps: RefreshDeps
@@ -96,6 +101,9 @@ export async function createServices(config: Config, log: Log): Promise<Services
 
   return {
     store,
+    sessions: createSessionStore(db),
+    signInAttempts: createSignInAttempts(db),
+    oauthStates: createOAuthStateStore(db),
     vault,
     reader,
     refreshDeps,

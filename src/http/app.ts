@@ -2,6 +2,7 @@ import Fastify, { type FastifyBaseLogger, type FastifyInstance } from 'fastify'
 import type { HttpDeps } from './deps.ts'
 import { handleErrors, refuseAddress } from './errors.ts'
 import { operationsRoutes } from './operations-routes.ts'
+import { ownerRoutes } from './owner-routes.ts'
 import { pageRoutes } from './page-routes.ts'
 import { RequestLog } from './request-log.ts'
 import { tokenRoutes } from './token-routes.ts'
@@ -32,5 +33,6 @@ export async function createApp(deps: HttpDeps, { logger, trustProxy }: AppOptio
   await app.register(tokenRoutes, { deps })
   await app.register(operationsRoutes, { deps })
   await app.register(pageRoutes, { deps })
+  await app.register(ownerRoutes, { deps })
   return app
 }

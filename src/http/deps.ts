@@ -1,6 +1,7 @@
 import type { Snapshot } from '../application/read-token.ts'
 import type { RefreshSummary } from '../application/refresh-due.ts'
 import type { StatusReport } from '../application/report-status.ts'
+import type { SignInDeps } from '../application/sign-in.ts'
 import type { AllowList } from '../domain/allow-list.ts'
 
 /** How the agent is doing, as `/readyz` tells it. */
@@ -42,6 +43,7 @@ export interface HttpDeps {
   readonly refreshDue: () => Promise<RefreshSummary>
   readonly reportStatus: () => Promise<StatusReport>
   readonly health: () => Promise<Health>
+  readonly signIn: SignInDeps
   /** Folder of the templates and the stylesheet. */
   readonly viewsFolder: string
 }

@@ -1,7 +1,7 @@
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { AppError, type ErrorCode } from '../domain/errors.ts'
 
-const STATUS: Record<ErrorCode, number> = {
+export const STATUS: Record<ErrorCode, number> = {
   invalid: 400,
   unauthorized: 401,
   forbidden: 403,
@@ -11,7 +11,7 @@ const STATUS: Record<ErrorCode, number> = {
 }
 
 // Fastify's own sentences name header values, paths and parser positions; these don't.
-const FASTIFY_SENTENCES: Record<number, string> = {
+export const FASTIFY_SENTENCES: Record<number, string> = {
   400: 'The request could not be understood.',
   405: 'This method is not supported here.',
   408: 'The request took too long to arrive.',

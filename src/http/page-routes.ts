@@ -1,32 +1,16 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import helmet from '@fastify/helmet'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import { Eta } from 'eta'
 import type { HttpDeps } from './deps.ts'
+import { createPages, registerPageHeaders } from './pages.ts'
 
 /** The help pages; what they say in public gives away no account, time or error. */
 export const pageRoutes: FastifyPluginAsyncTypebox<{ deps: HttpDeps }> = async (app, { deps }) => {
   const { settings } = deps
-  const eta = new Eta({ views: deps.viewsFolder, cache: true, autoEscape: true })
+  const pages = createPages(deps)
   const style = readFileSync(join(deps.viewsFolder, 'style.css'))
 
-  await app.register(helmet, {
-    contentSecurityPolicy: {
-      useDefaults: false,
-      directives: {
-        defaultSrc: ["'none'"],
-        styleSrc: ["'self'"],
-        imgSrc: ["'self'"],
-        formAction: ["'self'"],
-        baseUri: ["'none'"],
-        frameAncestors: ["'none'"],
-      },
-    },
-    referrerPolicy: { policy: 'no-referrer' },
-    // Only where browsers reach the agent over TLS: on http://localhost the header would be ignored, on plain http it would lie.
-    strictTransportSecurity: settings.appUrl.startsWith('https:') ? { maxAge: 31_536_000 } : false,
-  })
+  await registerPageHeaders(app, settings)
 
   app.get('/style.css', { config: { quiet: true } }, (_request, reply) =>
     reply.type('text/css; charset=utf-8').header('cache-control', 'public, max-age=3600').send(style),
@@ -35,8 +19,7 @@ export const pageRoutes: FastifyPluginAsyncTypebox<{ deps: HttpDeps }> = async (
   const page = (url: string, view: string, data: () => Promise<object>): void => {
     app.get(url, async (_request, reply) => {
       if (settings.hideHelpPages) return reply.code(204).send()
-      const html = eta.render(view, { settings, path: url, ...(await data()) })
-      return reply.type('text/html; charset=utf-8').header('cache-control', 'no-store').send(html)
+      return pages.send(reply, view, { path: url, ...(await data()) })
     })
   }
   page('/', 'home', async () => ({}))

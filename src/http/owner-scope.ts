@@ -1,0 +1,92 @@
+import cookie from '@fastify/cookie'
+import formbody from '@fastify/formbody'
+import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { findSession } from '../application/sign-in.ts'
+import { AppError } from '../domain/errors.ts'
+import type { HttpDeps, Settings } from './deps.ts'
+import { FASTIFY_SENTENCES, STATUS } from './errors.ts'
+import { createPages, type Pages, registerPageHeaders } from './pages.ts'
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** The id of the owner's session; empty where nobody is signed in. */
+    ownerSession: string
+  }
+  interface FastifyContextConfig {
+    /** Also for those who are not signed in. */
+    open?: boolean
+  }
+}
+
+export interface Cookies {
+  readonly session: string
+  readonly device: string
+  readonly options: { path: '/'; httpOnly: true; sameSite: 'lax'; secure: boolean }
+}
+
+/** `__Host-` keeps other hosts of the same domain from setting or reading them; browsers take it over TLS only. */
+export function cookiesOf({ appUrl }: Settings): Cookies {
+  const secure = appUrl.startsWith('https:')
+  const prefix = secure ? '__Host-' : ''
+  return {
+    session: `${prefix}token-agent-session`,
+    device: `${prefix}token-agent-device`,
+    options: { path: '/', httpOnly: true, sameSite: 'lax', secure },
+  }
+}
+
+/** The owner's side: every route registered on `app` is for a signed-in owner, unless it says `open`. */
+export async function ownerScope(app: FastifyInstance, deps: HttpDeps): Promise<Pages> {
+  const { settings } = deps
+  const { session } = cookiesOf(settings)
+  const pages = createPages(deps)
+  app.decorateRequest('ownerSession', '')
+  // Ahead of everything that reads the request: a form from elsewhere is not even parsed.
+  app.addHook('onRequest', (request, reply, done) => {
+    reply.header('cache-control', 'no-store')
+    const refusal = foreignPost(request, settings.appUrl)
+    done(refusal === null ? undefined : new AppError('forbidden', refusal))
+  })
+  // Not no-referrer: the Origin of the agent's own forms would then be `null`. https://fetch.spec.whatwg.org/#append-a-request-origin-header
+  await registerPageHeaders(app, settings, 'same-origin')
+  await app.register(cookie)
+  await app.register(formbody)
+  app.addHook('preParsing', async (request, reply) => {
+    const id = await findSession(deps.signIn, request.cookies[session] ?? null)
+    request.ownerSession = id ?? ''
+    if (id === null && request.routeOptions.config.open !== true) return reply.redirect('/admin/sign-in', 303)
+  })
+  app.setErrorHandler((error: FastifyError | AppError, request, reply) => {
+    const status = error instanceof AppError ? STATUS[error.code] : (error.statusCode ?? 500)
+    if (status >= 500) request.log.error({ err: error, reqId: request.id, route: request.routeOptions.url }, 'a request failed')
+    const known = error instanceof AppError ? error.message : FASTIFY_SENTENCES[status]
+    const happened = known ?? 'Something went wrong here; the agent’s log has the details.'
+    reply.code(status)
+    return sendProblem(pages, request, reply, { happened, remedy: 'Go back and try again.' })
+  })
+  return pages
+}
+
+export interface Problem {
+  readonly happened: string
+  readonly remedy: string
+  /** To be registered at the provider, where that is the remedy. */
+  readonly redirectUri?: string | null
+}
+
+export function sendProblem(pages: Pages, request: FastifyRequest, reply: FastifyReply, problem: Problem): FastifyReply {
+  return pages.send(reply, 'problem', { signedIn: request.ownerSession !== '', redirectUri: null, ...problem })
+}
+
+/**
+ * What changes something must come from one of the agent's own pages. SameSite alone does not do it: a sister host,
+ * such as another app on the same domain, counts as the same site.
+ */
+function foreignPost({ method, headers }: FastifyRequest, appUrl: string): string | null {
+  if (method === 'GET' || method === 'HEAD') return null
+  const site = headers['sec-fetch-site']
+  // `none` = the person's own doing, such as sending a form once more by reloading.
+  if (site !== undefined) return site === 'same-origin' || site === 'none' ? null : 'This form was sent by another web site.'
+  if (headers.origin === appUrl) return null
+  return `The browser does not say that this form is the agent’s own. Open the agent at ${appUrl}; if that is not its address, set APP_URL.`
+}

@@ -1,0 +1,191 @@
+import t, { type Test } from 'tap'
+import { type AgentOptions, startAgent } from '../support/agent.ts'
+import { missing } from '../support/services.ts'
+import { createDatabase } from '../support/shared-postgres.ts'
+import { createClient } from './owner-client.ts'
+
+const PASSWORD = 'schön & lang, 8 Wörter'
+const KEY = 'k'.repeat(32)
+const ONE_TIME = /use this password: ([\w-]{20})/
+
+const start = (t: Test, env: Record<string, string> = {}, options: AgentOptions = {}) =>
+  startAgent(t, { ready: '/readyz', ...options, env: { ADMIN_PASSWORD: PASSWORD, ...env } })
+
+t.test('the right password signs in, and only then is there anything to see', async (t) => {
+  const agent = await start(t)
+  const client = createClient(agent.url)
+  t.match(await client.get('/admin'), { status: 303, location: '/admin/sign-in' })
+  t.match(await client.get('/admin/sign-in'), { status: 200, text: /type="password"/ })
+  t.match(await client.signIn('wrong password'), { status: 403, text: /not the password/ })
+  t.equal(client.cookies.size, 0)
+  const answer = await client.signIn(`  ${PASSWORD.normalize('NFD')} `)
+  t.match(answer, { status: 303, location: '/admin' }, 'however the accents are typed')
+  for (const line of answer.headers.getSetCookie())
+    t.match(line, /^token-agent-(session|device)=[^;]{43,}; (Max-Age=34560000; )?Path=\/; HttpOnly; SameSite=Lax$/)
+  t.match(await client.get('/admin'), { status: 200, text: /Sign out/ })
+  t.match(await client.get('/admin/sign-in'), { status: 303, location: '/admin' })
+  t.notMatch(agent.stdout() + agent.stderr(), PASSWORD)
+})
+
+t.test('cookies are bound to the host and to TLS where the agent is on https', async (t) => {
+  const agent = await start(t, { APP_URL: 'https://agent.example' })
+  const answer = await createClient(agent.url).signIn(PASSWORD)
+  t.equal(answer.headers.getSetCookie().length, 2)
+  for (const line of answer.headers.getSetCookie()) {
+    t.match(line, /^__Host-token-agent-/)
+    t.match(line, /; Path=\/; HttpOnly; Secure; SameSite=Lax$/)
+    t.notMatch(line, /Domain/i)
+  }
+})
+
+t.test('signing in gives a new session, whatever session the browser brought along', async (t) => {
+  const agent = await start(t)
+  const [attacker, victim] = [createClient(agent.url), createClient(agent.url)]
+  victim.cookies.set('token-agent-session', 'planted-by-somebody')
+  attacker.cookies.set('token-agent-session', 'planted-by-somebody')
+  await victim.signIn(PASSWORD)
+  t.not(victim.cookies.get('token-agent-session'), 'planted-by-somebody')
+  t.match(await attacker.get('/admin'), { status: 303 })
+  const first = victim.cookies.get('token-agent-session')
+  await victim.signIn(PASSWORD)
+  t.not(victim.cookies.get('token-agent-session'), first)
+})
+
+t.test('sign-out ends this session, and sign-out everywhere all of them', async (t) => {
+  const agent = await start(t)
+  const [one, two, three] = [createClient(agent.url), createClient(agent.url), createClient(agent.url)]
+  for (const client of [one, two, three]) await client.signIn(PASSWORD)
+  const kept = new Map(one.cookies)
+  t.match(await one.post('/admin/sign-out'), { status: 303, location: '/admin/sign-in' })
+  t.notOk(one.cookies.has('token-agent-session'))
+  for (const [name, value] of kept) one.cookies.set(name, value)
+  t.match(await one.get('/admin'), { status: 303 }, 'a copy of the cookie is worth nothing')
+  t.match(await two.get('/admin'), { status: 200 })
+  await two.post('/admin/sign-out-everywhere')
+  t.match(await three.get('/admin'), { status: 303 })
+})
+
+t.test('a form that another site sends changes nothing', async (t) => {
+  const agent = await start(t)
+  const client = createClient(agent.url)
+  await client.signIn(PASSWORD)
+  const foreign: Record<string, string>[] = [
+    { 'sec-fetch-site': 'cross-site' },
+    { 'sec-fetch-site': 'same-site' },
+    { 'sec-fetch-site': 'cross-site', origin: `http://localhost:${agent.port}` },
+    { origin: 'https://evil.example' },
+    { origin: 'null' },
+    {},
+  ]
+  for (const headers of foreign) {
+    const refused = await client.post('/admin/sign-out-everywhere', {}, headers)
+    t.match(refused, { status: 403 }, JSON.stringify(headers))
+    t.match(await createClient(agent.url).post('/admin/sign-in', { password: PASSWORD }, headers), { status: 403 })
+  }
+  t.match(await client.get('/admin'), { status: 200 })
+  t.match(await client.get('/admin/sign-out'), { status: 404 }, 'nothing changes by a GET')
+  t.match(await client.post('/admin/sign-out', {}, { origin: `http://localhost:${agent.port}` }), { status: 303 }, 'an old browser')
+})
+
+t.test('the pages can be framed by nobody, and tell nobody where they were', async (t) => {
+  const agent = await start(t)
+  const { headers } = await createClient(agent.url).get('/admin/sign-in')
+  t.match(headers.get('content-security-policy'), /default-src 'none'.*form-action 'self'.*frame-ancestors 'none'/)
+  t.equal(headers.get('referrer-policy'), 'same-origin')
+  t.equal(headers.get('cache-control'), 'no-store')
+  t.equal(headers.get('x-frame-options'), 'SAMEORIGIN')
+})
+
+t.test('without a password the log has one that works once', async (t) => {
+  const cwd = t.testdir()
+  const first = await startAgent(t, { ready: '/readyz', cwd })
+  const password = ONE_TIME.exec(first.stdout())?.[1] ?? ''
+  const client = createClient(first.url)
+  t.match(await client.get('/admin/sign-in'), { text: /log has one that works once/ })
+  t.match(await client.signIn('let me in please'), { status: 403 })
+  const claims = await Promise.all([1, 2, 3].map(() => createClient(first.url).signIn(password)))
+  t.strictSame(claims.map(({ status }) => status).sort(), [303, 403, 403], 'once, also for three at the same moment')
+  t.match(await client.get('/admin/sign-in'), { text: /has been used/ })
+  await first.stop('SIGINT')
+
+  const second = await startAgent(t, { ready: '/readyz', cwd })
+  t.match(await createClient(second.url).signIn(password), { status: 403 }, 'and only until the next start')
+})
+
+t.test('the session that a one-time password began goes on, until a real password is set', async (t) => {
+  const cwd = t.testdir()
+  const first = await startAgent(t, { ready: '/readyz', cwd })
+  const client = createClient(first.url)
+  t.match(await client.signIn(ONE_TIME.exec(first.stdout())?.[1] ?? ''), { status: 303 })
+  await first.stop('SIGINT')
+  const second = await startAgent(t, { ready: '/readyz', cwd, port: first.port })
+  t.match(await client.get('/admin'), { status: 200 })
+  await second.stop('SIGINT')
+  const third = await start(t, {}, { cwd, port: first.port })
+  t.notMatch(third.stdout(), ONE_TIME)
+  t.match(await client.get('/admin'), { status: 303 })
+  await client.signIn(PASSWORD)
+  await third.stop('SIGINT')
+  await start(t, { ADMIN_PASSWORD: 'another password' }, { cwd, port: first.port })
+  t.match(await client.get('/admin'), { status: 303 }, 'another password ends the sessions of the one before')
+})
+
+t.test('with Postgres and no password nobody can claim the agent', { skip: missing('postgres') }, async (t) => {
+  const { url } = await createDatabase(t)
+  const agent = await startAgent(t, { ready: '/readyz', env: { DATABASE_URL: url, ENCRYPTION_KEY: KEY } })
+  t.notMatch(agent.stdout(), ONE_TIME)
+  const client = createClient(agent.url)
+  t.match(await client.get('/admin/sign-in'), { text: /ADMIN_PASSWORD/ })
+  for (const password of ['', 'undefined', 'null', 'one-time password']) t.match(await client.signIn(password), { status: 403 })
+  t.match(await client.get('/admin'), { status: 303 })
+})
+
+t.test('a session holds on every instance, and guesses at all of them are slowed together', { skip: missing('postgres') }, async (t) => {
+  const { url, query } = await createDatabase(t)
+  const env = { DATABASE_URL: url, ENCRYPTION_KEY: KEY }
+  const agents = await Promise.all(Array.from({ length: 8 }, () => start(t, env)))
+  const [one, two] = agents as [(typeof agents)[0], (typeof agents)[0]]
+  const owner = createClient(one.url)
+  await owner.signIn(PASSWORD)
+  const there = createClient(two.url)
+  for (const [name, value] of owner.cookies) there.cookies.set(name, value)
+  t.match(await there.get('/admin'), { status: 200 })
+
+  const startedMs = performance.now()
+  const statuses: number[] = []
+  const guess = async (agent: (typeof agents)[0], n: number) => {
+    const answer = await createClient(agent.url).signIn(`guess number ${n}`)
+    statuses.push(answer.status)
+    if (answer.status === 429) t.ok(Number(answer.headers.get('retry-after')) >= 1)
+  }
+  for (let n = 0; n < 1000; n += 40)
+    await Promise.all(Array.from({ length: 40 }, (_, i) => guess(agents[i % 8] as (typeof agents)[0], n + i)))
+  const seconds = (performance.now() - startedMs) / 1000
+  const looked = statuses.filter((status) => status === 403).length
+  t.equal(statuses.filter((status) => status === 429).length, 1000 - looked)
+  // Six at once, then one after 1, 2, 4 … seconds, and one a minute in the end.
+  const bound = 8 + Math.ceil(Math.log2(seconds + 1)) + Math.ceil(seconds / 60)
+  t.ok(looked <= bound, `${looked} of 1000 guesses were looked at in ${seconds.toFixed(1)} s`)
+  const failures = await query<{ n: number }>("select count(*)::int as n from events where kind = 'sign_in_failed' and account is null")
+  t.equal(failures[0]?.n, looked, 'each is an event')
+
+  t.match(await createClient(one.url).signIn(PASSWORD), { status: 429, text: /nobody is locked out/ })
+  owner.cookies.delete('token-agent-session')
+  t.match(await owner.signIn(PASSWORD), { status: 303 }, 'a browser that was signed in before does not wait for strangers')
+  await query('update sign_in_attempts set blocked_until = now()')
+  t.match(await createClient(two.url).signIn(PASSWORD), { status: 303 }, 'and whoever waited gets in')
+})
+
+t.test('nothing that signs in is stored as it is', async (t) => {
+  const { DatabaseSync } = await import('node:sqlite')
+  const agent = await start(t)
+  const client = createClient(agent.url)
+  await client.signIn(PASSWORD)
+  const db = new DatabaseSync(`${agent.cwd}/data/token-agent.sqlite`)
+  const dump = JSON.stringify(
+    ['sessions', 'oauth_states', 'sign_in_attempts', 'events'].map((table) => db.prepare(`select * from ${table}`).all()),
+  )
+  db.close()
+  t.match(dump, /signed_in/)
+  for (const held of [...client.cookies.values(), PASSWORD]) t.notOk(dump.includes(decodeURIComponent(held)))
+})
