@@ -23,6 +23,7 @@ async function createSharedWorld(t: Test) {
   }
   const world = await createWorld(t)
   const cache = connect()
+  await waitFor('Memcached to be there', () => cache.state().up)
   const keyOf = (name: string) => digest(`${world.vault.namespace} row ${name}`)
   return { ...world, memcached, connect, cache, keyOf, shared: (name: string) => cache.get(keyOf(name)) }
 }
