@@ -33,7 +33,7 @@ export const operationsRoutes: FastifyPluginAsyncTypebox<{ deps: HttpDeps }> = a
 
   app.post('/hooks/refresh', { schema: { response: { 200: Summary } } }, async (request) => {
     if (deps.isWebhookSecret === null) throw new AppError('forbidden', 'This hook is off; set WEBHOOK_SECRET to switch it on.')
-    if (!deps.isWebhookSecret(bearer(request.headers.authorization))) {
+    if (!deps.isWebhookSecret(bearer(request.raw.rawHeaders))) {
       throw new AppError('unauthorized', 'Send the header “Authorization: Bearer …” with the value of WEBHOOK_SECRET.')
     }
     request.log.info({ reqId: request.id, route: request.routeOptions.url }, 'refresh asked for by the hook')
@@ -46,7 +46,8 @@ export const operationsRoutes: FastifyPluginAsyncTypebox<{ deps: HttpDeps }> = a
   })
 }
 
-/** The token of a bearer header; empty, which no secret is, for anything else. */
-function bearer(header: string | undefined): string {
-  return /^Bearer +([\x21-\x7e]+)$/i.exec(header ?? '')?.[1] ?? ''
+/** The token of the one bearer header; empty, which no secret is, for anything else. Of two, `headers` would show the first. */
+function bearer(rawHeaders: readonly string[]): string {
+  const given = rawHeaders.filter((_, at) => at % 2 === 1 && rawHeaders[at - 1]?.toLowerCase() === 'authorization')
+  return given.length === 1 ? (/^Bearer +([\x21-\x7e]+)$/i.exec(given[0] ?? '')?.[1] ?? '') : ''
 }
