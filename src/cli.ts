@@ -115,7 +115,7 @@ async function seed(services: Services, account: string): Promise<number> {
 async function refresh(services: Services, account: string | undefined, force: boolean): Promise<number> {
   const { results } = await services.sweep({ actor: 'cli', force, ...(account === undefined ? {} : { account }) })
   for (const { account: name, outcome, message } of results) print(`${name}: ${outcome}. ${message}`)
-  const report = await reportStatus(services.store)
+  const report = await reportStatus(services)
   if (results.length === 0) {
     const next = report.accounts.filter((one) => account === undefined || one.account === account)
     if (next.length === 0) print('There is no account yet; store a token with: token-agent seed')
@@ -132,7 +132,7 @@ async function refresh(services: Services, account: string | undefined, force: b
 }
 
 async function status(services: Services, json: boolean): Promise<number> {
-  const report = await reportStatus(services.store)
+  const report = await reportStatus(services)
   if (json) print(JSON.stringify(report.accounts, null, 2))
   else if (report.accounts.length === 0) print('There is no account yet; store a token with: token-agent seed')
   for (const one of json ? [] : report.accounts) {

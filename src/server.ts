@@ -25,7 +25,7 @@ export async function serve(env: NodeJS.ProcessEnv): Promise<void> {
   const config = readConfig(env)
   const log = createLogger(config.logLevel)
   const services = await createServices(config, log)
-  const health = createHealthWatch(services, () => reportStatus(services.store))
+  const health = createHealthWatch(services, () => reportStatus(services))
   const app = await createApp(
     httpDeps(config, services, () => health.check(), log),
     { logger: log, trustProxy: config.trustProxy },
@@ -113,7 +113,7 @@ function httpDeps(config: Config, services: Services, health: HttpDeps['health']
     readToken: (account) => services.reader.read(account),
     now: () => services.store.now(),
     refreshDue: () => services.sweep({ actor: 'webhook' }),
-    reportStatus: () => reportStatus(services.store),
+    reportStatus: () => reportStatus(services),
     health,
     signIn: signInDeps(config, services, log),
     viewsFolder: VIEWS_FOLDER,

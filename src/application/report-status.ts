@@ -1,5 +1,6 @@
 import { type Account, needsPerson } from '../domain/account.ts'
 import type { AccountStore } from '../domain/account-store.ts'
+import { accountPlace, UnreadableError, type Vault } from '../domain/vault.ts'
 
 /** One account as `token-agent status --json` prints it: names and shape are relied on. */
 export interface AccountStatus {
@@ -19,12 +20,24 @@ export interface StatusReport {
   readonly needPerson: readonly string[]
 }
 
-export async function reportStatus(store: AccountStore): Promise<StatusReport> {
-  const accounts = await store.list()
+export async function reportStatus({ store, vault }: { store: AccountStore; vault: Vault }): Promise<StatusReport> {
+  const accounts = (await store.list()).map((account) => withUnreadable(account, vault))
   const now = store.now()
   return {
     accounts: accounts.map(toStatus),
     needPerson: accounts.filter((account) => needsPerson(account, now)).map((account) => account.name),
+  }
+}
+
+/** A lost key shows at once, not only when the token is next due. */
+function withUnreadable(account: Account, vault: Vault): Account {
+  if (account.accessToken === null) return account
+  try {
+    vault.open(account.accessToken, accountPlace(account.name, 'access_token'))
+    return account
+  } catch (error) {
+    if (!(error instanceof UnreadableError)) throw error
+    return { ...account, lastErrorCode: 'unreadable', lastError: error.message }
   }
 }
 

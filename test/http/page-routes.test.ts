@@ -1,0 +1,90 @@
+import { DatabaseSync } from 'node:sqlite'
+import t from 'tap'
+import { ask, startServing } from './serving.ts'
+
+const PAGES = ['/', '/setup', '/status']
+const { agent, token } = await startServing(t)
+const storeOf = (cwd: string): DatabaseSync => new DatabaseSync(`${cwd}/data/token-agent.sqlite`)
+
+t.test('the pages are plain HTML that runs nothing, frames nothing and sends nothing', async (t) => {
+  for (const page of PAGES) {
+    const { status, headers, body } = await ask(agent, page)
+    t.equal(status, 200, page)
+    t.equal(headers['content-type'], 'text/html; charset=utf-8')
+    t.match(headers['content-security-policy'], /default-src 'none'/)
+    t.match(headers['content-security-policy'], /frame-ancestors 'none'/)
+    t.notMatch(headers['content-security-policy'], /unsafe|\*/)
+    t.equal(headers['referrer-policy'], 'no-referrer')
+    t.equal(headers['x-content-type-options'], 'nosniff')
+    t.match(headers['strict-transport-security'], /max-age=/)
+    t.match(body, /^<!doctype html>/i)
+    t.notMatch(body, /<script[\s>]/i)
+    t.notMatch(body, / on\w+=/i)
+    t.notOk(body.includes(token))
+  }
+  t.match((await ask(agent, '/style.css')).headers['content-type'], 'text/css')
+})
+
+t.test('the snippet to copy has the agent’s own address, crossorigin and the name of the constant', async (t) => {
+  const { body } = await ask(agent, '/', { headers: { host: 'evil.example' } })
+  t.match(
+    body,
+    /&lt;script src=&quot;https:\/\/agent\.example\/token\.js&quot; crossorigin=&quot;anonymous&quot;&gt;|&lt;script src="https:\/\/agent\.example\/token\.js" crossorigin="anonymous"&gt;/,
+  )
+  t.match(body, /accessToken: InstagramToken/)
+  t.match(body, /shop\.example/)
+})
+
+t.test('the public status says that it works, or that it needs attention, and no more', async (t) => {
+  const { body } = await ask(agent, '/status')
+  t.match(body, /Working/)
+  t.notMatch(body, /user\.|1784|\d{4}-\d{2}-\d{2}|default/, 'no user, no account, no time')
+
+  const db = storeOf(agent.cwd)
+  db.exec("update accounts set state = 'reconnect', last_error_code = 'reconnect', last_error = 'a-safe-sentence'")
+  const ill = (await ask(agent, '/status')).body
+  t.match(ill, /Needs attention/)
+  t.notMatch(ill, /Working|a-safe-sentence/)
+  db.exec("update accounts set state = 'active', last_error_code = null, last_error = null")
+  db.close()
+  t.match((await ask(agent, '/status')).body, /Working/)
+})
+
+t.test('without a token the pages say, step by step, what to do', async (t) => {
+  const serving = await startServing(t, { STARTING_TOKEN: '', ALLOWED_DOMAINS: '', APP_URL: '' })
+  const { status, body } = await ask(serving.agent, '/setup')
+  t.equal(status, 200)
+  for (const word of ['STARTING_TOKEN', 'ALLOWED_DOMAINS', 'Generate token', 'token-agent seed', 'APP_URL']) t.match(body, word)
+  t.match((await ask(serving.agent, '/status')).body, /Needs attention/)
+  t.equal((await ask(serving.agent, '/')).status, 200)
+  t.match((await ask(serving.agent, '/')).body, `http://localhost:${serving.agent.port}/token.js`)
+})
+
+t.test('HIDE_HELP_PAGES hides all of them', async (t) => {
+  const serving = await startServing(t, { HIDE_HELP_PAGES: 'true' })
+  for (const page of PAGES) {
+    const { status, body } = await ask(serving.agent, page)
+    t.equal(status, 204, page)
+    t.equal(body, '')
+  }
+})
+
+t.test('the pages are there while the store is not', async (t) => {
+  const serving = await startServing(t)
+  const db = storeOf(serving.agent.cwd)
+  db.exec('alter table accounts rename to gone')
+  for (const page of PAGES) t.equal((await ask(serving.agent, page)).status, 200, page)
+  t.match((await ask(serving.agent, '/status')).body, /Needs attention/)
+  db.close()
+})
+
+t.test('a token that no key opens is reported by the status page and by /readyz', async (t) => {
+  const serving = await startServing(t)
+  const db = storeOf(serving.agent.cwd)
+  db.exec("update accounts set access_token = 'v1.unknown.AAAA.BBBB'")
+  t.match((await ask(serving.agent, '/status')).body, /Needs attention/)
+  await new Promise((resolve) => setTimeout(resolve, 1100))
+  t.match(JSON.parse((await ask(serving.agent, '/readyz')).body), { parts: { tokens: { state: 'need attention' } } })
+  t.equal(db.prepare('select access_token from accounts').get()?.['access_token'], 'v1.unknown.AAAA.BBBB')
+  db.close()
+})
