@@ -1,0 +1,248 @@
+import { readFileSync } from 'node:fs'
+import t from 'tap'
+import { type Config, ConfigError, readConfig, VARIABLES } from '../src/config.ts'
+
+/** Fails where the configuration is taken. */
+function problemsOf(env: Record<string, string>): readonly string[] {
+  try {
+    readConfig(env)
+    return []
+  } catch (error) {
+    if (error instanceof ConfigError) return error.problems
+    throw error
+  }
+}
+
+const POSTGRES = { DATABASE_URL: 'postgres://me:pw@db.example/agent', ENCRYPTION_KEY: 'a'.repeat(32) }
+
+t.test('an empty environment is a whole configuration', async (t) => {
+  t.match(readConfig({}), {
+    host: '0.0.0.0',
+    port: 3000,
+    appUrl: 'http://localhost:3000',
+    appUrlIsGuess: true,
+    startingToken: null,
+    allowedDomains: null,
+    hideHelpPages: false,
+    refreshMode: 'cron',
+    refreshFrequency: 'weekly',
+    jsConstantName: 'InstagramToken',
+    webhookSecret: null,
+    database: { kind: 'sqlite', path: 'data/token-agent.sqlite' },
+    encryptionKeys: null,
+    memcached: null,
+    logLevel: 'info',
+    trustProxy: false,
+  })
+})
+
+// A wrong value, and a word that its problem must have besides the variable's name.
+const WRONG: [name: string, value: string, words: RegExp][] = [
+  ['STARTING_TOKEN', 'a b', /space or a line break/],
+  ['STARTING_TOKEN', '"IGAAabc"', /quotes/],
+  ['STARTING_TOKEN', 'a\nb', /line break/],
+  ['STARTING_TOKEN', 'x'.repeat(10_240), /10240 characters/],
+  ['STARTING_TOKEN', 'IGAAü', /character that no token has/],
+  ['APP_NAME', 'my app', /app’s name on Heroku/],
+  ['APP_URL', 'agent.example.com', /must be an address/],
+  ['APP_URL', 'https://agent.example.com/path', /without a path/],
+  ['APP_URL', 'ftp://agent.example.com', /must be an address/],
+  ['APP_URL', 'https://me:pw@agent.example.com', /must be an address/],
+  ['ALLOWED_DOMAINS', '*', /would allow every web site/],
+  ['ALLOWED_DOMAINS', 'null', /sandboxed/],
+  ['ALLOWED_DOMAINS', '*.github.io', /everybody’s site under github\.io/],
+  ['ALLOWED_DOMAINS', '*.herokuapp.com', /everybody’s site/],
+  ['ALLOWED_DOMAINS', '*.co.uk', /everybody’s site/],
+  ['ALLOWED_DOMAINS', 'example.com/path', /has a path/],
+  ['ALLOWED_DOMAINS', 'example.com:0', /port/],
+  ['ALLOWED_DOMAINS', 'ftp://example.com', /no web site/],
+  ['SERVER_KEYS', 'short', /can be guessed/],
+  ['SERVER_KEYS', 'long-enough-key,short', /can be guessed/],
+  ['HIDE_HELP_PAGES', 'yes', /true, false/],
+  ['REFRESH_MODE', 'hourly', /cron, scheduled/],
+  ['REFRESH_FREQUENCY', 'yearly', /daily, weekly, monthly/],
+  ['JS_CONSTANT_NAME', '1a', /no JavaScript name/],
+  ['JS_CONSTANT_NAME', 'class', /reserved/],
+  ['JS_CONSTANT_NAME', 'location', /already means something/],
+  ['JS_CONSTANT_NAME', 'x'.repeat(65), /too long/],
+  ['WEBHOOK_SECRET', 'secret', /can be guessed/],
+  ['WEBHOOK_SECRET', 'a secret with spaces', /visible ASCII/],
+  ['DATABASE_URL', 'mysql://localhost/x', /“mysql:” is not supported.*postgres:/],
+  ['DATABASE_URL', 'agent.db', /has no scheme/],
+  ['DATABASE_URL', 'sqlite:', /sqlite:path/],
+  ['DATABASE_URL', 'sqlite::memory:', /sqlite:path/],
+  ['DATABASE_URL', 'postgres://me:p w@:/', /not a complete address/],
+  ['ENCRYPTION_KEY', 'short', /can be guessed.*openssl/],
+  ['ENCRYPTION_KEY', `${'a'.repeat(32)},short`, /can be guessed/],
+  ['MEMCACHIER_SERVERS', 'mc1.example.com', /host:port/],
+  ['MEMCACHIER_SERVERS', 'mc1.example.com:99999', /host:port/],
+  ['MEMCACHIER_USERNAME', 'me', /both/],
+  ['MEMCACHIER_PASSWORD', 'pw', /both/],
+  ['PORT', 'http', /whole number/],
+  ['PORT', '70000', /65535/],
+  ['PORT', '-1', /whole number/],
+  ['PORT', '30.5', /whole number/],
+  ['LOG_LEVEL', 'loud', /fatal, error, warn, info, debug, trace, silent/],
+  ['TRUST_PROXY', '1', /list of proxy addresses/],
+  ['TRUST_PROXY', 'everybody', /list of proxy addresses/],
+  ['ADMIN_PASSWORD', 'short', /can be guessed/],
+  ['METRICS_KEY', 'short', /can be guessed/],
+  ['ALERT_WEBHOOK_URL', 'http://hooks.example/x', /https/],
+  ['ALERT_WEBHOOK_URL', 'not an address', /https/],
+  ['INSTAGRAM_APP_ID', 'abc', /number|both/],
+  ['INSTAGRAM_APP_SECRET', '0123456789abcdef', /both/],
+  ['INSTAGRAM_SCOPES', 'Instagram-Business', /permission/],
+  ['INSTAGRAM_GRAPH_URL', 'graph.instagram.com', /must be an address/],
+  ['INSTAGRAM_API_URL', 'gopher://x', /must be an address/],
+  ['INSTAGRAM_WEB_URL', 'https://x/y', /must be an address/],
+]
+
+t.test('each wrong variable is named, with what is wrong and what to do', async (t) => {
+  for (const [name, value, words] of WRONG) {
+    const problems = problemsOf({ [name]: value })
+    t.ok(problems.length > 0, `${name}=${value.slice(0, 40)} is refused`)
+    t.match(problems[0], words)
+    t.ok(/^[A-Z_]+: /.test(problems[0] ?? ''), problems[0])
+    if (!/^(MEMCACHIER_|INSTAGRAM_APP_)/.test(name)) t.ok(problems[0]?.startsWith(`${name}: `), `${name} is named`)
+  }
+})
+
+t.test('no variable is left out of that list but those that may be anything', async (t) => {
+  const covered = new Set(WRONG.map(([name]) => name))
+  t.same(
+    VARIABLES.filter((name) => !covered.has(name)),
+    ['HOST'],
+  )
+})
+
+t.test('all problems are told at once', async (t) => {
+  const error = t.throws(() =>
+    readConfig({ PORT: 'x', REFRESH_MODE: 'x', LOG_LEVEL: 'x', ALLOWED_DOMAINS: '* *.github.io' }),
+  ) as unknown as ConfigError
+  t.equal(error.problems.length, 5)
+  t.match(error.message, /5 problems:\n {2}- PORT: /)
+  t.equal(error.message.split('\n').length, 6)
+})
+
+t.test('a problem shows no secret', async (t) => {
+  const secret = 'c-secret'
+  const values: Record<string, string> = {
+    STARTING_TOKEN: `${secret} x`,
+    SERVER_KEYS: 'c-secre',
+    WEBHOOK_SECRET: `${secret} ü`,
+    ENCRYPTION_KEY: `${secret}`,
+    DATABASE_URL: `mysql://me:${secret}@db.example/x`,
+    ADMIN_PASSWORD: 'c-secre',
+    METRICS_KEY: 'c-secre',
+    ALERT_WEBHOOK_URL: `http://hooks.example/${secret}`,
+    MEMCACHIER_PASSWORD: secret,
+    INSTAGRAM_APP_SECRET: 'c-secre',
+    APP_URL: `https://me:${secret}@agent.example`,
+    INSTAGRAM_GRAPH_URL: `https://me:${secret}@agent.example`,
+    ALLOWED_DOMAINS: `https://me:${secret}@shop.example`,
+  }
+  t.notMatch(problemsOf(values).join('\n'), /c-secre/)
+  t.ok(problemsOf(values).length >= 12)
+})
+
+t.test('what the older agent told people to replace counts as unset, and so does nothing at all', async (t) => {
+  const config = readConfig({ STARTING_TOKEN: 'copy_token_here', APP_NAME: 'copy_app_name_here', ALLOWED_DOMAINS: 'yourwebsite.com' })
+  t.equal(config.startingToken, null)
+  t.equal(config.allowedDomains, null)
+  t.equal(config.appUrl, 'http://localhost:3000')
+  t.equal(readConfig({ ALLOWED_DOMAINS: 'yourwebsite.com, shop.example' }).allowedDomains, 'shop.example')
+  t.same(readConfig(Object.fromEntries(VARIABLES.map((name) => [name, '']))), readConfig({}))
+  t.same(readConfig(Object.fromEntries(VARIABLES.map((name) => [name, ' \n']))), readConfig({}))
+})
+
+t.test('spaces round a value are not part of it', async (t) => {
+  const config = readConfig({ STARTING_TOKEN: ' IGAAabc\n', APP_URL: ' https://agent.example/ ', JS_CONSTANT_NAME: ' Shop ' })
+  t.equal(config.startingToken?.reveal(), 'IGAAabc')
+  t.equal(config.appUrl, 'https://agent.example')
+  t.equal(config.jsConstantName, 'Shop')
+})
+
+t.test('the address is taken from what the platform tells', async (t) => {
+  const guesses: [Record<string, string>, string][] = [
+    [{ HEROKU_APP_DEFAULT_DOMAIN_NAME: 'shop-1234.herokuapp.com', APP_NAME: 'shop' }, 'https://shop-1234.herokuapp.com'],
+    [{ RENDER_EXTERNAL_URL: 'https://shop.onrender.com' }, 'https://shop.onrender.com'],
+    [{ FLY_APP_NAME: 'shop' }, 'https://shop.fly.dev'],
+    [{ RAILWAY_PUBLIC_DOMAIN: 'shop.up.railway.app' }, 'https://shop.up.railway.app'],
+    [{ APP_NAME: 'Shop' }, 'https://shop.herokuapp.com'],
+    [{ PORT: '4000' }, 'http://localhost:4000'],
+  ]
+  for (const [env, appUrl] of guesses) t.equal(readConfig({ ...POSTGRES, ...env }).appUrl, appUrl)
+  t.equal(readConfig({ APP_NAME: 'shop', APP_URL: 'https://tokens.example' }).appUrl, 'https://tokens.example', 'what is set counts')
+  t.equal(readConfig({ APP_NAME: 'shop' }).appUrlIsGuess, false)
+})
+
+t.test('without ALLOWED_DOMAINS the agent’s own origin is the list', async (t) => {
+  t.same([...readConfig({ APP_URL: 'https://tokens.example' }).allowList.exact], ['https://tokens.example'])
+})
+
+t.test('a disk that is wiped at each restart is refused, with the remedy', async (t) => {
+  const wiped: Record<string, string>[] = [
+    { DYNO: 'web.1' },
+    { DYNO: 'web.1', DATABASE_URL: 'sqlite:/var/agent.db' },
+    { K_SERVICE: 'agent' },
+    { RENDER: 'true' },
+    { RENDER: 'true', DATABASE_URL: 'sqlite:data/agent.db' },
+    { FLY_APP_NAME: 'shop' },
+    { RAILWAY_ENVIRONMENT: 'production' },
+  ]
+  for (const env of wiped) t.match(problemsOf(env), [/^DATABASE_URL: .*wipes its disk.*add a Postgres database/], JSON.stringify(env))
+  t.same(problemsOf({ RENDER: 'true', DATABASE_URL: 'sqlite:/var/data/agent.db' }), [], 'a volume is fine')
+  t.same(problemsOf({ DYNO: 'web.1', ...POSTGRES }), [])
+})
+
+t.test('Postgres needs a key, and the problem says how to make one', async (t) => {
+  t.match(problemsOf({ DATABASE_URL: POSTGRES.DATABASE_URL }), [/^ENCRYPTION_KEY: .*Postgres.*openssl rand -hex 32/])
+  const { encryptionKeys } = readConfig({ ...POSTGRES, ENCRYPTION_KEY: `${'n'.repeat(32)}, ${'o'.repeat(32)}` })
+  t.same(
+    encryptionKeys?.map((key) => key.reveal()[0]),
+    ['n', 'o'],
+    'newest first',
+  )
+  for (const scheme of ['postgres', 'postgresql'])
+    t.match(readConfig({ ...POSTGRES, DATABASE_URL: `${scheme}://me:pw@db.example/agent` }).database, {
+      kind: 'postgres',
+      selfSignedChain: false,
+    })
+  t.match(readConfig({ ...POSTGRES, DYNO: 'web.1' }).database, { selfSignedChain: true })
+})
+
+t.test('a printed configuration shows no secret', async (t) => {
+  const config: Config = readConfig({
+    ...POSTGRES,
+    DATABASE_URL: 'postgres://me:canary-1@db.example/agent',
+    ENCRYPTION_KEY: 'canary-2'.repeat(4),
+    STARTING_TOKEN: 'canary-3',
+    SERVER_KEYS: 'canary-4',
+    WEBHOOK_SECRET: 'canary-5',
+    ADMIN_PASSWORD: 'canary-6',
+    METRICS_KEY: 'canary-7',
+    MEMCACHIER_SERVERS: 'localhost:11211',
+    MEMCACHIER_USERNAME: 'me',
+    MEMCACHIER_PASSWORD: 'canary-8',
+    ALERT_WEBHOOK_URL: 'https://hooks.example/canary-9',
+    INSTAGRAM_APP_ID: '1',
+    INSTAGRAM_APP_SECRET: 'canary-0',
+  })
+  const { inspect } = await import('node:util')
+  t.notMatch(JSON.stringify(config) + inspect(config, { depth: 10, showHidden: true }), /canary/)
+})
+
+t.test('README and app.json speak of the variables that there are', async (t) => {
+  const read = (name: string): string => readFileSync(new URL(`../${name}`, import.meta.url), 'utf8')
+  const deployed = Object.keys(JSON.parse(read('app.json')).env)
+  t.same(
+    deployed.filter((name) => !(VARIABLES as readonly string[]).includes(name)),
+    [],
+    'app.json sets nothing unknown',
+  )
+  const rows = read('README.md')
+    .split('\n')
+    .filter((line) => /^\| *`[A-Z_]+`/.test(line))
+  const told = rows.flatMap((line) => [...(line.split('|')[1] ?? '').matchAll(/`([A-Z_]+)`/g)].map(([, name]) => name ?? ''))
+  t.same(told.toSorted(), [...VARIABLES].toSorted(), 'the README’s table lists each one once')
+})
