@@ -15,8 +15,9 @@ const MAX_LABEL_LENGTH = 63
  */
 export function allows(list: AllowList, origin: string): boolean {
   if (list.exact.has(origin)) return true
-  if (list.wildcards.size === 0 || origin.length > MAX_ORIGIN_LENGTH || !isCanonicalWebOrigin(origin)) return false
-  // Label by label from the front: each step looks for the whole rest, so no name can end like another one by chance.
+  if (list.wildcards.size === 0 || origin.length > MAX_ORIGIN_LENGTH || URL.parse(origin)?.origin !== origin) return false
+  // Label by label from the front: each step looks for the whole rest with its scheme and port, so no name can end like
+  // another one by chance, and no scheme but http and https is ever found.
   const hostStart = origin.indexOf('//') + 2
   const scheme = origin.slice(0, hostStart)
   for (let start = hostStart; ; ) {
@@ -26,11 +27,6 @@ export function allows(list: AllowList, origin: string): boolean {
     if (list.wildcards.has(scheme + origin.slice(dot + 1))) return true
     start = dot + 1
   }
-}
-
-function isCanonicalWebOrigin(origin: string): boolean {
-  if (!origin.startsWith('https://') && !origin.startsWith('http://')) return false
-  return URL.parse(origin)?.origin === origin
 }
 
 /** Letters, digits, `-` and `_` (not a host name by the book, but in use on the web). */
@@ -81,7 +77,6 @@ function parseEntry(entry: string, isPublicSuffix: (host: string) => boolean): P
   if (port !== undefined && !(/^[1-9]\d{0,4}$/.test(port) && Number(port) <= 65_535)) {
     return 'has a port that does not exist; a port is a number from 1 to 65535, as in example.com:8443'
   }
-  if (name === '') return 'has no host name'
   if (name.includes('*')) return 'has a `*` in the wrong place; one `*.` in front of a host name stands for all its subdomains'
   if (name.startsWith('.')) return 'starts with a dot; for all subdomains of a host write *.example.com'
   if (name.endsWith('.')) return 'ends in a dot; write the host name without it'
