@@ -18,6 +18,7 @@ export type EventKind =
   | 'erased'
   | 'signed_in'
   | 'sign_in_failed'
+  | 'alert_sent'
   | 'signed_out'
 
 /** One thing that happened to an account; `detail` is safe to show. */
@@ -50,6 +51,9 @@ export interface ClaimRequest {
   readonly limit: number
   /** Only this account. */
   readonly account?: string
+  /** Only accounts of this provider, or of any but these. */
+  readonly provider?: string
+  readonly exceptProviders?: readonly string[]
   /** Also where it is not due yet; a lease is respected all the same. */
   readonly force?: boolean
 }

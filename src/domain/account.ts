@@ -32,6 +32,8 @@ export interface Account {
   /** Goes up by one with each new token, never down. */
   readonly version: number
   readonly failureCount: number
+  /** The first failure of the present run; null also where an older release wrote the failure. */
+  readonly failingSince: Date | null
   /** When the provider first refused the grant, in the present run of refusals. */
   readonly refusedAt: Date | null
   readonly lastErrorCode: string | null

@@ -15,6 +15,8 @@ export interface Vault {
   isCurrent(sealed: string): boolean
   /** Names the installation in a shared cache without giving its key away; the same while keys are rotated. */
   readonly namespace: string
+  /** How the values begin that one of its keys has sealed. */
+  readonly marks: readonly string[]
 }
 
 export class UnreadableError extends Error {

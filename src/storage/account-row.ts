@@ -24,6 +24,7 @@ export interface AccountRow {
   readonly next_refresh_at: Instant | null
   readonly version: number
   readonly failure_count: number
+  readonly failing_since: Instant | null
   readonly refused_at: Instant | null
   readonly last_error_code: string | null
   readonly last_error: string | null
@@ -55,7 +56,7 @@ const CHANGEABLE: Record<keyof Required<AccountChange>, keyof AccountRow> = {
   seedFingerprint: 'seed_fingerprint',
 }
 
-export const ACCOUNT_COLUMNS = ['name', 'provider', 'version', 'created_at', ...Object.values(CHANGEABLE)].join(', ')
+export const ACCOUNT_COLUMNS = ['name', 'provider', 'version', 'created_at', 'failing_since', ...Object.values(CHANGEABLE)].join(', ')
 
 /** Every column that an account's life may fill. */
 export const FILLED_COLUMNS: readonly string[] = Object.values(CHANGEABLE)
@@ -89,6 +90,7 @@ export function toAccount(row: AccountRow): Account {
     nextRefreshAt: toDate(row.next_refresh_at),
     version: row.version,
     failureCount: row.failure_count,
+    failingSince: toDate(row.failing_since),
     refusedAt: toDate(row.refused_at),
     lastErrorCode: row.last_error_code,
     lastError: row.last_error,

@@ -1,10 +1,11 @@
 import { randomUUID } from 'node:crypto'
 import { type Account, DEFAULT_ACCOUNT } from '../domain/account.ts'
-import type { AccountEvent, AccountStore, Claim, ClaimRequest, RecordedEvent } from '../domain/account-store.ts'
+import type { AccountChange, AccountEvent, AccountStore, Claim, ClaimRequest, RecordedEvent } from '../domain/account-store.ts'
+import { NOTHING_TOLD, nextLookAt } from '../domain/alert.ts'
 import type { AccountRow } from './account-row.ts'
 import { ACCOUNT_COLUMNS, changedColumns, FILLED_COLUMNS, toAccount, toDate } from './account-row.ts'
 import type { Database, Param, Queryable } from './database.ts'
-import { createEventId } from './event-id.ts'
+import { EVENT_COLUMNS, insertEvent } from './insert-event.ts'
 
 interface Answered {
   readonly clock: Date | string
@@ -17,10 +18,10 @@ interface ClaimedRow extends AccountRow, Answered {
 
 type EventRow = Omit<RecordedEvent, 'at'> & { readonly at: Date | string }
 
-const EVENT_COLUMNS = 'id, account, kind, actor, outcome, detail, at'
 // What may not be null, and the fingerprint: without it STARTING_TOKEN would bring a removed account back.
 const KEPT_ON_REMOVAL = ['state', 'failure_count', 'seed_fingerprint']
 const NOBODY_AT_WORK = 'lease_owner = null, lease_until = null, attempt_id = null, attempt_started_at = null, interrupted_at = null'
+const NOTHING_TO_TELL = 'failing_since = null, alert_told = null, alert_told_at = null, alert_at = null'
 
 export function createAccountStore(db: Database): AccountStore {
   const { now, nowPlus, skipLocked } = db.dialect
@@ -34,17 +35,18 @@ export function createAccountStore(db: Database): AccountStore {
     return rows
   }
 
-  async function write(tx: Queryable, { account, kind, actor, outcome, detail }: AccountEvent): Promise<string> {
-    const id = createEventId(Date.now() + aheadMs)
-    await tx.query(`insert into events (${EVENT_COLUMNS}) values ($1, $2, $3, $4, $5, $6, ${now})`, [
-      id,
-      account,
-      kind,
-      actor,
-      outcome,
-      detail,
-    ])
-    return id
+  const write = (tx: Queryable, event: AccountEvent): Promise<string> => insertEvent(tx, db.dialect, event, Date.now() + aheadMs)
+
+  // What concerns alerts goes with each change, so that no caller can forget it. While somebody is telling the last
+  // one, the row is looked at again by whoever tells it.
+  const lookAt = (moment: string): string => `alert_at = case when alert_lease_until > ${now} then alert_at else ${moment} end`
+
+  function setsOf(change: AccountChange, params: Param[]): string[] {
+    const sets = changedColumns(change).map(({ column, value }) => `${column} = $${params.push(value)}`)
+    if (change.failureCount === 0) sets.push('failing_since = null')
+    else if (change.failureCount !== undefined)
+      sets.push(`failing_since = case when failure_count = 0 then ${now} else coalesce(failing_since, ${now}) end`)
+    return sets
   }
 
   /** A change and its event, both or neither. */
@@ -95,15 +97,14 @@ export function createAccountStore(db: Database): AccountStore {
 
     replace(name, version, change, event) {
       const params: Param[] = [name, version]
-      const sets = changedColumns(change).map(({ column, value }) => `${column} = $${params.push(value)}`)
-      sets.push('version = version + 1', 'committed_attempt_id = null', NOBODY_AT_WORK)
+      const sets = [...setsOf(change, params), lookAt(now), 'version = version + 1', 'committed_attempt_id = null', NOBODY_AT_WORK]
       const sql = `update accounts set ${sets.join(', ')} where name = $1 and version = $2 and removed_at is null`
       return changed(sql, params, event)
     },
 
     update(name, change, event) {
       const params: Param[] = [name]
-      const sets = changedColumns(change).map(({ column, value }) => `${column} = $${params.push(value)}`)
+      const sets = [...setsOf(change, params), lookAt(now)]
       return changed(`update accounts set ${sets.join(', ')} where name = $1 and removed_at is null`, params, event)
     },
 
@@ -117,18 +118,20 @@ export function createAccountStore(db: Database): AccountStore {
     remove(name, event) {
       const emptied = FILLED_COLUMNS.filter((column) => !KEPT_ON_REMOVAL.includes(column)).map((column) => `${column} = null`)
       const sql = `update accounts set ${emptied.join(', ')}, state = 'unverified', failure_count = 0, version = version + 1,
-        default_since = null, removed_at = ${now}, ${NOBODY_AT_WORK} where name = $1 and removed_at is null`
+        default_since = null, removed_at = ${now}, ${NOTHING_TO_TELL}, ${NOBODY_AT_WORK} where name = $1 and removed_at is null`
       return changed(sql, [name], event)
     },
 
     // Two processes may sweep at once (a web dyno and the CLI). Claiming in one statement gives each account to one of
     // them without holding a transaction open while the provider answers. A claim lapses with its lease.
-    async claimDue({ owner, leaseSeconds, limit, account, force = false }: ClaimRequest) {
+    async claimDue({ owner, leaseSeconds, limit, account, provider, exceptProviders = [], force = false }: ClaimRequest) {
       const free = `(lease_until is null or lease_until <= ${now})`
       const params: Param[] = [owner, leaseSeconds, randomUUID(), limit]
       const wanted = [free, 'paused_at is null and removed_at is null']
       if (!force) wanted.push(`next_refresh_at <= ${now}`)
       if (account !== undefined) wanted.push(`name = $${params.push(account)}`)
+      if (provider !== undefined) wanted.push(`provider = $${params.push(provider)}`)
+      for (const other of exceptProviders) wanted.push(`provider <> $${params.push(other)}`)
       // The list of names is made once and before: a planner that repeats it for each row would claim beyond the limit.
       // A forced attempt makes its account due, so that it is taken up again should this process die in the middle.
       const rows = await ask<ClaimedRow>(
@@ -147,8 +150,12 @@ export function createAccountStore(db: Database): AccountStore {
     },
 
     async commit({ account, attemptId }, change, event) {
-      const params: Param[] = [account.name, attemptId]
-      const sets = changedColumns(change).map(({ column, value }) => `${column} = $${params.push(value)}`)
+      const clock = new Date(Date.now() + aheadMs)
+      const failingSince = change.failureCount === 0 ? null : account.failureCount === 0 ? clock : (account.failingSince ?? clock)
+      const params: Param[] = [account.name, attemptId, nextLookAt({ ...account, ...change, failingSince }, NOTHING_TOLD, clock)]
+      const sets = setsOf(change, params)
+      // What was told may have come in since the claim, so this is asked of the row itself.
+      sets.push(lookAt(`case when alert_told is null then $3 else ${now} end`))
       if (change.accessToken !== undefined) sets.push('version = version + 1')
       const sql = `update accounts set ${[...sets, 'committed_attempt_id = attempt_id', NOBODY_AT_WORK].join(', ')}
         where name = $1 and attempt_id = $2`

@@ -1,0 +1,77 @@
+import { createCipheriv, createDecipheriv, createHash, hkdfSync, randomBytes } from 'node:crypto'
+import { Secret } from '../domain/secret.ts'
+import type { Place, Vault } from '../domain/vault.ts'
+import { UnreadableError } from '../domain/vault.ts'
+
+const CIPHER = 'aes-256-gcm'
+const KEY_BYTES = 32
+const NONCE_BYTES = 12
+const TAG_BYTES = 16
+
+interface Key {
+  readonly id: string
+  readonly bytes: Uint8Array
+}
+
+/** `secrets` newest first: the first seals, all open. A sealed value is `v1.<key id>.<nonce>.<ciphertext and tag>`. */
+export function createVault(secrets: readonly string[]): Vault {
+  const keys = secrets.map(deriveKey)
+  const newest = keys[0]
+  const oldest = keys.at(-1)
+  if (!newest || !oldest) throw new Error('A vault needs at least one key.')
+
+  return {
+    // The oldest one stays while keys are rotated.
+    namespace: oldest.id,
+    marks: keys.map(({ id }) => `v1.${id}.`),
+    isCurrent: (sealed) => sealed.startsWith(`v1.${newest.id}.`),
+
+    seal(value, place) {
+      const nonce = randomBytes(NONCE_BYTES)
+      const cipher = createCipheriv(CIPHER, newest.bytes, nonce)
+      cipher.setAAD(bound(place))
+      const text = Buffer.concat([cipher.update(value.reveal(), 'utf8'), cipher.final(), cipher.getAuthTag()])
+      return `v1.${newest.id}.${nonce.toString('base64url')}.${text.toString('base64url')}`
+    },
+
+    open(sealed, place) {
+      const [form, id, nonceText = '', text = '', ...rest] = sealed.split('.')
+      const nonce = decode(nonceText)
+      const bytes = decode(text)
+      const key = keys.find((candidate) => candidate.id === id)
+      if (form !== 'v1' || rest.length > 0 || !key || nonce?.length !== NONCE_BYTES || !bytes || bytes.length < TAG_BYTES)
+        throw new UnreadableError(place)
+      const decipher = createDecipheriv(CIPHER, key.bytes, nonce, { authTagLength: TAG_BYTES })
+      decipher.setAAD(bound(place))
+      decipher.setAuthTag(bytes.subarray(-TAG_BYTES))
+      try {
+        return new Secret(Buffer.concat([decipher.update(bytes.subarray(0, -TAG_BYTES)), decipher.final()]).toString('utf8'))
+      } catch {
+        throw new UnreadableError(place)
+      }
+    },
+  }
+}
+
+/** A new secret for ENCRYPTION_KEY. */
+export function generateKey(): string {
+  return randomBytes(KEY_BYTES).toString('base64url')
+}
+
+function deriveKey(secret: string): Key {
+  if (secret === '') throw new Error('A key of the vault is empty.')
+  const bytes = new Uint8Array(hkdfSync('sha256', secret, '', 'token-agent seal v1', KEY_BYTES))
+  const id = createHash('sha256').update(bytes).digest().subarray(0, 8).toString('base64url')
+  return { id, bytes }
+}
+
+/** JSON, because no two places may look alike: a plain join would take “a.b” + “c” for “a” + “b.c”. */
+function bound({ table, row, column }: Place): Buffer {
+  return Buffer.from(JSON.stringify([table, row, column]), 'utf8')
+}
+
+/** Null where the text is not the one spelling of its bytes: the decoder would pass over stray and surplus bits. */
+function decode(text: string): Buffer | null {
+  const bytes = Buffer.from(text, 'base64url')
+  return bytes.toString('base64url') === text ? bytes : null
+}
