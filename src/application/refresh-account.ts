@@ -7,6 +7,7 @@ import type { Grant, Profile, Provider } from '../domain/provider.ts'
 import type { Secret } from '../domain/secret.ts'
 import { accountPlace, type Vault } from '../domain/vault.ts'
 import { type Ending, failure, identity, refreshed, verified } from './attempt-ending.ts'
+import type { Pace } from './pace.ts'
 import type { PendingAnswers } from './pending-answer.ts'
 import { saveEnding } from './save-ending.ts'
 
@@ -20,6 +21,9 @@ export interface RefreshDeps {
   /** Shows a new row to this process's readers and to the shared cache. */
   readonly publish: (account: Account) => Promise<void>
   readonly pending: PendingAnswers
+  readonly pace: Pace
+  /** How the attempts of this process ended, counted. */
+  readonly tally: Tally
   readonly log: Log
 }
 
@@ -31,12 +35,23 @@ export interface RefreshResult {
   readonly nextRefreshAt: Date | null
 }
 
+export type Tally = Record<RefreshResult['outcome'], number>
+
+export const createTally = (): Tally => ({ refreshed: 0, verified: 0, failed: 0, lost: 0 })
+
+/** Who asked for it. */
+export interface Asked {
+  readonly actor: Actor
+  /** The request's id, where it was one: stands in the log line of each attempt that it led to. */
+  readonly reqId?: string
+}
+
 /** Three calls at most (whose is it, refresh, whose is the new one), and room to commit. */
 export const leaseSeconds = (providers: Iterable<Provider>): number =>
   Math.ceil((3 * Math.max(0, ...[...providers].map((provider) => provider.timeoutMs))) / 1000) + 10
 
 /** One attempt: the claim is committed already; call the provider, then commit, fenced by the attempt's id. */
-export async function refreshAccount(deps: RefreshDeps, claim: Claim, actor: Actor): Promise<RefreshResult> {
+export async function refreshAccount(deps: RefreshDeps, claim: Claim, { actor, reqId }: Asked): Promise<RefreshResult> {
   const { account } = claim
   const startedMs = performance.now()
   const now = (): Date => new Date(claim.claimedAt.getTime() + performance.now() - startedMs)
@@ -47,10 +62,13 @@ export async function refreshAccount(deps: RefreshDeps, claim: Claim, actor: Act
     )
   }
 
-  const { change, event, outcome } = await attempt(deps, claim, now).catch((error: unknown) => failure(deps, account, error, now()))
+  const { change, event, outcome } = await attempt(deps, claim, now).catch((error: unknown) => failed(deps, account, error, now()))
   const owned = await saveEnding(deps, claim, change, { ...event, actor, account: account.name })
+  deps.tally[owned ? outcome : 'lost']++
+  const durationMs = Math.round(performance.now() - startedMs)
+  const about = { reqId, account: account.name, actor, attempt: claim.attemptId, durationMs }
   if (!owned) {
-    deps.log.warn({ account: account.name, outcome: 'lost' }, 'another process took this account over; its result stands')
+    deps.log.warn({ ...about, outcome: 'lost' }, 'another process took this account over; its result stands')
     return {
       account: account.name,
       outcome: 'lost',
@@ -59,7 +77,7 @@ export async function refreshAccount(deps: RefreshDeps, claim: Claim, actor: Act
     }
   }
   const next = change.nextRefreshAt ?? null
-  const line = { account: account.name, actor, outcome, nextRefreshAt: next, durationMs: Math.round(performance.now() - startedMs) }
+  const line = { ...about, outcome, nextRefreshAt: next }
   if (outcome === 'failed') deps.log.warn(line, event.detail ?? '')
   else deps.log.info(line, event.detail ?? '')
   return { account: account.name, outcome, message: event.detail ?? '', nextRefreshAt: next }
@@ -95,9 +113,15 @@ async function attempt(deps: RefreshDeps, claim: Claim, now: () => Date): Promis
       return verified(deps, account, provider, profile, askedAt)
     }
     if (profile === null) throw error
-    return failure(deps, { ...account, state: 'active', ...identity(profile) }, error, now())
+    return failed(deps, { ...account, state: 'active', ...identity(profile) }, error, now())
   }
   return refreshed(deps, account, provider, profile, grant, askedAt)
+}
+
+function failed(deps: RefreshDeps, account: Account, error: unknown, now: Date): Ending {
+  // Every other account would be told the same.
+  if (error instanceof ProviderError && error.concernsAll) deps.pace.pause(account.provider, error.retryAfterSeconds)
+  return failure(deps, account, error, now)
 }
 
 function openToken(vault: Vault, account: Account, column: 'access_token' | 'refresh_token'): Secret {

@@ -27,10 +27,17 @@ export class ProviderError extends Error {
   readonly kind: ProviderErrorKind
   /** How long the provider asked us to wait. */
   readonly retryAfterSeconds: number | null
-  constructor(kind: ProviderErrorKind, message: string, options: ErrorOptions & { retryAfterSeconds?: number | null } = {}) {
+  /** A throttle of all that this agent asks, not of this account alone. */
+  readonly concernsAll: boolean
+  constructor(
+    kind: ProviderErrorKind,
+    message: string,
+    options: ErrorOptions & { retryAfterSeconds?: number | null; concernsAll?: boolean } = {},
+  ) {
     super(message, options)
     this.name = 'ProviderError'
     this.kind = kind
     this.retryAfterSeconds = options.retryAfterSeconds ?? null
+    this.concernsAll = options.concernsAll ?? false
   }
 }

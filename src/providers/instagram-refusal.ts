@@ -67,12 +67,18 @@ export function refusal(answer: Answer, body: unknown): ProviderError | null {
   const [kind, sentence] = meaning(answer.status, code, subcode, error) ?? unknown(code)
   const name = code === null ? `HTTP ${answer.status}` : `Instagram’s code ${code}${subcode === null ? '' : `/${subcode}`}`
   const waits = kind === 'throttled' || kind === 'transient'
-  return new ProviderError(kind, `${sentence} (${name})`, { retryAfterSeconds: waits ? retryAfterSeconds(answer.headers) : null })
+  return new ProviderError(kind, `${sentence} (${name})`, {
+    retryAfterSeconds: waits ? retryAfterSeconds(answer.headers) : null,
+    concernsAll: kind === 'throttled' && !LIMITS_OF_ONE.has(code ?? 0),
+  })
 }
 
-type ErrorFields = Record<string, unknown>
+// The limits of one user, page or business; the others are the app's, and so every account's.
+const LIMITS_OF_ONE: ReadonlySet<number> = new Set([17, 32, 80002])
 
-function errorIn(body: unknown): ErrorFields | null {
+export type ErrorFields = Record<string, unknown>
+
+export function errorIn(body: unknown): ErrorFields | null {
   if (typeof body !== 'object' || body === null) return null
   const { error } = body as ErrorFields
   if (typeof error === 'object' && error !== null) return error as ErrorFields
@@ -99,7 +105,7 @@ function unknown(code: number | null): Meaning {
   ]
 }
 
-function whole(value: unknown): number | null {
+export function whole(value: unknown): number | null {
   return Number.isSafeInteger(value) ? (value as number) : null
 }
 

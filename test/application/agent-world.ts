@@ -1,6 +1,7 @@
 import type { Test } from 'tap'
+import { createPace } from '../../src/application/pace.ts'
 import { createPendingAnswers } from '../../src/application/pending-answer.ts'
-import type { RefreshDeps } from '../../src/application/refresh-account.ts'
+import { createTally, type RefreshDeps } from '../../src/application/refresh-account.ts'
 import { refreshDue } from '../../src/application/refresh-due.ts'
 import { type SeedResult, seedAccount, takeStartingToken } from '../../src/application/seed-account.ts'
 import { type Account, DEFAULT_ACCOUNT, isServable } from '../../src/domain/account.ts'
@@ -74,6 +75,8 @@ export async function createAgentWorld(t: Test, { knobs = {}, open, timeoutMs = 
     owner: 'this process',
     publish: async (account) => void published.push(account),
     pending: createPendingAnswers({ cache: null, vault, digest }),
+    pace: createPace(),
+    tally: createTally(),
     log: { info: log, warn: log },
   }
   const account = async (name = DEFAULT_ACCOUNT): Promise<Account> => {

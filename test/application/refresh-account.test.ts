@@ -280,7 +280,7 @@ t.test('an answer for a token that was replaced meanwhile is thrown away', async
   const [claim] = await world.deps.store.claimDue({ owner: 'this process', leaseSeconds: 40, limit: 1 })
   if (claim === undefined) throw new Error('nothing was due')
   world.instagram.fail('/refresh_access_token', { kind: 'slowAnswer', ms: 300 }, 1)
-  const running = refreshAccount(world.deps, claim, 'timer')
+  const running = refreshAccount(world.deps, claim, { actor: 'timer' })
   const given = world.instagram.issue()
   await world.seed(given)
   const token = await world.token()
@@ -295,7 +295,7 @@ eachEngine(t, 'an answer that comes after its lease is thrown away where another
   await world.set('lease_until', new Date(Date.now() - 1000))
   t.equal((await world.refresh()).refreshed, 1, 'the lease has lapsed')
   const token = await world.token()
-  const late = await refreshAccount(world.deps, claim, 'timer')
+  const late = await refreshAccount(world.deps, claim, { actor: 'timer' })
   t.equal(late.outcome, 'lost')
   t.equal(await world.token(), token)
   t.equal((await world.events()).filter((event) => event.kind === 'refreshed').length, 2, 'what was thrown away is no event')
@@ -322,7 +322,7 @@ t.test('an answer that the store cannot take is held until it can', async (t) =>
   const old = await world.token()
   const [claim] = await world.deps.store.claimDue({ owner: 'this process', leaseSeconds: 40, limit: 1 })
   if (claim === undefined) throw new Error('nothing was due')
-  t.match(await refreshAccount({ ...world.deps, store: flaky }, claim, 'timer'), { outcome: 'refreshed' })
+  t.match(await refreshAccount({ ...world.deps, store: flaky }, claim, { actor: 'timer' }), { outcome: 'refreshed' })
   t.not(await world.token(), old)
   t.equal(world.instagram.counts['/refresh_access_token'], 2, 'the provider was asked once for it')
 })
@@ -353,6 +353,9 @@ t.test('a provider that cannot be reached is told apart from one that refuses', 
   const providers = new Map([['instagram', createInstagram({ graphUrl: 'http://127.0.0.1:1' })]])
   const [claim] = await world.deps.store.claimDue({ owner: 'this process', leaseSeconds: 40, limit: 1 })
   if (claim === undefined) throw new Error('nothing was due')
-  t.match(await refreshAccount({ ...world.deps, providers }, claim, 'timer'), { outcome: 'failed', message: /could not be reached/ })
+  t.match(await refreshAccount({ ...world.deps, providers }, claim, { actor: 'timer' }), {
+    outcome: 'failed',
+    message: /could not be reached/,
+  })
   await waitsBetween(t, world, MINUTE_MS, 2 * MINUTE_MS)
 })
