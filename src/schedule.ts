@@ -15,7 +15,11 @@ const STEP_MS = 5_000
  * A tick a minute: what is due lives in the database, so a tick that is missed costs nothing but its minute.
  * `wallClock` is in milliseconds, and a parameter so that a test can step it.
  */
-export function startSchedule(services: Pick<Services, 'seedFromEnvironment' | 'sweep'>, log: Log, wallClock = Date.now): Schedule {
+export function startSchedule(
+  services: Pick<Services, 'seedFromEnvironment' | 'sweep' | 'upkeep'>,
+  log: Log,
+  wallClock = Date.now,
+): Schedule {
   let seeded = false
   let ticking: Promise<void> | null = null
   const run = async (actor: 'boot' | 'timer'): Promise<void> => {
@@ -26,9 +30,14 @@ export function startSchedule(services: Pick<Services, 'seedFromEnvironment' | '
       log.warn({ err }, 'a tick could not be finished; the next one is in a minute')
     }
   }
+  const keepUp = (): Promise<void> =>
+    services.upkeep().catch((err: unknown) => log.warn({ err }, 'alerts could not be looked at; the next look is in a minute'))
   const tick = (actor: 'boot' | 'timer'): Promise<void> => {
+    // A sweep of very many accounts lasts longer than a minute; the operator is told all the same.
+    if (ticking !== null) void keepUp()
     ticking ??= run(actor).finally(() => {
       ticking = null
+      void keepUp()
     })
     return ticking
   }

@@ -2,26 +2,33 @@ import { createHash, randomUUID, timingSafeEqual } from 'node:crypto'
 import { hostname } from 'node:os'
 import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { createPace, PACE_LIMITS, type PaceLimits } from './application/pace.ts'
 import { createPendingAnswers } from './application/pending-answer.ts'
 import { createTokenReader, type TokenReader } from './application/read-token.ts'
-import type { RefreshDeps } from './application/refresh-account.ts'
+import { createTally, type RefreshDeps } from './application/refresh-account.ts'
 import { type RefreshRequest, type RefreshSummary, refreshDue } from './application/refresh-due.ts'
 import { takeStartingToken } from './application/seed-account.ts'
+import { createUpkeep } from './application/upkeep.ts'
 import type { Config } from './config.ts'
 import type { AccountStore } from './domain/account-store.ts'
+import type { SendAlert } from './domain/alert.ts'
 import { AppError } from './domain/errors.ts'
 import type { Log } from './domain/log.ts'
+import type { Overview } from './domain/overview.ts'
 import type { Provider } from './domain/provider.ts'
 import type { Secret } from './domain/secret.ts'
 import type { OAuthStateStore, SessionStore, SignInAttempts } from './domain/session-store.ts'
 import type { Vault } from './domain/vault.ts'
 import { createInstagram } from './providers/instagram.ts'
 import { createAccountStore } from './storage/account-store.ts'
+import { createAlertStore } from './storage/alert-store.ts'
 import type { Database } from './storage/database.ts'
 import { loadOrCreateKeyFile } from './storage/key-file.ts'
 import { migrate } from './storage/migrate.ts'
+import { createOverview } from './storage/overview.ts'
 import { createOAuthStateStore, createSessionStore, createSignInAttempts } from './storage/session-store.ts'
 import { createVault } from './storage/vault.ts'
+import { type StoreState, watchDatabase } from './storage/watched-database.ts'
 
 const ROOT = join(import.meta.dirname, '..')
 export const VIEWS_FOLDER = join(ROOT, 'views')
@@ -33,6 +40,7 @@ export interface Services {
   readonly sessions: SessionStore
   readonly signInAttempts: SignInAttempts
   readonly oauthStates: OAuthStateStore
+  readonly overview: Overview
   readonly vault: Vault
   readonly reader: TokenReader
   readonly refreshDeps: RefreshDeps
@@ -42,6 +50,9 @@ export interface Services {
   readonly seedFromEnvironment: () => Promise<boolean>
   readonly startingFingerprint: string | null
   readonly migrate: () => Promise<readonly string[]>
+  /** What each tick does beside refreshing: alerts, and a history of bounded length. */
+  readonly upkeep: () => Promise<void>
+  readonly storeState: () => StoreState
   readonly memcachedState: (() => { up: boolean; since: Date }) | null
   /** Ends the sweep under way, waiting for its answers to be saved, at most so long. */
   readonly stopRefreshing: (timeoutMs: number) => Promise<void>
@@ -49,8 +60,8 @@ export interface Services {
 }
 
 /** Opens nothing that the configuration does not name: drivers are loaded when they are needed. */
-export async function createServices(config: Config, log: Log): Promise<Services> {
-  const db = await openDatabase(config, log)
+export async function createServices(config: Config, log: Log, paceLimits: PaceLimits = PACE_LIMITS): Promise<Services> {
+  const db = watchDatabase(await openDatabase(config, log))
   const store = createAccountStore(db)
   const vault = createVault(await encryptionKeys(config))
   const memcached = config.memcached === null ? null : await openMemcached(config.memcached, log)
@@ -71,12 +82,18 @@ export async function createServices(config: Config, log: Log): Promise<Services
     owner: `${hostname()}:${process.pid}:${randomUUID().slice(0, 8)}`,
     publish: (account) => reader.publish(account),
     pending: createPendingAnswers({ cache: memcached, vault, digest: shortDigest }),
+    pace: createPace(paceLimits),
+    tally: createTally(),
     log,
   }
 
   const stopping = new AbortController()
   let running: Promise<RefreshSummary> | null = null
+  const overview = createOverview(db, vault.marks)
+  const send = config.alertWebhookUrl === null ? null : await openWebhook(config.alertWebhookUrl, config.appUrl)
+  const upkeep = createUpkeep({ alerts: createAlertStore(db), send, overview, log }, stopping.signal)
   const sweep = (request: RefreshRequest): Promise<RefreshSummary> => {
+    if (running !== null) log.info({ reqId: request.reqId }, 'a refresh is under way already; its result is waited for')
     running ??= refreshDue(refreshDeps, request, stopping.signal).finally(() => {
       running = null
     })
@@ -104,10 +121,13 @@ export async function createServices(config: Config, log: Log): Promise<Services
     sessions: createSessionStore(db),
     signInAttempts: createSignInAttempts(db),
     oauthStates: createOAuthStateStore(db),
+    overview,
     vault,
     reader,
     refreshDeps,
     sweep,
+    upkeep,
+    storeState: () => db.state(),
     seedFromEnvironment,
     startingFingerprint,
     migrate: () => migrate(db, MIGRATIONS_FOLDER),
@@ -138,6 +158,11 @@ async function openDatabase({ database }: Config, log: Log): Promise<Database> {
 async function openMemcached({ servers, username, password }: NonNullable<Config['memcached']>, log: Log) {
   const { createMemcached } = await import('./cache/memcached.ts')
   return createMemcached({ servers, username: username ?? undefined, password: password?.reveal(), log })
+}
+
+async function openWebhook(url: Secret, appUrl: string): Promise<SendAlert> {
+  const { createWebhook } = await import('./alerts/webhook.ts')
+  return createWebhook({ url, appUrl })
 }
 
 async function encryptionKeys({ encryptionKeys: keys, database }: Config): Promise<string[]> {

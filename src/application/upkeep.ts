@@ -1,0 +1,42 @@
+import type { SendAlert } from '../domain/alert.ts'
+import type { AlertStore } from '../domain/alert-store.ts'
+import type { Log } from '../domain/log.ts'
+import type { Overview } from '../domain/overview.ts'
+import { sendAlerts } from './send-alerts.ts'
+import { trimEvents } from './trim-events.ts'
+
+export interface UpkeepDeps {
+  readonly alerts: AlertStore
+  /** Null = nobody wants to be told. */
+  readonly send: SendAlert | null
+  readonly overview: Overview
+  readonly log: Log
+  /** A clock that only goes forward. */
+  readonly clockMs?: () => number
+}
+
+const DAY_MS = 86_400_000
+
+/** What each tick does beside refreshing: tells the operator, and once a day clears the history. One run at a time. */
+export function createUpkeep(
+  { alerts, send, overview, log, clockMs = () => performance.now() }: UpkeepDeps,
+  signal: AbortSignal,
+): () => Promise<void> {
+  let trimmedAtMs = Number.NEGATIVE_INFINITY
+  let running: Promise<void> | null = null
+
+  async function run(): Promise<void> {
+    if (send !== null) await sendAlerts({ alerts, send, log }, signal)
+    if (clockMs() - trimmedAtMs < DAY_MS) return
+    // Several instances may come to it on the same day: the second finds nothing left to do.
+    const removed = await trimEvents(overview, signal)
+    trimmedAtMs = clockMs()
+    if (removed > 0) log.info({ removed }, 'events older than 400 days were removed')
+  }
+  return () => {
+    running ??= run().finally(() => {
+      running = null
+    })
+    return running
+  }
+}
