@@ -1,0 +1,35 @@
+export type Param = string | number | Date | null
+
+export interface Queryable {
+  /** Portable SQL with `$1` parameters. `timestamptz` comes back as a Date or as ISO-8601 text: `new Date()` takes both. */
+  query<Row>(sql: string, params?: readonly Param[]): Promise<Row[]>
+}
+
+/** What the two engines spell differently; everything else is one SQL. */
+export interface Dialect {
+  /** The database's clock. It stands still within a statement, so that an index can be searched with it. */
+  readonly now: string
+  /** That clock and some seconds, given as the text of a parameter such as `$2`. */
+  nowPlus(seconds: string): string
+  /** Closes a `select` that takes rows for itself and passes over those that somebody else holds. */
+  readonly skipLocked: string
+}
+
+export interface Script extends Queryable {
+  /** Many statements at once, without parameters. */
+  script(sql: string): Promise<void>
+}
+
+export interface Database extends Queryable {
+  readonly dialect: Dialect
+  /** All or nothing. Within it use `tx` alone: the embedded store has one connection, and would wait for itself. */
+  transaction<T>(work: (tx: Queryable) => Promise<T>): Promise<T>
+  /** A transaction that one process at a time may be in; the others wait. For migrations. */
+  exclusively<T>(work: (tx: Script) => Promise<T>): Promise<T>
+  close(): Promise<void>
+}
+
+/** One text for an instant in both engines, whatever the machine's time zone. */
+export function toSql(param: Param): string | number | null {
+  return param instanceof Date ? param.toISOString() : param
+}

@@ -1,0 +1,103 @@
+import pg from 'pg'
+import type { Database, Dialect, Param, Queryable } from './database.ts'
+import { toSql } from './database.ts'
+import { explainPostgres } from './postgres-errors.ts'
+import { readPostgresUrl } from './postgres-url.ts'
+
+const CONNECT_TIMEOUT_MS = 2_000
+// Only a limit on our side ends the wait for a server that no packet reaches any more.
+const QUERY_TIMEOUT_MS = 2_000
+const MIGRATION_TIMEOUT_MS = 300_000
+// Any number will do, as long as every release uses the same.
+const MIGRATION_LOCK = 7_421_906
+
+const dialect: Dialect = {
+  // Not clock_timestamp(): that one moves within a statement, and no index can be searched with it.
+  now: 'statement_timestamp()',
+  nowPlus: (seconds) => `statement_timestamp() + make_interval(secs => ${seconds})`,
+  skipLocked: 'for update skip locked',
+}
+
+export interface PostgresOptions {
+  /** The platform's servers have a certificate that nobody signed (Heroku): TLS without verification unless the URL says otherwise. */
+  readonly selfSignedPlatform?: boolean
+  /** Told of connections that break while nobody uses them. */
+  readonly onConnectionLost?: (error: Error) => void
+}
+
+/** Connects when first asked, so that the agent can start before its database does. */
+export function openPostgres(url: string, { selfSignedPlatform = false, onConnectionLost }: PostgresOptions = {}): Database {
+  const pool = new pg.Pool({
+    ...readPostgresUrl(url, selfSignedPlatform),
+    max: 5,
+    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+    query_timeout: QUERY_TIMEOUT_MS,
+    keepAlive: true,
+    application_name: 'token-agent',
+  })
+  // The pool has dropped the connection already; without a listener the event would end the process.
+  pool.on('error', (error) => onConnectionLost?.(error))
+
+  async function within<T>(begin: string, timeoutMs: number, work: (client: pg.PoolClient) => Promise<T>): Promise<T> {
+    const client = await explained(pool.connect())
+    // One that breaks between two statements would end the process too; the next statement reports it.
+    client.on('error', ignore)
+    try {
+      await send(client, timeoutMs, begin)
+      const result = await work(client)
+      const { command } = await send(client, timeoutMs, 'commit')
+      // Postgres answers so, and with no error, where an earlier statement failed and its error was swallowed.
+      if (command === 'ROLLBACK') throw new Error('The transaction was rolled back because a statement in it had failed.')
+      client.off('error', ignore)
+      client.release()
+      return result
+    } catch (error) {
+      // Closing the connection, not returning it, also drops the lock and the half-done transaction.
+      client.release(true)
+      throw error
+    }
+  }
+
+  return {
+    dialect,
+    query: async (sql, params) => (await explained(pool.query(sql, params?.map(toSql)))).rows,
+    // A process that is frozen in mid-transaction must not keep its rows from all others until it wakes.
+    transaction: (work) =>
+      within("begin; set local idle_in_transaction_session_timeout = '5s'", QUERY_TIMEOUT_MS, (client) =>
+        work(queryable(client, QUERY_TIMEOUT_MS)),
+      ),
+    exclusively: (work) =>
+      within("begin; set local idle_in_transaction_session_timeout = '60s'", MIGRATION_TIMEOUT_MS, async (client) => {
+        // Tied to the transaction, not to the session: a bouncer may give each transaction another session.
+        await send(client, MIGRATION_TIMEOUT_MS, 'select pg_advisory_xact_lock($1)', [MIGRATION_LOCK])
+        return work({
+          ...queryable(client, MIGRATION_TIMEOUT_MS),
+          script: async (sql) => {
+            await send(client, MIGRATION_TIMEOUT_MS, sql)
+          },
+        })
+      }),
+    close: () => pool.end(),
+  }
+}
+
+function queryable(client: pg.PoolClient, timeoutMs: number): Queryable {
+  return { query: async (sql, params) => (await send(client, timeoutMs, sql, params)).rows }
+}
+
+function send(client: pg.PoolClient, timeoutMs: number, text: string, params?: readonly Param[]): Promise<pg.QueryResult> {
+  // pg takes the limit with each query, but its type does not know.
+  const query: pg.QueryConfig & { query_timeout: number } = { text, query_timeout: timeoutMs }
+  if (params) query.values = params.map(toSql)
+  return explained(client.query(query))
+}
+
+async function explained<T>(answer: Promise<T>): Promise<T> {
+  try {
+    return await answer
+  } catch (error) {
+    throw explainPostgres(error)
+  }
+}
+
+function ignore(): void {}

@@ -1,0 +1,112 @@
+import type { DatabaseSync } from 'node:sqlite'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Database, Dialect, Param, Script } from './database.ts'
+import { toSql } from './database.ts'
+import { createPrivateFile } from './private-file.ts'
+import { explainSqlite, isBusy } from './sqlite-errors.ts'
+
+// SQLite's own wait stops the whole process, so it is short; what lasts longer is waited for by a timer.
+const BLOCKING_WAIT_MS = 25
+const PATIENCE_MS = 2_000
+const MIGRATION_PATIENCE_MS = 60_000
+
+const NOW = "strftime('%Y-%m-%dT%H:%M:%fZ', 'now')"
+const dialect: Dialect = {
+  now: NOW,
+  nowPlus: (seconds) => `strftime('%Y-%m-%dT%H:%M:%fZ', 'now', ${seconds} || ' seconds')`,
+  // There is one writer at a time, so nobody can hold a row.
+  skipLocked: '',
+}
+
+/** The embedded store; other processes (the command line) may have it open too. */
+export async function openSqlite(path: string): Promise<Database> {
+  const explained = async <T>(work: () => T, patienceMs = PATIENCE_MS): Promise<T> => {
+    try {
+      return await patiently(work, patienceMs)
+    } catch (error) {
+      throw explainSqlite(error, path)
+    }
+  }
+  if (path !== ':memory:') await createPrivateFile(path)
+  const sqlite = await explained(() => connect(path), MIGRATION_PATIENCE_MS)
+
+  // All share one connection: without turns a query would slip into somebody else's transaction.
+  let lastTurn: Promise<unknown> = Promise.resolve()
+  function inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const turn = lastTurn.then(work)
+    lastTurn = turn.catch(() => {})
+    return turn
+  }
+
+  const own: Script = {
+    query: <Row>(sql: string, params: readonly Param[] = []) =>
+      // The engine types a row by what SQLite can hold; the caller knows what it asked for.
+      explained(() => sqlite.prepare(sql).all(numbered(params)) as Row[]),
+    script: (sql) => explained(() => sqlite.exec(sql)),
+  }
+
+  function within<T>(patienceMs: number, work: (tx: Script) => Promise<T>): Promise<T> {
+    return inTurn(async () => {
+      // At once for writing: a transaction that starts as a reader cannot wait for its turn to write, it fails.
+      await explained(() => sqlite.exec('begin immediate'), patienceMs)
+      try {
+        const result = await work(own)
+        await own.script('commit')
+        return result
+      } catch (error) {
+        // A full disk ends the transaction by itself; a second end would hide the reason.
+        if (sqlite.isTransaction) sqlite.exec('rollback')
+        throw error
+      }
+    })
+  }
+
+  return {
+    dialect,
+    query: <Row>(sql: string, params?: readonly Param[]) => inTurn(() => own.query<Row>(sql, params)),
+    transaction: (work) => within(PATIENCE_MS, work),
+    exclusively: (work) => within(MIGRATION_PATIENCE_MS, work),
+    close: () => inTurn(async () => sqlite.close()),
+  }
+}
+
+// By name, `$1` and so on: the first releases of Node 24 count no parameter that has a number.
+function numbered(params: readonly Param[]): Record<string, string | number | null> {
+  return Object.fromEntries(params.map((param, index) => [`$${index + 1}`, toSql(param)]))
+}
+
+function connect(path: string): DatabaseSync {
+  const { DatabaseSync } = loadSqlite()
+  const sqlite = new DatabaseSync(path, { timeout: BLOCKING_WAIT_MS })
+  try {
+    sqlite.exec('pragma journal_mode = wal; pragma synchronous = full; pragma foreign_keys = on')
+    return sqlite
+  } catch (error) {
+    sqlite.close()
+    throw error
+  }
+}
+
+// Node before 24.15 warns that node:sqlite is experimental, each time the agent starts: nothing an operator can act on.
+// The warning is sent while the module loads, so only that one moment is silent.
+function loadSqlite(): typeof import('node:sqlite') {
+  const { emitWarning } = process
+  process.emitWarning = () => {}
+  try {
+    return process.getBuiltinModule('node:sqlite')
+  } finally {
+    process.emitWarning = emitWarning
+  }
+}
+
+async function patiently<T>(work: () => T, patienceMs: number): Promise<T> {
+  const until = performance.now() + patienceMs
+  for (;;) {
+    try {
+      return work()
+    } catch (error) {
+      if (!isBusy(error) || performance.now() > until) throw error
+    }
+    await sleep(10 + Math.random() * 40)
+  }
+}

@@ -1,0 +1,275 @@
+import { inspect } from 'node:util'
+import t, { type Test } from 'tap'
+import { AppError } from '../../src/domain/errors.ts'
+import type { Database } from '../../src/storage/database.ts'
+import { openPostgres, type PostgresOptions } from '../../src/storage/postgres.ts'
+import { readPostgresUrl } from '../../src/storage/postgres-url.ts'
+import { freePort } from '../support/free-port.ts'
+import { startPostgres } from '../support/postgres.ts'
+import { missing } from '../support/services.ts'
+import { createDatabase } from '../support/shared-postgres.ts'
+import { startTcpProxy } from '../support/tcp-proxy.ts'
+import { waitFor } from '../support/wait-for.ts'
+
+function open(t: Test, url: string, options?: PostgresOptions): Database {
+  const db = openPostgres(url, options)
+  t.teardown(() => db.close().catch(() => {}))
+  return db
+}
+
+async function backend(db: { query: Database['query'] }): Promise<number> {
+  const [row] = await db.query<{ pid: number }>('select pg_backend_pid() as pid')
+  return row?.pid ?? 0
+}
+
+async function unavailable(t: Test, asking: Promise<unknown>, message: RegExp): Promise<void> {
+  const error = await asking.then(
+    () => t.fail('expected an error'),
+    (error) => error,
+  )
+  t.type(error, AppError)
+  t.match(error, { code: 'unavailable', message })
+}
+
+t.test('real Postgres', { skip: missing('postgres') }, async (t) => {
+  t.test('outlives pg_terminate_backend of an idle connection', async (t) => {
+    const { url, query } = await createDatabase(t)
+    const lost: Error[] = []
+    const db = open(t, url, { onConnectionLost: (error) => lost.push(error) })
+    const pid = await backend(db)
+    await query('select pg_terminate_backend($1)', [pid])
+    await waitFor('the loss to be told', () => lost.length > 0)
+    t.not(await backend(db), pid, 'the next query works, on a new connection')
+  })
+
+  t.test('outlives it in the middle of a query and between two statements of a transaction', async (t) => {
+    const { url, query } = await createDatabase(t)
+    const db = open(t, url)
+    await db.query('create table one (a integer)')
+    const sleeping = db.query('select pg_sleep(1.5)')
+    await waitFor('the query', () =>
+      query("select 1 where exists (select from pg_stat_activity where query = 'select pg_sleep(1.5)')").then((rows) => rows.length > 0),
+    )
+    await Promise.all([
+      unavailable(t, sleeping, /does not answer/),
+      query("select pg_terminate_backend(pid) from pg_stat_activity where query = 'select pg_sleep(1.5)'"),
+    ])
+    await unavailable(
+      t,
+      db.transaction(async (tx) => {
+        await tx.query('insert into one values (1)')
+        const pid = await backend(tx)
+        await query('select pg_terminate_backend($1)', [pid])
+        await waitFor('its end', () => query('select from pg_stat_activity where pid = $1', [pid]).then((rows) => rows.length === 0))
+        await tx.query('insert into one values (2)')
+      }),
+      /does not answer/,
+    )
+    t.strictSame(await db.query('select a from one'), [])
+  })
+
+  t.test('never uses a connection again on which something went wrong', async (t) => {
+    const { url } = await createDatabase(t)
+    const db = open(t, url)
+    const pid = await backend(db)
+    await t.rejects(
+      db.transaction(async (tx) => {
+        t.equal(await backend(tx), pid)
+        throw new Error('changed my mind')
+      }),
+      /changed my mind/,
+    )
+    const next = await backend(db)
+    t.not(next, pid)
+    await unavailable(t, db.query('select pg_sleep(10)'), /does not answer/)
+    t.not(await backend(db), next)
+  })
+
+  t.test('reports a transaction that Postgres undid because an error in it was swallowed', async (t) => {
+    const { url } = await createDatabase(t)
+    const db = open(t, url)
+    await db.query('create table one (a integer primary key)')
+    await t.rejects(
+      db.transaction(async (tx) => {
+        await tx.query('insert into one values (1)')
+        await tx.query('insert into one values (1)').catch(() => {})
+      }),
+      /rolled back/,
+    )
+    t.strictSame(await db.query('select a from one'), [])
+  })
+
+  t.test('does not leave listeners behind on a connection that many transactions use', async (t) => {
+    const { url } = await createDatabase(t)
+    const warnings: Error[] = []
+    const note = (warning: Error) => warnings.push(warning)
+    process.on('warning', note)
+    t.teardown(() => process.off('warning', note))
+    const db = open(t, url)
+    for (let i = 0; i < 30; i++) await db.transaction((tx) => backend(tx))
+    t.strictSame(warnings, [])
+  })
+
+  t.test('frees the rows of a process that is frozen in mid-transaction', async (t) => {
+    const { url } = await createDatabase(t)
+    const [frozen, other] = [open(t, url), open(t, url)]
+    await other.query('create table one (a integer)')
+    await other.query('insert into one values (1)')
+    const holding = Promise.withResolvers<void>()
+    const thawed = Promise.withResolvers<void>()
+    const stale = frozen.transaction(async (tx) => {
+      await tx.query('update one set a = 2')
+      holding.resolve()
+      await thawed.promise
+      await tx.query('update one set a = 3')
+    })
+    await holding.promise
+    const free = () => other.query<{ a: number }>('select a from one for update skip locked')
+    t.strictSame(await free(), [], 'held')
+    t.strictSame(await waitFor('the row to be free', async () => ((await free()).length > 0 ? free() : false)), [{ a: 1 }])
+    thawed.resolve()
+    await unavailable(t, stale, /does not answer/)
+    t.strictSame(await free(), [{ a: 1 }], 'and the late one changes nothing')
+  })
+
+  t.test('recovers from a network that swallows everything, and from a server that was killed', async (t) => {
+    const server = await startPostgres(t)
+    const proxy = await startTcpProxy(t, { port: server.port })
+    const db = open(t, proxy.through(server.url))
+    await Promise.all([backend(db), backend(db), backend(db)])
+    proxy.blackHole()
+    await Promise.all(Array.from({ length: 8 }, () => unavailable(t, backend(db), /does not answer/)))
+    proxy.pass()
+    t.ok(await backend(db), 'at once')
+
+    await server.kill()
+    await unavailable(t, backend(db), /does not answer/)
+    await server.start()
+    t.ok(await backend(open(t, server.url)))
+    t.ok(await backend(db), 'at once')
+    await server.stop('immediate')
+    await unavailable(t, backend(db), /does not answer/)
+  })
+
+  t.test('says in a sentence what the operator must mend', async (t) => {
+    const { url, query, name } = await createDatabase(t)
+    const altered = (change: (url: URL) => void) => {
+      const other = new URL(url)
+      other.username = 'postgres'
+      other.password = 'hunter2'
+      change(other)
+      return other.href
+    }
+    const says = async (address: string, message: RegExp) => {
+      const error = await backend(open(t, address)).catch((error) => error)
+      t.match(error, { code: 'unavailable', message })
+      t.notMatch(inspect(error, { depth: 9, showHidden: true }), /hunter2/)
+    }
+    const port = await freePort()
+    await says(
+      altered((url) => (url.port = String(port))),
+      /does not answer: check that it runs and that DATABASE_URL/,
+    )
+    await says(
+      altered((url) => (url.hostname = 'nowhere.invalid')),
+      /host name .* check .*the host in DATABASE_URL/,
+    )
+    await says(
+      altered((url) => (url.pathname = '/missing')),
+      /names does not exist on its server: create it/,
+    )
+    await says(
+      altered((url) => (url.username = 'nobody_here')),
+      /refuses the user or the password/,
+    )
+    await says(
+      altered((url) => url.searchParams.set('sslmode', 'require')),
+      /does not speak TLS: .* sslmode=disable/,
+    )
+
+    const db = open(t, url)
+    await db.query('create table one (a integer)')
+    await query(`alter database ${name} set default_transaction_read_only = on`)
+    await unavailable(t, open(t, url).query('insert into one values (1)'), /read-only/)
+    await t.rejects(db.query('select nothing from nowhere'), { code: '42P01' }, 'a mistake of ours stays what it is')
+  })
+
+  t.test('gives sslmode the meaning that libpq documents, without a warning', { skip: missing('openssl') }, async (t) => {
+    const warnings: Error[] = []
+    const note = (warning: Error) => warnings.push(warning)
+    process.on('warning', note)
+    t.teardown(() => process.off('warning', note))
+    const server = await startPostgres(t, { ssl: true, settings: { listen_addresses: '127.0.0.1,127.0.0.2' } })
+    const ca = `&sslrootcert=${encodeURIComponent(server.caFile ?? '')}`
+    const at = (host: string, query: string) => `postgres://postgres@${host}:${server.port}/postgres${query}`
+    const encrypted = async (url: string, options?: PostgresOptions) => {
+      const rows = await open(t, url, options).query('select ssl from pg_stat_ssl where pid = pg_backend_pid()')
+      t.strictSame(rows, [{ ssl: true }], url.replace(/sslrootcert=.*/, 'sslrootcert=…'))
+    }
+    const refused = (url: string, message: RegExp) => unavailable(t, backend(open(t, url)), message)
+
+    await encrypted(at('localhost', '?sslmode=require'))
+    await encrypted(at('localhost', '?sslmode=prefer'))
+    await encrypted(at('localhost', '?sslmode=no-verify&application_name=x'))
+    await encrypted(at('localhost', ''), { selfSignedPlatform: true })
+    await encrypted(at('localhost', `?sslmode=verify-full${ca}`))
+    await encrypted(at('127.0.0.1', `?sslmode=verify-full${ca}`))
+    await encrypted(at('localhost', `?${ca}`))
+    await encrypted(at('127.0.0.2', `?sslmode=verify-ca${ca}`))
+    await encrypted(at('127.0.0.2', `?sslmode=require${ca}`))
+
+    await refused(at('localhost', ''), /wants an encrypted connection: add \?sslmode=require/)
+    await refused(at('localhost', '?sslmode=disable'), /wants an encrypted connection/)
+    await refused(at('localhost', '?sslmode=verify-full'), /certificate is not trusted/)
+    await refused(at('localhost', '?ssl=true'), /certificate is not trusted/)
+    await refused(at('localhost', '?sslmode=require&sslrootcert=system'), /certificate is not trusted/)
+    await refused(at('127.0.0.2', `?sslmode=verify-full${ca}`), /certificate is for another host/)
+    const foreign = await startPostgres(t, { ssl: true })
+    const foreignCa = `&sslrootcert=${encodeURIComponent(foreign.caFile ?? '')}`
+    for (const mode of ['require', 'verify-ca', 'verify-full'])
+      await refused(at('localhost', `?sslmode=${mode}${foreignCa}`), /certificate is not trusted/)
+    t.strictSame(warnings, [])
+  })
+})
+
+t.test('a URL that cannot be used becomes a sentence at once, without the password in it', async (t) => {
+  const refused = (url: string, message: RegExp) => {
+    try {
+      openPostgres(url)
+      t.fail(`took ${url}`)
+    } catch (error) {
+      t.type(error, AppError)
+      t.match(error, { code: 'invalid', message })
+      t.notMatch(inspect(error, { depth: 9, showHidden: true }), /hunter2/)
+    }
+  }
+  const unreadable = /DATABASE_URL cannot be read\. It looks like postgres:\/\/.* # as %23/
+  refused('postgres://user:hunter2#x@host/name', unreadable)
+  refused('postgres://user:hunter2/x@host/name', unreadable)
+  refused('postgres://user:hunter2?x@host/name', unreadable)
+  refused('postgres://user:hunter2@host:99999/name', unreadable)
+  refused('postgres://user:hunter2@ho st:5432:5432/name', unreadable)
+  refused('postgres://user:hunter2@host/name?sslmode=always', /sslmode must be one of disable, allow/)
+  refused('postgres://user:hunter2@host/name?sslmode=verify-ca', /needs sslrootcert=<file>/)
+  refused('postgres://user:hunter2@host/name?sslrootcert=/nowhere/ca.pem', /names the file \/nowhere\/ca.pem, which cannot be read/)
+})
+
+t.test('with the system’s authorities, checks the name too: they vouch for every name there is', async (t) => {
+  for (const mode of ['require', 'verify-ca', 'verify-full'])
+    t.strictSame(readPostgresUrl(`postgres://host/name?sslmode=${mode}&sslrootcert=system`).ssl, {})
+})
+
+t.test('takes the URLs that platforms hand out', async (t) => {
+  for (const url of [
+    'postgres://user:p%40ss@host:5432/name',
+    'postgresql://user:pass@host/name?sslmode=require&channel_binding=require',
+    'postgres://user:pass@host:6543/name?pgbouncer=true&connection_limit=1',
+    'postgres://user@/name?host=/var/run/postgresql',
+    'postgres:///name?host=/var/run/postgresql',
+    'postgres://user:pass@[::1]:5432/name',
+  ]) {
+    const db = openPostgres(url)
+    await db.close()
+    t.pass(url)
+  }
+})
