@@ -1,0 +1,58 @@
+import { readdir, readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { AppError } from '../domain/errors.ts'
+import type { Database } from './database.ts'
+
+type Kind = 'expand' | 'contract'
+
+interface Migration {
+  readonly number: number
+  readonly name: string
+  readonly kind: Kind
+  readonly sql: string
+}
+
+/** Brings the store to the newest form that the files in `folder` know, and returns the names of those it applied. */
+export async function migrate(db: Database, folder: string): Promise<string[]> {
+  const migrations = await readMigrations(folder)
+  return db.exclusively(async (tx) => {
+    await tx.query(
+      'create table if not exists schema_migrations (number integer primary key, name text not null, kind text not null, applied_at timestamptz not null)',
+    )
+    const applied = await tx.query<{ number: number; name: string; kind: Kind }>('select number, name, kind from schema_migrations')
+    const known = new Set(migrations.map(({ number }) => number))
+    // An `expand` of a newer release leaves everything in place that this one uses; see migrations/README.md.
+    const newer = applied.filter(({ number, kind }) => !known.has(number) && kind !== 'expand')
+    if (newer.length > 0) throw new AppError('conflict', tooNew(newer.map(({ name }) => name)))
+
+    const done = new Set(applied.map(({ number }) => number))
+    const pending = migrations.filter(({ number }) => !done.has(number))
+    for (const { number, name, kind, sql } of pending) {
+      await tx.script(sql)
+      await tx.query(`insert into schema_migrations (number, name, kind, applied_at) values ($1, $2, $3, ${db.dialect.now})`, [
+        number,
+        name,
+        kind,
+      ])
+    }
+    return pending.map(({ name }) => name)
+  })
+}
+
+async function readMigrations(folder: string): Promise<Migration[]> {
+  const files = (await readdir(folder)).filter((file) => file.endsWith('.sql')).sort()
+  return Promise.all(
+    files.map(async (file, index) => {
+      const sql = await readFile(join(folder, file), 'utf8')
+      const number = Number(/^(\d{3})-/.exec(file)?.[1])
+      const kind = /^-- (expand|contract)\n/.exec(sql)?.[1]
+      if (number !== index + 1) throw new Error(`${file}: migrations are numbered 001, 002, … without a gap.`)
+      if (kind !== 'expand' && kind !== 'contract') throw new Error(`${file}: the first line must be “-- expand” or “-- contract”.`)
+      return { number, name: file.slice(0, -'.sql'.length), kind, sql }
+    }),
+  )
+}
+
+function tooNew(names: string[]): string {
+  return `The store belongs to a newer release of token-agent (it has ${names.join(', ')}): deploy that release again, or restore a backup made before it.`
+}
