@@ -1,0 +1,86 @@
+import t from 'tap'
+import { Secret } from '../../src/domain/secret.ts'
+import { accountPlace, UnreadableError } from '../../src/domain/vault.ts'
+import { createVault, generateKey } from '../../src/storage/vault.ts'
+
+const PLACE = accountPlace('shop', 'access_token')
+const TOKEN = new Secret('IGQVJ-token_1.2~3')
+
+t.test('opens what it sealed, whatever its length', async (t) => {
+  const vault = createVault([generateKey()])
+  for (const value of ['', 'x', 'xy', 'xyz', TOKEN.reveal(), 'ü€\u{1F600}', 'x'.repeat(8192)]) {
+    t.equal(vault.open(vault.seal(new Secret(value), PLACE), PLACE).reveal(), value)
+  }
+})
+
+t.test('seals as v1.<key id>.<nonce>.<ciphertext>, another one each time, and nothing shows through', async (t) => {
+  const vault = createVault([generateKey()])
+  const sealed = Array.from({ length: 100 }, () => vault.seal(TOKEN, PLACE))
+  t.equal(new Set(sealed.map((text) => text.split('.')[2])).size, 100, 'no nonce twice')
+  t.match(sealed[0], /^v1\.[\w-]{11}\.[\w-]{16}\.[\w-]+$/)
+  t.notMatch(sealed.join(''), Buffer.from(TOKEN.reveal()).toString('base64url'))
+})
+
+t.test('does not open a value in another row, column or table', async (t) => {
+  const vault = createVault([generateKey()])
+  const sealed = vault.seal(TOKEN, PLACE)
+  for (const place of [
+    accountPlace('shop2', 'access_token'),
+    accountPlace('shop', 'refresh_token'),
+    { ...PLACE, table: 'sessions' },
+    { table: 'accounts', row: 'shop"', column: '"access_token' },
+  ]) {
+    t.throws(() => vault.open(sealed, place), UnreadableError)
+  }
+  // The same letters, cut at another place.
+  for (const between of ['","', '.', '/', ':', ',', '|', '\0', '']) {
+    const cut = vault.seal(TOKEN, { table: 'a', row: `b${between}c`, column: 'd' })
+    t.throws(() => vault.open(cut, { table: 'a', row: 'b', column: `c${between}d` }), UnreadableError)
+  }
+})
+
+t.test('does not open a value of which any bit was altered', async (t) => {
+  const vault = createVault([generateKey()])
+  // One, two and three bytes beyond a multiple of three: base64 then has bits to spare.
+  for (const token of ['abc', 'abcd', 'abcde']) {
+    const sealed = vault.seal(new Secret(token), PLACE)
+    for (let i = 0; i < sealed.length; i++) {
+      for (let bit = 0; bit < 7; bit++) {
+        const flipped = String.fromCharCode(sealed.charCodeAt(i) ^ (1 << bit))
+        t.throws(() => vault.open(sealed.slice(0, i) + flipped + sealed.slice(i + 1), PLACE), UnreadableError, `${i}/${bit}`)
+      }
+    }
+    for (let length = 0; length < sealed.length; length++) t.throws(() => vault.open(sealed.slice(0, length), PLACE), UnreadableError)
+    for (const more of ['A', '.', '=', ' ', '\n', '.A']) t.throws(() => vault.open(sealed + more, PLACE), UnreadableError)
+  }
+})
+
+t.test('opens with every key, seals with the first, and keeps its name while keys are rotated', async (t) => {
+  const [first, second, third] = [generateKey(), generateKey(), generateKey()]
+  const before = createVault([first])
+  const during = createVault([second, first])
+  const sealed = before.seal(TOKEN, PLACE)
+  t.equal(during.open(sealed, PLACE).reveal(), TOKEN.reveal())
+  t.equal(during.isCurrent(sealed), false)
+  const again = during.seal(TOKEN, PLACE)
+  t.equal(during.isCurrent(again), true)
+  t.equal(createVault([third, second, first]).open(again, PLACE).reveal(), TOKEN.reveal())
+  t.equal(during.namespace, before.namespace)
+  t.not(createVault([second]).namespace, before.namespace)
+  t.throws(() => before.open(again, PLACE), UnreadableError, 'a key it does not know')
+  t.throws(() => createVault([third]).open(sealed, PLACE), UnreadableError)
+})
+
+t.test('says which value cannot be opened and what to do, without showing it', async (t) => {
+  const sealed = createVault([generateKey()]).seal(TOKEN, PLACE)
+  t.throws(() => createVault([generateKey()]).open(sealed, PLACE), {
+    message:
+      'No key in ENCRYPTION_KEY opens access_token of accounts “shop”. Put the key that sealed it back, after the newest one, separated by a comma.',
+  })
+  for (const text of ['', 'plain token', 'v1', 'v2.a.b.c', 'v1....']) t.throws(() => createVault(['k']).open(text, PLACE), UnreadableError)
+})
+
+t.test('refuses to work without a key', async (t) => {
+  t.throws(() => createVault([]))
+  t.throws(() => createVault(['']))
+})
