@@ -6,7 +6,8 @@ export interface Row {
   readonly theirs: number
   readonly unit: string
   readonly ratio: number
-  readonly floor: Floor
+  /** Null = for information. */
+  readonly floor: Floor | null
   readonly note?: string
 }
 
@@ -18,14 +19,15 @@ export function median(values: readonly number[]): number {
 
 /** Shows the rows, and returns whether each keeps its floor. */
 export function print(rows: readonly Row[]): boolean {
-  const line = (cells: readonly string[]): string => cells.map((cell, at) => (at === 0 ? cell.padEnd(46) : cell.padStart(14))).join('')
+  const line = (cells: readonly string[]): string => cells.map((cell, at) => (at === 0 ? cell.padEnd(48) : cell.padStart(14))).join('')
   console.log(line(['', 'agent', 'bare', 'ratio', 'wanted', '']))
   const kept = rows.map((row) => {
     const { what, ours, theirs, unit, ratio, floor, note = '' } = row
-    const isKept = 'atLeast' in floor ? ratio >= floor.atLeast : ratio <= floor.atMost
-    const wanted = 'atLeast' in floor ? `≥ ${floor.atLeast}` : `≤ ${floor.atMost}`
+    const isKept = floor === null || ('atLeast' in floor ? ratio >= floor.atLeast : ratio <= floor.atMost)
+    const wanted = floor === null ? '' : 'atLeast' in floor ? `≥ ${floor.atLeast}` : `≤ ${floor.atMost}`
+    const verdict = floor === null ? '' : isKept ? 'kept' : 'MISSED'
     const number = (value: number): string => `${value.toFixed(unit === '/s' || unit === 'ms' ? 0 : 1)} ${unit}`
-    console.log(`${line([what, number(ours), number(theirs), ratio.toFixed(2), wanted, isKept ? 'kept' : 'MISSED'])}  ${note}`)
+    console.log(`${line([what, number(ours), number(theirs), ratio.toFixed(2), wanted, verdict])}  ${note}`)
     return isKept
   })
   return kept.every(Boolean)
