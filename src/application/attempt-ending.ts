@@ -17,7 +17,11 @@ type Deps = Pick<RefreshDeps, 'vault' | 'policy'>
 
 const CONFIRMATION_MS = 10 * 60_000
 
-export const identity = (profile: Profile): AccountChange => ({ providerUserId: profile.userId, username: profile.username })
+export const identity = ({ userId, username, appUserId }: Profile): AccountChange => ({
+  providerUserId: userId,
+  username,
+  providerAppUserId: appUserId,
+})
 
 export function verified(deps: Deps, account: Account, provider: Provider, profile: Profile | null, now: Date): Ending {
   const since = account.issuedAt ?? now
@@ -110,6 +114,7 @@ export function failure(deps: Deps, account: Account, error: unknown, now: Date)
     change: {
       providerUserId: account.providerUserId,
       username: account.username,
+      providerAppUserId: account.providerAppUserId,
       state,
       failureCount,
       refusedAt,

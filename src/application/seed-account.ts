@@ -4,6 +4,7 @@ import { AppError, ProviderError } from '../domain/errors.ts'
 import type { Secret } from '../domain/secret.ts'
 import { tokenProblem } from '../domain/token.ts'
 import { accountPlace } from '../domain/vault.ts'
+import { identity } from './attempt-ending.ts'
 import type { RefreshDeps, RefreshResult } from './refresh-account.ts'
 import { refreshDue } from './refresh-due.ts'
 
@@ -42,6 +43,7 @@ export async function seedAccount(deps: RefreshDeps, seed: Seed): Promise<SeedRe
     refreshToken: null,
     refreshExpiresAt: null,
     providerUserId: null,
+    providerAppUserId: null,
     username: null,
     state: 'unverified',
     issuedAt: null,
@@ -70,8 +72,7 @@ export async function seedAccount(deps: RefreshDeps, seed: Seed): Promise<SeedRe
     let profile: AccountChange = {}
     if (isServable(existing, deps.store.now())) {
       try {
-        const { userId, username } = await provider.profile(seed.token)
-        profile = { providerUserId: userId, username, state: 'active' }
+        profile = { ...identity(await provider.profile(seed.token)), state: 'active' }
       } catch (error) {
         if (!(error instanceof ProviderError)) throw error
         const silent = error.kind === 'transient' || error.kind === 'throttled'

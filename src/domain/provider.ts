@@ -12,6 +12,8 @@ export interface Grant {
 export interface Profile {
   readonly userId: string
   readonly username: string | null
+  /** The id that the provider gives the user towards this app alone, where it has one. */
+  readonly appUserId: string | null
 }
 
 /** Each call throws `ProviderError` and nothing else, within its own time limit. */

@@ -6,12 +6,14 @@ export interface Answer {
   readonly text: string
 }
 
-export interface Limits {
+export interface Call {
   /** The provider's name, as it stands in a sentence. */
   readonly service: string
   readonly timeoutMs: number
   readonly fetch: typeof globalThis.fetch
   readonly maxBytes?: number
+  readonly method?: 'GET' | 'POST' | 'DELETE'
+  readonly body?: FormData | URLSearchParams
 }
 
 export const TIMEOUT_MS = 10_000
@@ -23,11 +25,11 @@ const MAX_BYTES = 256 * 1024
  * Providers want the token in the query string, and fetch's own errors may quote the URL. So nothing of what was
  * caught is passed on, not even as `cause`: only its system error code (ECONNREFUSED), which cannot hold a token.
  */
-export async function call(url: URL, { service, timeoutMs, fetch, maxBytes = MAX_BYTES }: Limits): Promise<Answer> {
+export async function call(url: URL, { service, timeoutMs, fetch, maxBytes = MAX_BYTES, method = 'GET', body }: Call): Promise<Answer> {
   // One deadline for the headers and the body together: a body that trickles must not outlast the lease.
   const signal = AbortSignal.timeout(timeoutMs)
   try {
-    const response = await fetch(url, { signal, redirect: 'error', headers: { accept: 'application/json' } })
+    const response = await fetch(url, { signal, method, body: body ?? null, redirect: 'error', headers: { accept: 'application/json' } })
     const text = await readAtMost(response, maxBytes)
     if (text === null)
       throw tryAgain(`${service} answered with more than ${Math.round(maxBytes / 1024)} KB where a few lines were expected`)

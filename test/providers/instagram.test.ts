@@ -88,7 +88,9 @@ t.test('ids beyond 2^53 keep each digit, as a number and as text, flat and in da
     for (const userIdAs of ['number', 'string'] as const) {
       for (const profileShape of ['flat', 'data'] as const) {
         const { instagram, profile } = await setUp(t, { knobs: { userIdAs, profileShape } })
-        t.same(await profile(instagram.issue({ userId, username: 'some.body_1' })), { userId, username: 'some.body_1' })
+        const token = instagram.issue({ userId, username: 'some.body_1' })
+        const appUserId = instagram.users.get(userId)?.appScopedId
+        t.same(await profile(token), { userId, username: 'some.body_1', appUserId })
       }
     }
   }
@@ -110,7 +112,7 @@ t.test('a profile without a usable id is refused, one without a usable name is n
   for (const name of ['5', 'null', '"<b>"', '""', '{}']) {
     instagram.heal()
     instagram.fail('/me', { kind: 'answer', body: `{"user_id":"7","username":${name}}` })
-    t.same(await profile(CANARY), { userId: '7', username: null }, name)
+    t.same(await profile(CANARY), { userId: '7', username: null, appUserId: null }, name)
   }
 })
 

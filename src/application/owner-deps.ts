@@ -1,0 +1,21 @@
+import type { Connector } from '../domain/connector.ts'
+import type { OAuthStateStore } from '../domain/session-store.ts'
+import type { RefreshDeps } from './refresh-account.ts'
+
+/** What the owner's own doings need, in the browser or on the command line. */
+export interface OwnerDeps extends RefreshDeps {
+  /** Of the providers whose app credentials are known. */
+  readonly connectors: ReadonlyMap<string, Connector>
+  readonly states: OAuthStateStore
+  /** The agent's own origin. */
+  readonly appUrl: string
+  /** Of the `STARTING_TOKEN` in force, so that it does not push a later token out at the next start. */
+  readonly startingFingerprint: string | null
+  readonly isPublicSuffix: (host: string) => boolean
+  /** Tells the readers that an account is gone, or that `/token.js` serves another one. */
+  readonly forget: (name: string) => Promise<void>
+  readonly publishDefault: () => Promise<void>
+  /** 256 random bits as text, and a hash of a text. */
+  readonly randomId: () => string
+  readonly hash: (text: string) => string
+}

@@ -1,0 +1,65 @@
+import { type Account, type Actor, DEFAULT_ACCOUNT } from '../domain/account.ts'
+import type { AccountChange, AccountEvent } from '../domain/account-store.ts'
+import { AppError } from '../domain/errors.ts'
+import { nextRefreshAt } from '../domain/next-refresh.ts'
+import type { Grant, Profile } from '../domain/provider.ts'
+import { accountPlace } from '../domain/vault.ts'
+import { identity } from './attempt-ending.ts'
+import type { OwnerDeps } from './owner-deps.ts'
+
+export interface Taking {
+  readonly account: string
+  readonly provider: string
+  readonly grant: Grant & { readonly scopes: string | null }
+  readonly profile: Profile
+  /** Before the provider was asked: better a second too short than served a second too long. */
+  readonly askedAt: Date
+  readonly actor: Actor
+  /** The only row that it may replace; null = there was none. */
+  readonly over: Account | null
+}
+
+/** Seals what the provider granted and serves it from now on. */
+export async function takeGrant(deps: OwnerDeps, taking: Taking): Promise<void> {
+  const { account, provider, grant, profile, askedAt, actor, over } = taking
+  if (over !== null && over.provider !== provider) {
+    throw new AppError('conflict', `The account “${account}” belongs to another provider. Give the new one another name.`)
+  }
+  const after = (seconds: number): Date => new Date(askedAt.getTime() + seconds * 1000)
+  const expiresAt = after(grant.expiresInSeconds)
+  const { refreshToken: refresh, refreshExpiresInSeconds: refreshLife } = grant
+  const history = {
+    issuedAt: askedAt,
+    expiresAt,
+    refused: false,
+    failureCount: 0,
+    retryAfterSeconds: null,
+    minimumAgeSeconds: deps.providers.get(provider)?.minimumAgeSeconds ?? 0,
+  }
+  const change: AccountChange = {
+    ...identity(profile),
+    accessToken: deps.vault.seal(grant.accessToken, accountPlace(account, 'access_token')),
+    refreshToken: refresh === null ? null : deps.vault.seal(refresh, accountPlace(account, 'refresh_token')),
+    refreshExpiresAt: refresh === null || refreshLife === null ? null : after(refreshLife),
+    scopes: grant.scopes,
+    state: 'active',
+    issuedAt: askedAt,
+    expiresAt,
+    lastRefreshAt: null,
+    nextRefreshAt: nextRefreshAt(history, deps.policy, askedAt),
+    failureCount: 0,
+    refusedAt: null,
+    lastErrorCode: null,
+    lastError: null,
+    ...(account === DEFAULT_ACCOUNT && deps.startingFingerprint !== null ? { seedFingerprint: deps.startingFingerprint } : {}),
+  }
+  const detail = over?.accessToken ? 'Connected again; the new token took over.' : 'Connected.'
+  const event: AccountEvent = { account, kind: 'connected', actor, outcome: 'ok', detail }
+  const taken =
+    over === null
+      ? await deps.store.insert({ ...change, name: account, provider, state: 'active' }, event)
+      : await deps.store.replace(account, over.version, change, event)
+  if (!taken) throw new AppError('conflict', `The account “${account}” was changed by somebody else at the same moment; connect again.`)
+  const stored = await deps.store.find(account)
+  if (stored !== null) await deps.publish(stored)
+}
