@@ -1,22 +1,35 @@
 import { createHash, randomBytes } from 'node:crypto'
+import type { OwnerDeps } from './application/owner-deps.ts'
 import type { SignInDeps } from './application/sign-in.ts'
-import type { Config } from './config.ts'
+import { type Config, isPublicSuffix } from './config.ts'
 import type { Log } from './domain/log.ts'
 import type { PasswordCheck } from './domain/password-check.ts'
 import { createOneTimePassword, createPasswordCheck, NO_PASSWORD } from './password.ts'
 import type { Services } from './services.ts'
 
+const randomId = (): string => randomBytes(32).toString('base64url')
+const hash = (text: string): string => createHash('sha256').update(text).digest('base64url')
+
+/** What the owner's doings need, in the browser or on the command line. */
+export function ownerDeps({ appUrl }: Config, services: Services): OwnerDeps {
+  const { refreshDeps, connectors, oauthStates: states, startingFingerprint, reader } = services
+  return {
+    ...refreshDeps,
+    connectors,
+    states,
+    appUrl,
+    startingFingerprint,
+    isPublicSuffix,
+    forget: (name) => reader.forget(name),
+    publishDefault: () => reader.publishDefault(),
+    randomId,
+    hash,
+  }
+}
+
 /** What the sign-in needs. With no password set, the log of an agent with a store of its own gets one that works once. */
 export function signInDeps(config: Config, { sessions, signInAttempts: attempts, store, vault }: Services, log: Log): SignInDeps {
-  return {
-    sessions,
-    attempts,
-    store,
-    vault,
-    password: passwordCheck(config, log),
-    randomId: () => randomBytes(32).toString('base64url'),
-    hash: (text) => createHash('sha256').update(text).digest('base64url'),
-  }
+  return { sessions, attempts, store, vault, password: passwordCheck(config, log), randomId, hash }
 }
 
 function passwordCheck({ adminPassword, database, appUrl }: Config, log: Log): PasswordCheck {

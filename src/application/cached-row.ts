@@ -7,27 +7,40 @@ function placeOf(name: string): Place {
   return { table: 'cache', row: name, column: 'row' }
 }
 
-export function sealRow({ name, version, accessToken, expiresAt, allowedDomains }: TokenRow, vault: Vault): string {
-  return vault.seal(new Secret(JSON.stringify({ name, version, accessToken, expiresAt, allowedDomains })), placeOf(name))
+export function sealRow({ name, version, accessToken, expiresAt, allowedDomains, jsConstant }: TokenRow, vault: Vault): string {
+  const row = { name, version, accessToken, expiresAt, allowedDomains, jsConstant }
+  return vault.seal(new Secret(JSON.stringify(row)), placeOf(name))
 }
 
 /** Null where the value is not one that this installation sealed for this account in this shape. */
 export function openRow(name: string, sealed: string, vault: Vault): TokenRow | null {
-  const text = reveal(name, sealed, vault)
+  const text = reveal(sealed, placeOf(name), vault)
   if (text === null) return null
-  const { version, accessToken, expiresAt, allowedDomains } = JSON.parse(text) as Record<string, unknown>
+  const { version, accessToken, expiresAt, allowedDomains, jsConstant } = JSON.parse(text) as Record<string, unknown>
   // Another release may have sealed it: what is missing here or of another type is not guessed.
   if (typeof version !== 'number' || typeof accessToken !== 'string') return null
   if (allowedDomains !== null && typeof allowedDomains !== 'string') return null
+  if (jsConstant !== null && typeof jsConstant !== 'string') return null
   if (expiresAt !== null && (typeof expiresAt !== 'string' || Number.isNaN(Date.parse(expiresAt)))) return null
-  return { name, version, accessToken, expiresAt: expiresAt === null ? null : new Date(expiresAt), allowedDomains }
+  return { name, version, accessToken, expiresAt: expiresAt === null ? null : new Date(expiresAt), allowedDomains, jsConstant }
 }
 
-function reveal(name: string, sealed: string, vault: Vault): string | null {
+function reveal(sealed: string, place: Place, vault: Vault): string | null {
   try {
-    return vault.open(sealed, placeOf(name)).reveal()
+    return vault.open(sealed, place).reveal()
   } catch (error) {
     if (error instanceof UnreadableError) return null
     throw error
   }
+}
+
+const DEFAULT_PLACE: Place = { table: 'cache', row: '', column: 'default' }
+
+/** The name of the account that `/token.js` serves. */
+export function sealDefault(name: string, vault: Vault): string {
+  return vault.seal(new Secret(name), DEFAULT_PLACE)
+}
+
+export function openDefault(sealed: string, vault: Vault): string | null {
+  return reveal(sealed, DEFAULT_PLACE, vault)
 }

@@ -1,7 +1,7 @@
 import { type Account, isAccountName } from '../domain/account.ts'
 import { AppError } from '../domain/errors.ts'
 import type { Log } from '../domain/log.ts'
-import { createTokenFinder, expired, type Found, hasExpired, type TokenFinderDeps } from './find-token.ts'
+import { createTokenFinder, expired, type Found, hasExpired, nameOf, type TokenFinderDeps } from './find-token.ts'
 import type { Snapshot } from './snapshot.ts'
 
 export type { Body, Snapshot } from './snapshot.ts'
@@ -10,14 +10,16 @@ export type ReadSource = 'process' | 'memcached' | 'store' | 'stale'
 
 export interface TokenReader {
   /**
-   * The account's token; without a promise where this process has asked within the last second. Throws, or rejects
+   * The account's token, or with null of the one that `/token.js` serves; without a promise where this process has asked within the last second. Throws, or rejects
    * with, an AppError: `not_found`, or `unavailable` with the sentence that says why.
    */
-  read(name: string): Snapshot | Promise<Snapshot>
+  read(name: string | null): Snapshot | Promise<Snapshot>
   /** Tells this process and the cache of an account that has just been written. Never rejects. */
   publish(account: Account): Promise<void>
   /** The same for one that has just been removed. */
   forget(name: string): Promise<void>
+  /** The same where `/token.js` serves another account from now on. */
+  publishDefault(): Promise<void>
   /** Tokens given out, by where they came from. */
   readonly counters: Readonly<Record<ReadSource, number>>
 }
@@ -56,6 +58,8 @@ const WARM_MS = 5000
 const PATIENCE_MS = 15
 const RETRY_MS = 250
 const MAX_REFUSALS = 1000
+/** Stands for the account that `/token.js` serves, whichever it is; no account is called so. */
+const SERVED = ''
 
 export function createTokenReader({ log, maxSnapshots = 2000, clockMs = () => performance.now(), ...deps }: Deps): TokenReader {
   const { store } = deps
@@ -77,7 +81,7 @@ export function createTokenReader({ log, maxSnapshots = 2000, clockMs = () => pe
   function readFirst(name: string): Promise<Snapshot> {
     const refusal = refusals.get(name)
     if (refusal !== undefined && clockMs() < refusal.untilMs) throw refusal.error
-    if (!isAccountName(name)) throw notFound()
+    if (name !== SERVED && !isAccountName(name)) throw notFound()
     return (lookups.get(name) ?? begin(name)).done.then(give)
   }
 
@@ -107,7 +111,7 @@ export function createTokenReader({ log, maxSnapshots = 2000, clockMs = () => pe
     const lookup: Lookup = {
       startedAtMs: clockMs(),
       superseded: false,
-      done: finder.find(name, known).then(
+      done: finder.find(name === SERVED ? null : name, known).then(
         (found) => arrived(name, lookup, found),
         (error: unknown) => failed(name, lookup, error),
       ),
@@ -172,7 +176,9 @@ export function createTokenReader({ log, maxSnapshots = 2000, clockMs = () => pe
 
   return {
     counters,
-    read(name) {
+    read(asked) {
+      if (asked === SERVED) throw notFound()
+      const name = asked ?? SERVED
       const entry = entries.get(name)
       if (entry === undefined) return readFirst(name)
       if (clockMs() - entry.checkedAtMs <= FRESH_MS) return give({ found: entry.found, source: 'process' })
@@ -184,6 +190,12 @@ export function createTokenReader({ log, maxSnapshots = 2000, clockMs = () => pe
       const found = finder.judge(account)
       supersede(account.name)
       hold(account.name, found, clockMs())
+      const served = entries.get(SERVED)
+      if (served === undefined) refusals.delete(SERVED)
+      else if (nameOf(served.found) === account.name) {
+        supersede(SERVED)
+        hold(SERVED, found, clockMs())
+      }
       await finder.share(account.name, found)
     },
     async forget(name) {
@@ -191,6 +203,16 @@ export function createTokenReader({ log, maxSnapshots = 2000, clockMs = () => pe
       entries.delete(name)
       refuse(name, notFound(), FRESH_MS)
       await finder.share(name, null)
+      await this.publishDefault()
+    },
+    async publishDefault() {
+      await finder.shareDefault()
+      refusals.delete(SERVED)
+      const served = entries.get(SERVED)
+      if (served === undefined) return
+      supersede(SERVED)
+      // Whoever asks next waits for the answer; it is kept for the case that there is none.
+      entries.set(SERVED, { ...served, checkedAtMs: Number.NEGATIVE_INFINITY })
     },
   }
 }

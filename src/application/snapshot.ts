@@ -1,9 +1,10 @@
 import type { Account } from '../domain/account.ts'
+import { type AllowList, parseAllowList } from '../domain/allow-list.ts'
 import { renderScript } from '../domain/js-constant.ts'
 import type { Secret } from '../domain/secret.ts'
 
 /** The columns that serving a token needs; the refresh token is not among them, so no cache ever holds it. */
-export type TokenRow = Pick<Account, 'name' | 'version' | 'accessToken' | 'expiresAt' | 'allowedDomains'>
+export type TokenRow = Pick<Account, 'name' | 'version' | 'accessToken' | 'expiresAt' | 'allowedDomains' | 'jsConstant'>
 
 /** An answer's body and its strong entity tag, quotes included. A text, not a Buffer: Node sends it in one write with the headers. */
 export interface Body {
@@ -16,8 +17,9 @@ export interface Snapshot {
   readonly name: string
   readonly version: number
   readonly expiresAt: Date | null
-  /** The account's own allow-list as typed; null = the global list. */
-  readonly allowedDomains: string | null
+  /** The account's own; null = the global one. */
+  readonly allowList: AllowList | null
+  readonly constantName: string
   /** `{"token":"…"}` */
   readonly json: Body
   readonly text: Body
@@ -34,8 +36,9 @@ interface SnapshotDeps {
 
 const MAX_AGE_SECONDS = 300
 
-export function createSnapshot(row: TokenRow, secret: Secret, { constantName, digest }: SnapshotDeps): Snapshot {
-  const { name, version, expiresAt, allowedDomains } = row
+export function createSnapshot(row: TokenRow, secret: Secret, { constantName: globalName, digest }: SnapshotDeps): Snapshot {
+  const { name, version, expiresAt, allowedDomains, jsConstant } = row
+  const constantName = jsConstant ?? globalName
   const token = secret.reveal()
   const toBody = (text: string): Body => ({ content: text, etag: `"${digest(text)}"` })
   const ownScript = toBody(renderScript(constantName, token))
@@ -43,7 +46,8 @@ export function createSnapshot(row: TokenRow, secret: Secret, { constantName, di
     name,
     version,
     expiresAt,
-    allowedDomains,
+    allowList: ownAllowList(allowedDomains),
+    constantName,
     json: toBody(JSON.stringify({ token })),
     text: toBody(token),
     // Other names come from the query string: kept, they would fill the memory.
@@ -53,4 +57,11 @@ export function createSnapshot(row: TokenRow, secret: Secret, { constantName, di
       return Math.max(0, Math.min(MAX_AGE_SECONDS, Math.floor((expiresAt.getTime() - now.getTime()) / 1000)))
     },
   }
+}
+
+/** Null = the global one. What is stored was checked when it was typed; a list that is broken all the same allows nobody. */
+export function ownAllowList(allowedDomains: string | null): AllowList | null {
+  if (allowedDomains === null) return null
+  const { list, problems } = parseAllowList(allowedDomains, () => false)
+  return problems.length === 0 ? list : { exact: new Set(), wildcards: new Set() }
 }

@@ -1,4 +1,6 @@
 import type { FastifyPluginAsync } from 'fastify'
+import { accountRoutes } from './account-routes.ts'
+import { connectRoutes } from './connect-routes.ts'
 import type { HttpDeps } from './deps.ts'
 import { ownerScope } from './owner-scope.ts'
 import { signInRoutes } from './sign-in-routes.ts'
@@ -7,5 +9,6 @@ import { signInRoutes } from './sign-in-routes.ts'
 export const ownerRoutes: FastifyPluginAsync<{ deps: HttpDeps }> = async (app, { deps }) => {
   const pages = await ownerScope(app, deps)
   signInRoutes(app, deps, pages)
-  app.get('/admin', (_request, reply) => pages.send(reply, 'admin', { signedIn: true }))
+  accountRoutes(app, deps, pages)
+  connectRoutes(app, deps, pages)
 }

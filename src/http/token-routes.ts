@@ -2,9 +2,9 @@ import cors from '@fastify/cors'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyReply, FastifyRequest, onRequestHookHandler } from 'fastify'
 import { Type } from 'typebox'
-import { noToken } from '../application/find-token.ts'
+import { noToken, TokenProblem } from '../application/find-token.ts'
 import type { Snapshot } from '../application/read-token.ts'
-import { DEFAULT_ACCOUNT } from '../domain/account.ts'
+import type { AllowList } from '../domain/allow-list.ts'
 import { decideRead, type ReadDecision, type TokenResource } from '../domain/decide-read.ts'
 import { AppError } from '../domain/errors.ts'
 import { constantNameProblem } from '../domain/js-constant.ts'
@@ -57,7 +57,8 @@ export const tokenRoutes: FastifyPluginAsyncTypebox<{ deps: HttpDeps }> = async 
   })
 
   function decide(request: FastifyRequest, reply: FastifyReply, resource: TokenResource, found: Found, done: () => void): void {
-    const decision = decideRead({ resource, rawHeaders: request.raw.rawHeaders }, deps.allowList, deps.isServerKey)
+    const allowList = listOf(found) ?? deps.allowList
+    const decision = decideRead({ resource, rawHeaders: request.raw.rawHeaders }, allowList, deps.isServerKey)
     request.reading = { decision, found }
     reply.header('vary', VARY).header('x-content-type-options', 'nosniff')
     reply.header('cross-origin-resource-policy', decision.allowed ? 'cross-origin' : 'same-origin')
@@ -96,7 +97,7 @@ function read(deps: HttpDeps, request: FastifyRequest): Found | Promise<Found> {
   const { account } = request.params as { account?: string }
   const otherwise = account === undefined ? expectedWithoutName : expected
   try {
-    const found = deps.readToken(account ?? DEFAULT_ACCOUNT)
+    const found = deps.readToken(account ?? null)
     return found instanceof Promise ? found.catch(otherwise) : found
   } catch (error) {
     return otherwise(error)
@@ -114,6 +115,12 @@ function expected(error: unknown): AppError {
   throw error
 }
 
+/** The account's own list; it decides also on who is told that its token cannot be served. */
+function listOf(found: Found): AllowList | null {
+  if (found instanceof AppError) return found instanceof TokenProblem ? found.allowList : null
+  return found.allowList
+}
+
 function isNotFound(found: Found | undefined): boolean {
   return found instanceof AppError && found.code === 'not_found'
 }
@@ -121,9 +128,9 @@ function isNotFound(found: Found | undefined): boolean {
 function serve(request: FastifyRequest, reply: FastifyReply, resource: TokenResource, deps: HttpDeps): FastifyReply {
   const { found: snapshot } = request.reading as Reading
   if (isNotFound(snapshot)) throw snapshot
-  const name = resource === 'script' ? (constantName(request) ?? deps.settings.jsConstantName) : ''
+  const name = resource === 'script' ? constantName(request) : null
   if (snapshot instanceof AppError) throw snapshot
-  const body = resource === 'script' ? snapshot.script(name) : snapshot[resource]
+  const body = resource === 'script' ? snapshot.script(name ?? snapshot.constantName) : snapshot[resource]
   reply
     .header('content-type', CONTENT_TYPES[resource])
     .header('cache-control', `private, max-age=${snapshot.maxAgeSeconds(deps.now())}`)

@@ -1,0 +1,75 @@
+import { type Account, needsPerson } from '../domain/account.ts'
+import { accountPlace, UnreadableError } from '../domain/vault.ts'
+import type { OwnerDeps } from './owner-deps.ts'
+
+/** An account as its owner sees it: everything but the token. */
+export interface AccountView {
+  readonly name: string
+  readonly provider: string
+  readonly username: string | null
+  readonly condition: 'working' | 'paused' | 'empty' | 'checking' | 'needs you'
+  /** Its beginning and its length; null = there is none. */
+  readonly token: string | null
+  /** `/token.js` serves it. */
+  readonly isDefault: boolean
+  readonly allowedDomains: string | null
+  readonly jsConstant: string | null
+  readonly expiresAt: Date | null
+  readonly lastRefreshAt: Date | null
+  readonly nextRefreshAt: Date | null
+  /** Until then the provider refuses to refresh the token; null = it may be refreshed, or its age is not known. */
+  readonly tooYoungUntil: Date | null
+  readonly lastError: string | null
+}
+
+const SHOWN_CHARACTERS = 6
+
+export async function describeAccounts(deps: OwnerDeps): Promise<AccountView[]> {
+  const [accounts, served] = await Promise.all([deps.store.list(), deps.store.find(null)])
+  return accounts.map((account) => describe(deps, account, served?.name === account.name))
+}
+
+export async function describeAccount(deps: OwnerDeps, account: Account): Promise<AccountView> {
+  return describe(deps, account, (await deps.store.find(null))?.name === account.name)
+}
+
+function describe(deps: OwnerDeps, account: Account, isDefault: boolean): AccountView {
+  const { name, provider, username, allowedDomains, jsConstant, expiresAt, lastRefreshAt, nextRefreshAt, issuedAt, lastError } = account
+  const now = deps.store.now()
+  const minimumAgeMs = (deps.providers.get(provider)?.minimumAgeSeconds ?? 0) * 1000
+  const oldEnoughAt = issuedAt === null ? null : new Date(issuedAt.getTime() + minimumAgeMs)
+  return {
+    name,
+    provider,
+    username,
+    condition: conditionOf(account, now),
+    token: account.accessToken === null ? null : shown(deps, account, account.accessToken),
+    isDefault,
+    allowedDomains,
+    jsConstant,
+    expiresAt,
+    lastRefreshAt,
+    nextRefreshAt: account.pausedAt === null ? nextRefreshAt : null,
+    tooYoungUntil: oldEnoughAt !== null && oldEnoughAt > now ? oldEnoughAt : null,
+    lastError,
+  }
+}
+
+function conditionOf(account: Account, now: Date): AccountView['condition'] {
+  if (account.pausedAt !== null) return 'paused'
+  if (account.accessToken === null && account.lastError === null) return 'empty'
+  if (needsPerson(account, now)) return 'needs you'
+  return account.state === 'unverified' ? 'checking' : 'working'
+}
+
+function shown({ vault }: OwnerDeps, { name }: Account, sealed: string): string {
+  try {
+    const token = vault.open(sealed, accountPlace(name, 'access_token')).reveal()
+    // Of a very short one six characters would be too much.
+    const start = token.slice(0, Math.min(SHOWN_CHARACTERS, Math.floor(token.length / 4)))
+    return `${start}… (${token.length} characters)`
+  } catch (error) {
+    if (error instanceof UnreadableError) return 'stored, but no key in ENCRYPTION_KEY opens it'
+    throw error
+  }
+}

@@ -1,0 +1,183 @@
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { type Static, Type } from 'typebox'
+import { redirectUriOf } from '../application/connect-account.ts'
+import { describeAccount, describeAccounts } from '../application/describe-account.ts'
+import * as manage from '../application/manage-accounts.ts'
+import { AppError } from '../domain/errors.ts'
+import { Secret } from '../domain/secret.ts'
+import type { HttpDeps } from './deps.ts'
+import { STATUS } from './errors.ts'
+import type { Pages } from './pages.ts'
+
+const PAGE_LENGTH = 50
+const DONE = new Map(
+  Object.entries({
+    created: 'The account was created. Connect it, or paste a token.',
+    connected: 'Connected. Web sites get the new token from now on.',
+    taken: 'The token was taken over.',
+    checked: 'The token works. It is too young to be refreshed, which is normal; the agent does that when it is a day old.',
+    refreshed: 'The token was refreshed.',
+    verified: 'The token works, but is too young to be refreshed: the provider refuses that in its first 24 hours.',
+    lost: 'The token is being refreshed at this moment; look again in a minute.',
+    domains: 'The list of web sites was saved.',
+    constant: 'The name of the constant was saved.',
+    paused: 'The account is paused: its token is neither refreshed nor served.',
+    resumed: 'The account is on again.',
+    default: 'The addresses without a name serve this account from now on.',
+    removed: 'The account was removed; its history stays.',
+    removed_and_revoked: 'The account was removed, and the provider took the permission back.',
+    removed_not_revoked:
+      'The account was removed. The provider did not take the permission back: remove the app in the account’s own settings there.',
+  }),
+)
+
+const Params = Type.Object({ account: Type.String({ maxLength: 40 }) })
+const text = (maxLength: number) => Type.String({ maxLength })
+const Create = Type.Object({ name: text(100), provider: text(40) })
+const Token = Type.Object({ token: text(10_000), otherUser: Type.Optional(text(10)) })
+const Domains = Type.Object({ domains: text(10_000) })
+const Constant = Type.Object({ constant: text(200) })
+const Remove = Type.Object({ name: text(100), revoke: Type.Optional(text(10)) })
+
+interface At {
+  Params: { account: string }
+}
+
+export function accountRoutes(app: FastifyInstance, { owner, settings }: HttpDeps, pages: Pages): void {
+  const messageOf = (request: FastifyRequest): string | null => DONE.get((request.query as { done?: string }).done ?? '') ?? null
+
+  async function home(reply: FastifyReply, data: { message?: string | null; problem?: string; typed?: string }): Promise<FastifyReply> {
+    const accounts = await describeAccounts(owner)
+    const providers = [...owner.providers.keys()]
+    const connectors = [...owner.connectors.values()]
+    const uris = { redirect: redirectUriOf(settings.appUrl, 'instagram'), callbacks: `${settings.appUrl}/callbacks/instagram` }
+    return pages.send(reply, 'admin', { signedIn: true, accounts, providers, connectors, uris, ...data })
+  }
+
+  async function show(reply: FastifyReply, name: string, data: { message?: string | null; problem?: string; typed?: object }) {
+    const found = await manage.findAccount(owner, name)
+    const [account, history] = await Promise.all([describeAccount(owner, found), owner.store.events(name, 5)])
+    const connector = owner.connectors.get(account.provider) ?? null
+    return pages.send(reply, 'account', { signedIn: true, account, history, connector, typed: {}, ...data })
+  }
+
+  /** Does what was asked and shows the account again, with a refusal in words and what was typed. */
+  async function act(reply: FastifyReply, name: string, work: () => Promise<string>, typed: object = {}): Promise<FastifyReply> {
+    try {
+      return reply.redirect(`/admin/accounts/${name}?done=${await work()}`, 303)
+    } catch (error) {
+      if (!(error instanceof AppError) || error.code === 'not_found' || error.code === 'unavailable') throw error
+      return show(reply.code(STATUS[error.code]), name, { problem: error.message, typed })
+    }
+  }
+
+  app.get('/admin', (request, reply) => home(reply, { message: messageOf(request) }))
+
+  app.post<{ Body: Static<typeof Create> }>('/admin/accounts', { schema: { body: Create } }, async ({ body }, reply) => {
+    const name = body.name.trim()
+    try {
+      await manage.createAccount(owner, name, body.provider, 'owner')
+    } catch (error) {
+      if (!(error instanceof AppError) || error.code === 'unavailable') throw error
+      return home(reply.code(STATUS[error.code]), { problem: error.message, typed: name })
+    }
+    return reply.redirect(`/admin/accounts/${name}?done=created`, 303)
+  })
+
+  app.get<At>('/admin/accounts/:account', { schema: { params: Params } }, (request, reply) =>
+    show(reply, request.params.account, { message: messageOf(request) }),
+  )
+
+  app.get<{ Params: { account: string }; Querystring: { before?: string } }>(
+    '/admin/accounts/:account/history',
+    { schema: { params: Params, querystring: Type.Object({ before: Type.Optional(text(60)) }) } },
+    ({ params, query }, reply) => history(reply, params.account, query.before),
+  )
+  app.get<{ Querystring: { before?: string } }>(
+    '/admin/history',
+    { schema: { querystring: Type.Object({ before: Type.Optional(text(60)) }) } },
+    ({ query }, reply) => history(reply, null, query.before),
+  )
+  async function history(reply: FastifyReply, account: string | null, before: string | undefined): Promise<FastifyReply> {
+    const events = await owner.store.events(account, PAGE_LENGTH + 1, before)
+    const next = events.length > PAGE_LENGTH ? events[PAGE_LENGTH - 1]?.id : null
+    return pages.send(reply, 'history', { signedIn: true, account, events: events.slice(0, PAGE_LENGTH), next })
+  }
+
+  const at = (what: string): string => `/admin/accounts/:account/${what}`
+
+  app.post<At & { Body: Static<typeof Token> }>(at('token'), { schema: { params: Params, body: Token } }, ({ params, body }, reply) =>
+    act(reply, params.account, async () => {
+      const { provider } = await manage.findAccount(owner, params.account)
+      const token = new Secret(body.token.trim())
+      const paste = { account: params.account, provider, token, actor: 'owner', otherUser: body.otherUser !== undefined } as const
+      const taken = await manage.pasteToken(owner, paste)
+      if (taken.outcome !== 'taken') throw new AppError('conflict', taken.message)
+      if (taken.result?.outcome === 'failed') throw new AppError('conflict', `The token is stored, but: ${taken.result.message}`)
+      return taken.result?.outcome === 'verified' ? 'checked' : 'taken'
+    }),
+  )
+
+  app.post<At & { Body: Static<typeof Domains> }>(at('domains'), { schema: { params: Params, body: Domains } }, ({ params, body }, reply) =>
+    act(
+      reply,
+      params.account,
+      async () => {
+        await manage.setDomains(owner, params.account, body.domains, 'owner')
+        return 'domains'
+      },
+      body,
+    ),
+  )
+
+  app.post<At & { Body: Static<typeof Constant> }>(
+    at('constant'),
+    { schema: { params: Params, body: Constant } },
+    ({ params, body }, reply) =>
+      act(
+        reply,
+        params.account,
+        async () => {
+          await manage.setConstant(owner, params.account, body.constant, 'owner')
+          return 'constant'
+        },
+        body,
+      ),
+  )
+
+  app.post<At>(at('refresh'), { schema: { params: Params } }, ({ params }, reply) =>
+    act(reply, params.account, async () => {
+      const result = await manage.refreshNow(owner, params.account, 'owner')
+      if (result?.outcome === 'failed') throw new AppError('conflict', result.message)
+      return result?.outcome ?? 'lost'
+    }),
+  )
+
+  for (const [path, paused] of [
+    ['pause', true],
+    ['resume', false],
+  ] as const) {
+    app.post<At>(at(path), { schema: { params: Params } }, ({ params }, reply) =>
+      act(reply, params.account, async () => {
+        await manage.setPaused(owner, params.account, paused, 'owner')
+        return paused ? 'paused' : 'resumed'
+      }),
+    )
+  }
+
+  app.post<At>(at('default'), { schema: { params: Params } }, ({ params }, reply) =>
+    act(reply, params.account, async () => {
+      await manage.makeDefault(owner, params.account, 'owner')
+      return 'default'
+    }),
+  )
+
+  app.post<At & { Body: Static<typeof Remove> }>(at('remove'), { schema: { params: Params, body: Remove } }, async (request, reply) => {
+    const { params, body } = request
+    if (body.name.trim() !== params.account) {
+      return show(reply.code(400), params.account, { problem: `To remove the account, type its name: ${params.account}` })
+    }
+    const removal = await manage.removeAccount(owner, params.account, body.revoke !== undefined, 'owner')
+    return reply.redirect(`/admin?done=${removal}`, 303)
+  })
+}

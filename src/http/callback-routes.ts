@@ -1,0 +1,45 @@
+import formbody from '@fastify/formbody'
+import type { FastifyPluginAsync } from 'fastify'
+import { Type } from 'typebox'
+import { erasureDoneAt, userDeauthorized, userWantsErasure } from '../application/user-gone.ts'
+import type { HttpDeps } from './deps.ts'
+import { createPages, registerPageHeaders } from './pages.ts'
+
+const Params = Type.Object({ provider: Type.String({ maxLength: 40 }) })
+const Signed = Type.Object({ signed_request: Type.String({ maxLength: 8192 }) })
+
+interface SignedCall {
+  Params: { provider: string }
+  Body: { signed_request: string }
+}
+
+/**
+ * What a provider calls by itself. Signed with the app's secret, which is all that tells it from a stranger.
+ * https://developers.facebook.com/docs/development/create-an-app/app-dashboard/data-deletion-callback
+ */
+export const callbackRoutes: FastifyPluginAsync<{ deps: HttpDeps }> = async (app, { deps }) => {
+  const { owner, settings } = deps
+  const pages = createPages(deps)
+  await registerPageHeaders(app, settings)
+  await app.register(formbody)
+
+  app.post<SignedCall>(
+    '/callbacks/:provider/deauthorize',
+    { schema: { params: Params, body: Signed } },
+    async ({ params, body }, reply) => {
+      await userDeauthorized(owner, params.provider, body.signed_request)
+      return reply.header('cache-control', 'no-store').send({})
+    },
+  )
+
+  app.post<SignedCall>('/callbacks/:provider/delete', { schema: { params: Params, body: Signed } }, async ({ params, body }, reply) => {
+    const code = await userWantsErasure(owner, params.provider, body.signed_request)
+    const url = `${settings.appUrl}/callbacks/${params.provider}/deletions/${code}`
+    return reply.header('cache-control', 'no-store').send({ url, confirmation_code: code })
+  })
+
+  app.get<{ Params: { code: string } }>('/callbacks/:provider/deletions/:code', async ({ params: { code } }, reply) => {
+    const at = await erasureDoneAt(owner, code)
+    return pages.send(reply.code(at === null ? 404 : 200), 'deletion', { at })
+  })
+}
