@@ -60,9 +60,8 @@ export function nextLookAt(account: Account, told: Told, now: Date): Date | null
     const life = expiresAt.getTime() - issuedAt.getTime()
     moments.push(expiresAt.getTime() - quarterOf(life), expiresAt.getTime() - life / 10)
   }
-  // A millisecond on: instants are cut to whole ones, and the limits themselves are still good.
-  const ahead = moments.filter((moment) => moment !== undefined && moment >= now.getTime())
-  return ahead.length === 0 ? null : new Date(Math.min(...(ahead as number[])) + 1)
+  const ahead = moments.filter((moment) => moment !== undefined && moment > now.getTime())
+  return ahead.length === 0 ? null : new Date(Math.ceil(Math.min(...(ahead as number[]))))
 }
 
 function conditionsOf(account: Account, now: Date): Condition[] {
@@ -81,8 +80,8 @@ function conditionsOf(account: Account, now: Date): Condition[] {
     if (leftMs <= 0) return 'expired'
     if (issuedAt === null) return null
     const lifeMs = expiresAt.getTime() - issuedAt.getTime()
-    if (leftMs < lifeMs / 10) return 'tenth'
-    return leftMs < quarterOf(lifeMs) ? 'quarter' : null
+    if (leftMs <= lifeMs / 10) return 'tenth'
+    return leftMs <= quarterOf(lifeMs) ? 'quarter' : null
   }
   const holding = [cause(), life()]
   return CONDITIONS.filter((condition) => holding.includes(condition))
