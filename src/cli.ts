@@ -24,6 +24,15 @@ Settings come from environment variables; the README lists them.
 Exit codes: 0 all is well, 1 something failed or an account needs a person, 2 the command was not understood.
 `
 
+const TAKES = new Map<string, readonly string[]>([
+  ['serve', []],
+  ['migrate', []],
+  ['seed', ['account']],
+  ['refresh', ['account', 'force']],
+  ['status', ['json']],
+  ['rotate-keys', []],
+])
+
 class UsageError extends Error {}
 
 /** Runs one command; sets the exit code rather than exiting, so that output is written out. */
@@ -48,11 +57,10 @@ async function run(args: string[], env: NodeJS.ProcessEnv): Promise<number> {
     process.stdout.write(HELP)
     return values.help || command === 'help' ? 0 : 2
   }
-  const takes = { serve: [], migrate: [], seed: ['account'], refresh: ['account', 'force'], status: ['json'], 'rotate-keys': [] }[command]
+  const takes = TAKES.get(command)
   if (takes === undefined) throw new UsageError(`There is no command “${command}”.`)
   for (const given of [...Object.keys(values).map((name) => name), ...(account === undefined ? [] : ['account'])]) {
-    if (!(takes as string[]).includes(given))
-      throw new UsageError(`${command} takes no ${given === 'account' ? `“${account}”` : `--${given}`}.`)
+    if (!takes.includes(given)) throw new UsageError(`${command} takes no ${given === 'account' ? `“${account}”` : `--${given}`}.`)
   }
   if (rest.length > 0) throw new UsageError(`${command} takes no “${rest[0]}”.`)
   if (account !== undefined && !isAccountName(account)) {
