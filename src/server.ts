@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import closeWithGrace from 'close-with-grace'
 import type { FastifyInstance } from 'fastify'
+import type { Logger } from 'pino'
 import { reportStatus } from './application/report-status.ts'
 import { type Config, readConfig } from './config.ts'
 import { AppError } from './domain/errors.ts'
@@ -18,12 +19,41 @@ const DRAIN_MS = 4_000
 /** Heroku kills 30 s after SIGTERM: https://devcenter.heroku.com/articles/dynos#graceful-shutdown-with-sigterm */
 const EXIT_BY_MS = 28_000
 const REFRESH_WAIT_MS = 20_000
+const LAST_ANSWERS_MS = 1_000
 const START_PATIENCE_MS = 2_000
 
 /** Runs the agent until it is told to stop. Binds its port before the database answers, and waits for it. */
 export async function serve(env: NodeJS.ProcessEnv): Promise<void> {
   const config = readConfig(env)
   const log = createLogger(config.logLevel)
+  const stopped = new AbortController()
+  // Set once there is something to stop: a signal may come at any moment of the start.
+  let stop = null as ((signal: string | undefined) => Promise<void>) | null
+  const grace = closeWithGrace({ delay: EXIT_BY_MS, logger: log }, async ({ signal, err }) => {
+    if (err !== undefined) log.error({ err }, 'stopping after an error that nothing caught')
+    log.info({ signal }, 'stopping')
+    stopped.abort()
+    await stop?.(signal)
+    log.info('stopped')
+  })
+  try {
+    await start(config, log, stopped.signal, (how) => {
+      stop = how
+    })
+  } catch (error) {
+    // It is being stopped: what it was about to do fails for that reason.
+    if (stopped.signal.aborted) return
+    grace.uninstall()
+    throw error
+  }
+}
+
+async function start(
+  config: Config,
+  log: Logger,
+  stopped: AbortSignal,
+  onStop: (stop: (signal?: string) => Promise<void>) => void,
+): Promise<void> {
   const services = await createServices(config, log)
   const health = createHealthWatch(services, () => reportStatus(services))
   const app = await createApp(
@@ -31,12 +61,8 @@ export async function serve(env: NodeJS.ProcessEnv): Promise<void> {
     { logger: log, trustProxy: config.trustProxy },
   )
 
-  const stopped = new AbortController()
   let schedule = null as Schedule | null
-  closeWithGrace({ delay: EXIT_BY_MS, logger: log }, async ({ signal, err }) => {
-    if (err !== undefined) log.error({ err }, 'stopping after an error that nothing caught')
-    log.info({ signal }, 'stopping')
-    stopped.abort()
+  onStop(async (signal) => {
     schedule?.stop()
     health.drain()
     // Clients with a connection kept alive move over to the next instance with their next request.
@@ -44,30 +70,35 @@ export async function serve(env: NodeJS.ProcessEnv): Promise<void> {
     const refreshing = services.stopRefreshing(REFRESH_WAIT_MS)
     // Ctrl-C is a person at a terminal, with nobody to hand over to.
     if (signal === 'SIGTERM') await sleep(DRAIN_MS)
-    await app.close()
+    const closing = app.close()
     await refreshing
+    // From its close on, Node no longer looks after slow clients: one that never ends its request would hold up the exit.
+    await Promise.race([closing, sleep(LAST_ANSWERS_MS, undefined, { ref: false })])
+    app.server.closeAllConnections()
+    await closing
     await services.close()
-    log.info('stopped')
   })
 
   try {
-    const started = prepareStore(services, app, stopped.signal).then(async () => {
-      if (stopped.signal.aborted) return
+    const started = prepareStore(services, app, stopped).then(async () => {
+      if (stopped.aborted) return
       schedule = startSchedule(services, log)
       await schedule.booted
     })
     // A store that is there is prepared, and a new starting token checked, before the first visitor can ask. One that
     // is too new, or cannot be written, ends the start; one that does not answer is waited for behind an open port.
     await Promise.race([started, sleep(START_PATIENCE_MS, undefined, { ref: false })])
-    if (stopped.signal.aborted) return
+    if (stopped.aborted) return
     await app.listen({ host: config.host, port: config.port })
     const advice = config.allowedDomains === null ? '; ALLOWED_DOMAINS is not set, so only the agent’s own pages may read the token' : ''
     log.info({ url: config.appUrl, store: config.database.kind }, `serving${advice}`)
     await started
   } catch (error) {
-    schedule?.stop()
-    await app.close()
-    await services.close()
+    if (!stopped.aborted) {
+      schedule?.stop()
+      await app.close()
+      await services.close()
+    }
     throw error
   }
 }

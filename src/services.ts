@@ -54,7 +54,7 @@ export interface Services {
   readonly upkeep: () => Promise<void>
   readonly storeState: () => StoreState
   readonly memcachedState: (() => { up: boolean; since: Date }) | null
-  /** Ends the sweep under way, waiting for its answers to be saved, at most so long. */
+  /** Ends the sweep and the seeding under way, waiting for their answers to be saved, at most so long. */
   readonly stopRefreshing: (timeoutMs: number) => Promise<void>
   readonly close: () => Promise<void>
 }
@@ -102,7 +102,7 @@ export async function createServices(config: Config, log: Log, paceLimits: PaceL
 
   const { startingToken } = config
   const startingFingerprint = startingToken === null ? null : digest(`seed\0${startingToken.reveal()}`).toString('hex').slice(0, 32)
-  const seedFromEnvironment = async (): Promise<boolean> => {
+  const seed = async (): Promise<boolean> => {
     if (startingToken === null || startingFingerprint === null) return true
     try {
       const taken = await takeStartingToken(refreshDeps, startingToken, startingFingerprint)
@@ -114,6 +114,12 @@ export async function createServices(config: Config, log: Log, paceLimits: PaceL
       if (error instanceof AppError && error.code === 'conflict') return true
       throw error
     }
+  }
+
+  let seeding: Promise<boolean> | null = null
+  const seedFromEnvironment = (): Promise<boolean> => {
+    seeding = seed()
+    return seeding
   }
 
   return {
@@ -134,7 +140,7 @@ export async function createServices(config: Config, log: Log, paceLimits: PaceL
     memcachedState: memcached === null ? null : () => memcached.state(),
     stopRefreshing: async (timeoutMs) => {
       stopping.abort()
-      await Promise.race([running?.catch(() => undefined), sleep(timeoutMs, undefined, { ref: false })])
+      await Promise.race([Promise.allSettled([running, seeding]), sleep(timeoutMs, undefined, { ref: false })])
     },
     close: async () => {
       memcached?.close()

@@ -26,6 +26,8 @@ export async function createApp(deps: HttpDeps, { logger, trustProxy }: AppOptio
     requestTimeout: 10_000,
     keepAliveTimeout: 75_000,
     forceCloseConnections: 'idle',
+    // A connection that was taken before the close may bring its first request after it: it gets its answer.
+    return503OnClosing: false,
     routerOptions: { maxParamLength: 100 },
     http: { maxHeaderSize: 8 * 1024, headersTimeout: 8_000, connectionsCheckingInterval: 2_000 },
   })

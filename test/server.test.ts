@@ -1,0 +1,278 @@
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { Agent as KeepAlive, request as send } from 'node:http'
+import { createServer } from 'node:net'
+import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import t, { type Test } from 'tap'
+import { type Agent, startAgent } from './support/agent.ts'
+import { freePort } from './support/free-port.ts'
+import { startInstagram } from './support/instagram.ts'
+import { startPostgres } from './support/postgres.ts'
+import { launch } from './support/process.ts'
+import { missing } from './support/services.ts'
+import { tempFolder } from './support/temp-folder.ts'
+import { waitFor } from './support/wait-for.ts'
+
+const CLI = fileURLToPath(new URL('../src/cli.ts', import.meta.url))
+const BIN = fileURLToPath(new URL('../bin/token-agent.js', import.meta.url))
+const KEY = 'server-key-0123456789abcdef'
+const ENCRYPTION_KEY = 'k'.repeat(32)
+
+/** A start that cannot succeed: it must end by itself. */
+async function failsToStart(t: Test, env: Record<string, string>, cwd = tempFolder(t, 'agent')): Promise<string> {
+  const agent = await launch(process.execPath, [CLI, 'serve'], { cwd, env: { HOST: '127.0.0.1', PORT: String(await freePort()), ...env } })
+  t.teardown(() => agent.end('SIGKILL'))
+  const exit = await Promise.race([agent.exited, sleep(30_000, null, { ref: false })])
+  t.match(exit, { code: 1, signal: null }, `ends with exit code 1\n${agent.stdout()}${agent.stderr()}`)
+  t.notMatch(agent.stderr(), /\n {4}at /, 'no stack trace')
+  t.notMatch(agent.stdout(), /stopp|"error"/, 'what never ran is not stopped')
+  t.equal(agent.stderr().trim().split('\n').length, 1, agent.stderr())
+  return agent.stderr()
+}
+
+t.test('a start that cannot succeed ends with one sentence that says what to do', async (t) => {
+  t.jobs = 2
+  const broken = (name: string, work: (t: Test) => Promise<void>) => t.test(name, work)
+
+  broken('a folder that cannot be written', async (t) => {
+    const cwd = tempFolder(t, 'agent')
+    writeFileSync(join(cwd, 'data'), 'a file in the place of the folder')
+    t.match(await failsToStart(t, {}, cwd), /embedded store cannot write.*DATABASE_URL/)
+  })
+  broken('a store file that is a folder', async (t) => {
+    const cwd = tempFolder(t, 'agent')
+    mkdirSync(join(cwd, 'agent.db'))
+    t.match(await failsToStart(t, { DATABASE_URL: 'sqlite:agent.db' }, cwd), /folder/)
+  })
+  broken('a store file that is no database', async (t) => {
+    const cwd = tempFolder(t, 'agent')
+    writeFileSync(join(cwd, 'agent.db'), 'not a database, but rather long, so that it is more than a header would be. '.repeat(20))
+    t.match(await failsToStart(t, { DATABASE_URL: 'sqlite:agent.db' }, cwd), /is not a SQLite database.*DATABASE_URL/)
+  })
+  broken('a damaged key file', async (t) => {
+    const cwd = tempFolder(t, 'agent')
+    mkdirSync(join(cwd, 'data'))
+    writeFileSync(join(cwd, 'data', 'encryption.key'), 'half')
+    t.match(await failsToStart(t, {}, cwd), /key file.*damaged.*backup/)
+  })
+  broken('a store of a newer release', async (t) => {
+    const cwd = tempFolder(t, 'agent')
+    const db = new DatabaseSync(join(cwd, 'agent.db'))
+    db.exec(`create table schema_migrations (number integer primary key, name text not null, kind text not null, applied_at timestamptz not null);
+      insert into schema_migrations values (999, '999-from-the-future', 'contract', '2030-01-01T00:00:00.000Z')`)
+    db.close()
+    t.match(await failsToStart(t, { DATABASE_URL: 'sqlite:agent.db' }, cwd), /newer release.*999-from-the-future/)
+  })
+  broken('a port in use', async (t) => {
+    const taken = createServer().listen(0, '127.0.0.1')
+    t.teardown(() => taken.close())
+    await waitFor('the port to be taken', () => taken.listening)
+    const { port } = taken.address() as { port: number }
+    t.match(await failsToStart(t, { PORT: String(port) }), new RegExp(`${port}.*in use|in use.*${port}`))
+  })
+  broken('an address that is not this machine’s', async (t) => {
+    t.match(await failsToStart(t, { HOST: '192.0.2.1' }), /192\.0\.2\.1|HOST/)
+  })
+  broken('a host name that does not exist', async (t) => {
+    t.match(await failsToStart(t, { HOST: 'nowhere.invalid' }), /nowhere\.invalid|HOST/)
+  })
+  broken('an sslmode that does not exist', async (t) => {
+    const url = 'postgres://me:pw@127.0.0.1:1/agent?sslmode=maybe'
+    t.match(await failsToStart(t, { DATABASE_URL: url, ENCRYPTION_KEY }), /sslmode must be one of/)
+  })
+})
+
+t.test('a database that does not answer is waited for behind an open port', { skip: missing('postgres') }, async (t) => {
+  const server = await startPostgres(t)
+  const { url } = await server.createDatabase(t)
+  await server.stop('immediate')
+  const instagram = await startInstagram()
+  t.teardown(() => instagram.close())
+  const env = {
+    DATABASE_URL: url,
+    ENCRYPTION_KEY,
+    STARTING_TOKEN: instagram.issue(),
+    SERVER_KEYS: KEY,
+    INSTAGRAM_GRAPH_URL: instagram.url,
+  }
+  const agent = await startAgent(t, { ready: '/healthz', env })
+  const ready = await agent.fetch('/readyz')
+  t.equal(ready.status, 503)
+  t.match(await ready.json(), { ready: false, parts: { store: { state: 'down' } } })
+  const read = () => agent.fetch('/token', { headers: { authorization: `Bearer ${KEY}` } })
+  t.equal((await read()).status, 503)
+  t.equal((await agent.fetch('/status')).status, 200)
+  t.equal((await agent.fetch('/healthz')).status, 200)
+  t.equal(instagram.calls.length, 0, 'nothing is asked for that could not be saved')
+
+  await server.start()
+  await waitFor('the agent to come up by itself', async () => (await read()).ok, { timeoutMs: 30_000 })
+  t.ok((await agent.fetch('/readyz')).ok)
+  t.equal(
+    agent
+      .stdout()
+      .split('\n')
+      .filter((line) => line.includes('does not answer yet')).length <= 3,
+    true,
+    'it is said once, not twice a second',
+  )
+})
+
+interface Setting {
+  agent: Agent
+  read(): Promise<{ status: number; connection: string | undefined }>
+}
+
+async function serving(t: Test): Promise<Setting> {
+  const instagram = await startInstagram()
+  t.teardown(() => instagram.close())
+  const env = { STARTING_TOKEN: instagram.issue(), SERVER_KEYS: KEY, INSTAGRAM_GRAPH_URL: instagram.url }
+  const agent = await startAgent(t, { ready: '/readyz', env })
+  const keepAlive = new KeepAlive({ keepAlive: true, maxSockets: 8 })
+  t.teardown(() => keepAlive.destroy())
+  const read: Setting['read'] = () =>
+    new Promise((resolve, reject) => {
+      const headers = { authorization: `Bearer ${KEY}` }
+      const request = send({ port: agent.port, host: '127.0.0.1', path: '/token.json', agent: keepAlive, headers }, (response) => {
+        response.resume().on('end', () => resolve({ status: response.statusCode ?? 0, connection: response.headers.connection }))
+      })
+      // A connection that the server closed while it lay idle is used again by no client: it sends the request once more.
+      request.on('error', (error) => (request.reusedSocket ? read().then(resolve, reject) : reject(error)))
+      request.end()
+    })
+  return { agent, read }
+}
+
+t.test('SIGTERM under load loses no read', async (t) => {
+  const { agent, read } = await serving(t)
+  const failures: string[] = []
+  let reads = 0
+  let readsWhileDraining = 0
+  let stopping = false
+  let refused = false
+  const client = async (): Promise<void> => {
+    while (!refused) {
+      try {
+        const { status } = await read()
+        reads++
+        if (stopping) readsWhileDraining++
+        if (status !== 200) failures.push(`status ${status}`)
+      } catch (error) {
+        // No new connection is taken any more: by then a load balancer has looked away.
+        if ((error as { code?: string }).code === 'ECONNREFUSED') refused = true
+        else failures.push(String(error))
+      }
+    }
+  }
+  const clients = Promise.all(Array.from({ length: 8 }, client))
+  await waitFor('some reads', () => reads > 50)
+  const startedAt = performance.now()
+  stopping = true
+  const exit = agent.stop('SIGTERM')
+  await waitFor('/readyz to say that it stops', async () => {
+    const answer = await fetch(`${agent.url}/readyz`, { headers: { connection: 'close' } })
+    return answer.status === 503 && (await answer.text()).includes('stopping')
+  })
+  t.match(await exit, { code: 0, signal: null })
+  await clients
+  t.same(failures, [])
+  t.ok(readsWhileDraining > 50, `${readsWhileDraining} reads while it drained`)
+  t.ok(performance.now() - startedAt < 28_000)
+})
+
+t.test('while it stops, clients are told to use another connection', async (t) => {
+  const { agent, read } = await serving(t)
+  t.not((await read()).connection, 'close')
+  const exit = agent.stop('SIGTERM')
+  await waitFor('an answer that closes', async () => (await read()).connection === 'close')
+  t.match(await exit, { code: 0 })
+})
+
+t.test('Ctrl-C is quick', async (t) => {
+  const { agent } = await serving(t)
+  const startedAt = performance.now()
+  t.match(await agent.stop('SIGINT'), { code: 0, signal: null })
+  const draining = 4000
+  t.ok(performance.now() - startedAt < draining, 'nobody is waited for')
+})
+
+t.test('a stop waits for connections that are idle or slow no longer than it must', async (t) => {
+  const { agent } = await serving(t)
+  const { connect } = await import('node:net')
+  for (const bytes of ['', 'GET /token HTTP/1.1\r\nHost: a\r\n']) {
+    const socket = connect(agent.port, '127.0.0.1').on('error', () => {})
+    t.teardown(() => socket.destroy())
+    socket.write(bytes)
+  }
+  await sleep(200)
+  const startedAt = performance.now()
+  t.match(await agent.stop('SIGTERM'), { code: 0, signal: null })
+  t.ok(performance.now() - startedAt < 28_000)
+})
+
+t.test('SIGTERM and SIGINT at any moment of the start end it in good order', async (t) => {
+  const instagram = await startInstagram()
+  t.teardown(() => instagram.close())
+  instagram.fail('*', { kind: 'slowAnswer', ms: 300 })
+  const moments = [0, 100, 200, 300, 400, 500, 600, 700, 800, 1000, 1200, 1500]
+  let at = 0
+  const one = async (): Promise<void> => {
+    for (let ms = moments[at++]; ms !== undefined; ms = moments[at++]) {
+      const signal = at % 3 === 0 ? 'SIGTERM' : 'SIGINT'
+      const cwd = tempFolder(t, 'agent')
+      const env = { STARTING_TOKEN: instagram.issue(), INSTAGRAM_GRAPH_URL: instagram.url }
+      const agent = await startAgent(t, { cwd, ready: null, env })
+      await sleep(ms)
+      const { code, signal: by } = await agent.stop(signal)
+      // Before the program itself has begun to run, Node ends by the signal.
+      t.ok(
+        code === 0 || (by === signal && agent.stdout() === ''),
+        `${signal} after ${ms} ms: ${code} ${by}\n${agent.stdout()}${agent.stderr()}`,
+      )
+      t.equal(agent.stderr(), '')
+    }
+  }
+  await Promise.all([one(), one()])
+})
+
+t.test('a stop while a database is waited for is at once', async (t) => {
+  const env = { DATABASE_URL: 'postgres://me:pw@127.0.0.1:1/agent', ENCRYPTION_KEY }
+  for (const waitMs of [300, 3000]) {
+    const agent = await startAgent(t, { ready: null, env })
+    await sleep(waitMs)
+    const { code, signal } = await agent.stop('SIGINT')
+    t.ok(code === 0 || signal === 'SIGINT', `${code} ${agent.stdout()}${agent.stderr()}`)
+  }
+})
+
+t.test('a stop during the first refresh waits for its answer and saves it', async (t) => {
+  const instagram = await startInstagram({ knobs: { oldString: 'invalid', profileShape: 'data' } })
+  t.teardown(() => instagram.close())
+  instagram.fail('/refresh_access_token', { kind: 'slowAnswer', ms: 2500 })
+  const cwd = tempFolder(t, 'agent')
+  const env = { STARTING_TOKEN: instagram.issue(), INSTAGRAM_GRAPH_URL: instagram.url, SERVER_KEYS: KEY }
+  const agent = await startAgent(t, { cwd, ready: null, env })
+  await waitFor('the refresh to be asked for', () => (instagram.counts['/refresh_access_token'] ?? 0) > 0)
+  await sleep(200)
+  t.match(await agent.stop('SIGINT'), { code: 0 })
+  instagram.heal()
+  const again = await startAgent(t, { cwd, ready: '/readyz', env })
+  const served = await (await again.fetch('/token', { headers: { authorization: `Bearer ${KEY}` } })).text()
+  t.match(instagram.issued.get(served), { endedBy: null }, 'the token that it serves is the newest')
+})
+
+t.test('an old Node says in one sentence what is needed', async (t) => {
+  const old = await launch('/usr/bin/node', [BIN, 'serve'], {}).catch(() => null)
+  const version = await launch('/usr/bin/node', ['-p', 'process.versions.node.split(".")[0]'], {}).catch(() => null)
+  await version?.exited
+  if (old === null || !(Number(version?.stdout()) < 24)) {
+    await old?.end('SIGKILL')
+    return t.pass('there is no older Node on this machine')
+  }
+  t.match(await old.exited, { code: 1 })
+  t.equal(old.stderr().trim().split('\n').length, 1)
+  t.match(old.stderr(), /needs Node 24 or newer/)
+  t.equal(old.stdout(), '')
+})
