@@ -1,43 +1,46 @@
-import type { StatusReport } from './application/report-status.ts'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { type AccountSummary, totalOf } from './domain/overview.ts'
 import type { Health, PartHealth } from './http/deps.ts'
 import type { Services } from './services.ts'
 
 export interface HealthWatch {
-  /** Asks the parts, at most once a second. */
+  /** Answers within two seconds, also while the store does not. */
   check(): Promise<Health>
   /** From here on the agent still serves, but asks to be taken out of rotation. */
   drain(): void
 }
 
-const FRESH_MS = 1_000
+/** A store that takes longer counts as down; its own limit, 2 s for each step, may add up to more. */
+const PATIENCE_MS = 1_500
 
 /** Remembers since when each part is as it is. Ready = able to serve: the store answers, and nobody is stopping us. */
-export function createHealthWatch(services: Services, report: () => Promise<StatusReport>): HealthWatch {
+export function createHealthWatch(services: Pick<Services, 'stock' | 'storeState' | 'memcachedState'>): HealthWatch {
   const parts = new Map<string, PartHealth>()
   let draining = false
-  let last: { at: number; health: Promise<Health> } | null = null
 
   const set = (name: string, state: string, since = new Date()): void => {
     if (parts.get(name)?.state !== state) parts.set(name, { state, since })
   }
-  const look = async (): Promise<Health> => {
-    try {
-      const { accounts, needPerson } = await report()
-      set('store', 'up')
-      set('tokens', accounts.length === 0 ? 'none yet' : needPerson.length === 0 ? 'working' : 'need attention')
-    } catch {
-      set('store', 'down')
-    }
-    const memcached = services.memcachedState?.()
-    if (memcached !== undefined) set('memcached', memcached.up ? 'up' : 'down', memcached.since)
-    return { ready: parts.get('store')?.state === 'up', parts: {} }
+  const setStore = (): void => {
+    const { up, since, waitingSince } = services.storeState()
+    const hangs = waitingSince !== null && Date.now() - waitingSince.getTime() >= PATIENCE_MS - 100
+    if (!up) parts.set('store', { state: 'down', since })
+    else parts.set('store', hangs ? { state: 'down', since: waitingSince } : { state: 'up', since })
+  }
+  const setTokens = (summary: AccountSummary): void => {
+    const { needPerson, unreadable } = summary
+    set('tokens', totalOf(summary) === 0 ? 'none yet' : needPerson + unreadable === 0 ? 'working' : 'need attention')
+    set('encryption', unreadable === 0 ? 'every token opens' : 'a stored token opens with no key in ENCRYPTION_KEY')
   }
   return {
     async check() {
-      if (last === null || performance.now() - last.at > FRESH_MS) last = { at: performance.now(), health: look() }
-      const { ready } = await last.health
+      const stock = services.stock().then(setTokens, () => {})
+      await Promise.race([stock, sleep(PATIENCE_MS, undefined, { ref: false })])
+      setStore()
+      const memcached = services.memcachedState?.()
+      if (memcached !== undefined) parts.set('memcached', { state: memcached.up ? 'up' : 'down', since: memcached.since })
       set('process', draining ? 'stopping' : 'serving')
-      return { ready: ready && !draining, parts: Object.fromEntries(parts) }
+      return { ready: parts.get('store')?.state === 'up' && !draining, parts: Object.fromEntries(parts) }
     },
     drain() {
       draining = true

@@ -2,15 +2,15 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import closeWithGrace from 'close-with-grace'
 import type { FastifyInstance } from 'fastify'
 import type { Logger } from 'pino'
-import { reportStatus } from './application/report-status.ts'
 import { type Config, readConfig } from './config.ts'
 import { AppError } from './domain/errors.ts'
 import type { Log } from './domain/log.ts'
 import { createHealthWatch } from './health.ts'
 import { createApp } from './http/app.ts'
 import type { HttpDeps, Settings } from './http/deps.ts'
+import { createReadMeter } from './http/read-meter.ts'
 import { createLogger } from './logger.ts'
-import { signInDeps } from './owner.ts'
+import { ownerDeps, signInDeps } from './owner.ts'
 import { type Schedule, startSchedule } from './schedule.ts'
 import { createServices, isOneOf, type Services, VIEWS_FOLDER } from './services.ts'
 
@@ -55,9 +55,10 @@ async function start(
   onStop: (stop: (signal?: string) => Promise<void>) => void,
 ): Promise<void> {
   const services = await createServices(config, log)
-  const health = createHealthWatch(services, () => reportStatus(services))
+  const health = createHealthWatch(services)
+  const metering = await createMetering(config, services)
   const app = await createApp(
-    httpDeps(config, services, () => health.check(), log),
+    { ...httpDeps(config, services, () => health.check(), log), metering },
     { logger: log, trustProxy: config.trustProxy },
   )
 
@@ -121,7 +122,15 @@ async function prepareStore(services: Services, { log }: FastifyInstance, signal
   }
 }
 
-function httpDeps(config: Config, services: Services, health: HttpDeps['health'], log: Log): HttpDeps {
+// Nobody may ask for what is counted without a key: then nothing is counted, and no library loaded for it.
+async function createMetering({ metricsKey }: Config, services: Services): Promise<HttpDeps['metering']> {
+  if (metricsKey === null) return null
+  const { createMetrics } = await import('./metrics.ts')
+  const reads = createReadMeter()
+  return { isKey: isOneOf([metricsKey]), reads, ...createMetrics(services, reads) }
+}
+
+function httpDeps(config: Config, services: Services, health: HttpDeps['health'], log: Log): Omit<HttpDeps, 'metering'> {
   const settings: Settings = {
     appUrl: config.appUrl,
     appUrlIsGuess: config.appUrlIsGuess,
@@ -143,9 +152,10 @@ function httpDeps(config: Config, services: Services, health: HttpDeps['health']
     isWebhookSecret: config.webhookSecret === null ? null : isOneOf([config.webhookSecret]),
     readToken: (account) => services.reader.read(account),
     now: () => services.store.now(),
-    refreshDue: () => services.sweep({ actor: 'webhook' }),
-    reportStatus: () => reportStatus(services),
+    refreshDue: (reqId) => services.sweep({ actor: 'webhook', reqId }),
+    stock: services.stock,
     health,
+    owner: ownerDeps(config, services),
     signIn: signInDeps(config, services, log),
     viewsFolder: VIEWS_FOLDER,
   }

@@ -8,18 +8,21 @@ import { createTokenReader, type TokenReader } from './application/read-token.ts
 import { createTally, type RefreshDeps } from './application/refresh-account.ts'
 import { type RefreshRequest, type RefreshSummary, refreshDue } from './application/refresh-due.ts'
 import { takeStartingToken } from './application/seed-account.ts'
+import { createStock } from './application/take-stock.ts'
 import { createUpkeep } from './application/upkeep.ts'
 import type { Config } from './config.ts'
 import type { AccountStore } from './domain/account-store.ts'
 import type { SendAlert } from './domain/alert.ts'
+import type { Connector } from './domain/connector.ts'
 import { AppError } from './domain/errors.ts'
 import type { Log } from './domain/log.ts'
-import type { Overview } from './domain/overview.ts'
+import type { AccountSummary, Overview } from './domain/overview.ts'
 import type { Provider } from './domain/provider.ts'
 import type { Secret } from './domain/secret.ts'
 import type { OAuthStateStore, SessionStore, SignInAttempts } from './domain/session-store.ts'
 import type { Vault } from './domain/vault.ts'
 import { createInstagram } from './providers/instagram.ts'
+import { createInstagramConnector } from './providers/instagram-connector.ts'
 import { createAccountStore } from './storage/account-store.ts'
 import { createAlertStore } from './storage/alert-store.ts'
 import type { Database } from './storage/database.ts'
@@ -41,9 +44,12 @@ export interface Services {
   readonly signInAttempts: SignInAttempts
   readonly oauthStates: OAuthStateStore
   readonly overview: Overview
+  readonly stock: () => Promise<AccountSummary>
   readonly vault: Vault
   readonly reader: TokenReader
   readonly refreshDeps: RefreshDeps
+  /** Of the providers whose app credentials are set. */
+  readonly connectors: ReadonlyMap<string, Connector>
   /** One sweep at a time in this process: who comes while one runs gets its result. */
   readonly sweep: (request: RefreshRequest) => Promise<RefreshSummary>
   /** Takes `STARTING_TOKEN` over where it is a new one; false = the provider did not answer, so ask again later. */
@@ -53,7 +59,7 @@ export interface Services {
   /** What each tick does beside refreshing: alerts, and a history of bounded length. */
   readonly upkeep: () => Promise<void>
   readonly storeState: () => StoreState
-  readonly memcachedState: (() => { up: boolean; since: Date }) | null
+  readonly memcachedState: (() => { up: boolean; since: Date; servers: readonly { server: string; up: boolean }[] }) | null
   /** Ends the sweep and the seeding under way, waiting for their answers to be saved, at most so long. */
   readonly stopRefreshing: (timeoutMs: number) => Promise<void>
   readonly close: () => Promise<void>
@@ -80,7 +86,11 @@ export async function createServices(config: Config, log: Log, paceLimits: PaceL
     providers,
     policy: { mode: config.refreshMode, frequency: config.refreshFrequency, random: Math.random },
     owner: `${hostname()}:${process.pid}:${randomUUID().slice(0, 8)}`,
-    publish: (account) => reader.publish(account),
+    // A refresh knows the account as it was when it began; its owner may have changed the allow-list since.
+    publish: async (account) => {
+      const stored = await store.find(account.name).catch(() => null)
+      await reader.publish(stored === null || stored.version < account.version ? account : stored)
+    },
     pending: createPendingAnswers({ cache: memcached, vault, digest: shortDigest }),
     pace: createPace(paceLimits),
     tally: createTally(),
@@ -128,9 +138,11 @@ export async function createServices(config: Config, log: Log, paceLimits: PaceL
     signInAttempts: createSignInAttempts(db),
     oauthStates: createOAuthStateStore(db),
     overview,
+    stock: createStock({ store, overview, vault }),
     vault,
     reader,
     refreshDeps,
+    connectors: createConnectors(config),
     sweep,
     upkeep,
     storeState: () => db.state(),
@@ -147,6 +159,11 @@ export async function createServices(config: Config, log: Log, paceLimits: PaceL
       await db.close()
     },
   }
+}
+
+function createConnectors({ instagram: { app, ...rest } }: Config): Map<string, Connector> {
+  const connectors = app === null ? [] : [createInstagramConnector({ app, ...rest })]
+  return new Map(connectors.map((connector) => [connector.provider, connector]))
 }
 
 async function openDatabase({ database }: Config, log: Log): Promise<Database> {

@@ -31,13 +31,22 @@ export async function reportStatus({ store, vault }: { store: AccountStore; vaul
 
 /** A lost key shows at once, not only when the token is next due. */
 function withUnreadable(account: Account, vault: Vault): Account {
-  if (account.accessToken === null) return account
+  const problem = problemWith(account, vault)
+  return problem === null ? account : { ...account, lastErrorCode: 'unreadable', lastError: problem.message }
+}
+
+export function isUnreadable(account: Account, vault: Vault): boolean {
+  return account.lastErrorCode === 'unreadable' || problemWith(account, vault) !== null
+}
+
+function problemWith({ name, accessToken }: Account, vault: Vault): UnreadableError | null {
+  if (accessToken === null) return null
   try {
-    vault.open(account.accessToken, accountPlace(account.name, 'access_token'))
-    return account
+    vault.open(accessToken, accountPlace(name, 'access_token'))
+    return null
   } catch (error) {
-    if (!(error instanceof UnreadableError)) throw error
-    return { ...account, lastErrorCode: 'unreadable', lastError: error.message }
+    if (error instanceof UnreadableError) return error
+    throw error
   }
 }
 

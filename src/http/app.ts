@@ -1,4 +1,5 @@
 import Fastify, { type FastifyBaseLogger, type FastifyInstance } from 'fastify'
+import { callbackRoutes } from './callback-routes.ts'
 import type { HttpDeps } from './deps.ts'
 import { handleErrors, refuseAddress } from './errors.ts'
 import { operationsRoutes } from './operations-routes.ts'
@@ -16,7 +17,7 @@ export interface AppOptions {
 export async function createApp(deps: HttpDeps, { logger, trustProxy }: AppOptions): Promise<FastifyInstance> {
   const app = Fastify({
     loggerInstance: logger,
-    logController: new RequestLog(),
+    logController: new RequestLog(deps.metering?.reads ?? null),
     // A child logger for each request costs about a tenth of the requests a second; lines name their request themselves.
     childLoggerFactory: (parent) => parent,
     trustProxy,
@@ -36,5 +37,6 @@ export async function createApp(deps: HttpDeps, { logger, trustProxy }: AppOptio
   await app.register(operationsRoutes, { deps })
   await app.register(pageRoutes, { deps })
   await app.register(ownerRoutes, { deps })
+  await app.register(callbackRoutes, { deps })
   return app
 }

@@ -1,8 +1,10 @@
+import type { OwnerDeps } from '../application/owner-deps.ts'
 import type { Snapshot } from '../application/read-token.ts'
 import type { RefreshSummary } from '../application/refresh-due.ts'
-import type { StatusReport } from '../application/report-status.ts'
 import type { SignInDeps } from '../application/sign-in.ts'
 import type { AllowList } from '../domain/allow-list.ts'
+import type { AccountSummary } from '../domain/overview.ts'
+import type { ReadMeter } from './read-meter.ts'
 
 /** How the agent is doing, as `/readyz` tells it. */
 export interface Health {
@@ -31,6 +33,13 @@ export interface Settings {
   readonly refreshMode: string
 }
 
+export interface Metering {
+  readonly isKey: (token: string) => boolean
+  readonly reads: ReadMeter
+  readonly contentType: string
+  render(): Promise<string>
+}
+
 /** Everything the web server calls; filled in services.ts. */
 export interface HttpDeps {
   readonly settings: Settings
@@ -38,12 +47,17 @@ export interface HttpDeps {
   /** Null where no WEBHOOK_SECRET is set: nobody may call the hook then. */
   readonly isWebhookSecret: ((token: string) => boolean) | null
   readonly isServerKey: (token: string) => boolean
-  readonly readToken: (account: string) => Snapshot | Promise<Snapshot>
+  /** Null = the account that the addresses without a name serve. */
+  readonly readToken: (account: string | null) => Snapshot | Promise<Snapshot>
   readonly now: () => Date
-  readonly refreshDue: () => Promise<RefreshSummary>
-  readonly reportStatus: () => Promise<StatusReport>
+  /** `reqId` leads from the request to the log lines of its attempts. */
+  readonly refreshDue: (reqId: string) => Promise<RefreshSummary>
+  readonly stock: () => Promise<AccountSummary>
   readonly health: () => Promise<Health>
+  /** Null where no METRICS_KEY is set: nobody may see it then. */
+  readonly metering: Metering | null
   readonly signIn: SignInDeps
+  readonly owner: OwnerDeps
   /** Folder of the templates and the stylesheet. */
   readonly viewsFolder: string
 }

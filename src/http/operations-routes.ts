@@ -31,13 +31,21 @@ export const operationsRoutes: FastifyPluginAsyncTypebox<{ deps: HttpDeps }> = a
     return reply.code(ready ? 200 : 503).send({ ready, parts: Object.fromEntries(told) })
   })
 
+  app.get('/metrics', { config: { quiet: true }, schema: { response: { 200: Type.String() } } }, async (request, reply) => {
+    if (deps.metering === null) throw new AppError('forbidden', 'Metrics are off; set METRICS_KEY to switch them on.')
+    if (!deps.metering.isKey(bearer(request.raw.rawHeaders))) {
+      throw new AppError('unauthorized', 'Send the header “Authorization: Bearer …” with the value of METRICS_KEY.')
+    }
+    return reply.type(deps.metering.contentType).send(await deps.metering.render())
+  })
+
   app.post('/hooks/refresh', { schema: { response: { 200: Summary } } }, async (request) => {
     if (deps.isWebhookSecret === null) throw new AppError('forbidden', 'This hook is off; set WEBHOOK_SECRET to switch it on.')
     if (!deps.isWebhookSecret(bearer(request.raw.rawHeaders))) {
       throw new AppError('unauthorized', 'Send the header “Authorization: Bearer …” with the value of WEBHOOK_SECRET.')
     }
     request.log.info({ reqId: request.id, route: request.routeOptions.url }, 'refresh asked for by the hook')
-    const { refreshed, failed, results } = await deps.refreshDue()
+    const { refreshed, failed, results } = await deps.refreshDue(request.id)
     return {
       refreshed,
       failed,

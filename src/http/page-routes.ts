@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { totalOf } from '../domain/overview.ts'
 import type { HttpDeps } from './deps.ts'
 import { createPages, registerPageHeaders } from './pages.ts'
 
@@ -30,8 +31,8 @@ export const pageRoutes: FastifyPluginAsyncTypebox<{ deps: HttpDeps }> = async (
 /** Working = every account's token can be served and nobody has to do anything; null = no account yet. */
 async function isWorking(deps: HttpDeps): Promise<boolean | null> {
   try {
-    const { accounts, needPerson } = await deps.reportStatus()
-    return accounts.length === 0 ? null : needPerson.length === 0
+    const stock = await deps.stock()
+    return totalOf(stock) === 0 ? null : stock.needPerson + stock.unreadable === 0
   } catch {
     // The page is wanted most when the store is down.
     return false

@@ -1,4 +1,5 @@
 import { type FastifyReply, type FastifyRequest, LogController } from 'fastify'
+import type { ReadMeter } from './read-meter.ts'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -12,10 +13,18 @@ declare module 'fastify' {
  * with it an OAuth code. Reads of a token are not logged; refusals are, in `createRefusalLog`.
  */
 export class RequestLog extends LogController {
+  readonly #reads: ReadMeter | null
+  constructor(reads: ReadMeter | null) {
+    super()
+    this.#reads = reads
+  }
   override incomingRequest(): void {}
   override requestCompleted(error: Error | null | undefined, request: FastifyRequest, reply: FastifyReply): void {
     // Asked first, because Fastify makes the object of the next line anew each time.
-    if (request.reading) return
+    if (request.reading) {
+      this.#reads?.observe(reply.statusCode, reply.elapsedTime)
+      return
+    }
     const { config, url: route } = request.routeOptions
     if (config?.quiet === true) return
     const line = { reqId: request.id, method: request.method, route, status: reply.statusCode, durationMs: Math.round(reply.elapsedTime) }
