@@ -83,6 +83,7 @@ type Variable = (typeof VARIABLES)[number]
 // What the Ruby agent's app.json and documentation told people to replace.
 const PLACEHOLDERS = new Set(['copy_token_here', 'copy_app_name_here', 'yourwebsite.com'])
 const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const
+const FLAGS = ['true', 'false', '1', '0', 'yes', 'no', 'on', 'off'] as const
 const MAKE_KEY = 'make one with: openssl rand -hex 32'
 
 export const isPublicSuffix = (host: string): boolean => getPublicSuffix(host, { allowPrivateDomains: true }) === host
@@ -108,6 +109,8 @@ export function readConfig(env: NodeJS.ProcessEnv): Config {
     if (found === undefined) problems.push(`${name}: “${printable(value)}” is not one of ${choices.join(', ')}`)
     return found ?? fallback
   }
+  // The Ruby agent's documentation knew only "true"; people wrote what their other apps take.
+  const flag = (name: Variable): boolean => ['true', '1', 'yes', 'on'].includes(choice(name, FLAGS, 'false'))
   const list = (name: Variable): string[] =>
     text(name)
       ?.split(/[\s,]+/)
@@ -193,7 +196,7 @@ export function readConfig(env: NodeJS.ProcessEnv): Config {
     serverKeys: list('SERVER_KEYS')
       .map((key) => secret('SERVER_KEYS', key, 8, MAKE_KEY))
       .filter((key) => key !== null),
-    hideHelpPages: choice('HIDE_HELP_PAGES', ['true', 'false'], 'false') === 'true',
+    hideHelpPages: flag('HIDE_HELP_PAGES'),
     refreshMode: choice('REFRESH_MODE', ['cron', 'scheduled'], 'cron'),
     refreshFrequency: choice('REFRESH_FREQUENCY', ['daily', 'weekly', 'monthly'], 'weekly'),
     jsConstantName,

@@ -58,7 +58,7 @@ const WRONG: [name: string, value: string, words: RegExp][] = [
   ['ALLOWED_DOMAINS', 'ftp://example.com', /no web site/],
   ['SERVER_KEYS', 'short', /can be guessed/],
   ['SERVER_KEYS', 'long-enough-key,short', /can be guessed/],
-  ['HIDE_HELP_PAGES', 'yes', /true, false/],
+  ['HIDE_HELP_PAGES', 'maybe', /true, false/],
   ['REFRESH_MODE', 'hourly', /cron, scheduled/],
   ['REFRESH_FREQUENCY', 'yearly', /daily, weekly, monthly/],
   ['JS_CONSTANT_NAME', '1a', /no JavaScript name/],
@@ -153,6 +153,12 @@ t.test('what the older agent told people to replace counts as unset, and so does
   t.equal(readConfig({ ALLOWED_DOMAINS: 'yourwebsite.com, shop.example' }).allowedDomains, 'shop.example')
   t.same(readConfig(Object.fromEntries(VARIABLES.map((name) => [name, '']))), readConfig({}))
   t.same(readConfig(Object.fromEntries(VARIABLES.map((name) => [name, ' \n']))), readConfig({}))
+})
+
+t.test('HIDE_HELP_PAGES takes the words that people use for yes and no, in any case', async (t) => {
+  const hides = (value: string): boolean => readConfig({ HIDE_HELP_PAGES: value }).hideHelpPages
+  for (const yes of ['true', '1', 'yes', 'on', 'TRUE', 'Yes']) t.equal(hides(yes), true, yes)
+  for (const no of ['false', '0', 'no', 'off', 'False', '']) t.equal(hides(no), false, no)
 })
 
 t.test('spaces round a value are not part of it', async (t) => {
