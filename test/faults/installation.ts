@@ -1,0 +1,126 @@
+import type { Account } from '../../src/domain/account.ts'
+import type { AccountChange, RecordedEvent } from '../../src/domain/account-store.ts'
+import { Secret } from '../../src/domain/secret.ts'
+import { accountPlace } from '../../src/domain/vault.ts'
+import { createAccountStore } from '../../src/storage/account-store.ts'
+import { migrate } from '../../src/storage/migrate.ts'
+import { openPostgres } from '../../src/storage/postgres.ts'
+import { createVault } from '../../src/storage/vault.ts'
+import { MIGRATIONS } from '../storage/engines.ts'
+import type { Teardown } from '../support/temp-folder.ts'
+
+/** Each a canary too: none may stand in anything that an agent puts out. */
+export const SECRETS = {
+  ENCRYPTION_KEY: 'the-key-that-seals-every-token-of-these-tests',
+  SERVER_KEYS: 'a-key-of-a-server-that-reads',
+  WEBHOOK_SECRET: 'the-secret-of-the-refresh-hook',
+  METRICS_KEY: 'the-key-of-the-one-who-measures',
+} as const
+
+export interface Installation {
+  /** What every agent of this installation is started with. */
+  readonly env: Record<string, string>
+  add(name: string, token: string, change?: AccountChange): Promise<void>
+  account(name: string): Promise<Account>
+  /** The stored token, opened. */
+  token(name: string): Promise<string>
+  events(name: string): Promise<RecordedEvent[]>
+  /** Puts another token in its place, as a person would. */
+  replace(name: string, token: string): Promise<void>
+  query<Row>(sql: string, params?: (string | number | Date | null)[]): Promise<Row[]>
+  /** All of them, or one. */
+  makeDue(name?: string): Promise<void>
+  /** As if so much time had passed since the claims: leases last 40 s, too long to wait for in a test. */
+  lapseLeases(): Promise<void>
+}
+
+interface Options {
+  databaseUrl: string
+  /** Where the agents find the database, if elsewhere than these tests do: behind a proxy, or as another user. */
+  agentsDatabaseUrl?: string
+  instagramUrl: string
+  memcached?: string
+  encryptionKey?: string
+  env?: Record<string, string>
+}
+
+/** One database, and whatever number of agents on it. */
+export async function createInstallation(t: Teardown, options: Options): Promise<Installation> {
+  const {
+    databaseUrl,
+    agentsDatabaseUrl = databaseUrl,
+    instagramUrl,
+    memcached,
+    encryptionKey = SECRETS.ENCRYPTION_KEY,
+    env = {},
+  } = options
+  const db = openPostgres(databaseUrl, { onConnectionLost: () => {} })
+  t.teardown(() => db.close())
+  await migrate(db, MIGRATIONS)
+  const store = createAccountStore(db)
+  const vault = createVault([encryptionKey])
+  const seal = (name: string, token: string): string => vault.seal(new Secret(token), accountPlace(name, 'access_token'))
+  const account = async (name: string): Promise<Account> => {
+    const found = await store.find(name)
+    if (found === null) throw new Error(`There is no account ${name}.`)
+    return found
+  }
+  const event = (kind: 'seeded' | 'replaced', name: string) => ({ account: name, kind, actor: 'cli', outcome: 'ok', detail: null }) as const
+  return {
+    env: {
+      ...SECRETS,
+      ENCRYPTION_KEY: encryptionKey,
+      DATABASE_URL: agentsDatabaseUrl,
+      INSTAGRAM_GRAPH_URL: instagramUrl,
+      ...(memcached === undefined ? {} : { MEMCACHIER_SERVERS: memcached }),
+      ...env,
+    },
+    async add(name, token, change = {}) {
+      const row = {
+        name,
+        provider: 'instagram',
+        state: 'active',
+        accessToken: seal(name, token),
+        nextRefreshAt: store.now(),
+        ...change,
+      } as const
+      await store.insert(row, event('seeded', name))
+    },
+    account,
+    token: async (name) => vault.open((await account(name)).accessToken ?? '', accountPlace(name, 'access_token')).reveal(),
+    events: (name) => store.events(name, 100),
+    async replace(name, token) {
+      const { version } = await account(name)
+      const change = {
+        accessToken: seal(name, token),
+        failureCount: 0,
+        lastErrorCode: null,
+        lastError: null,
+        refusedAt: null,
+        state: 'active',
+      } as const
+      await store.replace(name, version, change, event('replaced', name))
+    },
+    query: (sql, params) => db.query(sql, params),
+    async makeDue(name) {
+      await db.query('update accounts set next_refresh_at = statement_timestamp() where $1::text is null or name = $1', [name ?? null])
+    },
+    async lapseLeases() {
+      await db.query("update accounts set lease_until = statement_timestamp() - interval '1 second' where lease_until is not null")
+    },
+  }
+}
+
+export const READS = { authorization: `Bearer ${SECRETS.SERVER_KEYS}` }
+
+/** The hook that a cron service calls. */
+export async function callHook(url: string): Promise<{ status: number; results: { account: string; outcome: string; message: string }[] }> {
+  const response = await fetch(`${url}/hooks/refresh`, { method: 'POST', headers: { authorization: `Bearer ${SECRETS.WEBHOOK_SECRET}` } })
+  const body = (await response.json()) as { results?: { account: string; outcome: string; message: string }[] }
+  return { status: response.status, results: body.results ?? [] }
+}
+
+export async function readToken(url: string, account?: string): Promise<{ status: number; text: string }> {
+  const response = await fetch(`${url}${account === undefined ? '' : `/accounts/${account}`}/token`, { headers: READS })
+  return { status: response.status, text: await response.text() }
+}
