@@ -1,0 +1,117 @@
+import t from 'tap'
+import { needsPerson } from '../../src/domain/account.ts'
+import type { NewAccount } from '../../src/domain/account-store.ts'
+import { Secret } from '../../src/domain/secret.ts'
+import { accountPlace } from '../../src/domain/vault.ts'
+import { createAccountStore } from '../../src/storage/account-store.ts'
+import { createAlertStore } from '../../src/storage/alert-store.ts'
+import type { Database } from '../../src/storage/database.ts'
+import { createOverview } from '../../src/storage/overview.ts'
+import { createVault } from '../../src/storage/vault.ts'
+import { eachStore } from './engines.ts'
+
+const DAY = 86_400_000
+const vault = createVault(['newest-key', 'older-key'])
+const older = createVault(['older-key'])
+const foreign = createVault(['somebody-else'])
+const seal = (name: string, by = vault): string => by.seal(new Secret('token'), accountPlace(name, 'access_token'))
+const inDays = (days: number): Date => new Date(Date.now() + days * DAY)
+const event = { account: null, kind: 'seeded', actor: 'cli', outcome: 'ok', detail: null } as const
+
+const CASES: readonly (Partial<NewAccount> & { name: string })[] = [
+  { name: 'fine', accessToken: seal('fine'), expiresAt: inDays(30), nextRefreshAt: inDays(20) },
+  { name: 'sealed-earlier', accessToken: seal('sealed-earlier', older), expiresAt: inDays(30), nextRefreshAt: inDays(10) },
+  { name: 'life-not-known', accessToken: seal('life-not-known'), state: 'unverified', nextRefreshAt: inDays(0) },
+  { name: 'failing', accessToken: seal('failing'), expiresAt: inDays(9), failureCount: 2, lastErrorCode: 'transient' },
+  { name: 'refused', accessToken: seal('refused'), state: 'reconnect', expiresAt: inDays(8), failureCount: 1, lastErrorCode: 'reconnect' },
+  { name: 'misconfigured', accessToken: seal('misconfigured'), expiresAt: inDays(7), failureCount: 1, lastErrorCode: 'misconfigured' },
+  { name: 'expired', accessToken: seal('expired'), expiresAt: inDays(-1), nextRefreshAt: inDays(-2) },
+  { name: 'empty', state: 'unverified' },
+  { name: 'paused', accessToken: seal('paused'), state: 'reconnect', expiresAt: inDays(-1), pausedAt: inDays(-1) },
+  { name: 'foreign', accessToken: seal('foreign', foreign), expiresAt: inDays(30), nextRefreshAt: inDays(15) },
+  { name: 'altered', accessToken: seal('fine'), expiresAt: inDays(30), failureCount: 1, lastErrorCode: 'unreadable' },
+]
+
+eachStore(t, 'counts as the rules of the domain do', async (t, db) => {
+  const store = createAccountStore(db)
+  for (const one of CASES) await store.insert({ provider: 'instagram', state: 'active', ...one }, event)
+  await store.insert({ name: 'gone', provider: 'instagram', state: 'reconnect' }, event)
+  await store.remove('gone', { ...event, kind: 'removed' })
+  const accounts = await store.list()
+  const need = accounts.filter((account) => needsPerson(account, store.now())).map(({ name }) => name)
+  t.strictSame(need.sort(), ['altered', 'empty', 'expired', 'misconfigured', 'refused'])
+  t.strictSame(await createOverview(db, vault.marks).summarize(), {
+    byState: { unverified: 2, active: 7, reconnect: 2 },
+    paused: 1,
+    needPerson: need.length,
+    unreadable: 2,
+  })
+  t.match(await createOverview(db, foreign.marks).summarize(), { unreadable: 10 - 1 })
+})
+
+eachStore(t, 'shows first what fails, then what is due, and no more than it was asked for', async (t, db) => {
+  const store = createAccountStore(db)
+  for (const one of CASES) await store.insert({ provider: 'instagram', state: 'active', ...one }, event)
+  const urgent = async (limit: number) => (await createOverview(db, vault.marks).mostUrgent(limit)).map(({ name }) => name)
+  t.strictSame(await urgent(3), ['misconfigured', 'refused', 'failing'])
+  const all = await urgent(100)
+  t.equal(all.length, CASES.length)
+  const due = all.filter((name) => ['expired', 'life-not-known', 'sealed-earlier', 'foreign', 'fine'].includes(name))
+  t.strictSame(due, ['expired', 'life-not-known', 'sealed-earlier', 'foreign', 'fine'])
+})
+
+eachStore(t, 'removes the oldest events, a slice at a time', async (t, db) => {
+  const store = createAccountStore(db)
+  for (let n = 0; n < 5; n++) await store.record(event)
+  const rows = await db.query<{ id: string }>('select id from events order by id')
+  for (const [at, { id }] of rows.entries()) await db.query('update events set at = $1 where id = $2', [inDays(at < 3 ? -401 : -399), id])
+  const overview = createOverview(db, vault.marks)
+  t.equal(await overview.trimEvents(400, 2), 2)
+  t.equal(await overview.trimEvents(400, 2), 1)
+  t.equal(await overview.trimEvents(400, 2), 0)
+  t.equal((await store.events(null, 100)).length, 2)
+})
+
+const AMOUNT = 20_000
+
+/** Each with a token of 200 characters, as Instagram's are; a hundred due, ten failing. */
+async function fill(db: Database): Promise<void> {
+  const now = Date.now()
+  for (let start = 0; start < AMOUNT; start += 500) {
+    const rows = Array.from({ length: 500 }, (_, n) => {
+      const at = start + n
+      const next = new Date(at % 200 === 0 ? now - at * 1000 : now + DAY + at * 1000).toISOString()
+      const text = `('shop-${at}', 'instagram', '${'v1.'.padEnd(300, 'x')}', 'active', '${new Date(now + 40 * DAY).toISOString()}', '${next}', '${new Date(now + 30 * DAY).toISOString()}', ${at % 2000 === 0 ? 1 : 0}, '${new Date(now).toISOString()}')`
+      return text
+    })
+    await db.query(
+      `insert into accounts (name, provider, access_token, state, expires_at, next_refresh_at, alert_at, failure_count, created_at) values ${rows.join(',')}`,
+    )
+  }
+  await db.query('analyze accounts')
+}
+
+eachStore(t, 'what runs each minute and each scrape finds its rows by an index, not by reading them all', async (t, db, engine) => {
+  await fill(db)
+  const plans: string[] = []
+  const explaining: Database = {
+    ...db,
+    async query<Row>(sql: string, params?: Parameters<Database['query']>[1]) {
+      const explain = engine.name === 'sqlite' ? 'explain query plan' : 'explain'
+      const rows = await db.query<Record<string, unknown>>(`${explain} ${sql}`, params)
+      plans.push(rows.map((row) => String(row['QUERY PLAN'] ?? row['detail'])).join('\n'))
+      return db.query<Row>(sql, params)
+    },
+  }
+  const claim = { owner: 'test', leaseSeconds: 30, limit: 8 }
+  const store = createAccountStore(explaining)
+  t.equal((await store.claimDue({ ...claim, provider: 'instagram' })).length, 8)
+  await store.claimDue({ ...claim, exceptProviders: ['instagram'] })
+  await store.claimDue({ ...claim, account: 'shop-7', force: true })
+  await createAlertStore(explaining).claimAlerts(10, 60)
+  await createOverview(explaining, vault.marks).mostUrgent(1000)
+  await createOverview(explaining, vault.marks).trimEvents(400, 1000)
+  t.equal(plans.length, 7)
+  for (const plan of plans) t.notMatch(plan, engine.name === 'sqlite' ? /\bSCAN accounts(?! USING INDEX)/ : /Seq Scan on accounts/, plan)
+  t.match(plans[0], /accounts_(provider_)?next_refresh_at/)
+})
