@@ -1,7 +1,7 @@
 // npm test: sees to the services, then runs tap and hands the arguments on: npm test -- test/domain/allow-list.test.ts
-import { spawn } from 'node:child_process'
+import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { readdirSync } from 'node:fs'
+import { existsSync, readdirSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { fileURLToPath } from 'node:url'
@@ -12,6 +12,7 @@ import { howToInstall } from './support/services.ts'
 import { waitFor } from './support/wait-for.ts'
 
 const TAP = fileURLToPath(new URL('../node_modules/.bin/tap', import.meta.url))
+const BUILT = fileURLToPath(new URL('../node_modules/.tap-built', import.meta.url))
 
 process.exit(await run())
 
@@ -21,6 +22,11 @@ async function run(): Promise<number> {
     const inCi = process.env['CI'] === 'true'
     console.error(inCi ? howToInstall(absent) : `${howToInstall(absent)} (without it, the tests that need it are skipped)`)
     if (inCi) return 1
+  }
+  // tap is made anew for the plugins of package.json; left to itself, its first run would still go with the old ones.
+  if (!existsSync(BUILT)) {
+    execFileSync(process.execPath, [TAP, 'build'], { stdio: 'pipe' })
+    writeFileSync(BUILT, '')
   }
   // Started when the first test asks for it: many a run needs none.
   let postgres: Promise<PostgresServer> | undefined
