@@ -1,13 +1,17 @@
 import { parseArgs } from 'node:util'
+import { pasteToken } from './application/manage-accounts.ts'
+import type { OwnerDeps } from './application/owner-deps.ts'
 import { reportStatus, type StatusReport } from './application/report-status.ts'
 import { rotateKeys } from './application/rotate-keys.ts'
-import { seedAccount } from './application/seed-account.ts'
+import { ACCOUNTS_HELP, accountsCommand } from './cli-accounts.ts'
 import { ConfigError, readConfig } from './config.ts'
 import { DEFAULT_ACCOUNT, isAccountName } from './domain/account.ts'
 import { AppError } from './domain/errors.ts'
 import { Secret } from './domain/secret.ts'
 import { createLogger } from './logger.ts'
+import { ownerDeps } from './owner.ts'
 import { createServices, type Services } from './services.ts'
+import { print, UsageError, when } from './terminal.ts'
 
 const HELP = `token-agent keeps social-media access tokens alive and serves them to your web sites.
 
@@ -19,7 +23,7 @@ Usage: token-agent <command>
   refresh [account] [--force]  refresh what is due; --force refreshes even what is not
   status [--json]              show every account
   rotate-keys                  seal every token again, with the newest key of ENCRYPTION_KEY
-
+${ACCOUNTS_HELP}
 Settings come from environment variables; the README lists them.
 Exit codes: 0 all is well, 1 something failed or an account needs a person, 2 the command was not understood.
 `
@@ -33,8 +37,6 @@ const TAKES = new Map<string, readonly string[]>([
   ['rotate-keys', []],
 ])
 
-class UsageError extends Error {}
-
 /** Runs one command; sets the exit code rather than exiting, so that output is written out. */
 export async function main(args: string[] = process.argv.slice(2), env: NodeJS.ProcessEnv = process.env): Promise<void> {
   try {
@@ -47,6 +49,13 @@ export async function main(args: string[] = process.argv.slice(2), env: NodeJS.P
 }
 
 async function run(args: string[], env: NodeJS.ProcessEnv): Promise<number> {
+  if (args[0] === 'accounts' && !args.includes('--help')) {
+    const command = accountsCommand(args.slice(1))
+    return withServices(env, async (services, owner) => {
+      await services.migrate()
+      return command(owner)
+    })
+  }
   const { values, positionals } = parseArgs({
     args,
     allowPositionals: true,
@@ -72,13 +81,13 @@ async function run(args: string[], env: NodeJS.ProcessEnv): Promise<number> {
     await serve(env)
     return 0
   }
-  return withServices(env, async (services) => {
+  return withServices(env, async (services, owner) => {
     const applied = await services.migrate()
     switch (command) {
       case 'migrate':
         return print(applied.length === 0 ? 'The database is up to date.' : `Applied ${applied.join(', ')}. The database is up to date.`)
       case 'seed':
-        return seed(services, account ?? DEFAULT_ACCOUNT)
+        return seed(owner, account ?? DEFAULT_ACCOUNT)
       case 'refresh':
         return refresh(services, account, values.force === true)
       case 'status':
@@ -89,31 +98,26 @@ async function run(args: string[], env: NodeJS.ProcessEnv): Promise<number> {
   })
 }
 
-async function withServices(env: NodeJS.ProcessEnv, work: (services: Services) => Promise<number>): Promise<number> {
+async function withServices(env: NodeJS.ProcessEnv, work: (services: Services, owner: OwnerDeps) => Promise<number>): Promise<number> {
   const config = readConfig(env)
   // A command prints its own answer; what the parts log is for the server's log.
   const services = await createServices(config, createLogger('silent'))
   try {
-    return await work(services)
+    return await work(services, ownerDeps(config, services))
   } finally {
     await services.close()
   }
 }
 
-async function seed(services: Services, account: string): Promise<number> {
+async function seed(owner: OwnerDeps, account: string): Promise<number> {
   if (process.stdin.isTTY) process.stderr.write('Paste the token and press Enter, then Ctrl-D:\n')
   let text = ''
   for await (const chunk of process.stdin) {
     text += chunk
     if (text.length > 100_000) throw new AppError('invalid', 'This is far too long for a token; paste the token alone.')
   }
-  const taken = await seedAccount(services.refreshDeps, {
-    account,
-    provider: 'instagram',
-    token: new Secret(text.trim()),
-    actor: 'cli',
-    fingerprint: account === DEFAULT_ACCOUNT ? services.startingFingerprint : null,
-  })
+  const token = new Secret(text.trim())
+  const taken = await pasteToken(owner, { account, provider: 'instagram', token, actor: 'cli', otherUser: true })
   if (taken.outcome !== 'taken') return print(`${taken.message}\nThe token was not taken; the one that works stays.`, 1)
   const { result } = taken
   if (result?.outcome === 'failed') return print(`The token is stored, but: ${result.message}`, 1)
@@ -164,15 +168,6 @@ async function rotate(services: Services): Promise<number> {
 
 function needsPerson({ needPerson }: StatusReport, account: string | undefined): boolean {
   return account === undefined ? needPerson.length > 0 : needPerson.includes(account)
-}
-
-function when(instant: Date | null): string {
-  return instant === null ? 'not known yet' : `${instant.toISOString().slice(0, 16).replace('T', ' ')} UTC`
-}
-
-function print(text: string, code = 0): number {
-  process.stdout.write(`${text}\n`)
-  return code
 }
 
 function describe(error: unknown): string {

@@ -102,7 +102,8 @@ export async function pasteToken(deps: OwnerDeps, { account, provider, token, ac
     if (connector !== undefined && grant != null) {
       const profile = await connector.identify(grant.accessToken)
       await takeGrant(deps, { account, provider, grant: { ...grant, scopes: null }, profile, askedAt, actor, over })
-      return { outcome: 'taken', result: null }
+      const message = 'The token would have lived for an hour; it was traded for one that lasts.'
+      return { outcome: 'taken', result: { account, outcome: 'verified', message, nextRefreshAt: null } }
     }
   } catch (error) {
     if (!(error instanceof ConnectError)) throw error

@@ -99,7 +99,6 @@ export async function seedAccount(deps: RefreshDeps, seed: Seed): Promise<SeedRe
 
 /** Seeds the default account from `STARTING_TOKEN`, where that is another one than the last time; null = nothing to do. */
 export async function takeStartingToken(deps: RefreshDeps, token: Secret, fingerprint: string): Promise<SeedResult | null> {
-  const existing = await deps.store.find(DEFAULT_ACCOUNT)
-  if (existing?.seedFingerprint === fingerprint) return null
+  if ((await deps.store.seedFingerprint(DEFAULT_ACCOUNT)) === fingerprint) return null
   return seedAccount(deps, { account: DEFAULT_ACCOUNT, provider: 'instagram', token, actor: 'boot', fingerprint })
 }

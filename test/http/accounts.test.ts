@@ -1,0 +1,390 @@
+import { createHmac } from 'node:crypto'
+import { DatabaseSync } from 'node:sqlite'
+import t, { type Test } from 'tap'
+import { startAgent } from '../support/agent.ts'
+import { memcachedServer } from '../support/memcached.ts'
+import { missing } from '../support/services.ts'
+import { createDatabase } from '../support/shared-postgres.ts'
+import { waitFor } from '../support/wait-for.ts'
+import { createClient } from './owner-client.ts'
+import { connect, createOwnerWorld, type OwnerWorld, served, settingsFor } from './owner-world.ts'
+
+const readAt = async ({ agent }: OwnerWorld, path: string, origin = 'https://shop.example') => {
+  const response = await agent.fetch(path, { headers: { origin } })
+  return { status: response.status, body: await response.text() }
+}
+
+/** An account with a token of a week ago, whose refresh works. */
+async function withAccount(world: OwnerWorld, name: string, userId?: string): Promise<string> {
+  const { owner, instagram } = world
+  await owner.post('/admin/accounts', { name, provider: 'instagram' })
+  const token = instagram.issue(userId === undefined ? {} : { userId })
+  const taken = await owner.post(`/admin/accounts/${name}/token`, { token })
+  if (taken.status !== 303) throw new Error(taken.text)
+  return (await served(world.agent, `/accounts/${name}/token.json`)).token ?? ''
+}
+
+t.test('an account is created by its name, and a name that cannot be is explained', async (t) => {
+  const world = await createOwnerWorld(t)
+  const create = (name: string, provider = 'instagram') => world.owner.post('/admin/accounts', { name, provider })
+  t.match(await create(' shop '), { status: 303, location: '/admin/accounts/shop?done=created' })
+  t.match(await create('shop'), { status: 409, text: /choose another name/ })
+  for (const name of ['', 'Shop', 'a b', '-a', '../x', 'x'.repeat(41), '<script>alert(1)</script>']) {
+    const refused = await create(name)
+    t.match(refused, { status: 400, text: /letters a to z/ }, name)
+    t.notMatch(refused.text, '<script>')
+  }
+  t.match(await create('other', 'myspace'), { status: 400 })
+  t.match(await world.owner.get('/admin/accounts/shop'), { status: 200, text: /empty/ })
+  t.match(await world.owner.get('/admin/accounts/nobody'), { status: 404 })
+  t.match(await readAt(world, '/accounts/shop/token.json'), { status: 503 })
+})
+
+t.test('a pasted token is served; one that works is not replaced by a bad one, nor by another user’s by mistake', async (t) => {
+  const world = await createOwnerWorld(t)
+  const { owner, instagram, agent } = world
+  const first = await withAccount(world, 'shop', '17841400000000001')
+  const paste = (token: string, more = {}) => owner.post('/admin/accounts/shop/token', { token, ...more })
+  const now = async () => (await served(agent, '/accounts/shop/token.json')).token
+
+  for (const token of ['with space', '"IGAAquoted"', 'x'.repeat(8193), 'IGAAnotissued']) {
+    const refused = await paste(token)
+    t.equal(refused.status >= 400, true, token.slice(0, 20))
+    t.match(refused.text, /role="alert"/)
+    if (token.length > 8) t.notMatch(refused.text, token)
+    t.equal(await now(), first)
+  }
+  const foreign = instagram.issue({ userId: '17841400000000003' })
+  t.match(await paste(foreign), { status: 409, text: /another user’s; the account is connected as @user.17841400000000001/ })
+  t.equal(await now(), first)
+  t.match(await paste(foreign, { otherUser: 'yes' }), { status: 303 })
+  t.equal(instagram.issued.get((await now()) ?? '')?.userId, '17841400000000003')
+  instagram.fail('*', 'html502')
+  const before = await now()
+  t.match(await paste(instagram.issue({ userId: '17841400000000003' })), { status: 409 })
+  t.equal(await now(), before)
+})
+
+t.test('a pasted token that lives an hour is exchanged where the app’s secret is known', async (t) => {
+  const world = await createOwnerWorld(t)
+  await world.owner.post('/admin/accounts', { name: 'default', provider: 'instagram' })
+  const short = world.instagram.issue({ life: 'short', ageSeconds: 60 })
+  t.match(await world.owner.post('/admin/accounts/default/token', { token: short }), { status: 303, location: /checked/ })
+  const { token } = await served(world.agent)
+  t.not(token, short)
+  t.equal(world.instagram.issued.get(token ?? '')?.life, 'long')
+  t.match((await world.owner.get('/admin/accounts/default')).text, /refuses to refresh a token in its first 24 hours/)
+  t.match((await world.owner.post('/admin/accounts/default/refresh')).location, /done=verified/)
+
+  t.comment('another app’s token is taken as it is')
+  const { apps } = world.instagram
+  Object.assign(apps[0] ?? {}, { clientSecret: 'of another app' })
+  await withAccount(world, 'other')
+  t.match(await served(world.agent, '/accounts/other/token.json'), { status: 200 })
+})
+
+t.test('each account has its own web sites and its own constant', async (t) => {
+  const world = await createOwnerWorld(t)
+  const { owner } = world
+  await withAccount(world, 'shop')
+  const path = '/accounts/shop/token.js'
+  const save = (domains: string) => owner.post('/admin/accounts/shop/domains', { domains })
+  t.match(await save('https://blog.example\r\n*.blog.example, blog.example:8443'), { status: 303 })
+  t.match(await readAt(world, path, 'https://blog.example'), { status: 200, body: /InstagramToken/ })
+  t.match(await readAt(world, path, 'https://www.blog.example'), { status: 200 })
+  t.match(await readAt(world, path), { status: 403 }, 'the global list no longer counts')
+  const bad = await save('*.github.io evil.example/path <b>')
+  t.match(bad, { status: 400 })
+  t.match(bad.text, /everybody’s site under github.io/)
+  t.match(bad.text, /has a path/)
+  t.match(bad.text, '*.github.io evil.example/path &lt;b&gt;</textarea>', 'what was typed stays')
+  t.match(await readAt(world, path, 'https://blog.example'), { status: 200 })
+  await owner.post('/admin/accounts/shop/pause')
+  t.match(await readAt(world, path, 'https://blog.example'), { status: 503, body: /paused/ }, 'who may read is told why not')
+  t.match(await readAt(world, path), { status: 403 })
+  await owner.post('/admin/accounts/shop/resume')
+  t.match(await save(''), { status: 303 })
+  t.match(await readAt(world, path), { status: 200 })
+
+  t.match(await owner.post('/admin/accounts/shop/constant', { constant: 'ShopToken' }), { status: 303 })
+  t.match(await readAt(world, path), { body: /"ShopToken"/ })
+  t.match(await readAt(world, `${path}?const=Mine`), { body: /"Mine"/ })
+  for (const constant of ['1a', 'window', 'a b', 'x'.repeat(65)])
+    t.match(await owner.post('/admin/accounts/shop/constant', { constant }), { status: 400 })
+  t.match((await owner.get('/admin/accounts/shop')).text, /<code>ShopToken<\/code> is the token/)
+})
+
+t.test('any account can be made the default, and each keeps its own address', async (t) => {
+  const world = await createOwnerWorld(t)
+  const { owner, agent } = world
+  const one = await withAccount(world, 'default')
+  t.equal((await served(agent)).token, one)
+  const shop = await withAccount(world, 'shop')
+  t.equal((await served(agent)).token, one, 'a new account changes nothing')
+  await owner.post('/admin/accounts/shop/default')
+  t.equal((await served(agent)).token, shop)
+  t.equal((await served(agent, '/accounts/default/token.json')).token, one)
+  t.equal((await served(agent, '/accounts/shop/token.json')).token, shop)
+  t.match((await owner.get('/admin/accounts/shop')).text, `${agent.url}/token.js&quot;`.replace('&quot;', '"'))
+  await owner.post('/admin/accounts/shop/remove', { name: 'shop' })
+  t.equal((await served(agent)).token, one, 'where it is removed, `default` is served again')
+  await owner.post('/admin/accounts/default/default')
+  t.equal((await served(agent)).token, one)
+})
+
+t.test('a paused account is neither served nor refreshed', async (t) => {
+  const world = await createOwnerWorld(t)
+  const { owner, instagram } = world
+  const token = await withAccount(world, 'default')
+  t.match(await owner.post('/admin/accounts/default/pause'), { location: /paused/ })
+  t.match(await readAt(world, '/token.json'), { status: 503 })
+  const calls = instagram.counts['/refresh_access_token']
+  t.match(await owner.post('/admin/accounts/default/refresh'), { status: 409, text: /switch it on first/ })
+  t.equal(instagram.counts['/refresh_access_token'], calls)
+  await owner.post('/admin/accounts/default/resume')
+  t.match(await served(world.agent), { status: 200, token })
+})
+
+t.test('refresh now refreshes now', async (t) => {
+  const world = await createOwnerWorld(t, { knobs: { minimumAgeSeconds: 0 } })
+  const before = await withAccount(world, 'default')
+  t.match(await world.owner.post('/admin/accounts/default/refresh'), { location: /done=refreshed/ })
+  t.not((await served(world.agent)).token, before)
+  world.instagram.fail('/refresh_access_token', 'html502')
+  t.match(await world.owner.post('/admin/accounts/default/refresh'), { status: 409, text: /role="alert"/ })
+})
+
+t.test('removing asks for the name, erases the token, keeps the history, and can give the permission back', async (t) => {
+  const world = await createOwnerWorld(t)
+  const { owner, instagram, agent } = world
+  const token = await withAccount(world, 'shop')
+  t.match(await owner.post('/admin/accounts/shop/remove', { name: 'shp' }), { status: 400, text: /type its name/ })
+  t.match(await owner.post('/admin/accounts/shop/remove'), { status: 400 })
+  t.match(await owner.get('/admin/accounts/shop/remove'), { status: 404 }, 'nothing is removed by a GET')
+  t.match(await served(agent, '/accounts/shop/token.json'), { status: 200, token })
+  t.match(await owner.post('/admin/accounts/shop/remove', { name: 'shop', revoke: 'yes' }), {
+    status: 303,
+    location: '/admin?done=removed_and_revoked',
+  })
+  t.equal(instagram.issued.get(token)?.endedBy, 'revoked')
+  t.match(await readAt(world, '/accounts/shop/token.json'), { status: 404 })
+  t.match(await owner.get('/admin/accounts/shop'), { status: 404 })
+  const db = new DatabaseSync(`${agent.cwd}/data/token-agent.sqlite`)
+  t.match(db.prepare("select access_token, username, provider_user_id, allowed_domains from accounts where name = 'shop'").get(), {
+    access_token: null,
+    username: null,
+    provider_user_id: null,
+    allowed_domains: null,
+  })
+  db.close()
+  const { text } = await owner.get('/admin/accounts/shop/history')
+  for (const word of ['created', 'token replaced', 'removed', 'took the grant back', 'owner']) t.match(text, word)
+
+  t.comment('the name can be taken again')
+  const again = await withAccount(world, 'shop')
+  t.match(await served(agent, '/accounts/shop/token.json'), { status: 200, token: again })
+  instagram.revoke(again)
+  t.match(await owner.post('/admin/accounts/shop/remove', { name: 'shop', revoke: 'yes' }), { location: '/admin?done=removed_not_revoked' })
+})
+
+t.test('a removed account does not come back with the next start, though its STARTING_TOKEN is still set', async (t) => {
+  const world = await createOwnerWorld(t)
+  const { owner, instagram, agent } = world
+  await agent.stop('SIGINT')
+  const env = { ...settingsFor(instagram), STARTING_TOKEN: instagram.issue(), APP_URL: agent.url }
+  const second = await startAgent(t, { ready: '/readyz', cwd: agent.cwd, port: agent.port, env })
+  await waitFor('the token', async () => (await served(second)).token)
+  t.match(await owner.post('/admin/accounts/default/remove', { name: 'default' }), { status: 303 })
+  t.match(await served(second), { token: null })
+  await second.stop('SIGINT')
+  const third = await startAgent(t, { ready: '/readyz', cwd: agent.cwd, port: agent.port, env })
+  t.match(await served(third), { token: null })
+})
+
+t.test('the history is paged, each event once, and says who did it', async (t) => {
+  const world = await createOwnerWorld(t)
+  await withAccount(world, 'shop')
+  const db = new DatabaseSync(`${world.agent.cwd}/data/token-agent.sqlite`)
+  const at = new Date().toISOString()
+  const insert = db.prepare(
+    "insert into events (id, account, kind, actor, outcome, detail, at) values (?, 'shop', 'refreshed', ?, 'ok', ?, ?)",
+  )
+  for (let n = 0; n < 120; n++)
+    insert.run(`f${String(n).padStart(5, '0')}`, ['timer', 'webhook', 'cli', 'boot'][n % 4] ?? '', `number ${n}.`, at)
+  db.close()
+  let path: string | undefined = '/admin/accounts/shop/history'
+  const seen: string[] = []
+  for (let page = 0; path !== undefined && page < 10; page++) {
+    const { text } = await world.owner.get(path)
+    seen.push(...[...text.matchAll(/number (\d+)\./g)].map(([, n]) => n ?? ''))
+    for (const who of ['timer', 'webhook', 'command line', 'at start']) if (page < 2) t.match(text, `<td>${who}</td>`)
+    const older: string | undefined = /href="(\?before=[^"]+)"/.exec(text)?.[1]
+    path = older === undefined ? undefined : `/admin/accounts/shop/history${older}`
+  }
+  t.strictSame(
+    seen.map(Number),
+    Array.from({ length: 120 }, (_, n) => 119 - n),
+  )
+  t.match((await world.owner.get('/admin/history')).text, /signed in/)
+  t.match(await world.owner.get('/admin/history?before=%27;drop'), { status: 200, text: /Nothing has happened/ })
+})
+
+t.test(
+  'what the owner changes on one instance holds on the others within a second',
+  { skip: missing('postgres', 'memcached') },
+  async (t) => {
+    const { url } = await createDatabase(t)
+    for (const cache of [{}, { MEMCACHIER_SERVERS: await memcachedServer(t) }]) {
+      const world = await createOwnerWorld(t, { env: { DATABASE_URL: url, ENCRYPTION_KEY: 'k'.repeat(32), ...cache } })
+      const env = { ...settingsFor(world.instagram), DATABASE_URL: url, ENCRYPTION_KEY: 'k'.repeat(32), APP_URL: world.agent.url, ...cache }
+      const other = { ...world, agent: await startAgent(t, { ready: '/readyz', env }) }
+      const name = Object.keys(cache).length === 0 ? 'one' : 'two'
+      const token = await withAccount(world, name)
+      // Asked about all the time, so that both have it at hand.
+      const soon = (what: string, path: string, origin: string, wanted: number | string) =>
+        waitFor(what, async () => {
+          const { status, body } = await readAt(other, path, origin)
+          return status === wanted || (typeof wanted === 'string' && body.includes(wanted))
+        })
+      const path = `/accounts/${name}/token.json`
+      await soon('the token', path, 'https://shop.example', token)
+      const steps: [string, Record<string, string>, string, string, number | string][] = [
+        ['domains', { domains: 'blog.example' }, path, 'https://shop.example', 403],
+        ['domains', { domains: '' }, path, 'https://shop.example', 200],
+        ['constant', { constant: 'Mine' }, path.replace('json', 'js'), 'https://shop.example', '"Mine"'],
+        ['default', {}, '/token.json', 'https://shop.example', token],
+        ['pause', {}, path, 'https://shop.example', 503],
+        ['resume', {}, path, 'https://shop.example', 200],
+        ['remove', { name }, path, 'https://shop.example', 404],
+      ]
+      for (const [what, form, at, origin, wanted] of steps) {
+        t.match(await world.owner.post(`/admin/accounts/${name}/${what}`, form), { status: 303 }, what)
+        const startedMs = performance.now()
+        await soon(`${what} on the other instance`, at, origin, wanted)
+        t.comment(`${what}: ${Math.round(performance.now() - startedMs)} ms`)
+      }
+      await world.agent.stop('SIGINT')
+      await other.agent.stop('SIGINT')
+    }
+  },
+)
+
+function signedRequest(payload: object, secret = 'a-secret-of-the-instagram-app'): string {
+  const text = Buffer.from(JSON.stringify(payload)).toString('base64url')
+  return `${createHmac('sha256', secret).update(text).digest('base64url')}.${text}`
+}
+
+async function callback({ agent }: OwnerWorld, what: string, signed: string) {
+  const response = await agent.fetch(`/callbacks/instagram/${what}`, {
+    method: 'POST',
+    body: new URLSearchParams({ signed_request: signed }),
+  })
+  return { status: response.status, body: (await response.json()) as Record<string, string> }
+}
+
+t.test('when a user takes the permission back, the account asks to be connected again', async (t) => {
+  const world = await createOwnerWorld(t, { knobs: { signedInAs: '17841400000000001' } })
+  const { owner, agent } = world
+  for (const id of ['own', 'app'] as const) {
+    await connect(owner)
+    const { userId, appScopedId } = world.instagram.users.get('17841400000000001') ?? { userId: '', appScopedId: '' }
+    const signed = signedRequest({ algorithm: 'HMAC-SHA256', issued_at: 1, user_id: id === 'own' ? userId : appScopedId })
+    t.match(await callback(world, 'deauthorize', signed), { status: 200 })
+    t.match((await owner.get('/admin/accounts/default')).text, /needs you.*taken the permission back/s)
+    t.match(await served(agent), { status: 200 }, 'the token is served to its end')
+  }
+})
+
+t.test('when a user wants the data erased, it is, and a page shows that', async (t) => {
+  const world = await createOwnerWorld(t, { knobs: { signedInAs: '17841400000000001' } })
+  const { owner, agent } = world
+  await connect(owner)
+  await connect(owner, 'second')
+  const user_id = '17841400000000001'
+  const { status, body } = await callback(world, 'delete', signedRequest({ algorithm: 'HMAC-SHA256', user_id }))
+  t.equal(status, 200)
+  t.strictSame(Object.keys(body).sort(), ['confirmation_code', 'url'])
+  t.match(body['confirmation_code'], /^[0-9a-z]{20,}$/)
+  t.ok(body['url']?.startsWith(`${agent.url}/`))
+  const page = await fetch(body['url'] ?? '')
+  t.equal(page.status, 200)
+  t.match(await page.text(), /was erased on 20\d\d-/)
+  t.equal((await agent.fetch(`/callbacks/instagram/deletions/${'0'.repeat(30)}`)).status, 404)
+  t.match(await served(agent), { status: 503 })
+  const db = new DatabaseSync(`${agent.cwd}/data/token-agent.sqlite`)
+  const dump = JSON.stringify(['accounts', 'events', 'oauth_states'].map((table) => db.prepare(`select * from ${table}`).all()))
+  db.close()
+  t.notMatch(dump, user_id)
+  t.notMatch(dump, 'v1.')
+  t.match(
+    (await callback(world, 'delete', signedRequest({ algorithm: 'hmac-sha256', user_id: '999' }))).body,
+    { url: /^http/ },
+    'also who was never here',
+  )
+})
+
+t.test('a callback that Meta did not sign does nothing', async (t) => {
+  const world = await createOwnerWorld(t, { knobs: { signedInAs: '17841400000000001' } })
+  await connect(world.owner)
+  const payload = { algorithm: 'HMAC-SHA256', user_id: '17841400000000001' }
+  const good = signedRequest(payload)
+  const [signature = '', text = ''] = good.split('.')
+  const forged = [
+    '',
+    '.',
+    text,
+    `.${text}`,
+    `${signature}.`,
+    `${signature}.${text}.x`,
+    `${signature.slice(0, -2)}.${text}`,
+    signedRequest(payload, 'another secret'),
+    signedRequest({ ...payload, algorithm: 'none' }),
+    signedRequest({ user_id: payload.user_id }),
+    signedRequest({ ...payload, user_id: { $ne: '' } }),
+    `${signature}.${Buffer.from(JSON.stringify({ ...payload, user_id: '17841400000000003' })).toString('base64url')}`,
+    good.replace('.', '%2E'),
+  ]
+  for (const what of ['deauthorize', 'delete']) {
+    for (const signed of forged) t.match(await callback(world, what, signed), { status: 403 }, `${what} ${signed.slice(0, 20)}`)
+    t.equal((await world.agent.fetch(`/callbacks/instagram/${what}`)).status, 404, 'nothing by a GET')
+    t.equal(
+      (await world.agent.fetch(`/callbacks/tiktok/${what}`, { method: 'POST', body: new URLSearchParams({ signed_request: good }) }))
+        .status,
+      404,
+    )
+    t.equal((await world.agent.fetch(`/callbacks/instagram/${what}`, { method: 'POST' })).status >= 400, true)
+  }
+  t.match((await world.owner.get('/admin/accounts/default')).text, /working/)
+})
+
+t.test('who is not signed in sees and changes nothing', async (t: Test) => {
+  const world = await createOwnerWorld(t)
+  const token = await withAccount(world, 'default')
+  const stranger = createClient(world.agent.url)
+  for (const path of [
+    '/admin',
+    '/admin/accounts/default',
+    '/admin/accounts/default/history',
+    '/admin/history',
+    '/connect/instagram',
+    '/connect/instagram/callback?code=a&state=b',
+  ])
+    t.match(await stranger.get(path), { status: 303, location: '/admin/sign-in', text: '' }, path)
+  const forms: [string, Record<string, string>][] = [
+    ['/admin/accounts', { name: 'x', provider: 'instagram' }],
+    ['/admin/sign-out-everywhere', {}],
+    ['/connect/instagram', { account: 'default' }],
+    ['/connect/instagram/confirm', { answer: 'x' }],
+    ...['token', 'domains', 'constant', 'refresh', 'pause', 'resume', 'default', 'remove'].map((what): [string, Record<string, string>] => [
+      `/admin/accounts/default/${what}`,
+      { token, domains: 'evil.example', constant: 'Evil', name: 'default' },
+    ]),
+  ]
+  for (const [path, form] of forms) {
+    t.match(await stranger.post(path, form), { status: 303, location: '/admin/sign-in' }, path)
+    t.match(await world.owner.post(path, form, { 'sec-fetch-site': 'same-site' }), { status: 403 }, `${path} from a sister host`)
+    t.match(await world.owner.get(path), { status: /^(404|200)$/ as unknown as number }, `${path} by GET`)
+  }
+  t.match(await served(world.agent), { status: 200, token })
+  t.match(await served(world.agent, '/accounts/x/token.json'), { status: 404 })
+})
