@@ -37,7 +37,7 @@ export function createHealthWatch(services: Pick<Services, 'stock' | 'storeState
       const stock = services.stock().then(setTokens, () => {})
       await Promise.race([stock, sleep(PATIENCE_MS, undefined, { ref: false })])
       setStore()
-      const memcached = services.memcachedState?.()
+      const memcached = await services.memcachedState?.()
       if (memcached !== undefined) parts.set('memcached', { state: memcached.up ? 'up' : 'down', since: memcached.since })
       set('process', draining ? 'stopping' : 'serving')
       return { ready: parts.get('store')?.state === 'up' && !draining, parts: Object.fromEntries(parts) }

@@ -96,7 +96,8 @@ export function createMetrics(services: Watched, reads: ReadMeter): Metrics {
       for (const account of seen) showAccount(account, services.store.now().getTime())
       const { up, waitingSince } = services.storeState()
       storeUp.set(up && (waitingSince === null || Date.now() - waitingSince.getTime() < PATIENCE_MS - 100) ? 1 : 0)
-      for (const { server, up: isUp } of services.memcachedState?.().servers ?? []) memcachedUp.set({ server }, isUp ? 1 : 0)
+      const memcached = await services.memcachedState?.()
+      for (const { server, up: isUp } of memcached?.servers ?? []) memcachedUp.set({ server }, isUp ? 1 : 0)
       return registry.metrics()
     },
   }

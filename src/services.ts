@@ -10,6 +10,7 @@ import { type RefreshRequest, type RefreshSummary, refreshDue } from './applicat
 import { takeStartingToken } from './application/seed-account.ts'
 import { createStock } from './application/take-stock.ts'
 import { createUpkeep } from './application/upkeep.ts'
+import type { MemcachedState } from './cache/memcached.ts'
 import type { Config } from './config.ts'
 import type { AccountStore } from './domain/account-store.ts'
 import type { SendAlert } from './domain/alert.ts'
@@ -59,7 +60,8 @@ export interface Services {
   /** What each tick does beside refreshing: alerts, and a history of bounded length. */
   readonly upkeep: () => Promise<void>
   readonly storeState: () => StoreState
-  readonly memcachedState: (() => { up: boolean; since: Date; servers: readonly { server: string; up: boolean }[] }) | null
+  /** Asks it first, so that its state is not the one of the last read. */
+  readonly memcachedState: (() => Promise<MemcachedState>) | null
   /** Ends the sweep and the seeding under way, waiting for their answers to be saved, at most so long. */
   readonly stopRefreshing: (timeoutMs: number) => Promise<void>
   readonly close: () => Promise<void>
@@ -149,7 +151,7 @@ export async function createServices(config: Config, log: Log, paceLimits: PaceL
     seedFromEnvironment,
     startingFingerprint,
     migrate: () => migrate(db, MIGRATIONS_FOLDER),
-    memcachedState: memcached === null ? null : () => memcached.state(),
+    memcachedState: memcached === null ? null : () => memcached.get('token-agent').then(() => memcached.state()),
     stopRefreshing: async (timeoutMs) => {
       stopping.abort()
       await Promise.race([Promise.allSettled([running, seeding]), sleep(timeoutMs, undefined, { ref: false })])

@@ -149,10 +149,11 @@ export function createAccountStore(db: Database): AccountStore {
       return rows.map(toClaim).sort(byDueTime)
     },
 
-    async commit({ account, attemptId }, change, event) {
-      const clock = new Date(Date.now() + aheadMs)
-      const failingSince = change.failureCount === 0 ? null : account.failureCount === 0 ? clock : (account.failingSince ?? clock)
-      const params: Param[] = [account.name, attemptId, nextLookAt({ ...account, ...change, failingSince }, NOTHING_TOLD, clock)]
+    async commit({ account, attemptId, claimedAt }, change, event) {
+      // By the time of the claim, which the database's clock has surely passed: what is due at once is found at once.
+      const failingSince = (account.failureCount === 0 ? null : account.failingSince) ?? claimedAt
+      const look = nextLookAt({ ...account, ...change, failingSince }, NOTHING_TOLD, claimedAt)
+      const params: Param[] = [account.name, attemptId, look]
       const sets = setsOf(change, params)
       // What was told may have come in since the claim, so this is asked of the row itself.
       sets.push(lookAt(`case when alert_told is null then $3 else ${now} end`))

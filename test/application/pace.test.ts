@@ -87,7 +87,8 @@ t.test('when the provider says that all calls are too many, no other account is 
 t.test('the limit of one account holds up no other', async (t) => {
   const world = await worldWith(t, 6)
   world.instagram.fail('/refresh_access_token', 'businessLimit', 1)
-  t.match(await world.refresh(), { refreshed: 5, failed: 1 })
+  const deps = { ...world.deps, pace: createPace({ ...LIMITS, concurrency: 1 }) }
+  t.match(await refreshDue(deps, { actor: 'timer' }), { refreshed: 5, failed: 1 })
 })
 
 t.test('the longest overdue come first, and one that keeps failing holds up none', async (t) => {
