@@ -46,9 +46,11 @@ export async function launch(command: string, args: string[], options: LaunchOpt
     ...(uid === undefined ? {} : { uid }),
     ...(gid === undefined ? {} : { gid }),
   })
-  await once(child, 'spawn')
-  const pid = child.pid as number
+  // Listed before anything is awaited: a kill in between would leave it running.
+  const pid = child.pid
+  if (pid === undefined) throw (await once(child, 'error'))[0]
   const strike = listProcess(pid, endWith)
+  await once(child, 'spawn')
 
   const output = { stdout: '', stderr: '' }
   for (const name of ['stdout', 'stderr'] as const) {
