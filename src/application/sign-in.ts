@@ -54,10 +54,10 @@ export async function signIn(deps: SignInDeps, password: string, device: string 
 }
 
 /** The id of the session that this browser holds, or null where it holds none that is alive. */
-export async function findSession(deps: SignInDeps, session: string | null): Promise<string | null> {
+export async function findSession(deps: SignInDeps, session: string | null, by: 'person' | 'page' = 'person'): Promise<string | null> {
   if (session === null || deps.password.mode === 'off') return null
   const id = deps.hash(session)
-  const credential = await deps.sessions.touch(id)
+  const credential = await (by === 'person' ? deps.sessions.touch(id) : deps.sessions.peek(id))
   if (credential === null) return null
   return open(deps.vault, credential, credentialPlace(id)) === deps.password.credential ? id : null
 }

@@ -1,4 +1,5 @@
 import type { Account, AccountState } from './account.ts'
+import type { RecordedEvent } from './account-store.ts'
 
 /** All accounts in a few numbers, for what must not read through a hundred thousand of them. */
 export interface AccountSummary {
@@ -10,7 +11,29 @@ export interface AccountSummary {
   readonly unreadable: number
 }
 
+export interface PageRequest {
+  readonly offset: number
+  readonly limit: number
+  /** Part of a name or a user name; empty = all. */
+  readonly search: string
+  /** Only the accounts that need a person. */
+  readonly onlyNeedy: boolean
+}
+
+export interface AccountPage {
+  /** By name. */
+  readonly accounts: readonly Account[]
+  /** On all pages together. */
+  readonly total: number
+}
+
 export interface Overview {
+  /** Some accounts of many, for a page that a person looks at. */
+  page(request: PageRequest): Promise<AccountPage>
+  /** The last attempts to refresh each of these accounts, newest first. */
+  attempts(names: readonly string[], limit: number): Promise<ReadonlyMap<string, readonly RecordedEvent[]>>
+  /** How the last question to this provider ended. */
+  lastAnswer(provider: string): Promise<RecordedEvent | null>
   summarize(): Promise<AccountSummary>
   /** The failing ones, the first to expire in front; then the others, the first to be due in front. */
   mostUrgent(limit: number): Promise<Account[]>

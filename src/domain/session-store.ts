@@ -3,6 +3,8 @@ export interface SessionStore {
   create(id: string, credential: string): Promise<void>
   /** The session's credential, and counts as a sign of life; null where it ended, by its age or for want of such signs. */
   touch(id: string): Promise<string | null>
+  /** The same without counting: a page that asks by itself is no sign of life. */
+  peek(id: string): Promise<string | null>
   end(id: string): Promise<void>
   endAll(): Promise<void>
 }

@@ -1,7 +1,9 @@
 import type { AccountState } from '../domain/account.ts'
+import type { RecordedEvent } from '../domain/account-store.ts'
 import type { Overview } from '../domain/overview.ts'
 import { ACCOUNT_COLUMNS, type AccountRow, toAccount } from './account-row.ts'
-import type { Database } from './database.ts'
+import type { Database, Param } from './database.ts'
+import { EVENT_COLUMNS } from './insert-event.ts'
 
 interface StateRow {
   readonly state: AccountState
@@ -10,6 +12,10 @@ interface StateRow {
   readonly need_person: number
   readonly unreadable: number
 }
+
+type EventRow = Omit<RecordedEvent, 'at'> & { readonly at: Date | string }
+
+const ATTEMPT_KINDS = `('refreshed', 'verified', 'refresh_failed', 'reconnect_needed')`
 
 /** `sealMarks`: how the values begin that this process can open. */
 export function createOverview(db: Database, sealMarks: readonly string[]): Overview {
@@ -22,6 +28,48 @@ export function createOverview(db: Database, sealMarks: readonly string[]): Over
   const count = (wanted: string): string => `cast(sum(case when ${wanted} then 1 else 0 end) as integer)`
 
   return {
+    async page({ offset, limit, search, onlyNeedy }) {
+      const params: Param[] = []
+      const wanted = ['removed_at is null']
+      if (onlyNeedy) {
+        const marks = sealMarks.map((mark) => `substr(access_token, 1, ${mark.length}) = $${params.push(mark)}`).join(' or ')
+        wanted.push(`((${needsPerson}) or (paused_at is null and access_token is not null and not (${marks})))`)
+      }
+      if (search !== '') {
+        const pattern = `$${params.push(`%${search.toLowerCase().replace(/[\\%_]/g, '\\$&')}%`)}`
+        wanted.push(`(name like ${pattern} escape '\\' or lower(username) like ${pattern} escape '\\')`)
+      }
+      const from = `from accounts where ${wanted.join(' and ')}`
+      const [counted] = await db.query<{ total: number }>(`select cast(count(*) as integer) as total ${from}`, params)
+      const window = `limit $${params.push(limit)} offset $${params.push(offset)}`
+      const rows = await db.query<AccountRow>(`select ${ACCOUNT_COLUMNS} ${from} order by name ${window}`, params)
+      return { accounts: rows.map(toAccount), total: counted?.total ?? 0 }
+    },
+
+    // One search of an index for each account: a window function would read through all that was ever kept of them.
+    async attempts(names, limit) {
+      const found = new Map<string, RecordedEvent[]>(names.map((name) => [name, []]))
+      if (names.length === 0) return found
+      const selects = names.map(
+        (_, at) => `select * from (select ${EVENT_COLUMNS} from events
+          where account = $${at + 2} and kind in ${ATTEMPT_KINDS} order by at desc, id desc limit $1) a${at}`,
+      )
+      const rows = await db.query<EventRow>(`${selects.join(' union all ')} order by at desc, id desc`, [limit, ...names])
+      for (const row of rows) found.get(row.account ?? '')?.push(toEvent(row))
+      return found
+    },
+
+    async lastAnswer(provider) {
+      const columns = EVENT_COLUMNS.replace(/\w+/g, 'events.$&')
+      const rows = await db.query<EventRow>(
+        `select ${columns} from events join accounts on accounts.name = events.account
+        where accounts.provider = $1 and kind in ${ATTEMPT_KINDS} and coalesce(last_error_code, '') <> 'unreadable'
+        order by events.at desc limit 1`,
+        [provider],
+      )
+      return rows[0] === undefined ? null : toEvent(rows[0])
+    },
+
     async summarize() {
       const rows = await db.query<StateRow>(
         `select state, cast(count(*) as integer) as accounts, ${count('paused_at is not null')} as paused,
@@ -54,4 +102,8 @@ export function createOverview(db: Database, sealMarks: readonly string[]): Over
       return rows.length
     },
   }
+}
+
+function toEvent({ at, ...event }: EventRow): RecordedEvent {
+  return { ...event, at: new Date(at) }
 }

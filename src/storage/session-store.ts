@@ -20,6 +20,14 @@ export function createSessionStore(db: Database): SessionStore {
       )
       return rows[0]?.credential ?? null
     },
+    async peek(id) {
+      const rows = await db.query<{ credential: string }>(`select credential from sessions where ${alive} and id = $3`, [
+        -IDLE_SECONDS,
+        -MAX_AGE_SECONDS,
+        id,
+      ])
+      return rows[0]?.credential ?? null
+    },
     async end(id) {
       await db.query('delete from sessions where id = $1', [id])
     },
