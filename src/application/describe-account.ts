@@ -1,6 +1,8 @@
 import { type Account, needsPerson } from '../domain/account.ts'
+import type { PageRequest } from '../domain/overview.ts'
 import { accountPlace, UnreadableError } from '../domain/vault.ts'
 import type { OwnerDeps } from './owner-deps.ts'
+import { withUnreadable } from './report-status.ts'
 
 /** An account as its owner sees it: everything but the token. */
 export interface AccountView {
@@ -14,11 +16,15 @@ export interface AccountView {
   readonly isDefault: boolean
   readonly allowedDomains: string | null
   readonly jsConstant: string | null
+  readonly issuedAt: Date | null
   readonly expiresAt: Date | null
   readonly lastRefreshAt: Date | null
   readonly nextRefreshAt: Date | null
   /** Until then the provider refuses to refresh the token; null = it may be refreshed, or its age is not known. */
   readonly tooYoungUntil: Date | null
+  /** Failed refreshes since the last success. */
+  readonly failureCount: number
+  readonly lastErrorCode: string | null
   readonly lastError: string | null
 }
 
@@ -29,12 +35,23 @@ export async function describeAccounts(deps: OwnerDeps): Promise<AccountView[]> 
   return accounts.map((account) => describe(deps, account, served?.name === account.name))
 }
 
+/** Some of them, for a page; `total` counts those on all pages. */
+export async function describePage(
+  deps: OwnerDeps,
+  request: PageRequest,
+): Promise<{ accounts: AccountView[]; total: number; served: string | null }> {
+  const [{ accounts, total }, served] = await Promise.all([deps.overview.page(request), deps.store.find(null)])
+  const name = served?.name ?? null
+  return { accounts: accounts.map((account) => describe(deps, account, name === account.name)), total, served: name }
+}
+
 export async function describeAccount(deps: OwnerDeps, account: Account): Promise<AccountView> {
   return describe(deps, account, (await deps.store.find(null))?.name === account.name)
 }
 
-function describe(deps: OwnerDeps, account: Account, isDefault: boolean): AccountView {
-  const { name, provider, username, allowedDomains, jsConstant, expiresAt, lastRefreshAt, nextRefreshAt, issuedAt, lastError } = account
+function describe(deps: OwnerDeps, stored: Account, isDefault: boolean): AccountView {
+  const account = withUnreadable(stored, deps.vault)
+  const { name, provider, username, allowedDomains, jsConstant, expiresAt, lastRefreshAt, nextRefreshAt, issuedAt } = account
   const now = deps.store.now()
   const minimumAgeMs = (deps.providers.get(provider)?.minimumAgeSeconds ?? 0) * 1000
   const oldEnoughAt = issuedAt === null ? null : new Date(issuedAt.getTime() + minimumAgeMs)
@@ -47,11 +64,14 @@ function describe(deps: OwnerDeps, account: Account, isDefault: boolean): Accoun
     isDefault,
     allowedDomains,
     jsConstant,
+    issuedAt,
     expiresAt,
     lastRefreshAt,
     nextRefreshAt: account.pausedAt === null ? nextRefreshAt : null,
     tooYoungUntil: oldEnoughAt !== null && oldEnoughAt > now ? oldEnoughAt : null,
-    lastError,
+    failureCount: account.failureCount,
+    lastErrorCode: account.lastErrorCode,
+    lastError: account.lastError,
   }
 }
 

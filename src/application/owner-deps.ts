@@ -1,4 +1,5 @@
 import type { Connector } from '../domain/connector.ts'
+import type { Overview } from '../domain/overview.ts'
 import type { OAuthStateStore } from '../domain/session-store.ts'
 import type { RefreshDeps } from './refresh-account.ts'
 
@@ -7,6 +8,7 @@ export interface OwnerDeps extends RefreshDeps {
   /** Of the providers whose app credentials are known. */
   readonly connectors: ReadonlyMap<string, Connector>
   readonly states: OAuthStateStore
+  readonly overview: Pick<Overview, 'page' | 'attempts' | 'lastAnswer'>
   /** The agent's own origin. */
   readonly appUrl: string
   /** Of the `STARTING_TOKEN` in force, so that it does not push a later token out at the next start. */

@@ -30,7 +30,7 @@ export async function reportStatus({ store, vault }: { store: AccountStore; vaul
 }
 
 /** A lost key shows at once, not only when the token is next due. */
-function withUnreadable(account: Account, vault: Vault): Account {
+export function withUnreadable(account: Account, vault: Vault): Account {
   const problem = problemWith(account, vault)
   return problem === null ? account : { ...account, lastErrorCode: 'unreadable', lastError: problem.message }
 }
