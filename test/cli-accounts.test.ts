@@ -25,7 +25,7 @@ t.test('the whole of it without a browser: add, seed, settings, default, serve, 
   t.match(await run('accounts set-constant shop ShopToken'), { code: 0 })
   t.match(await run('accounts set-default shop'), { code: 0 })
   const listed = await run('accounts list')
-  t.match(listed.stdout, /shop {2}instagram @the\.shop {2}\(what \/token\.js serves\)[^]*blog\.example \*\.blog\.example[^]*ShopToken/)
+  t.match(listed.stdout, /shop {2}instagram @the\.shop {2}\(what \/token\.js serves\).*blog\.example \*\.blog\.example.*ShopToken/s)
   const json = JSON.parse((await run('accounts list --json')).stdout)
   t.match(json, [
     { name: 'default', isDefault: false, token: /^IGAA..… \(\d+ characters\)$/ },
