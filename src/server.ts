@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import closeWithGrace from 'close-with-grace'
 import type { FastifyInstance } from 'fastify'
 import type { Logger } from 'pino'
+import type { PaceLimits } from './application/pace.ts'
 import { type Config, readConfig } from './config.ts'
 import { AppError } from './domain/errors.ts'
 import type { Log } from './domain/log.ts'
@@ -23,7 +24,7 @@ const LAST_ANSWERS_MS = 1_000
 const START_PATIENCE_MS = 2_000
 
 /** Runs the agent until it is told to stop. Binds its port before the database answers, and waits for it. */
-export async function serve(env: NodeJS.ProcessEnv): Promise<void> {
+export async function serve(env: NodeJS.ProcessEnv, paceLimits?: PaceLimits): Promise<void> {
   const config = readConfig(env)
   const log = createLogger(config.logLevel)
   const stopped = new AbortController()
@@ -37,7 +38,8 @@ export async function serve(env: NodeJS.ProcessEnv): Promise<void> {
     log.info('stopped')
   })
   try {
-    await start(config, log, stopped.signal, (how) => {
+    const services = await createServices(config, log, paceLimits)
+    await start(config, services, log, stopped.signal, (how) => {
       stop = how
     })
   } catch (error) {
@@ -50,11 +52,11 @@ export async function serve(env: NodeJS.ProcessEnv): Promise<void> {
 
 async function start(
   config: Config,
+  services: Services,
   log: Logger,
   stopped: AbortSignal,
   onStop: (stop: (signal?: string) => Promise<void>) => void,
 ): Promise<void> {
-  const services = await createServices(config, log)
   const health = createHealthWatch(services)
   const metering = await createMetering(config, services)
   const app = await createApp(

@@ -1,0 +1,14 @@
+// The agent as it is, but for its pace, which would be the only thing measured. Loaded by bench/refresh.ts.
+import pg from 'pg'
+import { PACE_LIMITS } from '../src/application/pace.ts'
+import { serve } from '../src/server.ts'
+
+const { query } = pg.Client.prototype
+let statements = 0
+pg.Client.prototype.query = function (this: pg.Client, ...args: unknown[]) {
+  statements++
+  return Reflect.apply(query, this, args)
+} as typeof query
+process.on('SIGUSR2', () => console.error(`statements: ${statements}`))
+
+await serve(process.env, { ...PACE_LIMITS, perSecond: 10_000, burst: 10_000 })
