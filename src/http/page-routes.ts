@@ -1,40 +1,71 @@
-import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import { totalOf } from '../domain/overview.ts'
+import type { FastifyError, FastifyRequest } from 'fastify'
+import { isAccountName } from '../domain/account.ts'
+import type { AppError } from '../domain/errors.ts'
+import { assetRoutes } from './assets.ts'
 import type { HttpDeps } from './deps.ts'
+import { answerError, sendError, wantsPage } from './errors.ts'
 import { createPages, registerPageHeaders } from './pages.ts'
+import { inTime } from './patience.ts'
+import { describeSetup } from './setup-page.ts'
+import { createSnippets } from './snippets.ts'
+import { describeStatusPage, PAGE_LENGTH } from './status-page.ts'
+import { visitorScope } from './visitor.ts'
 
 /** The help pages; what they say in public gives away no account, time or error. */
 export const pageRoutes: FastifyPluginAsyncTypebox<{ deps: HttpDeps }> = async (app, { deps }) => {
   const { settings } = deps
   const pages = createPages(deps)
-  const style = readFileSync(join(deps.viewsFolder, 'style.css'))
+  const snippets = createSnippets(deps.viewsFolder)
 
   await registerPageHeaders(app, settings)
+  await visitorScope(app, deps)
+  assetRoutes(app, deps.viewsFolder)
 
-  app.get('/style.css', { config: { quiet: true } }, (_request, reply) =>
-    reply.type('text/css; charset=utf-8').header('cache-control', 'public, max-age=3600').send(style),
-  )
+  // Here and not at the root, so that they have a page's headers and know who is signed in.
+  app.setNotFoundHandler((request, reply) => {
+    if (!wantsPage(request)) return sendError(request, reply, 404, 'not_found', 'There is nothing at this address.')
+    return pages.send(reply.code(404), 'not-found', {})
+  })
+  app.setErrorHandler((error: FastifyError | AppError, request, reply) => {
+    if (!wantsPage(request)) return answerError(error, request, reply)
+    request.log.error({ err: error, reqId: request.id, route: request.routeOptions.url }, 'a request failed')
+    const happened = 'Something went wrong here; the agent’s log has the details.'
+    return pages.send(reply.code(500), 'problem', { happened, remedy: 'Try again in a moment.', redirectUri: null })
+  })
 
-  const page = (url: string, view: string, data: () => Promise<object>): void => {
-    app.get(url, async (_request, reply) => {
+  const page = (url: string, view: string, data: (request: FastifyRequest) => Promise<object>): void => {
+    app.get(url, async (request, reply) => {
       if (settings.hideHelpPages) return reply.code(204).send()
-      return pages.send(reply, view, { path: url, ...(await data()) })
+      return pages.send(reply, view, await data(request))
     })
   }
-  page('/', 'home', async () => ({}))
-  page('/setup', 'setup', async () => ({ working: await isWorking(deps) }))
-  page('/status', 'status', async () => ({ working: await isWorking(deps) }))
+  page('/', 'home', async (request) => {
+    const { account: named } = request.query as { account?: unknown }
+    const account = typeof named === 'string' && isAccountName(named) ? named : null
+    return {
+      account,
+      snippets: snippets({ appUrl: settings.appUrl, account, constantName: await constantNameOf(deps, account) }),
+      choice: await choiceOf(deps, request),
+    }
+  })
+  page('/setup', 'setup', (request) => describeSetup(app, deps, request))
+  page('/status', 'status', (request) => describeStatusPage(deps, request))
 }
 
-/** Working = every account's token can be served and nobody has to do anything; null = no account yet. */
-async function isWorking(deps: HttpDeps): Promise<boolean | null> {
+/** The account's own, where it can be told; else the global one. */
+async function constantNameOf({ readToken, settings }: HttpDeps, account: string | null): Promise<string> {
   try {
-    const stock = await deps.stock()
-    return totalOf(stock) === 0 ? null : stock.needPerson + stock.unreadable === 0
+    return (await readToken(account)).constantName
   } catch {
-    // The page is wanted most when the store is down.
-    return false
+    return settings.jsConstantName
   }
+}
+
+/** The names that the owner may choose from: all of them, or none where they are too many for a list. */
+async function choiceOf({ owner }: HttpDeps, { ownerSession }: FastifyRequest): Promise<{ names: string[]; total: number } | null> {
+  if (ownerSession === '') return null
+  const found = await inTime(owner.overview.page({ offset: 0, limit: PAGE_LENGTH, search: '', onlyNeedy: false }))
+  if (found === null || found.total === 0) return null
+  return { names: found.total > PAGE_LENGTH ? [] : found.accounts.map(({ name }) => name), total: found.total }
 }

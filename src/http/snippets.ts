@@ -1,0 +1,28 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { join, parse } from 'node:path'
+
+/** Where a snippet's reader has the token from. */
+export interface SnippetPlace {
+  readonly appUrl: string
+  /** Null = the account that the addresses without a name serve. */
+  readonly account: string | null
+  readonly constantName: string
+}
+
+/** Code by the name of its file, to be copied as it is. */
+export type Snippets = Readonly<Record<string, string>>
+
+/** The files of views/snippets, which the browser tests run as well; read when somebody first looks. */
+export function createSnippets(viewsFolder: string): (place: SnippetPlace) => Snippets {
+  const folder = join(viewsFolder, 'snippets')
+  let files: ReadonlyArray<readonly [name: string, text: string]> | null = null
+  return ({ appUrl, account, constantName }) => {
+    files ??= readdirSync(folder).map((file) => [parse(file).name, readFileSync(join(folder, file), 'utf8').trimEnd()])
+    const values: Record<string, string> = {
+      address: appUrl,
+      token: `${appUrl}${account === null ? '' : `/accounts/${account}`}/token`,
+      constant: constantName,
+    }
+    return Object.fromEntries(files.map(([name, text]) => [name, text.replace(/%([a-z]+)%/g, (all, key) => values[key] ?? all)]))
+  }
+}

@@ -1,0 +1,100 @@
+import t from 'tap'
+import { missing } from '../support/services.ts'
+import { ALLOWED, HOSTILE, startWorld } from './world.ts'
+
+const SCRIPT = 'https://agent.example/token.js'
+const TELL = "typeof InstagramToken === 'undefined' ? 'nothing' : InstagramToken"
+const html = (body: string, head = ''): string => `<!doctype html><meta charset="utf-8">${head}<body>${body}`
+const worker = (options: string): string =>
+  `<script>new Worker('/worker${options}.js', ${options === '' ? '{}' : "{ type: 'module' }"}).onmessage = ({ data }) => { result = data }</script>`
+// A frame tells its page what it has; that page has no constant itself.
+const FRAMED = `<script src="${SCRIPT}" crossorigin="anonymous"></script><script>parent.postMessage(${TELL}, '*')</script>`
+const LISTEN = '<script>onmessage = ({ data }) => { result = data }</script>'
+
+/** How a page may ask for the script, and whether an allowed one then has the constant. */
+const WAYS: Record<string, { page: string; works: boolean }> = {
+  plain: { page: html(`<script src="${SCRIPT}"></script>`), works: true },
+  crossorigin: { page: html(`<script src="${SCRIPT}" crossorigin="anonymous"></script>`), works: true },
+  'crossorigin with credentials': { page: html(`<script src="${SCRIPT}" crossorigin="use-credentials"></script>`), works: false },
+  module: { page: html(`<script type="module" src="${SCRIPT}"></script>`), works: true },
+  'an import': { page: html(`<script type="module">import '${SCRIPT}'</script>`), works: true },
+  'a later import': { page: html(`<script>import('${SCRIPT}').catch(() => {})</script>`), works: true },
+  async: { page: html(`<script async src="${SCRIPT}"></script>`), works: true },
+  defer: { page: html(`<script defer src="${SCRIPT}"></script>`), works: true },
+  twice: { page: html(`<script src="${SCRIPT}"></script>`.repeat(2)), works: true },
+  'made by a script': {
+    page: html(`<script>document.head.append(Object.assign(document.createElement('script'), { src: '${SCRIPT}' }))</script>`),
+    works: true,
+  },
+  'plain, whole address told': { page: html(`<script src="${SCRIPT}" referrerpolicy="unsafe-url"></script>`), works: true },
+  'plain, the base of an allowed site': { page: html(`<script src="${SCRIPT}"></script>`, `<base href="${ALLOWED}/">`), works: true },
+  // Nobody can tell which site such a page is: the snippet therefore always says crossorigin.
+  'plain, on a page without referrer': {
+    page: html(`<script src="${SCRIPT}"></script>`, '<meta name="referrer" content="no-referrer">'),
+    works: false,
+  },
+  'crossorigin, on a page without referrer': {
+    page: html(`<script src="${SCRIPT}" crossorigin="anonymous"></script>`, '<meta name="referrer" content="no-referrer">'),
+    works: true,
+  },
+  'module, on a page without referrer': {
+    page: html(`<script type="module" src="${SCRIPT}"></script>`, '<meta name="referrer" content="no-referrer">'),
+    works: true,
+  },
+  'a frame of the page’s own': { page: html(`${LISTEN}<iframe srcdoc="${FRAMED.replaceAll('"', '&quot;')}"></iframe>`), works: true },
+  'a sandboxed frame': { page: html(`${LISTEN}<iframe sandbox="allow-scripts" src="/framed"></iframe>`), works: false },
+  'a data: frame': { page: html(`${LISTEN}<iframe src="data:text/html,${encodeURIComponent(FRAMED)}"></iframe>`), works: false },
+  'a worker': { page: html(worker('')), works: true },
+  'a module worker': { page: html(worker('-module')), works: true },
+}
+
+t.test('a hostile page never has the constant; an allowed one has it', { skip: missing('chromium', 'openssl') }, async (t) => {
+  const paths = Object.fromEntries(Object.values(WAYS).map(({ page }, at) => [`/${at}`, page]))
+  const javascript = (body: string) => ({ type: 'text/javascript', body })
+  const world = await startWorld(t, {
+    ...paths,
+    '/framed': html(FRAMED),
+    '/worker.js': javascript(`try { importScripts('${SCRIPT}') } catch {}\npostMessage(${TELL})`),
+    '/worker-module.js': javascript(`import('${SCRIPT}').catch(() => {}).then(() => postMessage(${TELL}))`),
+  })
+  for (const [at, [way, { works }]] of Object.entries(WAYS).entries()) {
+    await t.test(way, async (t) => {
+      for (const site of [HOSTILE, ALLOWED]) {
+        const { tab, answers, close } = await world.open(site, `/${at}`)
+        const had = await tab.evaluate(`typeof result === 'undefined' ? ${TELL} : result`)
+        const has = site === ALLOWED && works
+        t.equal(had, has ? world.token : 'nothing', site)
+        t.ok(answers.length > 0, 'the page did ask')
+        // With credentials the browser itself refuses what the agent allows without.
+        const status = has || (site === ALLOWED && way.includes('credentials')) ? 200 : 403
+        t.ok(
+          answers.every((answer) => answer === `/token.js ${status}`),
+          answers.join(),
+        )
+        await close()
+      }
+    })
+  }
+})
+
+t.test('neither site can read a token as a page, frame, picture or style', { skip: missing('chromium', 'openssl') }, async (t) => {
+  const at = 'https://agent.example/token'
+  const world = await startWorld(t, {
+    '/': html(
+      `<iframe src="${at}"></iframe><img src="${at}"><object data="${at}.json"></object><embed src="${at}.js"><link rel="stylesheet" href="${at}">
+       <video src="${at}"></video>`,
+    ),
+    '/moved': html(`<a href="${at}">go</a>`),
+  })
+  for (const site of [HOSTILE, ALLOWED]) {
+    const { answers, close } = await world.open(site, '/')
+    t.ok(answers.length >= 5, `${answers.length} questions`)
+    for (const answer of answers) t.match(answer, / 403$/)
+    await close()
+    const moved = await world.open(site, '/moved')
+    await moved.tab.click('a')
+    await moved.tab.waitForURL(at)
+    t.notMatch(await moved.tab.content(), world.token)
+    await moved.close()
+  }
+})

@@ -1,0 +1,75 @@
+import { readFileSync } from 'node:fs'
+import type { RequestListener } from 'node:http'
+import type { Browser, Page as Tab } from 'playwright-core'
+import { type Serving, startServing } from '../http/serving.ts'
+import { launchChromium } from '../support/chromium.ts'
+import { type Page, pages, proxyTo, startSites } from '../support/sites.ts'
+import type { Teardown } from '../support/temp-folder.ts'
+
+export const ALLOWED = 'https://shop.example'
+export const HOSTILE = 'https://evil.example'
+export const INSTAFEED = { type: 'text/javascript', body: read('../../node_modules/instafeed.js/dist/instafeed.min.js') }
+
+export interface World extends Serving {
+  readonly browser: Browser
+  /** Opens the page on this site and waits until nothing more is asked for. */
+  open(site: string, path: string): Promise<Visit>
+}
+
+export interface Visit {
+  readonly tab: Tab
+  /** What the agent answered since this page was opened, path and status; a browser shows no page what it keeps from it. */
+  readonly answers: readonly string[]
+  close(): Promise<void>
+}
+
+/** An allowed and a hostile site with the same pages, the agent, and Instagram, as a browser knows them: by https. */
+export async function startWorld(t: Teardown, byPath: Record<string, string | Page>, env: Record<string, string> = {}): Promise<World> {
+  const serving = await startServing(t, env)
+  const site = pages(byPath)
+  // A whole image, so that one that was shown is told from one that was not.
+  const picture: RequestListener = (_request, response) => {
+    response.writeHead(200, { 'content-type': 'image/svg+xml' }).end('<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>')
+  }
+  let answers: string[] = []
+  const agent = proxyTo(serving.agent.url)
+  const watched: RequestListener = (request, response) => {
+    const list = answers
+    response.on('finish', () => list.push(`${new URL(request.url ?? '/', serving.agent.url).pathname} ${response.statusCode}`))
+    agent(request, response)
+  }
+  const sites = await startSites(t, {
+    'shop.example': site,
+    'evil.example': site,
+    'agent.example': watched,
+    'graph.instagram.com': proxyTo(serving.instagram.url),
+    'scontent.cdninstagram.com': picture,
+  })
+  const browser = await launchChromium(t, sites)
+  return {
+    ...serving,
+    browser,
+    async open(site, path) {
+      answers = []
+      const mine = answers
+      // A context of its own for each visit: nothing that one site was given is in the cache when the other asks.
+      const context = await browser.newContext()
+      const tab = await context.newPage()
+      await tab.goto(site + path, { waitUntil: 'networkidle' })
+      return { tab, answers: mine, close: () => context.close() }
+    },
+  }
+}
+
+/** The code on the agent's own page `/`, by name, as somebody copies it. */
+export async function copySnippets({ browser }: World, query = ''): Promise<Record<string, string>> {
+  const tab = await browser.newPage()
+  await tab.goto(`https://agent.example/${query}`)
+  const found = await tab.$$eval('pre[data-snippet]', (all) => all.map((pre) => [pre.getAttribute('data-snippet'), pre.textContent]))
+  await tab.close()
+  return Object.fromEntries(found)
+}
+
+export function read(path: string): string {
+  return readFileSync(new URL(path, import.meta.url), 'utf8')
+}

@@ -1,0 +1,35 @@
+import { useEffect, useState } from 'react'
+
+export function InstagramFeed() {
+  const [posts, setPosts] = useState([])
+
+  useEffect(() => {
+    const leaving = new AbortController()
+    const ask = async (url) => {
+      const response = await fetch(url, { signal: leaving.signal })
+      const answer = await response.json()
+      if (!response.ok) throw new Error(answer.message ?? answer.error?.message)
+      return answer
+    }
+    const load = async () => {
+      const { token } = await ask('%token%.json')
+      const fields = 'id,caption,media_url,permalink'
+      const { data } = await ask(`https://graph.instagram.com/me/media?fields=${fields}&access_token=${token}`)
+      setPosts(data)
+    }
+    load().catch((error) => leaving.signal.aborted || console.error('No Instagram feed:', error.message))
+    return () => leaving.abort()
+  }, [])
+
+  return (
+    <ul>
+      {posts.map((post) => (
+        <li key={post.id}>
+          <a href={post.permalink}>
+            <img src={post.media_url} alt={post.caption ?? ''} />
+          </a>
+        </li>
+      ))}
+    </ul>
+  )
+}
