@@ -1,0 +1,111 @@
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import { type Answered, ask, OTHER_SITE, SERVER_KEY, SITE, startServing } from './http/serving.ts'
+import { freePort } from './support/free-port.ts'
+import { launch } from './support/process.ts'
+import { binary, missing } from './support/services.ts'
+import { type Teardown, tempFolder } from './support/temp-folder.ts'
+import { waitFor } from './support/wait-for.ts'
+
+const skip = missing('nginx')
+const ANOTHER = 'https://one.shops.example'
+const BROWSER = { 'sec-fetch-site': 'cross-site', 'sec-fetch-mode': 'cors', 'sec-fetch-dest': 'empty' }
+
+interface Asker {
+  headers: Record<string, string>
+  /** What stands in Access-Control-Allow-Origin; null = allowed without one. Absent = refused. */
+  origin?: string | null
+}
+const NOBODY: Asker = { headers: {} }
+const ASKERS: Asker[] = [
+  { headers: { ...BROWSER, origin: OTHER_SITE } },
+  { headers: { referer: `${OTHER_SITE}/` } },
+  { headers: { ...BROWSER, origin: SITE }, origin: SITE },
+  { headers: { ...BROWSER, origin: ANOTHER }, origin: ANOTHER },
+  { headers: { referer: `${SITE}/` }, origin: null },
+]
+
+/** nginx with a cache for everything, in front of the agent; `careless` are lines that make it cache more. */
+async function startNginx(t: Teardown, agentPort: number, careless = ''): Promise<{ port: number }> {
+  const folder = tempFolder(t, 'nginx')
+  const port = await freePort()
+  const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((kind) => `${kind}_temp_path ${folder}/${kind};`).join(' ')
+  writeFileSync(
+    join(folder, 'nginx.conf'),
+    `${process.getuid?.() === 0 ? 'user root;' : ''} pid ${folder}/pid; error_log ${folder}/error.log; worker_processes 1; daemon off;
+     events {}
+     http {
+       access_log off; ${temporary}
+       proxy_cache_path ${folder}/cache keys_zone=all:10m;
+       server {
+         listen 127.0.0.1:${port};
+         location / {
+           proxy_pass http://127.0.0.1:${agentPort};
+           proxy_cache all; proxy_cache_key $request_uri; proxy_cache_valid any 10m; ${careless}
+           add_header X-Cache $upstream_cache_status always;
+         }
+       }
+     }`,
+  )
+  const nginx = await launch(binary('nginx'), ['-c', join(folder, 'nginx.conf'), '-p', folder, '-e', join(folder, 'error.log')])
+  t.teardown(() => nginx.end('SIGTERM'))
+  await waitFor('nginx to answer', async () => (await fetch(`http://127.0.0.1:${port}/healthz`)).ok)
+  return { port }
+}
+
+function orders<T>(all: T[]): T[][] {
+  if (all.length < 2) return [all]
+  return all.flatMap((first, at) => orders(all.toSpliced(at, 1)).map((rest) => [first, ...rest]))
+}
+
+/** What is wrong with this answer to this asker; empty where nothing is. */
+function wrong({ headers: sent, origin }: Asker, { status, headers, body }: Answered, token: string): string {
+  const good = origin !== undefined
+  const said = `${JSON.stringify(sent)} got ${status}, ${headers['access-control-allow-origin']}, ${headers['x-cache']}`
+  if (body.includes(token) !== good || status !== (good ? 200 : 403)) return said
+  return (headers['access-control-allow-origin'] ?? null) === (origin ?? null) ? '' : said
+}
+
+const inEveryOrder = async (t: Test, careless: string): Promise<void> => {
+  const { agent, token } = await startServing(t)
+  const nginx = await startNginx(t, agent.port, careless)
+  let asked = 0
+  const seen = new Map<string, number>()
+  for (const path of ['/token.json', '/token.js']) {
+    for (const order of orders(ASKERS)) {
+      // Its own place in the cache for each order, which begins empty.
+      const url = `${path}?n=${asked++}`
+      for (const asker of [NOBODY, ...order, ...order.toReversed(), NOBODY]) {
+        const headers = path === '/token.js' && asker.headers['origin'] ? { ...asker.headers, 'sec-fetch-dest': 'script' } : asker.headers
+        const answer = await ask(nginx, url, { headers })
+        const problem = wrong(asker, answer, token)
+        if (problem !== '') t.fail(`${url}: ${problem}`)
+        seen.set(answer.headers['x-cache'] ?? '', (seen.get(answer.headers['x-cache'] ?? '') ?? 0) + 1)
+      }
+    }
+  }
+  t.equal(asked, 240)
+  t.comment(Object.fromEntries(seen))
+  const { headers } = await ask(nginx, '/token.json?etag', { headers: { origin: SITE } })
+  const hostile = await ask(nginx, '/token.json?etag', { headers: { origin: OTHER_SITE, 'if-none-match': headers['etag'] ?? '' } })
+  t.equal(hostile.status, 403, 'who knows the entity tag is told nothing by it')
+}
+
+t.test('a shared cache hands no site’s answer to another, whoever asks first', { skip }, (t) => inEveryOrder(t, ''))
+
+t.test('nor does one that keeps even what is private, because answers vary by all that was looked at', { skip }, (t) =>
+  inEveryOrder(t, 'proxy_ignore_headers Cache-Control Expires Set-Cookie;'),
+)
+
+t.test('an answer to a server with a key is for that server alone', { skip }, async (t) => {
+  const { agent, token } = await startServing(t)
+  const nginx = await startNginx(t, agent.port)
+  const withKey = await ask(nginx, '/token.json', { headers: { authorization: `Bearer ${SERVER_KEY}` } })
+  t.match(withKey.body, token)
+  for (const headers of [{}, { authorization: 'Bearer another-key' }, { origin: OTHER_SITE }]) {
+    const { status, body } = await ask(nginx, '/token.json', { headers })
+    t.equal(status, 403)
+    t.notMatch(body, token)
+  }
+})
