@@ -93,7 +93,7 @@ export async function createServices(config: Config, log: Log, paceLimits: PaceL
       const stored = await store.find(account.name).catch(() => null)
       await reader.publish(stored === null || stored.version < account.version ? account : stored)
     },
-    pending: createPendingAnswers({ cache: memcached, vault, digest: shortDigest }),
+    pending: createPendingAnswers({ cache: memcached, isUp: () => memcached?.state().up !== false, vault, digest: shortDigest }),
     pace: createPace(paceLimits),
     tally: createTally(),
     log,

@@ -15,28 +15,41 @@ export interface PendingAnswer {
  */
 export interface PendingAnswers {
   keep(account: string, answer: PendingAnswer): Promise<void>
-  find(account: string, version: number): Promise<AccountChange | null>
+  /** `expected`: an attempt was cut off, so there may be one; a cache that does not answer is waited for a while. */
+  find(account: string, version: number, expected: boolean): Promise<AccountChange | null>
   drop(account: string): Promise<void>
 }
 
 const TTL_SECONDS = 24 * 3600
+// A process that starts on a busy machine has no connection to its cache yet when it comes to its first account.
+const PATIENCE_MS = 3_000
+const LOOK_AGAIN_MS = 100
 const INSTANTS = new Set(['issuedAt', 'expiresAt', 'refreshExpiresAt', 'lastRefreshAt', 'nextRefreshAt', 'refusedAt'])
 
 interface Deps {
   readonly cache: RowCache | null
+  /** False while the cache does not answer: then what it does not tell may be there all the same. */
+  readonly isUp?: () => boolean
   readonly vault: Vault
   readonly digest: (text: string) => string
 }
 
-export function createPendingAnswers({ cache, vault, digest }: Deps): PendingAnswers {
+export function createPendingAnswers({ cache, isUp = () => true, vault, digest }: Deps): PendingAnswers {
   const keyOf = (account: string): string => digest(`${vault.namespace} pending ${account}`)
   const placeOf = (account: string): Place => ({ table: 'cache', row: account, column: 'pending' })
   return {
     async keep(account, answer) {
       await cache?.set(keyOf(account), vault.seal(new Secret(JSON.stringify(answer)), placeOf(account)), TTL_SECONDS)
     },
-    async find(account, version) {
-      const sealed = (await cache?.get(keyOf(account))) ?? ''
+    async find(account, version, expected) {
+      const until = performance.now() + (expected && cache !== null ? PATIENCE_MS : 0)
+      let sealed = ''
+      for (;;) {
+        const wasUp = isUp()
+        sealed = (await cache?.get(keyOf(account))) ?? ''
+        if (sealed !== '' || (wasUp && isUp()) || performance.now() >= until) break
+        await new Promise((resolve) => setTimeout(resolve, LOOK_AGAIN_MS))
+      }
       if (sealed === '') return null
       try {
         const text = vault.open(sealed, placeOf(account)).reveal()

@@ -85,7 +85,7 @@ export async function refreshAccount(deps: RefreshDeps, claim: Claim, { actor, r
 
 async function attempt(deps: RefreshDeps, claim: Claim, now: () => Date): Promise<Ending> {
   const { account } = claim
-  const kept = await deps.pending.find(account.name, account.version)
+  const kept = await deps.pending.find(account.name, account.version, claim.interruptedAt !== null)
   if (kept !== null) {
     const detail = 'The token was refreshed earlier, while the store was down; it is saved now.'
     return { outcome: 'refreshed', change: kept, event: { kind: 'refreshed', outcome: 'ok', detail } }

@@ -1,0 +1,280 @@
+import { rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import t from 'tap'
+import { startAgent } from '../support/agent.ts'
+import { startInstagram } from '../support/instagram.ts'
+import { startMemcached } from '../support/memcached.ts'
+import { startPostgres } from '../support/postgres.ts'
+import { missing } from '../support/services.ts'
+import { startTcpProxy } from '../support/tcp-proxy.ts'
+import { waitFor } from '../support/wait-for.ts'
+import { callHook, createInstallation, readToken } from './installation.ts'
+import { figures, startLoad } from './load.ts'
+import { garbleAll } from './memcached-text.ts'
+
+const LASTS_MS = 1_500
+
+async function readiness(url: string): Promise<boolean> {
+  return (await fetch(`${url}/readyz`)).ok
+}
+
+interface StoreFault {
+  readonly name: string
+  begin(): Promise<unknown> | unknown
+  end(): Promise<unknown> | unknown
+  /** Whether it keeps a claim from being written, so that no refresh may begin. */
+  readonly stopsRefreshes: boolean
+  readonly stopsReads: boolean
+}
+
+t.test(
+  'reads go on through every fault of the database, and all else within a moment of its end',
+  { skip: missing('postgres') },
+  async (t) => {
+    t.setTimeout(180_000)
+    const postgres = await startPostgres(t)
+    const instagram = await startInstagram({ knobs: { minimumAgeSeconds: 0 } })
+    t.teardown(() => instagram.close())
+    const database = await postgres.createDatabase(t)
+    // Superusers pass over connection limits.
+    await postgres.query(`create role agent login; grant all on database ${database.name} to agent`)
+    await database.query('grant all on schema public to agent; alter default privileges grant all on tables to agent')
+    const proxy = await startTcpProxy(t, { port: postgres.port })
+    const agentsDatabaseUrl = proxy.through(database.url.replace('postgres@', 'agent@'))
+    const site = await createInstallation(t, { databaseUrl: database.url, agentsDatabaseUrl, instagramUrl: instagram.url })
+    const agent = await startAgent(t, { env: site.env, ready: '/readyz' })
+    const token = instagram.issue()
+    await site.add('default', token)
+    t.match((await callHook(agent.url)).results, [{ outcome: 'refreshed' }])
+    await readToken(agent.url)
+
+    const terminate = () =>
+      postgres.query('select pg_terminate_backend(pid) from pg_stat_activity where usename = $1', ['agent']).catch(() => {})
+    let terminating: ReturnType<typeof setInterval> | undefined
+    const setting = (sql: string) => async () => {
+      await postgres.query(sql)
+      await terminate()
+    }
+    const faults: StoreFault[] = [
+      {
+        name: 'stopped at once and started',
+        begin: () => postgres.stop('immediate'),
+        end: () => postgres.start(),
+        stopsRefreshes: true,
+        stopsReads: true,
+      },
+      {
+        name: 'ends every connection, again and again',
+        begin: () => {
+          terminating = setInterval(terminate, 50)
+        },
+        end: () => clearInterval(terminating),
+        stopsRefreshes: false,
+        stopsReads: false,
+      },
+      { name: 'frozen', begin: () => postgres.freeze(), end: () => postgres.thaw(), stopsRefreshes: true, stopsReads: true },
+      { name: 'behind a black hole', begin: () => proxy.blackHole(), end: () => proxy.pass(), stopsRefreshes: true, stopsReads: true },
+      { name: 'three seconds away', begin: () => proxy.delay(3_000), end: () => proxy.pass(), stopsRefreshes: false, stopsReads: false },
+      { name: 'cut off in mid-answer', begin: () => proxy.cutAfter(40), end: () => proxy.pass(), stopsRefreshes: true, stopsReads: true },
+      { name: 'resets every connection', begin: () => proxy.reset(), end: () => proxy.pass(), stopsRefreshes: true, stopsReads: true },
+      {
+        name: 'read-only',
+        begin: setting(`alter database ${database.name} set default_transaction_read_only = on`),
+        end: setting(`alter database ${database.name} reset default_transaction_read_only`),
+        stopsRefreshes: true,
+        stopsReads: false,
+      },
+      {
+        name: 'out of connections',
+        begin: setting('alter role agent connection limit 0'),
+        end: setting('alter role agent connection limit -1'),
+        stopsRefreshes: true,
+        stopsReads: true,
+      },
+    ]
+    for (const fault of faults) {
+      await t.test(fault.name, async (t) => {
+        await site.lapseLeases()
+        await site.makeDue()
+        const callsBefore = instagram.calls.length
+        const load = startLoad(() => agent.url)
+        await fault.begin()
+        const asked = callHook(agent.url)
+        await sleep(LASTS_MS)
+        if (fault.stopsReads) t.equal(await readiness(agent.url), false)
+        if (fault.stopsRefreshes) t.equal(instagram.calls.length, callsBefore, 'no refresh was started that could not be saved')
+        await fault.end()
+        const healedMs = performance.now()
+        await waitFor('the agent to be ready again', () => readiness(agent.url), { everyMs: 50, timeoutMs: 30_000 })
+        const readyMs = Math.round(performance.now() - healedMs)
+        await asked
+        // What reached a frozen server is carried out when it wakes: the account has an owner who has given up.
+        await waitFor('the account to be refreshed', async () => {
+          await site.lapseLeases()
+          await callHook(agent.url)
+          return ((await site.account('default')).nextRefreshAt ?? 0) > new Date()
+        })
+        const result = await load.stop()
+        t.comment(`${figures(result)}; ready ${readyMs} ms after it healed`)
+        t.strictSame(result.failures, [])
+        // About a second on an idle machine; the bound only tells recovery from none.
+        t.ok(readyMs < 10_000, `ready after ${readyMs} ms`)
+        const held = instagram.issued.get(await site.token('default'))
+        t.equal(held?.endedAt, null)
+        await waitFor('the newest token to be served', async () => (await readToken(agent.url)).text === held?.token)
+      })
+    }
+    t.equal(instagram.overlaps.count, 0)
+  },
+)
+
+t.test(
+  'a full disk starts no refresh, stops no read, and needs nothing but room again',
+  { skip: missing('postgres') || needsRoot() },
+  async (t) => {
+    t.setTimeout(120_000)
+    const postgres = await startPostgres(t, { tmpfsMegabytes: 150, settings: { autovacuum: 'off' } })
+    const instagram = await startInstagram({ knobs: { minimumAgeSeconds: 0 } })
+    t.teardown(() => instagram.close())
+    const database = await postgres.createDatabase(t)
+    const site = await createInstallation(t, { databaseUrl: database.url, instagramUrl: instagram.url })
+    const agent = await startAgent(t, { env: site.env })
+    await site.add('default', instagram.issue())
+    await callHook(agent.url)
+    await readToken(agent.url)
+    await site.makeDue()
+
+    const filler = join(postgres.folder, 'filler')
+    // Without old versions of the row, whose room a claim could take, and no room left on the pages that there are.
+    await site.query('vacuum accounts')
+    fillUp(filler)
+    await site.query(`do $$ begin
+      for n in 1..2000 loop
+        begin
+          insert into accounts (name, provider, state, created_at, paused_at)
+          values (left(md5(random()::text), 8), 'instagram', 'active', now(), now());
+        exception when disk_full then return;
+        end;
+      end loop;
+    end $$`)
+    const callsBefore = instagram.calls.length
+    const load = startLoad(() => agent.url)
+    const { status } = await callHook(agent.url)
+    t.equal(status, 503)
+    await sleep(500)
+    t.equal(instagram.calls.length, callsBefore, 'no refresh was started that could not be saved')
+    rmSync(filler)
+    t.match((await callHook(agent.url)).results, [{ account: 'default', outcome: 'refreshed' }])
+    const result = await load.stop()
+    t.comment(figures(result))
+    t.strictSame(result.failures, [])
+  },
+)
+
+t.test(
+  'an agent that starts without its database serves what Memcached has, and comes up by itself',
+  { skip: missing('postgres', 'memcached') },
+  async (t) => {
+    t.setTimeout(120_000)
+    const postgres = await startPostgres(t)
+    const memcached = await startMemcached(t)
+    const instagram = await startInstagram({ knobs: { minimumAgeSeconds: 0 } })
+    t.teardown(() => instagram.close())
+    const database = await postgres.createDatabase(t)
+    const site = await createInstallation(t, { databaseUrl: database.url, instagramUrl: instagram.url, memcached: memcached.server })
+    const warm = await startAgent(t, { env: site.env })
+    await site.add('default', instagram.issue())
+    await callHook(warm.url)
+    const served = await waitFor('Memcached to be filled', async () => {
+      const { text } = await readToken(warm.url)
+      return text === (await site.token('default')) && text
+    })
+    await sleep(1_100)
+    await readToken(warm.url)
+    await postgres.stop('immediate')
+    await warm.kill9()
+
+    const cold = await startAgent(t, { env: site.env, ready: '/healthz' })
+    const ready = await fetch(`${cold.url}/readyz`)
+    t.equal(ready.status, 503)
+    t.match(await ready.json(), { ready: false, parts: { store: { state: 'down' } } })
+    await waitFor('the token to be served from Memcached', async () => (await readToken(cold.url)).text === served)
+    const load = startLoad(() => cold.url)
+    await sleep(1_000)
+    await memcached.kill()
+    await sleep(1_000)
+    const result = await load.stop()
+    t.strictSame(result.failures, [], 'and, once seen, without Memcached too')
+    t.equal((await callHook(cold.url)).status, 503)
+    await postgres.start()
+    const startedMs = performance.now()
+    await waitFor('it to be ready', () => readiness(cold.url), { timeoutMs: 30_000 })
+    t.comment(`${figures(result)}; ready ${Math.round(performance.now() - startedMs)} ms after the database`)
+    await site.makeDue()
+    await waitFor('it to refresh', async () => (await callHook(cold.url)).results[0]?.outcome === 'refreshed')
+  },
+)
+
+t.test('Memcached is never missed', { skip: missing('postgres', 'memcached') }, async (t) => {
+  t.setTimeout(120_000)
+  const postgres = await startPostgres(t)
+  const memcached = await startMemcached(t, { megabytes: 2 })
+  const instagram = await startInstagram()
+  t.teardown(() => instagram.close())
+  const database = await postgres.createDatabase(t)
+  const site = await createInstallation(t, { databaseUrl: database.url, instagramUrl: instagram.url, memcached: memcached.server })
+  const token = instagram.issue()
+  await site.add('default', token, { nextRefreshAt: null })
+  const agent = await startAgent(t, { env: site.env, ready: '/readyz' })
+  await waitFor('the token to be served', async () => (await readToken(agent.url)).text === token)
+
+  let meddling: Promise<unknown> = Promise.resolve()
+  let garbled = 0
+  const faults: { name: string; begin(): unknown; end(): unknown }[] = [
+    { name: 'killed', begin: () => memcached.kill(), end: () => memcached.restart() },
+    { name: 'frozen', begin: () => memcached.freeze(), end: () => memcached.thaw() },
+    {
+      name: 'evicting, and its values garbled',
+      begin() {
+        meddling = meddle(memcached.port)
+      },
+      end: () => meddling,
+    },
+  ]
+  for (const fault of faults) {
+    await t.test(fault.name, async (t) => {
+      const load = startLoad(() => agent.url, { perSecond: 100 })
+      await sleep(300)
+      await fault.begin()
+      await sleep(1_500)
+      await fault.end()
+      await sleep(300)
+      const result = await load.stop()
+      t.comment(figures(result))
+      t.strictSame(result.failures, [])
+      // 20 ms is the aim, and 2 what an idle machine shows; a machine at work on other tests shows its own waits.
+      t.ok(result.p99 < 500, `p99 ${result.p99} ms`)
+      t.equal((await readToken(agent.url)).text, token)
+    })
+  }
+  t.ok(garbled > 0)
+
+  async function meddle(port: number): Promise<void> {
+    for (const until = performance.now() + 1_500; performance.now() < until; ) garbled += await garbleAll(port)
+  }
+})
+
+function needsRoot(): string | false {
+  return process.getuid?.() === 0 ? false : 'a disk of a given size needs root'
+}
+
+function fillUp(file: string): void {
+  for (let bytes = 64 * 1024 * 1024; bytes >= 1024; bytes = Math.floor(bytes / 2)) {
+    try {
+      for (;;) writeFileSync(file, Buffer.alloc(bytes), { flag: 'a' })
+    } catch (error) {
+      if (!(error instanceof Error && 'code' in error && error.code === 'ENOSPC')) throw error
+    }
+  }
+}
