@@ -154,7 +154,8 @@ export async function createServices(config: Config, log: Log, paceLimits: PaceL
     memcachedState: memcached === null ? null : () => memcached.get('token-agent').then(() => memcached.state()),
     stopRefreshing: async (timeoutMs) => {
       stopping.abort()
-      await Promise.race([Promise.allSettled([running, seeding]), sleep(timeoutMs, undefined, { ref: false })])
+      // An alert that has just arrived is noted, or the next start would send it again.
+      await Promise.race([Promise.allSettled([running, seeding, upkeep()]), sleep(timeoutMs, undefined, { ref: false })])
     },
     close: async () => {
       memcached?.close()
