@@ -102,7 +102,7 @@ t.test('each wrong variable is named, with what is wrong and what to do', async 
     const problems = problemsOf({ [name]: value })
     t.ok(problems.length > 0, `${name}=${value.slice(0, 40)} is refused`)
     t.match(problems[0], words)
-    t.ok(/^[A-Z_]+: /.test(problems[0] ?? ''), problems[0])
+    t.ok(/^[A-Z_]+: /.test(problems[0] ?? ''), `${problems[0]}`)
     if (!/^(MEMCACHIER_|INSTAGRAM_APP_)/.test(name)) t.ok(problems[0]?.startsWith(`${name}: `), `${name} is named`)
   }
 })

@@ -1,5 +1,5 @@
 import type { Test } from 'tap'
-import { createPace } from '../../src/application/pace.ts'
+import { createPace, PACE_LIMITS } from '../../src/application/pace.ts'
 import { createPendingAnswers } from '../../src/application/pending-answer.ts'
 import { createTally, type RefreshDeps } from '../../src/application/refresh-account.ts'
 import { refreshDue } from '../../src/application/refresh-due.ts'
@@ -66,6 +66,7 @@ export async function createAgentWorld(t: Test, { knobs = {}, open, timeoutMs = 
   const vault = createVault([generateKey()])
   const published: Account[] = []
   const lines: World['lines'] = []
+  let travelledMs = 0
   const log = (details: object, message: string): void => void lines.push({ details, message })
   const deps: RefreshDeps = {
     store,
@@ -75,7 +76,7 @@ export async function createAgentWorld(t: Test, { knobs = {}, open, timeoutMs = 
     owner: 'this process',
     publish: async (account) => void published.push(account),
     pending: createPendingAnswers({ cache: null, vault, digest }),
-    pace: createPace(),
+    pace: createPace(PACE_LIMITS, () => performance.now() + travelledMs),
     tally: createTally(),
     log: { info: log, warn: log },
   }
@@ -107,6 +108,7 @@ export async function createAgentWorld(t: Test, { knobs = {}, open, timeoutMs = 
     events: (name = DEFAULT_ACCOUNT) => store.events(name, 100),
     set,
     async later(ms) {
+      travelledMs += ms
       instagram.clock.advance(ms)
       const rows = await db.query<Record<string, Date | string | null>>(`select name, ${INSTANTS.join(', ')} from accounts`)
       for (const row of rows) {

@@ -1,9 +1,18 @@
 import { DatabaseSync } from 'node:sqlite'
 import t from 'tap'
+import { waitFor } from '../support/wait-for.ts'
 import { ask, startServing } from './serving.ts'
 
 const PAGES = ['/', '/setup', '/status']
 const { agent, token } = await startServing(t)
+/** The store is asked once a second, however often the page is. */
+async function statusOf(of: { port: number }, words: RegExp): Promise<string> {
+  return waitFor(`the status page to say ${words}`, async () => {
+    const { body } = await ask(of, '/status')
+    return words.test(body) && body
+  })
+}
+
 const storeOf = (cwd: string): DatabaseSync => new DatabaseSync(`${cwd}/data/token-agent.sqlite`)
 
 t.test('the pages are plain HTML that runs nothing, frames nothing and sends nothing', async (t) => {
@@ -42,12 +51,11 @@ t.test('the public status says that it works, or that it needs attention, and no
 
   const db = storeOf(agent.cwd)
   db.exec("update accounts set state = 'reconnect', last_error_code = 'reconnect', last_error = 'a-safe-sentence'")
-  const ill = (await ask(agent, '/status')).body
-  t.match(ill, /Needs attention/)
+  const ill = await statusOf(agent, /Needs attention/)
   t.notMatch(ill, /Working|a-safe-sentence/)
   db.exec("update accounts set state = 'active', last_error_code = null, last_error = null")
   db.close()
-  t.match((await ask(agent, '/status')).body, /Working/)
+  await statusOf(agent, /Working/)
 })
 
 t.test('without a token the pages say, step by step, what to do', async (t) => {
@@ -74,7 +82,7 @@ t.test('the pages are there while the store is not', async (t) => {
   const db = storeOf(serving.agent.cwd)
   db.exec('alter table accounts rename to gone')
   for (const page of PAGES) t.equal((await ask(serving.agent, page)).status, 200, page)
-  t.match((await ask(serving.agent, '/status')).body, /Needs attention/)
+  await statusOf(serving.agent, /Needs attention/)
   db.close()
 })
 
@@ -82,9 +90,9 @@ t.test('a token that no key opens is reported by the status page and by /readyz'
   const serving = await startServing(t)
   const db = storeOf(serving.agent.cwd)
   db.exec("update accounts set access_token = 'v1.unknown.AAAA.BBBB'")
-  t.match((await ask(serving.agent, '/status')).body, /Needs attention/)
-  await new Promise((resolve) => setTimeout(resolve, 1100))
-  t.match(JSON.parse((await ask(serving.agent, '/readyz')).body), { parts: { tokens: { state: 'need attention' } } })
+  await statusOf(serving.agent, /Needs attention/)
+  const told = async (): Promise<boolean> => JSON.parse((await ask(serving.agent, '/readyz')).body).parts.tokens.state === 'need attention'
+  t.ok(await waitFor('/readyz to tell it', told))
   t.equal(db.prepare('select access_token from accounts').get()?.['access_token'], 'v1.unknown.AAAA.BBBB')
   db.close()
 })
