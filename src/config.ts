@@ -5,7 +5,7 @@ import type { RefreshFrequency, RefreshMode } from './domain/next-refresh.ts'
 import { Secret } from './domain/secret.ts'
 import { tokenProblem } from './domain/token.ts'
 import { type InstagramConfig, readInstagram } from './instagram-config.ts'
-import { type DatabaseConfig, guessAppUrl, readDatabase } from './platform.ts'
+import { type DatabaseConfig, detectPlatform, guessAppUrl, type Platform, readDatabase } from './platform.ts'
 
 export interface Config {
   readonly host: string
@@ -13,6 +13,7 @@ export interface Config {
   /** The agent's own origin, as browsers see it; never taken from a request. */
   readonly appUrl: string
   readonly appUrlIsGuess: boolean
+  readonly platform: Platform
   readonly startingToken: Secret | null
   /** What was typed, for the pages; null = unset, so only the agent's own origin may read. */
   readonly allowedDomains: string | null
@@ -189,6 +190,7 @@ export function readConfig(env: NodeJS.ProcessEnv): Config {
     host: text('HOST') ?? '0.0.0.0',
     port,
     appUrl,
+    platform: detectPlatform(env),
     appUrlIsGuess: text('APP_URL') === null && guessed === null,
     startingToken: startingToken === null ? null : new Secret(startingToken),
     allowedDomains,

@@ -1,8 +1,25 @@
+import { existsSync } from 'node:fs'
 import { Secret } from './domain/secret.ts'
 
 export type DatabaseConfig =
   | { readonly kind: 'postgres'; readonly url: Secret; readonly selfSignedChain: boolean }
   | { readonly kind: 'sqlite'; readonly path: string }
+
+/** Where variables are kept differs from one to the other. */
+export type Platform = 'heroku' | 'render' | 'railway' | 'fly' | 'docker' | 'server'
+
+const SIGNS: readonly (readonly [variable: string, platform: Platform])[] = [
+  ['DYNO', 'heroku'],
+  ['RENDER', 'render'],
+  ['RAILWAY_ENVIRONMENT', 'railway'],
+  ['FLY_APP_NAME', 'fly'],
+]
+
+/** The platform that this environment is of; a container without a platform's variables is Docker's. */
+export function detectPlatform(env: NodeJS.ProcessEnv, isContainer: () => boolean = () => existsSync('/.dockerenv')): Platform {
+  const found = SIGNS.find(([variable]) => env[variable])
+  return found?.[1] ?? (isContainer() ? 'docker' : 'server')
+}
 
 /** The agent's address as the hosting platform tells it, or null where it tells none. */
 export function guessAppUrl(env: NodeJS.ProcessEnv, appName: string | null, problems: string[]): string | null {

@@ -136,6 +136,7 @@ function httpDeps(config: Config, services: Services, health: HttpDeps['health']
   const settings: Settings = {
     appUrl: config.appUrl,
     appUrlIsGuess: config.appUrlIsGuess,
+    platform: config.platform,
     jsConstantName: config.jsConstantName,
     hideHelpPages: config.hideHelpPages,
     allowedDomains: config.allowedDomains,
@@ -157,6 +158,7 @@ function httpDeps(config: Config, services: Services, health: HttpDeps['health']
     refreshDue: (reqId) => services.sweep({ actor: 'webhook', reqId }),
     stock: services.stock,
     health,
+    lastHour: () => services.readHistory.lastHour(),
     owner: ownerDeps(config, services),
     signIn: signInDeps(config, services, log),
     viewsFolder: VIEWS_FOLDER,

@@ -4,6 +4,7 @@ import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createPace, PACE_LIMITS, type PaceLimits } from './application/pace.ts'
 import { createPendingAnswers } from './application/pending-answer.ts'
+import { createReadHistory, type ReadHistory } from './application/read-history.ts'
 import { createTokenReader, type TokenReader } from './application/read-token.ts'
 import { createTally, type RefreshDeps } from './application/refresh-account.ts'
 import { type RefreshRequest, type RefreshSummary, refreshDue } from './application/refresh-due.ts'
@@ -50,6 +51,7 @@ export interface Services {
   readonly reader: TokenReader
   readonly refreshDeps: RefreshDeps
   /** Of the providers whose app credentials are set. */
+  readonly readHistory: ReadHistory
   readonly connectors: ReadonlyMap<string, Connector>
   /** One sweep at a time in this process: who comes while one runs gets its result. */
   readonly sweep: (request: RefreshRequest) => Promise<RefreshSummary>
@@ -103,7 +105,12 @@ export async function createServices(config: Config, log: Log, paceLimits: PaceL
   let running: Promise<RefreshSummary> | null = null
   const overview = createOverview(db, vault.marks)
   const send = config.alertWebhookUrl === null ? null : await openWebhook(config.alertWebhookUrl, config.appUrl)
-  const upkeep = createUpkeep({ alerts: createAlertStore(db), send, overview, log }, stopping.signal)
+  const readHistory = createReadHistory(reader.counters)
+  const keepUp = createUpkeep({ alerts: createAlertStore(db), send, overview, log }, stopping.signal)
+  const upkeep = (): Promise<void> => {
+    readHistory.sample()
+    return keepUp()
+  }
   const sweep = (request: RefreshRequest): Promise<RefreshSummary> => {
     if (running !== null) log.info({ reqId: request.reqId }, 'a refresh is under way already; its result is waited for')
     running ??= refreshDue(refreshDeps, request, stopping.signal).finally(() => {
@@ -147,6 +154,7 @@ export async function createServices(config: Config, log: Log, paceLimits: PaceL
     connectors: createConnectors(config),
     sweep,
     upkeep,
+    readHistory,
     storeState: () => db.state(),
     seedFromEnvironment,
     startingFingerprint,

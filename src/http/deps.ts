@@ -1,4 +1,5 @@
 import type { OwnerDeps } from '../application/owner-deps.ts'
+import type { LastHour } from '../application/read-history.ts'
 import type { Snapshot } from '../application/read-token.ts'
 import type { RefreshSummary } from '../application/refresh-due.ts'
 import type { SignInDeps } from '../application/sign-in.ts'
@@ -21,6 +22,8 @@ export interface PartHealth {
 export interface Settings {
   readonly appUrl: string
   readonly appUrlIsGuess: boolean
+  /** Whose way to keep variables the setup page shows first. */
+  readonly platform: string
   readonly jsConstantName: string
   readonly hideHelpPages: boolean
   readonly allowedDomains: string | null
@@ -54,6 +57,8 @@ export interface HttpDeps {
   readonly refreshDue: (reqId: string) => Promise<RefreshSummary>
   readonly stock: () => Promise<AccountSummary>
   readonly health: () => Promise<Health>
+  /** Where this process found the tokens that it gave out. */
+  readonly lastHour: () => LastHour
   /** Null where no METRICS_KEY is set: nobody may see it then. */
   readonly metering: Metering | null
   readonly signIn: SignInDeps

@@ -21,18 +21,28 @@ export const FASTIFY_SENTENCES: Record<number, string> = {
   429: 'Too many requests; wait a moment and try again.',
 }
 
-/** Own 404 and 500: Fastify's echo the URL and the error's message. */
+/** Own answers: Fastify's echo the URL and the error's message. The 404 is in page-routes.ts. */
 export function handleErrors(app: FastifyInstance): void {
-  app.setNotFoundHandler((request, reply) => {
-    sendError(request, reply, 404, 'not_found', 'There is nothing at this address.')
-  })
-  app.setErrorHandler((error: FastifyError | AppError, request, reply) => {
-    if (error instanceof AppError) return sendError(request, reply, STATUS[error.code], error.code, error.message)
-    const status = error.statusCode ?? 500
-    if (status < 500) return sendError(request, reply, status, 'invalid', FASTIFY_SENTENCES[status] ?? 'The request was refused.')
-    request.log.error({ err: error, reqId: request.id, route: request.routeOptions.url }, 'a request failed')
-    return sendError(request, reply, 500, 'internal', 'Something went wrong here; the agent’s log has the details.')
-  })
+  app.setErrorHandler(answerError)
+}
+
+export function answerError(error: FastifyError | AppError, request: FastifyRequest, reply: FastifyReply): void {
+  const { status, code, message } = explain(error, request)
+  sendError(request, reply, status, code, message)
+}
+
+/** What the caller may know of an error; the log gets what was not foreseen. */
+export function explain(error: FastifyError | AppError, request: FastifyRequest): { status: number; code: string; message: string } {
+  if (error instanceof AppError) return { status: STATUS[error.code], code: error.code, message: error.message }
+  const status = error.statusCode ?? 500
+  if (status < 500) return { status, code: 'invalid', message: FASTIFY_SENTENCES[status] ?? 'The request was refused.' }
+  request.log.error({ err: error, reqId: request.id, route: request.routeOptions.url }, 'a request failed')
+  return { status: 500, code: 'internal', message: 'Something went wrong here; the agent’s log has the details.' }
+}
+
+/** A person with a browser, not a script: `fetch` and curl take anything. */
+export function wantsPage({ method, headers }: FastifyRequest): boolean {
+  return (method === 'GET' || method === 'HEAD') && /\btext\/html\b/.test(headers.accept ?? '')
 }
 
 /** An address that cannot be read, or is too long for any account's name: Fastify's own answers repeat it. */

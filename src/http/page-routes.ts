@@ -4,7 +4,7 @@ import { isAccountName } from '../domain/account.ts'
 import type { AppError } from '../domain/errors.ts'
 import { assetRoutes } from './assets.ts'
 import type { HttpDeps } from './deps.ts'
-import { answerError, sendError, wantsPage } from './errors.ts'
+import { answerError, explain, sendError, wantsPage } from './errors.ts'
 import { createPages, registerPageHeaders } from './pages.ts'
 import { inTime } from './patience.ts'
 import { describeSetup } from './setup-page.ts'
@@ -29,9 +29,8 @@ export const pageRoutes: FastifyPluginAsyncTypebox<{ deps: HttpDeps }> = async (
   })
   app.setErrorHandler((error: FastifyError | AppError, request, reply) => {
     if (!wantsPage(request)) return answerError(error, request, reply)
-    request.log.error({ err: error, reqId: request.id, route: request.routeOptions.url }, 'a request failed')
-    const happened = 'Something went wrong here; the agent’s log has the details.'
-    return pages.send(reply.code(500), 'problem', { happened, remedy: 'Try again in a moment.', redirectUri: null })
+    const { status, message } = explain(error, request)
+    return pages.send(reply.code(status), 'problem', { happened: message, remedy: 'Try again in a moment.', redirectUri: null })
   })
 
   const page = (url: string, view: string, data: (request: FastifyRequest) => Promise<object>): void => {

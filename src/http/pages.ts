@@ -1,7 +1,10 @@
+import { gzipSync } from 'node:zlib'
 import helmet, { type FastifyHelmetOptions } from '@fastify/helmet'
 import { Eta } from 'eta'
 import type { FastifyInstance, FastifyReply } from 'fastify'
+import { assetUrl, takesGzip } from './assets.ts'
 import type { HttpDeps, Settings } from './deps.ts'
+import * as words from './words.ts'
 
 export interface Pages {
   /** Sends the page; escapes every value in it. */
@@ -9,20 +12,30 @@ export interface Pages {
 }
 
 const byFolder = new Map<string, Eta>()
+/** Less fits one packet anyway. */
+const WORTH_PACKING = 1400
 
-export function createPages({ viewsFolder, settings }: Pick<HttpDeps, 'viewsFolder' | 'settings'>): Pages {
+export function createPages({ viewsFolder, settings, now }: Pick<HttpDeps, 'viewsFolder' | 'settings' | 'now'>): Pages {
   const eta = byFolder.get(viewsFolder) ?? new Eta({ views: viewsFolder, cache: true, autoEscape: true })
   byFolder.set(viewsFolder, eta)
+  const asset = (name: string): string => assetUrl(viewsFolder, name)
   return {
-    send: (reply, view, data) =>
-      reply
-        .type('text/html; charset=utf-8')
-        .header('cache-control', 'no-store')
-        .send(eta.render(view, { settings, ...data })),
+    send(reply, view, data) {
+      const { request } = reply
+      const path = request.routeOptions.url ?? ''
+      const signedIn = (request.ownerSession ?? '') !== ''
+      const html = eta.render(view, { settings, words, asset, time, now: now(), path, signedIn, ...data })
+      reply.type('text/html; charset=utf-8').header('cache-control', 'no-store')
+      if (html.length < WORTH_PACKING || !takesGzip(request)) return reply.send(html)
+      return reply.header('content-encoding', 'gzip').send(gzipSync(html))
+    },
   }
 }
 
-/** What every page tells the browser: no script, nothing from elsewhere, no frame around it. */
+/** In UTC; page.js puts it into the reader's own zone. */
+const time = (at: Date): string => `<time datetime="${at.toISOString()}">${words.inUtc(at)}</time>`
+
+/** What every page tells the browser: no script but its own one, nothing from elsewhere, no frame around it. */
 export async function registerPageHeaders(
   app: FastifyInstance,
   { appUrl }: Settings,
@@ -33,8 +46,11 @@ export async function registerPageHeaders(
       useDefaults: false,
       directives: {
         defaultSrc: ["'none'"],
+        scriptSrc: ["'self'"],
         styleSrc: ["'self'"],
         imgSrc: ["'self'"],
+        // The status page asks for itself again.
+        connectSrc: ["'self'"],
         formAction: ["'self'"],
         baseUri: ["'none'"],
         frameAncestors: ["'none'"],

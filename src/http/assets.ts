@@ -1,0 +1,57 @@
+import { createHash } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { gzipSync } from 'node:zlib'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+
+const TYPES: Readonly<Record<string, string>> = {
+  'style.css': 'text/css; charset=utf-8',
+  'page.js': 'text/javascript; charset=utf-8',
+  'logo.svg': 'image/svg+xml; charset=utf-8',
+}
+
+interface Asset {
+  readonly content: Buffer
+  readonly packed: Buffer
+  readonly version: string
+}
+
+const known = new Map<string, Asset>()
+
+/** Read when somebody first looks at a page: who only asks for tokens needs none of them. */
+function assetOf(folder: string, name: string): Asset {
+  const path = join(folder, name)
+  let asset = known.get(path)
+  if (asset === undefined) {
+    const content = readFileSync(path)
+    asset = { content, packed: gzipSync(content), version: createHash('sha256').update(content).digest('base64url').slice(0, 10) }
+    known.set(path, asset)
+  }
+  return asset
+}
+
+/** The address of a file as it is in this release: a page never meets the stylesheet of another one in a cache. */
+export function assetUrl(folder: string, name: string): string {
+  return `/${name}?v=${assetOf(folder, name).version}`
+}
+
+export function takesGzip({ headers }: FastifyRequest): boolean {
+  return /\bgzip\b(?!;\s*q=0(?:\.0*)?(?:[,\s]|$))/.test(headers['accept-encoding'] ?? '')
+}
+
+export function assetRoutes(app: FastifyInstance, folder: string): void {
+  const serve = (name: string) => (request: FastifyRequest, reply: FastifyReply) => {
+    const { content, packed, version } = assetOf(folder, name)
+    const isThisOne = (request.query as { v?: unknown }).v === version
+    reply
+      .type(TYPES[name] ?? 'application/octet-stream')
+      .header('cache-control', isThisOne ? 'public, max-age=31536000, immutable' : 'public, max-age=3600')
+      .header('etag', `"${version}"`)
+      .header('vary', 'accept-encoding')
+    if (request.headers['if-none-match'] === `"${version}"`) return reply.code(304).send()
+    return takesGzip(request) ? reply.header('content-encoding', 'gzip').send(packed) : reply.send(content)
+  }
+  for (const name of Object.keys(TYPES)) app.get(`/${name}`, { config: { quiet: true } }, serve(name))
+  // Asked for unasked by browsers; they go by the type that they are told.
+  app.get('/favicon.ico', { config: { quiet: true } }, serve('logo.svg'))
+}

@@ -1,0 +1,83 @@
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { redirectUriOf } from '../application/connect-account.ts'
+import { type AccountView, describePage } from '../application/describe-account.ts'
+import { type AccountSummary, totalOf } from '../domain/overview.ts'
+import type { HttpDeps } from './deps.ts'
+import { inTime } from './patience.ts'
+import { type Visit, visitAs } from './visit.ts'
+
+/** `next`: the first thing to do. `later`: to be done after it. */
+export type StepState = 'done' | 'wrong' | 'next' | 'later'
+type StepName = 'database' | 'password' | 'token' | 'sites' | 'address' | 'works'
+
+export interface SetupPage {
+  readonly states: Readonly<Record<StepName, StepState>>
+  readonly working: boolean | null
+  /** For the owner alone: the accounts that need a person, the first few. */
+  readonly needy: readonly AccountView[]
+  readonly passwordMode: string
+  readonly connector: { readonly provider: string; readonly title: string } | null
+  readonly redirectUri: string
+  readonly visits: readonly Visit[]
+  readonly moreVisits: number
+  /** Whether the sites that were tried may be named: an account's own list is its owner's affair. */
+  readonly namesSites: boolean
+}
+
+const MAX_NEEDY = 5
+
+/** What of this installation is done, what is wrong, and what comes next. In public it gives away no account, time or error. */
+export async function describeSetup(app: FastifyInstance, deps: HttpDeps, request: FastifyRequest): Promise<SetupPage> {
+  const { settings, owner } = deps
+  const isOwner = request.ownerSession !== ''
+  const [stock, snapshot] = await Promise.all([inTime(deps.stock()), inTime(readServed(deps))])
+  const needs = isOwner && stock !== null && stock.needPerson > 0
+  const found = needs ? await inTime(describePage(owner, { offset: 0, limit: MAX_NEEDY, search: '', onlyNeedy: true })) : null
+  const own = snapshot?.allowList ?? null
+  const { visits, more } = await visitAs(app, own ?? deps.allowList)
+  const working = isWorking(stock)
+  const { mode } = deps.signIn.password
+  const connector = owner.connectors.get('instagram') ?? null
+  return {
+    states: statesOf({
+      database: stock === null ? 'wrong' : 'done',
+      password: mode === 'off' ? 'open' : 'done',
+      token: stock !== null && working === false ? 'wrong' : working === true ? 'done' : 'open',
+      sites: settings.allowedDomains !== null || own !== null ? 'done' : 'open',
+      address: settings.appUrlIsGuess ? 'open' : 'done',
+      works: visits.every(({ works }) => works) ? 'done' : working === true ? 'wrong' : 'open',
+    }),
+    working,
+    needy: found?.accounts ?? [],
+    passwordMode: mode,
+    connector,
+    redirectUri: redirectUriOf(settings.appUrl, 'instagram'),
+    visits,
+    moreVisits: more,
+    namesSites: own === null || isOwner,
+  }
+}
+
+/** Working = every account's token can be served and nobody has to do anything; null = no account yet. */
+export function isWorking(stock: AccountSummary | null): boolean | null {
+  // The page is wanted most when the store is down.
+  if (stock === null) return false
+  return totalOf(stock) === 0 ? null : stock.needPerson + stock.unreadable === 0
+}
+
+async function readServed({ readToken }: HttpDeps) {
+  return readToken(null)
+}
+
+function statesOf(judged: Record<StepName, 'done' | 'wrong' | 'open'>): Record<StepName, StepState> {
+  const names = Object.keys(judged) as StepName[]
+  const first = names.find((name) => judged[name] === 'open')
+  // The last step tries what the ones before have set up.
+  const isReady = names.every((name) => name === 'works' || judged[name] === 'done')
+  const states = names.map((name) => {
+    const state = judged[name]
+    if (state !== 'open') return [name, name === 'works' && state === 'done' && !isReady ? 'later' : state]
+    return [name, name === first ? 'next' : 'later']
+  })
+  return Object.fromEntries(states) as Record<StepName, StepState>
+}

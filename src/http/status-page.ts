@@ -1,0 +1,99 @@
+import type { FastifyRequest } from 'fastify'
+import { type AccountHealth, describeStatus, type ProviderHealth } from '../application/describe-status.ts'
+import type { LastHour } from '../application/read-history.ts'
+import { totalOf } from '../domain/overview.ts'
+import type { Health, HttpDeps } from './deps.ts'
+import { type LifeBar, lifeBarOf } from './life-bar.ts'
+import { inTime } from './patience.ts'
+import { isWorking } from './setup-page.ts'
+import { type Run, runsOf } from './words.ts'
+
+export interface Listing {
+  readonly page: number
+  readonly pages: number
+  readonly total: number
+  readonly search: string
+  readonly onlyNeedy: boolean
+  /** The address of another page of the same list. */
+  href(page: number): string
+}
+
+export type AccountCard = AccountHealth & { readonly life: LifeBar | null; readonly runs: readonly Run[] }
+
+export interface StatusPage {
+  readonly working: boolean | null
+  /** Null for everybody but the owner. */
+  readonly details: Details | null
+  readonly perhapsOwner: boolean
+}
+
+interface Details {
+  readonly health: Health
+  readonly lastHour: LastHour
+  /** Null while the store does not answer. */
+  readonly accounts: readonly AccountCard[] | null
+  readonly providers: readonly ProviderHealth[]
+  readonly needPerson: number
+  readonly total: number
+  readonly listing: Listing
+  readonly soonest: AccountCard | null
+}
+
+export const PAGE_LENGTH = 20
+const MAX_PAGE = 100_000
+
+export interface ListQuery {
+  readonly page?: unknown
+  readonly name?: unknown
+  readonly show?: unknown
+}
+
+export function pageRequestOf({ page, name, show }: ListQuery) {
+  const number = typeof page === 'string' && /^\d{1,6}$/.test(page) ? Math.min(Math.max(1, Number(page)), MAX_PAGE) : 1
+  const search = typeof name === 'string' ? name.trim().replace(/^@/, '').slice(0, 100) : ''
+  return { page: number, offset: (number - 1) * PAGE_LENGTH, limit: PAGE_LENGTH, search, onlyNeedy: show === 'attention' }
+}
+
+export function listingOf(url: string, { page, search, onlyNeedy }: ReturnType<typeof pageRequestOf>, total: number): Listing {
+  const kept = { ...(search === '' ? {} : { name: search }), ...(onlyNeedy ? { show: 'attention' } : {}) }
+  return {
+    page,
+    pages: Math.max(1, Math.ceil(total / PAGE_LENGTH)),
+    total,
+    search,
+    onlyNeedy,
+    href: (other) => `${url}?${new URLSearchParams({ ...kept, page: String(other) })}`,
+  }
+}
+
+/** In public one word; for the owner everything but the tokens. */
+export async function describeStatusPage(deps: HttpDeps, request: FastifyRequest): Promise<StatusPage> {
+  const isOwner = request.ownerSession !== ''
+  const [stock, details] = await Promise.all([inTime(deps.stock()), isOwner ? detailsOf(deps, request.query as ListQuery) : null])
+  const needPerson = stock === null ? 0 : stock.needPerson
+  return {
+    working: isWorking(stock),
+    details: details === null ? null : { ...details, needPerson, total: stock === null ? 0 : totalOf(stock) },
+    perhapsOwner: request.perhapsOwner,
+  }
+}
+
+async function detailsOf(deps: HttpDeps, query: ListQuery): Promise<Omit<Details, 'needPerson' | 'total'>> {
+  const asked = pageRequestOf(query)
+  const [health, found] = await Promise.all([deps.health(), inTime(describeStatus(deps.owner, asked))])
+  const accounts =
+    found?.accounts.map((account) => ({ ...account, life: lifeBarOf(account, found.now), runs: runsOf(account.attempts) })) ?? null
+  return {
+    health,
+    lastHour: deps.lastHour(),
+    accounts,
+    providers: found?.providers ?? [],
+    listing: listingOf('/status', asked, found?.total ?? 0),
+    soonest: soonestOf(accounts ?? []),
+  }
+}
+
+function soonestOf(accounts: readonly AccountCard[]): AccountCard | null {
+  const due = accounts.filter(({ nextRefreshAt }) => nextRefreshAt !== null)
+  return due.sort((a, b) => (a.nextRefreshAt?.getTime() ?? 0) - (b.nextRefreshAt?.getTime() ?? 0))[0] ?? null
+}

@@ -1,0 +1,68 @@
+import type { RecordedEvent } from '../domain/account-store.ts'
+
+const relative = new Intl.RelativeTimeFormat('en', { numeric: 'always' })
+const calendar = new Intl.DateTimeFormat('en-GB', { dateStyle: 'medium', timeStyle: 'short', timeZone: 'UTC' })
+const day = new Intl.DateTimeFormat('en-GB', { dateStyle: 'medium', timeZone: 'UTC' })
+
+const UNITS: readonly (readonly [unit: Intl.RelativeTimeFormatUnit, seconds: number, from: number])[] = [
+  ['year', 365 * 86_400, 2 * 365 * 86_400],
+  ['month', 30.44 * 86_400, 90 * 86_400],
+  ['day', 86_400, 2 * 86_400],
+  ['hour', 3600, 2 * 3600],
+  ['minute', 60, 55],
+]
+
+/** Such as “in 3 days” or “2 hours ago”. */
+export function inWords(at: Date, now: Date): string {
+  const seconds = (at.getTime() - now.getTime()) / 1000
+  const [unit, length] = UNITS.find(([, , from]) => Math.abs(seconds) >= from) ?? []
+  if (unit === undefined || length === undefined) return seconds > 0 ? 'within a minute' : 'just now'
+  return relative.format(Math.round(seconds / length), unit)
+}
+
+/** What is due and has not been done is done at the next tick. */
+export function dueInWords(at: Date, now: Date): string {
+  return at <= now ? 'within a minute' : inWords(at, now)
+}
+
+export function inUtc(at: Date): string {
+  return `${calendar.format(at)} UTC`
+}
+
+export function dayInUtc(at: Date): string {
+  return day.format(at)
+}
+
+/** The first letter of a name as a reader sees it: an emoji or an accented letter is one, however it is put together. */
+export function initialOf(name: string): string {
+  const [first] = new Intl.Segmenter('en', { granularity: 'grapheme' }).segment(name.trim())
+  return first?.segment.toLocaleUpperCase('en') ?? '?'
+}
+
+/** One of six, always the same for the same name. */
+export function hueOf(name: string): number {
+  let sum = 0
+  for (const char of name) sum = (sum * 31 + (char.codePointAt(0) ?? 0)) % 9973
+  return sum % 6
+}
+
+export interface Run {
+  readonly outcome: 'ok' | 'failed'
+  readonly words: string
+  readonly count: number
+  readonly from: Date
+  readonly to: Date
+}
+
+/** Attempts that ended alike, one after the other, as one line; the newest in front. */
+export function runsOf(attempts: readonly RecordedEvent[]): Run[] {
+  const runs: Run[] = []
+  for (const { at, outcome, kind, detail } of attempts) {
+    const words =
+      outcome === 'ok' ? (kind === 'refreshed' ? 'The token was refreshed.' : 'The token was checked.') : (detail ?? 'It failed.')
+    const last = runs.at(-1)
+    if (last?.words === words) runs[runs.length - 1] = { ...last, count: last.count + 1, from: at }
+    else runs.push({ outcome, words, count: 1, from: at, to: at })
+  }
+  return runs
+}
