@@ -212,7 +212,7 @@ export function createTokenReader({ log, maxSnapshots = 2000, clockMs = () => pe
       if (served === undefined) return
       supersede(SERVED)
       // Whoever asks next waits for the answer; it is kept for the case that there is none.
-      entries.set(SERVED, { ...served, checkedAtMs: Number.NEGATIVE_INFINITY })
+      entries.set(SERVED, { found: served.found, checkedAtMs: Number.NEGATIVE_INFINITY, retryAtMs: null })
     },
   }
 }

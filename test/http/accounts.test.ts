@@ -154,6 +154,20 @@ t.test('refresh now refreshes now', async (t) => {
   t.match(await world.owner.post('/admin/accounts/default/refresh'), { status: 409, text: /role="alert"/ })
 })
 
+t.test('a refresh that was under way does not bring back the list of web sites that it began with', async (t) => {
+  const world = await createOwnerWorld(t, { knobs: { minimumAgeSeconds: 0 } })
+  const { owner, instagram } = world
+  await withAccount(world, 'default')
+  instagram.fail('/refresh_access_token', { kind: 'slow', ms: 700 }, 1)
+  const calls = instagram.counts['/refresh_access_token'] ?? 0
+  const refreshing = owner.post('/admin/accounts/default/refresh')
+  await waitFor('the refresh to be under way', () => (instagram.counts['/refresh_access_token'] ?? 0) > calls)
+  t.match(await owner.post('/admin/accounts/default/domains', { domains: 'blog.example' }), { status: 303 })
+  t.match(await refreshing, { location: /done=refreshed/ })
+  t.match(await readAt(world, '/token.json'), { status: 403 })
+  t.match(await readAt(world, '/token.json', 'https://blog.example'), { status: 200 })
+})
+
 t.test('removing asks for the name, erases the token, keeps the history, and can give the permission back', async (t) => {
   const world = await createOwnerWorld(t)
   const { owner, instagram, agent } = world
@@ -217,7 +231,7 @@ t.test('the history is paged, each event once, and says who did it', async (t) =
   for (let page = 0; path !== undefined && page < 10; page++) {
     const { text } = await world.owner.get(path)
     seen.push(...[...text.matchAll(/number (\d+)\./g)].map(([, n]) => n ?? ''))
-    for (const who of ['timer', 'webhook', 'command line', 'at start']) if (page < 2) t.match(text, `<td>${who}</td>`)
+    for (const who of ['timer', 'webhook', 'command line', 'start']) if (page < 2) t.match(text, `by <span class="actor">the ${who}</span>`)
     const older: string | undefined = /href="(\?before=[^"]+)"/.exec(text)?.[1]
     path = older === undefined ? undefined : `/admin/accounts/shop/history${older}`
   }

@@ -1,0 +1,79 @@
+import t from 'tap'
+import type { RowCache } from '../../src/domain/row-cache.ts'
+import { createWorld } from './token-reader-world.ts'
+
+const event = { account: null, kind: 'changed', actor: 'owner', outcome: 'ok', detail: null } as const
+
+/** What Memcached is to several readers, without its faults. */
+function createCache(): RowCache & { readonly rows: Map<string, string> } {
+  const rows = new Map<string, string>()
+  return {
+    rows,
+    get: async (key) => rows.get(key) ?? null,
+    set: async (key, value) => void rows.set(key, value),
+    add: async (key, value) => void (rows.has(key) || rows.set(key, value)),
+    close: () => {},
+  }
+}
+
+for (const shared of [false, true]) {
+  t.test(`the address without a name serves the default account, ${shared ? 'with' : 'without'} a shared cache`, async (t) => {
+    const { store, add, find, replace, instance } = await createWorld(t)
+    const cache = shared ? createCache() : null
+    const [one, other] = [instance({ cache }), instance({ cache })]
+    const served = async ({ reader }: typeof one) => (await reader.read(null)).text.content
+    await t.rejects(async () => one.reader.read(null), { code: 'not_found' })
+    await t.rejects(async () => one.reader.read(''), { code: 'not_found' }, 'an empty name is none')
+    await one.reader.publish(await add('default', 'token-of-default'))
+    t.equal(await served(one), 'token-of-default', 'at once in the process that wrote it')
+    t.equal(await served(other), 'token-of-default')
+
+    for (let version = 0; version < 5; version++) await one.reader.publish(await replace('default', `token-of-default-${version}`))
+    await add('shop', 'token-of-shop')
+    await store.makeDefault('shop', event)
+    await one.reader.publishDefault()
+    t.equal(await served(one), 'token-of-shop', 'though its version is lower than the one of the default before')
+    other.clock.ms += 1001
+    t.equal(await served(other), 'token-of-shop')
+    t.equal((await one.reader.read('default')).text.content, 'token-of-default-4')
+
+    await one.reader.publish(await replace('shop', 'second-token-of-shop'))
+    t.equal(await served(one), 'second-token-of-shop', 'a new token is published to both addresses')
+    other.clock.ms += 1001
+    t.equal(await served(other), 'second-token-of-shop')
+
+    one.way.cut = true
+    await one.reader.publishDefault()
+    if (!shared) t.equal(await served(one), 'second-token-of-shop', 'while the store is silent the one before goes on')
+    one.way.cut = false
+
+    await store.remove('shop', event)
+    await one.reader.forget('shop')
+    one.clock.ms += 1001
+    t.equal(await served(one), 'token-of-default-4')
+    other.clock.ms += 1001
+    t.equal(await served(other), 'token-of-default-4')
+    await t.rejects(async () => one.reader.read('shop'), { code: 'not_found' })
+    t.match(await find('default'), { version: 6 })
+  })
+}
+
+t.test('the cache holds no name, and a name that somebody writes into it is not believed', async (t) => {
+  const { add, instance } = await createWorld(t)
+  const cache = createCache()
+  await add('default', 'token-of-default')
+  await add('shop', 'token-of-shop')
+  const { reader } = instance({ cache })
+  t.equal((await reader.read(null)).text.content, 'token-of-default')
+  t.notMatch(JSON.stringify([...cache.rows]), /default|shop/)
+  const fresh = instance({ cache })
+  for (const key of cache.rows.keys()) cache.rows.set(key, 'shop')
+  t.equal((await fresh.reader.read(null)).text.content, 'token-of-default')
+})
+
+t.test('an account’s own list that is broken in the store allows nobody', async (t) => {
+  const { add, instance } = await createWorld(t)
+  await add('shop', 'token', { allowedDomains: 'good.example http://[' })
+  const snapshot = await instance().reader.read('shop')
+  t.strictSame(snapshot.allowList, { exact: new Set(), wildcards: new Set() })
+})
