@@ -178,7 +178,17 @@ t.test('another Instagram user takes an account over only when the owner says so
   t.notMatch(asked.text + JSON.stringify(query(world, 'select * from oauth_states')), newest(world)?.token.slice(0, 12) ?? '')
 
   const stranger = createClient(agent.url)
-  t.match(await owner.get(`/connect/instagram/callback?code=x&state=${answer}`), { status: 422 }, 'an answer is no state')
+  t.match(
+    await owner.get(`/connect/instagram/callback?code=x&state=${answer}`),
+    { text: /does not belong to a request of yours/ },
+    'an answer is no state',
+  )
+  const state = new URL(authorizeUrlIn(await owner.post('/connect/instagram', { account: 'default' }))).searchParams.get('state') ?? ''
+  t.match(
+    await owner.post('/connect/instagram/confirm', { answer: state }),
+    { status: 422, text: /answered already/ },
+    'nor a state an answer',
+  )
   const again = /name="answer" value="([^"]+)"/.exec((await connect(owner)).text)?.[1] ?? ''
   const token = newest(world)?.token
   t.match(await stranger.post('/connect/instagram/confirm', { answer: again }), { status: 303, location: '/admin/sign-in' })
