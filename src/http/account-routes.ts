@@ -1,13 +1,14 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { type Static, Type } from 'typebox'
 import { redirectUriOf } from '../application/connect-account.ts'
-import { describeAccount, describeAccounts } from '../application/describe-account.ts'
+import { describeAccount, describePage } from '../application/describe-account.ts'
 import * as manage from '../application/manage-accounts.ts'
 import { AppError } from '../domain/errors.ts'
 import { Secret } from '../domain/secret.ts'
 import type { HttpDeps } from './deps.ts'
 import { STATUS } from './errors.ts'
 import type { Pages } from './pages.ts'
+import { type ListQuery, listingOf, pageRequestOf } from './status-page.ts'
 
 const PAGE_LENGTH = 50
 const DONE = new Map(
@@ -47,11 +48,13 @@ export function accountRoutes(app: FastifyInstance, { owner, settings }: HttpDep
   const messageOf = (request: FastifyRequest): string | null => DONE.get((request.query as { done?: string }).done ?? '') ?? null
 
   async function home(reply: FastifyReply, data: { message?: string | null; problem?: string; typed?: string }): Promise<FastifyReply> {
-    const accounts = await describeAccounts(owner)
+    const asked = pageRequestOf(reply.request.query as ListQuery)
+    const { accounts, total, served } = await describePage(owner, asked)
+    const listing = listingOf('/admin', asked, total)
     const providers = [...owner.providers.keys()]
     const connectors = [...owner.connectors.values()]
     const uris = { redirect: redirectUriOf(settings.appUrl, 'instagram'), callbacks: `${settings.appUrl}/callbacks/instagram` }
-    return pages.send(reply, 'admin', { signedIn: true, accounts, providers, connectors, uris, ...data })
+    return pages.send(reply, 'admin', { accounts, listing, served, providers, connectors, uris, ...data })
   }
 
   async function show(reply: FastifyReply, name: string, data: { message?: string | null; problem?: string; typed?: object }) {

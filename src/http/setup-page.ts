@@ -36,6 +36,7 @@ export async function describeSetup(app: FastifyInstance, deps: HttpDeps, reques
   const own = snapshot?.allowList ?? null
   const { visits, more } = await visitAs(app, own ?? deps.allowList)
   const working = isWorking(stock)
+  const hasSites = settings.allowedDomains !== null || own !== null
   const { mode } = deps.signIn.password
   const connector = owner.connectors.get('instagram') ?? null
   return {
@@ -43,9 +44,9 @@ export async function describeSetup(app: FastifyInstance, deps: HttpDeps, reques
       database: stock === null ? 'wrong' : 'done',
       password: mode === 'off' ? 'open' : 'done',
       token: stock !== null && working === false ? 'wrong' : working === true ? 'done' : 'open',
-      sites: settings.allowedDomains !== null || own !== null ? 'done' : 'open',
+      sites: hasSites ? 'done' : 'open',
       address: settings.appUrlIsGuess ? 'open' : 'done',
-      works: visits.every(({ works }) => works) ? 'done' : working === true ? 'wrong' : 'open',
+      works: !hasSites ? 'open' : visits.every(({ works }) => works) ? 'done' : working === null ? 'open' : 'wrong',
     }),
     working,
     needy: found?.accounts ?? [],
@@ -72,12 +73,6 @@ async function readServed({ readToken }: HttpDeps) {
 function statesOf(judged: Record<StepName, 'done' | 'wrong' | 'open'>): Record<StepName, StepState> {
   const names = Object.keys(judged) as StepName[]
   const first = names.find((name) => judged[name] === 'open')
-  // The last step tries what the ones before have set up.
-  const isReady = names.every((name) => name === 'works' || judged[name] === 'done')
-  const states = names.map((name) => {
-    const state = judged[name]
-    if (state !== 'open') return [name, name === 'works' && state === 'done' && !isReady ? 'later' : state]
-    return [name, name === first ? 'next' : 'later']
-  })
+  const states = names.map((name) => [name, judged[name] !== 'open' ? judged[name] : name === first ? 'next' : 'later'])
   return Object.fromEntries(states) as Record<StepName, StepState>
 }
