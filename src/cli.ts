@@ -1,8 +1,10 @@
 import { parseArgs } from 'node:util'
+import { importRubyToken } from './application/import-ruby-token.ts'
 import { pasteToken } from './application/manage-accounts.ts'
 import type { OwnerDeps } from './application/owner-deps.ts'
 import { reportStatus, type StatusReport } from './application/report-status.ts'
 import { rotateKeys } from './application/rotate-keys.ts'
+import type { SeedResult } from './application/seed-account.ts'
 import { ACCOUNTS_HELP, accountsCommand } from './cli-accounts.ts'
 import { ConfigError, readConfig } from './config.ts'
 import { DEFAULT_ACCOUNT, isAccountName } from './domain/account.ts'
@@ -21,6 +23,7 @@ Usage: token-agent <command>
   migrate                      bring the database up to date
   seed [account]               take over a long-lived token, read from standard input
   refresh [account] [--force]  refresh what is due; --force refreshes even what is not
+  import [--force]             take over the token of the older Ruby agent, from its own database
   status [--json]              show every account
   rotate-keys                  seal every token again, with the newest key of ENCRYPTION_KEY
 ${ACCOUNTS_HELP}
@@ -33,6 +36,7 @@ const TAKES = new Map<string, readonly string[]>([
   ['migrate', []],
   ['seed', ['account']],
   ['refresh', ['account', 'force']],
+  ['import', ['force']],
   ['status', ['json']],
   ['rotate-keys', []],
 ])
@@ -90,6 +94,8 @@ async function run(args: string[], env: NodeJS.ProcessEnv): Promise<number> {
         return seed(owner, account ?? DEFAULT_ACCOUNT)
       case 'refresh':
         return refresh(services, account, values.force === true)
+      case 'import':
+        return importRuby(services, values.force === true)
       case 'status':
         return status(services, values.json === true)
       default:
@@ -109,6 +115,18 @@ async function withServices(env: NodeJS.ProcessEnv, work: (services: Services, o
   }
 }
 
+async function importRuby({ refreshDeps, readRubyToken: read, startingFingerprint }: Services, force: boolean): Promise<number> {
+  if (read === null)
+    throw new AppError('invalid', 'The older Ruby agent kept its token in Postgres; set DATABASE_URL to the address of its database.')
+  const { found, seed } = await importRubyToken(refreshDeps, { read, force, fingerprint: startingFingerprint })
+  print(`The old app has a token${found.expiresAt === null ? '' : `, good until ${when(found.expiresAt)}`}.`)
+  return printSeed(
+    DEFAULT_ACCOUNT,
+    seed,
+    'The old table was left as it is. When all is well, drop it: in it the token stands in the clear.',
+  )
+}
+
 async function seed(owner: OwnerDeps, account: string): Promise<number> {
   if (process.stdin.isTTY) process.stderr.write('Paste the token and press Enter, then Ctrl-D:\n')
   let text = ''
@@ -117,11 +135,14 @@ async function seed(owner: OwnerDeps, account: string): Promise<number> {
     if (text.length > 100_000) throw new AppError('invalid', 'This is far too long for a token; paste the token alone.')
   }
   const token = new Secret(text.trim())
-  const taken = await pasteToken(owner, { account, provider: 'instagram', token, actor: 'cli', otherUser: true })
+  return printSeed(account, await pasteToken(owner, { account, provider: 'instagram', token, actor: 'cli', otherUser: true }))
+}
+
+function printSeed(account: string, taken: SeedResult, advice = ''): number {
   if (taken.outcome !== 'taken') return print(`${taken.message}\nThe token was not taken; the one that works stays.`, 1)
   const { result } = taken
   if (result?.outcome === 'failed') return print(`The token is stored, but: ${result.message}`, 1)
-  return print(`The token is stored as “${account}”. ${result?.message ?? 'Another process is checking it.'}`)
+  return print(`The token is stored as “${account}”. ${result?.message ?? 'Another process is checking it.'}${advice && `\n${advice}`}`)
 }
 
 async function refresh(services: Services, account: string | undefined, force: boolean): Promise<number> {

@@ -20,6 +20,7 @@ import { AppError } from './domain/errors.ts'
 import type { Log } from './domain/log.ts'
 import type { AccountSummary, Overview } from './domain/overview.ts'
 import type { Provider } from './domain/provider.ts'
+import type { ReadRubyToken } from './domain/ruby-token.ts'
 import type { Secret } from './domain/secret.ts'
 import type { OAuthStateStore, SessionStore, SignInAttempts } from './domain/session-store.ts'
 import type { Vault } from './domain/vault.ts'
@@ -31,6 +32,7 @@ import type { Database } from './storage/database.ts'
 import { loadOrCreateKeyFile } from './storage/key-file.ts'
 import { migrate } from './storage/migrate.ts'
 import { createOverview } from './storage/overview.ts'
+import { readRubyToken } from './storage/ruby-token.ts'
 import { createOAuthStateStore, createSessionStore, createSignInAttempts } from './storage/session-store.ts'
 import { createVault } from './storage/vault.ts'
 import { type StoreState, watchDatabase } from './storage/watched-database.ts'
@@ -49,15 +51,17 @@ export interface Services {
   readonly stock: () => Promise<AccountSummary>
   readonly vault: Vault
   readonly reader: TokenReader
+  readonly readHistory: ReadHistory
   readonly refreshDeps: RefreshDeps
   /** Of the providers whose app credentials are set. */
-  readonly readHistory: ReadHistory
   readonly connectors: ReadonlyMap<string, Connector>
   /** One sweep at a time in this process: who comes while one runs gets its result. */
   readonly sweep: (request: RefreshRequest) => Promise<RefreshSummary>
   /** Takes `STARTING_TOKEN` over where it is a new one; false = the provider did not answer, so ask again later. */
   readonly seedFromEnvironment: () => Promise<boolean>
   readonly startingFingerprint: string | null
+  /** Null where the store is not a Postgres: the Ruby agent knew no other. */
+  readonly readRubyToken: ReadRubyToken | null
   readonly migrate: () => Promise<readonly string[]>
   /** What each tick does beside refreshing: alerts, and a history of bounded length. */
   readonly upkeep: () => Promise<void>
@@ -150,14 +154,15 @@ export async function createServices(config: Config, log: Log, paceLimits: PaceL
     stock: createStock({ store, overview, vault }),
     vault,
     reader,
+    readHistory,
     refreshDeps,
     connectors: createConnectors(config),
     sweep,
     upkeep,
-    readHistory,
     storeState: () => db.state(),
     seedFromEnvironment,
     startingFingerprint,
+    readRubyToken: config.database.kind === 'postgres' ? () => readRubyToken(db) : null,
     migrate: () => migrate(db, MIGRATIONS_FOLDER),
     memcachedState: memcached === null ? null : () => memcached.get('token-agent').then(() => memcached.state()),
     stopRefreshing: async (timeoutMs) => {

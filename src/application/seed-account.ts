@@ -18,6 +18,8 @@ export interface Seed {
    * where it is not known, as in a shell without the agent's variables: the one that was taken last stays taken.
    */
   readonly fingerprint: string | null
+  /** Where somebody has written it down; it holds until the provider tells the token's life. */
+  readonly expiresAt?: Date | null
 }
 
 export type SeedResult =
@@ -47,7 +49,7 @@ export async function seedAccount(deps: RefreshDeps, seed: Seed): Promise<SeedRe
     username: null,
     state: 'unverified',
     issuedAt: null,
-    expiresAt: null,
+    expiresAt: seed.expiresAt ?? null,
     nextRefreshAt: deps.store.now(),
     failureCount: 0,
     refusedAt: null,

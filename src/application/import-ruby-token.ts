@@ -1,0 +1,39 @@
+import { DEFAULT_ACCOUNT, isServable } from '../domain/account.ts'
+import { AppError } from '../domain/errors.ts'
+import type { ReadRubyToken, RubyToken } from '../domain/ruby-token.ts'
+import { Secret } from '../domain/secret.ts'
+import type { RefreshDeps } from './refresh-account.ts'
+import { type SeedResult, seedAccount } from './seed-account.ts'
+
+export interface Import {
+  readonly read: ReadRubyToken
+  /** Also over a token that works, and where the old one has expired by the old app's own reckoning. */
+  readonly force: boolean
+  readonly fingerprint: string | null
+}
+
+/** Takes the older Ruby agent's token over, as the one that the addresses without a name serve. */
+export async function importRubyToken(
+  deps: RefreshDeps,
+  { read, force, fingerprint }: Import,
+): Promise<{ found: RubyToken; seed: SeedResult }> {
+  const found = await read()
+  const now = deps.store.now()
+  if (!force && found.expiresAt !== null && found.expiresAt <= now) {
+    const on = found.expiresAt.toISOString().slice(0, 10)
+    throw new AppError(
+      'conflict',
+      `The old app’s token expired on ${on}, so it was not taken. Get a new one: /setup says how. (--force tries it all the same.)`,
+    )
+  }
+  const existing = await deps.store.find(DEFAULT_ACCOUNT)
+  if (!force && existing !== null && isServable(existing, now)) {
+    throw new AppError(
+      'conflict',
+      `The account “${DEFAULT_ACCOUNT}” has a token that works, so nothing was changed. --force puts the old app’s in its place, once Instagram has confirmed it.`,
+    )
+  }
+  const { token, expiresAt } = found
+  const seed = { account: DEFAULT_ACCOUNT, provider: 'instagram', token: new Secret(token), actor: 'cli', fingerprint, expiresAt } as const
+  return { found, seed: await seedAccount(deps, seed) }
+}
