@@ -1,7 +1,7 @@
 import { statSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { runCli as run, startAgent } from './support/agent.ts'
+import { runCli as run } from './support/agent.ts'
 import { startInstagram } from './support/instagram.ts'
 import { tempFolder } from './support/temp-folder.ts'
 
