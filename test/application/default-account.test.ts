@@ -34,7 +34,9 @@ for (const shared of [false, true]) {
     await one.reader.publishDefault()
     t.equal(await served(one), 'token-of-shop', 'though its version is lower than the one of the default before')
     other.clock.ms += 1001
+    const reads = other.way.reads
     t.equal(await served(other), 'token-of-shop')
+    if (shared) t.equal(other.way.reads, reads, 'from the cache: the version of another account says nothing of this one')
     t.equal((await one.reader.read('default')).text.content, 'token-of-default-4')
 
     await one.reader.publish(await replace('shop', 'second-token-of-shop'))
