@@ -10,6 +10,8 @@ export interface Schedule {
 
 const WATCH_MS = 2_000
 const STEP_MS = 5_000
+/** Longer than any lease. */
+const LEASES_OVER_MS = 42_000
 
 /**
  * A tick a minute: what is due lives in the database, so a tick that is missed costs nothing but its minute.
@@ -45,11 +47,19 @@ export function startSchedule(
   // Raised, once for each minute, where a process that was stopped comes back: the work is due all the more.
   task.on('execution:missed', () => void tick('timer'))
 
-  // Timers stand still while a machine sleeps, and cron waits for a wall-clock time that may have been set back.
-  let lead = wallClock() - performance.now()
+  // What the process before this one was at when it died is leased until then. A tick a minute could come so late that
+  // a provider's grace for the old token is over, or that the loss of a token is told only in the second minute.
+  const takingOver = setTimeout(() => void tick('boot'), LEASES_OVER_MS)
+
+  // Timers stand still while a machine sleeps, and cron waits for a wall-clock time that may have been set back. Of a
+  // process that was stopped, both clocks went on: it has not looked at them for too long.
+  let lookedAtMs = performance.now()
+  let lead = wallClock() - lookedAtMs
   const watch = setInterval(() => {
-    const now = wallClock() - performance.now()
-    if (Math.abs(now - lead) < STEP_MS) return
+    const stoodMs = performance.now() - lookedAtMs
+    lookedAtMs += stoodMs
+    const now = wallClock() - lookedAtMs
+    if (Math.abs(now - lead) < STEP_MS && stoodMs < STEP_MS) return
     lead = now
     void task.stop()
     void task.start()
@@ -58,6 +68,7 @@ export function startSchedule(
   return {
     booted: tick('boot'),
     stop: () => {
+      clearTimeout(takingOver)
       clearInterval(watch)
       void task.stop()
     },
