@@ -146,7 +146,7 @@ function printSeed(account: string, taken: SeedResult, advice = ''): number {
 }
 
 async function refresh(services: Services, account: string | undefined, force: boolean): Promise<number> {
-  const { results } = await services.sweep({ actor: 'cli', force, ...(account === undefined ? {} : { account }) })
+  const { results, failed } = await services.sweep({ actor: 'cli', force, ...(account === undefined ? {} : { account }) })
   for (const { account: name, outcome, message } of results) print(`${name}: ${outcome}. ${message}`)
   const report = await reportStatus(services)
   if (results.length === 0) {
@@ -160,8 +160,7 @@ async function refresh(services: Services, account: string | undefined, force: b
       )
     }
   }
-  const failed = results.some((result) => result.outcome === 'failed')
-  return failed || needsPerson(report, account) ? 1 : 0
+  return failed > 0 || needsPerson(report, account) ? 1 : 0
 }
 
 async function status(services: Services, json: boolean): Promise<number> {
