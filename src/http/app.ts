@@ -3,6 +3,7 @@ import { callbackRoutes } from './callback-routes.ts'
 import type { HttpDeps } from './deps.ts'
 import { handleErrors, refuseAddress } from './errors.ts'
 import { lazyValidators } from './lazy-validators.ts'
+import { openapiRoutes } from './openapi-routes.ts'
 import { operationsRoutes } from './operations-routes.ts'
 import { ownerRoutes } from './owner-routes.ts'
 import { pageRoutes } from './page-routes.ts'
@@ -37,6 +38,7 @@ export async function createApp(deps: HttpDeps, { logger, trustProxy }: AppOptio
   handleErrors(app)
   await app.register(tokenRoutes, { deps })
   await app.register(operationsRoutes, { deps })
+  await app.register(openapiRoutes, { deps })
   await app.register(pageRoutes, { deps })
   await app.register(ownerRoutes, { deps })
   await app.register(callbackRoutes, { deps })

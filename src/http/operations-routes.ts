@@ -1,4 +1,5 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import type { FastifySchema } from 'fastify'
 import { Type } from 'typebox'
 import { AppError } from '../domain/errors.ts'
 import type { HttpDeps } from './deps.ts'
@@ -21,17 +22,34 @@ export const operationsRoutes: FastifyPluginAsyncTypebox<{ deps: HttpDeps }> = a
     done()
   })
 
-  app.get('/healthz', { config: { quiet: true }, schema: { response: { 200: Type.Object({ status: Type.String() }) } } }, async () => ({
-    status: 'ok',
-  }))
+  const alive: FastifySchema = {
+    response: { 200: Type.Object({ status: Type.String() }) },
+    api: { id: 'alive', summary: 'Whether the agent runs', refusals: [] },
+  }
+  app.get('/healthz', { config: { quiet: true }, schema: alive }, async () => ({ status: 'ok' }))
 
-  app.get('/readyz', { config: { quiet: true }, schema: { response: { 200: Readiness, 503: Readiness } } }, async (_request, reply) => {
+  const ready: FastifySchema = {
+    response: { 200: Readiness, 503: Readiness },
+    api: { id: 'ready', summary: 'Whether the agent can serve, and the state of each part', refusals: [] },
+  }
+  app.get('/readyz', { config: { quiet: true }, schema: ready }, async (_request, reply) => {
     const { ready, parts } = await deps.health()
     const told = Object.entries(parts).map(([name, { state, since }]) => [name, { state, since: since.toISOString() }])
     return reply.code(ready ? 200 : 503).send({ ready, parts: Object.fromEntries(told) })
   })
 
-  app.get('/metrics', { config: { quiet: true }, schema: { response: { 200: Type.String() } } }, async (request, reply) => {
+  const metrics: FastifySchema = {
+    response: { 200: Type.String() },
+    api: {
+      id: 'metrics',
+      summary: 'Figures for Prometheus',
+      type: 'text/plain',
+      jsonRefusals: true,
+      refusals: [401, 403],
+      key: { name: 'metricsKey' },
+    },
+  }
+  app.get('/metrics', { config: { quiet: true }, schema: metrics }, async (request, reply) => {
     if (deps.metering === null) throw new AppError('forbidden', 'Metrics are off; set METRICS_KEY to switch them on.')
     if (!deps.metering.isKey(bearer(request.raw.rawHeaders))) {
       throw new AppError('unauthorized', 'Send the header “Authorization: Bearer …” with the value of METRICS_KEY.')
@@ -39,7 +57,11 @@ export const operationsRoutes: FastifyPluginAsyncTypebox<{ deps: HttpDeps }> = a
     return reply.type(deps.metering.contentType).send(await deps.metering.render())
   })
 
-  app.post('/hooks/refresh', { schema: { response: { 200: Summary } } }, async (request) => {
+  const refresh: FastifySchema = {
+    response: { 200: Summary },
+    api: { id: 'refresh', summary: 'Refreshes what is due', refusals: [400, 401, 403, 503], key: { name: 'webhookSecret' } },
+  }
+  app.post('/hooks/refresh', { schema: refresh }, async (request) => {
     if (deps.isWebhookSecret === null) throw new AppError('forbidden', 'This hook is off; set WEBHOOK_SECRET to switch it on.')
     if (!deps.isWebhookSecret(bearer(request.raw.rawHeaders))) {
       throw new AppError('unauthorized', 'Send the header “Authorization: Bearer …” with the value of WEBHOOK_SECRET.')

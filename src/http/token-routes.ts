@@ -1,6 +1,6 @@
 import cors from '@fastify/cors'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import type { FastifyReply, FastifyRequest, onRequestHookHandler } from 'fastify'
+import type { FastifyReply, FastifyRequest, FastifySchema, onRequestHookHandler } from 'fastify'
 import { Type } from 'typebox'
 import { noToken, TokenProblem } from '../application/find-token.ts'
 import type { Snapshot } from '../application/read-token.ts'
@@ -77,7 +77,9 @@ export const tokenRoutes: FastifyPluginAsyncTypebox<{ deps: HttpDeps }> = async 
     for (const prefix of ['', '/accounts/:account']) {
       const url = `${prefix}/token${suffix}`
       const config = { resource }
-      app.get(url, { config, onRequest, schema: schemaOf(resource) }, (request, reply) => serve(request, reply, resource, deps))
+      app.get(url, { config, onRequest, schema: schemaOf(resource, prefix !== '') }, (request, reply) =>
+        serve(request, reply, resource, deps),
+      )
       // Only a preflight without an Origin comes here: @fastify/cors answers the others.
       app.options(url, { config, onRequest }, ({ reading }) => {
         if (isNotFound(reading?.found)) throw reading?.found
@@ -87,9 +89,19 @@ export const tokenRoutes: FastifyPluginAsyncTypebox<{ deps: HttpDeps }> = async 
   }
 }
 
-function schemaOf(resource: TokenResource): object {
-  if (resource === 'json') return { response: { 200: Type.Object({ token: Type.String() }) } }
-  return { response: { 200: Type.String() } }
+function schemaOf(resource: TokenResource, named: boolean): FastifySchema {
+  const what = { script: 'The token as a script that defines a constant', json: 'The token as JSON', text: 'The token as text' }[resource]
+  return {
+    response: { 200: resource === 'json' ? Type.Object({ token: Type.String() }) : Type.String() },
+    api: {
+      id: `${named ? 'account' : 'default'}-${resource}`,
+      summary: `${what}${named ? ', of a named account' : ''}`,
+      type: CONTENT_TYPES[resource].split(';')[0] as string,
+      refusals: [304, ...(resource === 'script' ? [400] : []), 403, ...(named ? [404] : []), 503],
+      ...(resource === 'script' ? { query: { const: 'Another name for the constant.' } } : {}),
+      key: { name: 'serverKey', optional: true },
+    },
+  }
 }
 
 /** Without a promise where the reader has none: most requests are answered within one turn of the event loop. */
