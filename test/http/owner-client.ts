@@ -14,7 +14,7 @@ export interface Answer {
   readonly text: string
 }
 
-export const SAME_ORIGIN = { 'sec-fetch-site': 'same-origin', 'sec-fetch-mode': 'navigate' }
+const SAME_ORIGIN = { 'sec-fetch-site': 'same-origin', 'sec-fetch-mode': 'navigate' }
 
 export function createClient(url: string): Client {
   const cookies = new Map<string, string>()
