@@ -46,7 +46,7 @@ function describeProviders({ providers, overview }: OwnerDeps): Promise<Provider
   return Promise.all([...providers.keys()].map(async (provider) => ({ provider, lastAnswer: await overview.lastAnswer(provider) })))
 }
 
-export function whatNext(account: AccountView, now: Date): Sentence {
+function whatNext(account: AccountView, now: Date): Sentence {
   const { condition, expiresAt, nextRefreshAt, failureCount } = account
   const hasExpired = expiresAt !== null && expiresAt <= now
   if (condition === 'paused') return say('Paused: nothing happens until you switch it on again.')

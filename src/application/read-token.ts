@@ -4,7 +4,7 @@ import type { Log } from '../domain/log.ts'
 import { createTokenFinder, expired, type Found, hasExpired, nameOf, type TokenFinderDeps } from './find-token.ts'
 import type { Snapshot } from './snapshot.ts'
 
-export type { Body, Snapshot } from './snapshot.ts'
+export type { Snapshot } from './snapshot.ts'
 
 export type ReadSource = 'process' | 'memcached' | 'store' | 'stale'
 

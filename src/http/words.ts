@@ -13,7 +13,7 @@ const UNITS: readonly (readonly [unit: Intl.RelativeTimeFormatUnit, seconds: num
 ]
 
 /** Such as “in 3 days” or “2 hours ago”. */
-export function inWords(at: Date, now: Date): string {
+function inWords(at: Date, now: Date): string {
   const seconds = (at.getTime() - now.getTime()) / 1000
   const [unit, length] = UNITS.find(([, , from]) => Math.abs(seconds) >= from) ?? []
   if (unit === undefined || length === undefined) return seconds > 0 ? 'within a minute' : 'just now'
@@ -21,7 +21,7 @@ export function inWords(at: Date, now: Date): string {
 }
 
 /** What is due and has not been done is done at the next tick. */
-export function dueInWords(at: Date, now: Date): string {
+function dueInWords(at: Date, now: Date): string {
   return at <= now ? 'within a minute' : inWords(at, now)
 }
 
@@ -29,18 +29,18 @@ export function inUtc(at: Date): string {
   return `${calendar.format(at)} UTC`
 }
 
-export function dayInUtc(at: Date): string {
+function dayInUtc(at: Date): string {
   return day.format(at)
 }
 
 /** The first letter of a name as a reader sees it: an emoji or an accented letter is one, however it is put together. */
-export function initialOf(name: string): string {
+function initialOf(name: string): string {
   const [first] = new Intl.Segmenter('en', { granularity: 'grapheme' }).segment(name.trim())
   return first?.segment.toLocaleUpperCase('en') ?? '?'
 }
 
 /** One of six, always the same for the same name. */
-export function hueOf(name: string): number {
+function hueOf(name: string): number {
   let sum = 0
   for (const char of name) sum = (sum * 31 + (char.codePointAt(0) ?? 0)) % 9973
   return sum % 6

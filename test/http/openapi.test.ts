@@ -27,7 +27,7 @@ const operations = Object.entries(description.paths).flatMap(([path, methods]) =
 )
 
 t.test('the description is valid OpenAPI 3.1, and says all that a reader needs', async (t) => {
-  t.match(await new Validator().validate(structuredClone(description)), { valid: true })
+  t.match(await new Validator().validate({ ...structuredClone(description) }), { valid: true })
   t.match(description.openapi, /^3\.1\./)
   t.equal(description.info.version, JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')).version)
   t.same(description.servers, [{ url: 'https://agent.example' }])

@@ -69,7 +69,7 @@ export class Refusal extends Error {
   }
 }
 
-export const UNSUPPORTED = (): Refusal => new Refusal(100, 'Unsupported request - method type: get', { type: 'IGApiException' })
+const UNSUPPORTED = (): Refusal => new Refusal(100, 'Unsupported request - method type: get', { type: 'IGApiException' })
 
 /** The parameters, each at most once and none unknown. */
 export function strict(entries: Iterable<[string, unknown]>, required: string[], optional: string[] = []): Record<string, string> {
@@ -150,8 +150,8 @@ export function createGraph(now: () => number, knobs: Knobs) {
     return token
   }
 
-  function end(held: IssuedToken, by: 'replaced' | 'revoked'): void {
-    held.endedAt ??= now()
+  function end(held: IssuedToken, by: 'replaced' | 'revoked', graceSeconds = 0): void {
+    held.endedAt ??= now() + graceSeconds * 1000
     held.endedBy ??= by
   }
 
@@ -161,7 +161,7 @@ export function createGraph(now: () => number, knobs: Knobs) {
     if (held.family !== 'instagram') throw UNSUPPORTED()
     const invalid = (subcode: number, message: string) => new Refusal(190, `Error validating access token: ${message}`, { subcode })
     if (held.endedBy === 'revoked') throw invalid(458, 'The user has not authorized application.')
-    if (held.endedBy === 'replaced') throw invalid(467, 'The session is invalid because it was replaced.')
+    if (held.endedBy === 'replaced' && (held.endedAt ?? 0) <= now()) throw invalid(467, 'The session is invalid because it was replaced.')
     if (held.expiresAt <= now()) throw invalid(463, `Session has expired on ${new Date(held.expiresAt).toUTCString()}.`)
     const app = apps.find(({ clientId }) => clientId === held.appId)
     if (app?.pendingTesters.includes(held.userId)) throw UNSUPPORTED()
@@ -203,7 +203,7 @@ export function createGraph(now: () => number, knobs: Knobs) {
     const { appId, permissions } = held
     const token = issue({ userId: knobs.refreshUser ?? held.userId, ageSeconds: 0, appId, permissions: [...permissions] })
     held.replacedBy = token
-    if (knobs.oldString === 'invalid' && token !== held.token) end(held, 'replaced')
+    if (knobs.oldString === 'invalid' && token !== held.token) end(held, 'replaced', knobs.graceSeconds)
     return longLived(token)
   }
 

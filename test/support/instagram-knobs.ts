@@ -8,6 +8,8 @@ export interface Knobs {
   permissionsAs: 'list' | 'string'
   refreshedString: 'new' | 'same'
   oldString: 'valid' | 'invalid'
+  /** How long an `invalid` old string works on after its replacement. */
+  graceSeconds: number
   /** A younger token is not refreshed; 0 = never refused for its age. */
   minimumAgeSeconds: number
   tooYoungCode: 100 | 10 | 190
@@ -39,6 +41,7 @@ export const DEFAULT_KNOBS: Readonly<Knobs> = {
   permissionsAs: 'list',
   refreshedString: 'new',
   oldString: 'valid',
+  graceSeconds: 0,
   minimumAgeSeconds: 86_400,
   tooYoungCode: 100,
   lifetimeSeconds: 5_183_944,

@@ -66,7 +66,7 @@ export interface InstagramOptions {
 }
 
 /** Runs on from the time it was last set to; real time at first. */
-export function createClock(): Clock {
+function createClock(): Clock {
   let offset = 0
   return {
     now: () => Date.now() + offset,
