@@ -29,6 +29,8 @@ for (const shared of [false, true]) {
     t.equal(await served(other), 'token-of-default')
 
     for (let version = 0; version < 5; version++) await one.reader.publish(await replace('default', `token-of-default-${version}`))
+    other.clock.ms += 1001
+    t.equal(await served(other), 'token-of-default-4')
     await add('shop', 'token-of-shop')
     await store.makeDefault('shop', event)
     await one.reader.publishDefault()
