@@ -4,7 +4,7 @@ import { Eta } from 'eta'
 import type { FastifyInstance, FastifyReply } from 'fastify'
 import { assetUrl, takesGzip } from './assets.ts'
 import type { HttpDeps, Settings } from './deps.ts'
-import * as words from './words.ts'
+import { words } from './words.ts'
 
 export interface Pages {
   /** Sends the page; escapes every value in it. */

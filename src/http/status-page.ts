@@ -71,8 +71,10 @@ export async function describeStatusPage(deps: HttpDeps, request: FastifyRequest
   const isOwner = request.ownerSession !== ''
   const [stock, details] = await Promise.all([inTime(deps.stock()), isOwner ? detailsOf(deps, request.query as ListQuery) : null])
   const needPerson = stock === null ? 0 : stock.needPerson
+  // The numbers may be some seconds old; the accounts on this page are not.
+  const isIll = details !== null && (details.accounts === null || details.accounts.some(({ condition }) => condition === 'needs you'))
   return {
-    working: isWorking(stock),
+    working: isIll ? false : isWorking(stock),
     details: details === null ? null : { ...details, needPerson, total: stock === null ? 0 : totalOf(stock) },
     perhapsOwner: request.perhapsOwner,
   }

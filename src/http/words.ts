@@ -25,7 +25,7 @@ function dueInWords(at: Date, now: Date): string {
   return at <= now ? 'within a minute' : inWords(at, now)
 }
 
-export function inUtc(at: Date): string {
+function inUtc(at: Date): string {
   return `${calendar.format(at)} UTC`
 }
 
@@ -66,3 +66,6 @@ export function runsOf(attempts: readonly RecordedEvent[]): Run[] {
   }
   return runs
 }
+
+/** What the templates say times and names with. */
+export const words = { inWords, dueInWords, inUtc, dayInUtc, initialOf, hueOf }

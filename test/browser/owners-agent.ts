@@ -1,0 +1,80 @@
+import type { Browser, BrowserContext } from 'playwright-core'
+import { ENCRYPTION_KEY, inDays, type Kept, keepAccounts } from '../http/many-accounts.ts'
+import { PASSWORD, settingsFor } from '../http/owner-world.ts'
+import { type Agent, startAgent } from '../support/agent.ts'
+import { launchChromium } from '../support/chromium.ts'
+import { startInstagram } from '../support/instagram.ts'
+import { proxyTo, startSites } from '../support/sites.ts'
+import { type Teardown, tempFolder } from '../support/temp-folder.ts'
+
+export const AGENT = 'https://token.mossandclay.example'
+
+const well = (times: number): string[] => Array<string>(times).fill('ok')
+
+/** A shop that is well, one whose refreshes fail, one that needs its owner, and one that waits for its token. */
+export const SOME: readonly Kept[] = [
+  { name: 'default', username: 'mossandclay', attempts: [...well(31), 'Instagram did not answer in time.', ...well(14)] },
+  {
+    name: 'studio',
+    username: 'moss.studio',
+    issuedAt: inDays(-48),
+    expiresAt: inDays(12),
+    lastRefreshAt: inDays(-48),
+    nextRefreshAt: inDays(0.12),
+    failureCount: 9,
+    lastErrorCode: 'transient',
+    lastError: 'Instagram answered with an error of its own (500).',
+    attempts: [
+      ...well(20),
+      ...Array<string>(9).fill('Instagram answered with an error of its own (500). The present token is still served.'),
+    ],
+    everyDays: 1,
+    agoDays: 0.1,
+  },
+  {
+    name: 'workshop',
+    username: 'clay.workshop',
+    state: 'reconnect',
+    issuedAt: inDays(-30),
+    expiresAt: inDays(30),
+    lastRefreshAt: inDays(-30),
+    nextRefreshAt: inDays(0.6),
+    failureCount: 2,
+    refusedAt: inDays(-1),
+    lastErrorCode: 'reconnect',
+    lastError: 'Instagram refuses the token: its user changed the password. Connect the account again.',
+    attempts: [...well(12), 'Instagram refuses the token: its user changed the password.'],
+  },
+]
+
+export interface OwnersAgent {
+  readonly agent: Agent
+  readonly browser: Browser
+  /** A context in which the owner is signed in. */
+  signIn(options?: Parameters<Browser['newContext']>[0]): Promise<BrowserContext>
+}
+
+export async function startOwnersAgent(t: Teardown, accounts: readonly Kept[], env: Record<string, string> = {}): Promise<OwnersAgent> {
+  const instagram = await startInstagram()
+  t.teardown(() => instagram.close())
+  const cwd = tempFolder(t, 'owner')
+  await keepAccounts(cwd, accounts)
+  const settings = { ...settingsFor(instagram), ENCRYPTION_KEY, APP_URL: AGENT, ALLOWED_DOMAINS: 'www.mossandclay.example', ...env }
+  const agent = await startAgent(t, { cwd, ready: '/readyz', env: settings })
+  const sites = await startSites(t, { [new URL(AGENT).host]: proxyTo(agent.url) })
+  const browser = await launchChromium(t, sites)
+  return {
+    agent,
+    browser,
+    async signIn(options) {
+      const context = await browser.newContext(options)
+      const tab = await context.newPage()
+      await tab.goto(`${AGENT}/admin/sign-in`)
+      await tab.getByLabel('Password').fill(PASSWORD)
+      await tab.keyboard.press('Enter')
+      await tab.waitForURL(`${AGENT}/admin`)
+      await tab.close()
+      return context
+    },
+  }
+}

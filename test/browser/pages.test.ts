@@ -1,0 +1,233 @@
+import { readFileSync } from 'node:fs'
+import type { Browser, BrowserContext, Page } from 'playwright-core'
+import t, { type Test } from 'tap'
+import { inDays, type Kept } from '../http/many-accounts.ts'
+import { PASSWORD } from '../http/owner-world.ts'
+import { missing } from '../support/services.ts'
+import { waitFor } from '../support/wait-for.ts'
+import { AGENT, type OwnersAgent, SOME, startOwnersAgent } from './owners-agent.ts'
+
+const skip = missing('chromium', 'openssl')
+const AXE = readFileSync(new URL(import.meta.resolve('axe-core/axe.min.js')), 'utf8')
+const MAX_BYTES = 30 * 1024
+const PUBLIC = ['/', '/setup', '/status', '/admin/sign-in', '/no-such-page']
+const OWN = [
+  '/',
+  '/?account=studio',
+  '/setup',
+  '/status',
+  '/status?show=attention',
+  '/status?name=nobody',
+  '/admin',
+  '/admin?name=work',
+  '/admin/accounts/default',
+  '/admin/accounts/workshop',
+  '/admin/accounts/default/history',
+  '/admin/history',
+  '/connect/instagram',
+  '/admin/accounts/no-such-account',
+]
+const SIZES = [
+  { width: 320, height: 640 },
+  { width: 1280, height: 800 },
+]
+
+type Look = NonNullable<Parameters<Browser['newContext']>[0]>
+const LOOKS: Look[] = SIZES.flatMap((viewport) => (['light', 'dark'] as const).map((colorScheme) => ({ viewport, colorScheme })))
+const nameOf = ({ viewport, colorScheme }: Look): string => `${viewport?.width} px ${colorScheme}`
+
+/** Sees what only a browser sees of a page: complaints, a violation of the policy, and what moved after it was shown. */
+async function watch(context: BrowserContext): Promise<{ tab: Page; complaints: string[] }> {
+  const tab = await context.newPage()
+  const complaints: string[] = []
+  tab.on('console', (message) => void (message.type() === 'error' && complaints.push(message.text())))
+  tab.on('pageerror', (error) => void complaints.push(String(error)))
+  await tab.addInitScript(`
+    globalThis.shift = 0
+    globalThis.violations = []
+    new PerformanceObserver((list) => { for (const { value } of list.getEntries()) shift += value }).observe({ type: 'layout-shift', buffered: true })
+    addEventListener('securitypolicyviolation', ({ violatedDirective }) => violations.push(violatedDirective))
+  `)
+  return { tab, complaints }
+}
+
+interface Violation {
+  readonly id: string
+  readonly nodes: { html: string; failureSummary: string }[]
+}
+
+/** By the debugger, which no policy of the page holds up. */
+async function axe(tab: Page): Promise<string[]> {
+  await tab.evaluate(`${AXE};undefined`)
+  const tags = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22a', 'wcag22aa', 'best-practice']
+  const found = await tab.evaluate<Violation[]>(
+    `axe.run(document, { runOnly: ${JSON.stringify(tags)} }).then(({ violations }) => violations)`,
+  )
+  return found.map(({ id, nodes }) => `${id}: ${nodes.map(({ html, failureSummary }) => `${html} ${failureSummary}`).join(' | ')}`)
+}
+
+interface Measured {
+  readonly shift: number
+  readonly violations: string[]
+  readonly wide: number
+  readonly small: string[]
+}
+
+// WCAG 2.2, 2.5.8: 24 by 24 CSS pixels, text within a sentence excepted.
+const MEASURE = `({
+  shift,
+  violations,
+  wide: document.documentElement.scrollWidth - innerWidth,
+  small: [...document.querySelectorAll('button, input:not([type=hidden]), select, summary, nav a')].filter((one) => {
+    const { width, height } = one.getBoundingClientRect()
+    return width > 0 && (width < 24 || height < 24)
+  }).map((one) => one.outerHTML),
+})`
+
+async function inspect(t: Test, context: BrowserContext, paths: string[], look: string): Promise<void> {
+  const { tab, complaints } = await watch(context)
+  for (const path of paths) {
+    const where = `${path} (${look})`
+    await tab.goto(AGENT + path)
+    await tab.evaluate('new Promise((shown) => requestAnimationFrame(() => requestAnimationFrame(shown)))')
+    const measured = await tab.evaluate<Measured>(MEASURE)
+    t.strictSame(await axe(tab), [], `${where}: axe-core finds nothing`)
+    t.strictSame(measured.violations, [], `${where}: nothing against its own policy`)
+    t.ok(measured.shift < 0.01, `${where}: nothing moves (${measured.shift})`)
+    t.ok(measured.wide <= 0, `${where}: no scrolling sideways (${measured.wide} px)`)
+    t.strictSame(measured.small, [], `${where}: every target is large enough`)
+    // A browser says this itself of each answer that is not 200.
+    const own = complaints.splice(0).filter((line) => !/status of 404/.test(line))
+    t.strictSame(own, [], `${where}: no complaint`)
+  }
+  await tab.close()
+}
+
+t.test('every page, signed out and in, light and dark, narrow and wide, is one that everybody can use', { skip }, async (t) => {
+  const { browser, signIn } = await startOwnersAgent(t, SOME)
+  for (const look of LOOKS) {
+    const stranger = await browser.newContext(look)
+    await inspect(t, stranger, PUBLIC, nameOf(look))
+    await stranger.close()
+    const owner = await signIn(look)
+    await inspect(t, owner, OWN, `owner, ${nameOf(look)}`)
+    await owner.close()
+  }
+})
+
+t.test('so are the first steps, and names that are long, of emoji, or written from right to left', { skip }, async (t) => {
+  const fresh = await startOwnersAgent(t, [], { ALLOWED_DOMAINS: '', INSTAGRAM_APP_ID: '', INSTAGRAM_APP_SECRET: '' })
+  const odd = await startOwnersAgent(t, ODD)
+  const look = LOOKS[0] ?? {}
+  await inspect(t, await fresh.browser.newContext(look), ['/', '/setup', '/status'], 'fresh')
+  await inspect(t, await fresh.signIn(look), ['/', '/setup', '/status', '/admin'], 'fresh, owner')
+  await inspect(t, await odd.signIn(look), ['/status', '/admin', `/admin/accounts/${'a'.repeat(40)}`, '/setup'], 'odd names')
+})
+
+const ODD: Kept[] = [
+  { name: 'a'.repeat(40), username: 'w'.repeat(300), lastErrorCode: 'reconnect', state: 'reconnect', lastError: 'x'.repeat(400) },
+  { name: 'emoji', username: '👩🏽‍🎨🧵🪡✨' },
+  { name: 'rtl', username: 'متجر_الطين \u202e evil' },
+  { name: 'markup', username: '<img src=x onerror=alert(1)>&amp;"\'' },
+  { name: 'expired', expiresAt: inDays(-1), issuedAt: inDays(-61) },
+  { name: 'new', token: null, issuedAt: null, expiresAt: null, nextRefreshAt: null, state: 'unverified', username: null },
+]
+
+t.test('a page is under 30 KB, all told', { skip }, async (t) => {
+  const { browser, signIn } = await startOwnersAgent(t, SOME)
+  for (const [context, paths] of [
+    [() => browser.newContext(), PUBLIC],
+    [() => signIn(), OWN],
+  ] as const) {
+    for (const path of paths) {
+      const fresh = await context()
+      const tab = await fresh.newPage()
+      let bytes = 0
+      // The page, its style, its script and its logo.
+      let counted = 0
+      tab.on('response', async (response) => {
+        bytes += (await response.request().sizes()).responseBodySize
+        counted += 1
+      })
+      await tab.goto(AGENT + path)
+      await waitFor('the logo to have been counted', () => counted >= 4)
+      t.ok(bytes > 1000 && bytes < MAX_BYTES, `${path}: ${bytes} bytes`)
+      await fresh.close()
+    }
+  }
+})
+
+t.test('with the keyboard alone: past the navigation, through the sign-in, to a value that is copied', { skip }, async (t) => {
+  const { browser } = await startOwnersAgent(t, [], { ALLOWED_DOMAINS: '' })
+  const context = await browser.newContext({ permissions: ['clipboard-read', 'clipboard-write'] })
+  const tab = await context.newPage()
+  const focused = (): Promise<string> =>
+    tab.evaluate(`document.activeElement.getAttribute('aria-label') ?? document.activeElement.textContent`)
+  await tab.goto(`${AGENT}/setup`)
+  await tab.keyboard.press('Tab')
+  t.equal(await focused(), 'Skip to the content')
+  t.ok(await tab.evaluate(`document.querySelector('.skip').getBoundingClientRect().top >= 0`), 'it shows itself')
+  await tab.keyboard.press('Enter')
+  t.equal(await tab.evaluate(`document.activeElement.id`), 'main')
+  for (let presses = 0; (await focused()) !== 'Copy STARTING_TOKEN' && presses < 40; presses++) {
+    await tab.keyboard.press('Tab')
+    const outline = await tab.evaluate(`getComputedStyle(document.activeElement).outlineStyle`)
+    t.not(outline, 'none', `focus is to be seen on ${await focused()}`)
+  }
+  await tab.keyboard.press('Enter')
+  await waitFor('the value to be copied', async () => (await tab.evaluate(`navigator.clipboard.readText()`)) === 'STARTING_TOKEN')
+  t.match(await tab.locator('[role=status].vh').textContent(), 'Copied STARTING_TOKEN')
+
+  await tab.goto(`${AGENT}/admin/sign-in`)
+  await tab.keyboard.type(PASSWORD)
+  await tab.keyboard.press('Enter')
+  await tab.waitForURL(`${AGENT}/admin`)
+  t.equal(await tab.locator('nav [aria-current]').textContent(), 'Accounts')
+})
+
+t.test('without JavaScript all of it is there, and times are in UTC', { skip }, async (t) => {
+  const { signIn } = await startOwnersAgent(t, SOME)
+  const signedIn = await signIn()
+  const context = await signedIn.browser()?.newContext({ javaScriptEnabled: false, timezoneId: 'Asia/Tokyo' })
+  if (context === undefined) throw new Error('no browser')
+  await context.addCookies(await signedIn.cookies())
+  const tab = await context.newPage()
+  await tab.goto(`${AGENT}/status`)
+  t.match(await tab.locator('main').textContent(), /1 of your 3 accounts needs you/)
+  t.match(await tab.locator('time').first().textContent(), /^\d{1,2} \w{3,4} \d{4}, \d\d:\d\d UTC$/)
+  await tab.getByText('The last 29 attempts').click()
+  t.match(await tab.locator('#attempts-studio').textContent(), /9 times.*error of its own/s)
+  await tab.getByRole('link', { name: 'Show it' }).click()
+  t.equal(await tab.locator('article').count(), 1)
+  await tab.goto(`${AGENT}/admin?name=WORK`)
+  t.equal(await tab.locator('.accounts > li').count(), 1)
+  await tab.goto(`${AGENT}/?account=studio`)
+  t.match(await tab.locator('pre').first().textContent(), '/accounts/studio/token.js')
+  await tab.getByLabel('The account').selectOption('workshop')
+  await tab.getByRole('button', { name: 'Show its code' }).click()
+  t.match(await tab.locator('pre').first().textContent(), '/accounts/workshop/token.js')
+  t.equal(await tab.locator('button.copy').count(), 0, 'no button that does nothing')
+})
+
+t.test('the status renews itself, in the reader’s own zone, and leaves open what was opened and focused what was', { skip }, async (t) => {
+  const world: OwnersAgent = await startOwnersAgent(t, SOME)
+  const context = await world.signIn({ timezoneId: 'Asia/Tokyo', locale: 'en-GB' })
+  const tab = await context.newPage()
+  await tab.clock.install()
+  await tab.goto(`${AGENT}/status`)
+  t.match(await tab.locator('time').first().textContent(), /GMT\+9|JST/)
+  await tab.locator('#attempts-studio summary').click()
+  await tab.locator('#attempts-studio summary').focus()
+  await tab.evaluate(`document.querySelector('article').setAttribute('data-old', '')`)
+  await world.agent.fetch('/token.json', { headers: { origin: 'https://www.mossandclay.example' } })
+  await tab.clock.fastForward(31_000)
+  await waitFor('the new page to be shown', async () => (await tab.locator('[data-old]').count()) === 0)
+  t.equal(await tab.locator('#attempts-studio').getAttribute('open'), '')
+  t.equal(await tab.evaluate(`document.activeElement.parentElement.id`), 'attempts-studio')
+  t.match(await tab.locator('time').first().textContent(), /GMT\+9|JST/)
+  t.equal(await tab.locator('.stale').isVisible(), false)
+
+  await world.agent.stop('SIGKILL')
+  await tab.clock.fastForward(31_000)
+  await waitFor('the page to say that it is old', () => tab.locator('.stale').isVisible())
+})

@@ -1,0 +1,232 @@
+import { DatabaseSync } from 'node:sqlite'
+import t, { type Test } from 'tap'
+import { type Agent, startAgent } from '../support/agent.ts'
+import { freePort } from '../support/free-port.ts'
+import { startInstagram } from '../support/instagram.ts'
+import { startMemcached } from '../support/memcached.ts'
+import { missing } from '../support/services.ts'
+import { createDatabase } from '../support/shared-postgres.ts'
+import { startTcpProxy } from '../support/tcp-proxy.ts'
+import { tempFolder } from '../support/temp-folder.ts'
+import { waitFor } from '../support/wait-for.ts'
+import { ENCRYPTION_KEY, inDays, type Kept, keepAccounts } from './many-accounts.ts'
+import { type Client, createClient } from './owner-client.ts'
+import { PASSWORD, settingsFor } from './owner-world.ts'
+
+const HTML = { accept: 'text/html' }
+const PAGES = [
+  '/',
+  '/setup',
+  '/status',
+  '/admin',
+  '/admin/sign-in',
+  '/admin/accounts/default',
+  '/admin/history',
+  '/connect/instagram',
+  '/nothing',
+]
+/** Of the words that a template shows where it was given nothing. */
+const HOLES = /\bundefined\b|\bnull\b|\bNaN\b|\[object|Invalid Date|\[secret\]/
+
+interface World {
+  readonly agent: Agent
+  readonly owner: Client
+  readonly stranger: Client
+  readonly instagram: Awaited<ReturnType<typeof startInstagram>>
+}
+
+async function start(t: Test, accounts: readonly Kept[], env: Record<string, string> = {}): Promise<World> {
+  const instagram = await startInstagram()
+  t.teardown(() => instagram.close())
+  const cwd = tempFolder(t, 'faults')
+  if (env['DATABASE_URL'] === undefined) await keepAccounts(cwd, accounts)
+  const port = await freePort()
+  const settings = { ...settingsFor(instagram), ENCRYPTION_KEY, APP_URL: `http://127.0.0.1:${port}`, ...env }
+  const agent = await startAgent(t, { cwd, port, ready: '/readyz', env: settings })
+  const owner = createClient(agent.url)
+  t.match(await owner.signIn(PASSWORD), { status: 303 })
+  return { agent, owner, stranger: createClient(agent.url), instagram }
+}
+
+/** Each page, by each visitor: an answer in HTML, whole, without holes, with words for what is wrong. */
+async function look(t: Test, { owner, stranger }: World, statuses: number[] = [200, 303, 404]): Promise<void> {
+  for (const [who, client] of Object.entries({ owner, stranger })) {
+    for (const path of PAGES) {
+      const { status, headers, text, location } = await client.get(path, HTML)
+      t.ok(statuses.includes(status), `${who} ${path}: ${status}`)
+      if (location !== null) continue
+      t.match(headers.get('content-type'), 'text/html', `${who} ${path}`)
+      t.match(text, /<main.*<h1>.*<\/main>.*<\/html>/s, `${who} ${path} is whole`)
+      t.notMatch(text.replace(/<pre[\s\S]*?<\/pre>/g, ''), HOLES, `${who} ${path} has no holes`)
+    }
+  }
+}
+
+/** What is counted for everybody is counted anew each second or so. */
+const soon = (client: Client, path: string, words: RegExp): Promise<unknown> =>
+  waitFor(`${path} to say ${words}`, async () => words.test(await page(client, path)), { everyMs: 250 })
+
+const DEFAULT: Kept = { name: 'default', username: 'shop' }
+const page = async (client: Client, path: string): Promise<string> => (await client.get(path, HTML)).text.replace(/\s+/g, ' ')
+
+t.test('all is well', async (t) => {
+  const world = await start(t, [DEFAULT])
+  await look(t, world)
+  t.match(await page(world.owner, '/status'), /Working.*The agent refreshes the token in 3 days.*you need not do anything/)
+  t.match(await page(world.stranger, '/setup'), /All is set up.*Works<\/span> <code>https:\/\/shop.example/)
+  t.notMatch(await page(world.owner, '/setup'), /IGAA/)
+  const { status, headers } = await world.stranger.get('/nothing', { accept: '*/*' })
+  t.match({ status, type: headers.get('content-type') }, { status: 404, type: 'application/json' }, 'a script gets JSON')
+})
+
+t.test('the token has expired', async (t) => {
+  const world = await start(t, [{ ...DEFAULT, issuedAt: inDays(-61), expiresAt: inDays(-1), nextRefreshAt: inDays(1) }])
+  await look(t, world)
+  t.match(await page(world.owner, '/status'), /Needs attention.*has expired, and web sites get none/)
+  t.match(await page(world.owner, '/setup'), /The token has expired.*Needs attention<\/span> <code>https:\/\/shop.example.*expired/)
+  const shown = await page(world.stranger, '/setup')
+  t.match(shown, /Needs attention/)
+  t.notMatch(shown, /expired|default<|shop</, 'the public is told nothing more')
+  t.notMatch(await page(world.stranger, '/status'), /expired|default|shop|\d{4}-\d\d/)
+})
+
+t.test('no key opens the token', async (t) => {
+  const world = await start(t, [DEFAULT])
+  const db = new DatabaseSync(`${world.agent.cwd}/data/token-agent.sqlite`)
+  db.exec("update accounts set access_token = 'v1.unknown.AAAA.BBBB'")
+  db.close()
+  t.match(await page(world.owner, '/status'), /Needs attention.*No key in ENCRYPTION_KEY opens/)
+  await soon(world.owner, '/status', /No key in ENCRYPTION_KEY opens.*Encryption key.*Needs attention/)
+  await look(t, world)
+  await soon(world.owner, '/setup', /No key in ENCRYPTION_KEY opens/)
+  t.match(await page(world.owner, '/admin'), /needs you/)
+})
+
+t.test('the provider refuses, and is silent', async (t) => {
+  const world = await start(t, [DEFAULT])
+  world.instagram.fail('*', 'html502')
+  await world.owner.post('/admin/accounts/default/refresh')
+  await look(t, world)
+  t.match(await page(world.owner, '/status'), /trying again.*tries again (in|within).*1 failed.*Instagram<\/h3>.*Last answer: no/)
+})
+
+t.test('the embedded store is broken', async (t) => {
+  const world = await start(t, [DEFAULT])
+  await world.agent.fetch('/token.json', { headers: { origin: 'https://shop.example' } })
+  const db = new DatabaseSync(`${world.agent.cwd}/data/token-agent.sqlite`)
+  db.exec('alter table accounts rename to gone')
+  await look(t, world, [200, 303, 404, 500, 503])
+  t.match(await page(world.owner, '/status'), /Needs attention.*accounts cannot be shown/)
+  await soon(world.stranger, '/setup', /database does not answer/)
+  db.exec('alter table sessions rename to gone_too')
+  db.close()
+  await look(t, world, [200, 303, 404, 500, 503])
+  t.match(await page(world.owner, '/status'), /nobody can say whether you are signed in/)
+})
+
+t.test('Postgres hangs, and is gone; Memcached is gone too', { skip: missing('postgres', 'memcached') }, async (t) => {
+  const { url } = await createDatabase(t)
+  const proxy = await startTcpProxy(t, { port: Number(new URL(url).port || 5432), host: new URL(url).hostname })
+  const memcached = await startMemcached(t)
+  const world = await start(t, [], { DATABASE_URL: proxy.through(url), MEMCACHIER_SERVERS: memcached.server })
+  await world.owner.post('/admin/accounts', { name: 'default', provider: 'instagram' })
+  await world.owner.post('/admin/accounts/default/token', { token: world.instagram.issue() })
+  const asked = await world.agent.fetch('/token.json', { headers: { origin: 'https://shop.example' } })
+  t.equal(asked.status, 200)
+  await look(t, world)
+
+  await memcached.kill()
+  for (let reads = 0; reads < 5; reads++) {
+    await world.agent.fetch('/token.json', { headers: { origin: 'https://shop.example' } })
+    await new Promise((resolve) => setTimeout(resolve, 1100))
+  }
+  await waitFor('the loss to be shown', async () =>
+    /Memcached<\/h3>.*?Does not answer.*?Nothing is lost/.test(await page(world.owner, '/status')),
+  )
+  await look(t, world)
+
+  proxy.blackHole()
+  const startedMs = performance.now()
+  await soon(world.stranger, '/setup', /Postgres server runs/)
+  t.ok(performance.now() - startedMs < 15_000, 'a page does not wait for ever')
+  t.match(await page(world.owner, '/status'), /nobody can say whether you are signed in/)
+  proxy.pass()
+  await waitFor('the store to answer again', async () => /Sign out/.test(await page(world.owner, '/status')))
+
+  proxy.close()
+  await look(t, world, [200, 303, 404, 503])
+  await soon(world.stranger, '/status', /Needs attention/)
+  t.match(await page(world.owner, '/admin'), /That did not work/)
+})
+
+const ODD: Kept[] = [
+  { name: 'a'.repeat(40), username: 'w'.repeat(300) },
+  { name: 'default', username: '👩🏽‍🎨🧵' },
+  { name: 'rtl', username: 'متجر' },
+  { name: 'markup', username: `<img src=x onerror=alert(1)>"'&` },
+  { name: 'percent', username: '100%_\\' },
+  { name: 'empty', token: null, username: null, issuedAt: null, expiresAt: null, nextRefreshAt: null, state: 'unverified' },
+]
+
+t.test('names of every kind are shown as they are, and found', async (t) => {
+  const world = await start(t, ODD)
+  await look(t, world)
+  const status = await page(world.owner, '/status')
+  t.match(status, '>👩🏽‍🎨</span>', 'a letter is what a reader sees as one')
+  t.match(status, '<bdi>@متجر</bdi>', 'what is written from right to left turns nothing else round')
+  t.match(status, '&lt;img src=x onerror=alert(1)&gt;')
+  t.notMatch(status, '<img src=x')
+  for (const [typed, found] of [
+    ['متجر', 'rtl'],
+    ['@100%_', 'percent'],
+    ['\\', 'percent'],
+    ['<IMG', 'markup'],
+    ['%', 'percent'],
+  ]) {
+    const { text } = await world.owner.get(`/admin?${new URLSearchParams({ name: typed ?? '' })}`, HTML)
+    t.strictSame(
+      [...text.matchAll(/href="\/admin\/accounts\/([^"]+)"/g)].map((match) => match[1]),
+      [found],
+      typed,
+    )
+  }
+})
+
+t.test('five hundred accounts come twenty a page, each page within a fifth of a second', async (t) => {
+  const names = Array.from({ length: 500 }, (_, at) => `shop-${String(at).padStart(3, '0')}`)
+  const world = await start(
+    t,
+    names.map((name, at) => ({ name, attempts: Array<string>(60).fill('ok'), ...(at % 100 === 7 ? { state: 'reconnect' as const } : {}) })),
+  )
+  for (const path of ['/status', '/admin']) {
+    const seen: string[] = []
+    const tookMs: number[] = []
+    for (let next: string | undefined = path; next !== undefined; ) {
+      const startedMs = performance.now()
+      const { text, status } = await world.owner.get(next, HTML)
+      tookMs.push(performance.now() - startedMs)
+      t.equal(status, 200, next)
+      seen.push(...new Set([...text.matchAll(/href="\/admin\/accounts\/([^"]+)"/g)].map((match) => match[1] ?? '')))
+      next = /rel="next" href="([^"]+)"/.exec(text)?.[1]?.replaceAll('&amp;', '&')
+    }
+    t.strictSame(seen, names, `${path} shows each once`)
+    const middle = tookMs.sort((a, b) => a - b)[Math.floor(tookMs.length / 2)] ?? 0
+    t.comment(`${path}: half of its pages within ${Math.round(middle)} ms`)
+    t.ok(middle < 200, `${path}: ${Math.round(middle)} ms`)
+  }
+  const needy = await page(world.owner, '/status?show=attention')
+  t.equal([...needy.matchAll(/<article/g)].length, 5)
+  for (const odd of [
+    'page=0',
+    'page=-1',
+    'page=1e9',
+    'page=abc',
+    'page=999999',
+    'name=%00',
+    `name=${'x'.repeat(500)}`,
+    'page=1&page=2',
+    'name=a&name=b',
+  ]) {
+    t.equal((await world.owner.get(`/status?${odd}`, HTML)).status, 200, odd)
+  }
+})
