@@ -1,0 +1,253 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import pg from 'pg'
+import { createInstallation, type Installation, readToken } from '../faults/installation.ts'
+import { type Agent, startAgent } from '../support/agent.ts'
+import { freePort } from '../support/free-port.ts'
+import { type Instagram, startInstagram } from '../support/instagram.ts'
+import type { Knobs } from '../support/instagram-knobs.ts'
+import type { PostgresServer } from '../support/postgres.ts'
+import { type Teardown, tempFolder } from '../support/temp-folder.ts'
+import { waitFor } from '../support/wait-for.ts'
+import { type CallMoment, startRelay } from './relay.ts'
+
+/** How a provider treats the old token when it hands out a new one. */
+export interface Mode {
+  readonly name: string
+  readonly knobs: Partial<Knobs>
+  /** A kill between the provider's answer and the commit takes the only copy along. */
+  readonly mayLose: boolean
+}
+
+export const MODES: readonly Mode[] = [
+  { name: 'same string', knobs: { refreshedString: 'same' }, mayLose: false },
+  { name: 'new string, the old one lives', knobs: {}, mayLose: false },
+  { name: 'strict, with grace', knobs: { oldString: 'invalid', graceSeconds: 300 }, mayLose: false },
+  { name: 'strict', knobs: { oldString: 'invalid' }, mayLose: true },
+]
+
+type Moment = CallMoment | 'claimed' | 'saved' | 'any'
+const MOMENTS: readonly Moment[] = ['any', 'claimed', 'asked', 'answered', 'delivered', 'saved']
+
+export interface LaneReport {
+  readonly mode: string
+  kills: number
+  readonly killsAt: Record<Moment, number>
+  refreshes: number
+  reads: number
+  lost: number
+  named: number
+  /** From the start of the process that named it. */
+  slowestNamingMs: number
+  readonly violations: string[]
+}
+
+const ACCOUNTS = 16
+/** Refused from then on: an account whose token ends during the run, and that nobody refreshes. */
+const ENDING = 'ending'
+const ENDS_AFTER_MS = 15_000
+
+// Each account is due again as soon as its attempt has ended, so that one sweep goes on for ever; and both ends of an
+// attempt are told at the moment of their commit.
+const TIGHT_LOOP = `
+  create table versions (n bigserial primary key, name text not null, version integer not null);
+  create function tight() returns trigger language plpgsql as $$ begin
+    if new.version <> old.version then
+      insert into versions (name, version) values (new.name, new.version);
+      perform pg_notify('saved', new.name);
+    end if;
+    if new.attempt_id is null and new.name <> '${ENDING}' then new.next_refresh_at = statement_timestamp(); end if;
+    if new.attempt_id is distinct from old.attempt_id and new.attempt_id is not null then perform pg_notify('claimed', new.name); end if;
+    return new;
+  end $$;
+  create trigger tight before update on accounts for each row execute function tight();`
+
+interface Options {
+  readonly postgres: PostgresServer
+  readonly mode: Mode
+  /** Variables that make the agent start sooner. */
+  readonly quickStart: Record<string, string>
+  readonly mayKill: () => boolean
+}
+
+export async function runLane(t: Teardown, { postgres, mode, quickStart, mayKill }: Options): Promise<LaneReport> {
+  const instagram = await startInstagram({ knobs: { minimumAgeSeconds: 0, ...mode.knobs } })
+  t.teardown(() => instagram.close())
+  let onMoment: (moment: Moment) => boolean = () => false
+  const relay = await startRelay(t, instagram.url, (moment) => onMoment(moment))
+  const { url } = await postgres.createDatabase(t)
+  const site = await createInstallation(t, { databaseUrl: url, instagramUrl: relay.url, env: quickStart })
+  await site.query(TIGHT_LOOP)
+  const listener = new pg.Client({ connectionString: url })
+  listener.on('error', () => {})
+  await listener.connect()
+  t.teardown(() => listener.end())
+  await listener.query('listen claimed; listen saved')
+  listener.on('notification', ({ channel }) => onMoment(channel as Moment))
+
+  const names = Array.from({ length: ACCOUNTS }, (_, n) => `account-${n}`)
+  const users = new Map<string, string>()
+  const owned = (name: string, change: { lifetimeSeconds?: number; ageSeconds?: number } = {}): string => {
+    const userId = users.get(name)
+    const token = instagram.issue({ ...(userId === undefined ? {} : { userId }), ...change })
+    users.set(name, instagram.issued.get(token)?.userId ?? '')
+    return token
+  }
+  for (const name of names) await site.add(name, owned(name), { issuedAt: new Date() })
+  const ending = owned(ENDING, { ageSeconds: 0, lifetimeSeconds: ENDS_AFTER_MS / 1000 })
+  await site.add(ENDING, ending, { nextRefreshAt: null, expiresAt: new Date(instagram.issued.get(ending)?.expiresAt ?? 0) })
+
+  const report: LaneReport = {
+    mode: mode.name,
+    kills: 0,
+    killsAt: { any: 0, claimed: 0, asked: 0, answered: 0, delivered: 0, saved: 0 },
+    refreshes: 0,
+    reads: 0,
+    lost: 0,
+    named: 0,
+    slowestNamingMs: 0,
+    violations: [],
+  }
+  const reader = createReader(instagram, [...names, ENDING], users, report)
+  const [port, cwd] = [await freePort(), tempFolder(t, 'crash')]
+  const start = async (): Promise<Agent> => {
+    const agent = await startAgent(t, { env: site.env, port, cwd, ready: null })
+    reader.readFrom(agent.url)
+    return agent
+  }
+  const lost = new Set<string>()
+
+  for (let turn = 0; mayKill(); turn++) {
+    const moment = MOMENTS[turn % MOMENTS.length] as Moment
+    const startedMs = performance.now()
+    const agent = await start()
+    // A first sweep that never ends keeps the port shut for two seconds; some agents are let live until they serve.
+    if (turn % 4 === 3) await waitFor('the agent to serve', () => agent.fetch('/healthz'), { timeoutMs: 30_000 })
+    if (moment !== 'any') await nameLosses(site, lost, report, startedMs, owned)
+    await reached(moment, (watch) => {
+      onMoment = watch
+    })
+    await agent.kill9()
+    onMoment = () => false
+    reader.readFrom(null)
+    report.kills++
+    report.killsAt[moment]++
+    await site.lapseLeases()
+    for (const name of names) {
+      if (lost.has(name) || !isDead(instagram, await site.token(name))) continue
+      lost.add(name)
+      report.lost++
+      if (!mode.mayLose) report.violations.push(`the token of ${name} was lost by a kill at the moment “${moment}”`)
+    }
+  }
+
+  const startedMs = performance.now()
+  const last = await start()
+  await nameLosses(site, lost, report, startedMs, owned)
+  const before = new Map(await Promise.all(names.map(async (name) => [name, (await site.account(name)).version] as const)))
+  for (const name of names) {
+    await waitFor(`${name} to be refreshed once more`, async () => (await site.account(name)).version > (before.get(name) ?? 0), {
+      timeoutMs: 30_000,
+    }).catch(({ message }: Error) => report.violations.push(message))
+  }
+  await waitFor('the ending token to be refused', async () => (await readToken(last.url, ENDING)).status === 503, { timeoutMs: 30_000 })
+  await last.kill9()
+  reader.stop()
+  for (const name of names) {
+    if (!mode.mayLose && isDead(instagram, await site.token(name))) report.violations.push(`the token of ${name} is dead at the end`)
+  }
+  const seen = new Map<string, number>()
+  for (const { name, version } of await site.query<{ name: string; version: number }>('select name, version from versions order by n')) {
+    if (version !== (seen.get(name) ?? 1) + 1)
+      report.violations.push(`the version of ${name} went from ${seen.get(name) ?? 1} to ${version}`)
+    seen.set(name, version)
+    report.refreshes++
+  }
+  if (instagram.overlaps.count > 0) report.violations.push(`${instagram.overlaps.count} calls of one account overlapped`)
+  return report
+}
+
+/** Ends at the named moment; a few of them are let pass, so that the kills meet different accounts in different states. */
+async function reached(moment: Moment, watchWith: (watch: (moment: Moment) => boolean) => void): Promise<void> {
+  if (moment === 'any') return sleep(Math.random() * 1_000)
+  let toPass = Math.floor(Math.random() * ACCOUNTS)
+  await new Promise<void>((resolve) => {
+    watchWith((seen) => {
+      if (seen !== moment || toPass-- > 0) return false
+      resolve()
+      return true
+    })
+    setTimeout(resolve, 20_000).unref()
+  })
+  // Between an answer's arrival and its commit lie a few milliseconds.
+  if (moment === 'delivered') await sleep(Math.random() * 5)
+}
+
+function isDead(instagram: Instagram, token: string): boolean {
+  const held = instagram.issued.get(token)
+  const now = instagram.clock.now()
+  return held === undefined || held.expiresAt <= now || (held.endedAt ?? Number.POSITIVE_INFINITY) <= now
+}
+
+/** Each loss must be told in the row; then a person puts in a new token. */
+async function nameLosses(
+  site: Installation,
+  lost: Set<string>,
+  report: LaneReport,
+  startedMs: number,
+  owned: (name: string) => string,
+): Promise<void> {
+  for (const name of lost) {
+    const named = async () => {
+      const { lastErrorCode, lastError } = await site.account(name)
+      return lastErrorCode === 'reconnect' && lastError?.includes('no longer accepts')
+    }
+    await waitFor(`the loss of ${name} to be named`, named, { timeoutMs: 60_000 }).then(
+      () => report.named++,
+      ({ message }: Error) => report.violations.push(message),
+    )
+    report.slowestNamingMs = Math.max(report.slowestNamingMs, Math.round(performance.now() - startedMs))
+    const token = owned(name)
+    await waitFor('the new token to be taken', async () => {
+      await site.replace(name, token)
+      return (await site.account(name)).lastErrorCode === null
+    })
+    lost.delete(name)
+  }
+}
+
+/** Reads as a site would, and holds each answer against the provider's book. */
+function createReader(instagram: Instagram, names: readonly string[], users: ReadonlyMap<string, string>, report: LaneReport) {
+  let url: string | null = null
+  let stopped = false
+  const newest = new Map<string, number>()
+  const order = new Map<string, number>()
+
+  async function read(): Promise<void> {
+    const name = names[Math.floor(Math.random() * names.length)] ?? ''
+    const askedAt = instagram.clock.now()
+    const answer = url === null ? null : await readToken(url, name).catch(() => null)
+    if (answer?.status !== 200) return
+    report.reads++
+    const held = instagram.issued.get(answer.text)
+    if (held === undefined || held.userId !== users.get(name))
+      return void report.violations.push(`${name} was served a token that is not its own`)
+    // The agent knows the time by the database's answers, give or take their travel.
+    if (held.expiresAt < askedAt - 1_000) report.violations.push(`${name} was served a token that had expired`)
+    for (const token of [...instagram.issued.keys()].slice(order.size)) order.set(token, order.size)
+    const place = order.get(answer.text) ?? 0
+    if (place < (newest.get(name) ?? 0)) report.violations.push(`${name} was served an older token than before`)
+    newest.set(name, place)
+  }
+  const timer = setInterval(() => {
+    if (!stopped) void read()
+  }, 25)
+  return {
+    readFrom(next: string | null) {
+      url = next
+    },
+    stop() {
+      stopped = true
+      clearInterval(timer)
+    },
+  }
+}

@@ -1,0 +1,34 @@
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import type { Teardown } from '../support/temp-folder.ts'
+
+/** The moments of a provider call that can be told from outside. */
+export type CallMoment = 'asked' | 'answered' | 'delivered'
+
+export interface Relay {
+  readonly url: string
+}
+
+/** Stands between the agent and its provider. Where `watch` says so, the answer is kept back, until its caller is dead. */
+export async function startRelay(t: Teardown, target: string, watch: (moment: CallMoment) => boolean): Promise<Relay> {
+  const server = createServer(async (request, response) => {
+    const isRefresh = request.url?.startsWith('/refresh_access_token') === true
+    const seen = (moment: CallMoment): boolean => isRefresh && watch(moment)
+    response.on('error', () => {})
+    seen('asked')
+    const answer = await fetch(target + request.url).catch(() => null)
+    if (answer === null) return response.destroy()
+    const body = await answer.text()
+    if (seen('answered')) return
+    response.writeHead(answer.status, { 'content-type': answer.headers.get('content-type') ?? '' })
+    response.end(body, () => seen('delivered'))
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.teardown(() => {
+    server.closeAllConnections()
+    server.close()
+  })
+  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}` }
+}

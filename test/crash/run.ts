@@ -1,0 +1,98 @@
+// npm run crash -- --kills N: kills the agent with -9 at random and at named moments of its refreshes, in each way in which
+// providers rotate tokens, and looks at what is left.
+import { parseArgs } from 'node:util'
+import { createInstallation } from '../faults/installation.ts'
+import { startAgent } from '../support/agent.ts'
+import { startInstagram } from '../support/instagram.ts'
+import { type PostgresServer, startPostgres } from '../support/postgres.ts'
+import { type Teardown, tempFolder } from '../support/temp-folder.ts'
+import { waitFor } from '../support/wait-for.ts'
+import { type LaneReport, MODES, runLane } from './lane.ts'
+import { startRelay } from './relay.ts'
+
+export interface CrashReport {
+  readonly lanes: readonly LaneReport[]
+  readonly kills: number
+  /** In real time, leases and all: from the restart until the row says that the token is lost. */
+  readonly lossNamedMs: number
+  readonly violations: readonly string[]
+}
+
+export async function crash(t: Teardown, kills: number): Promise<CrashReport> {
+  const [postgres, quickStart] = await Promise.all([startPostgres(t), warmCompileCache(t)])
+  let left = kills
+  const mayKill = (): boolean => left-- > 0
+  const [lossNamedMs, ...lanes] = await Promise.all([
+    nameOneLoss(t, postgres),
+    ...MODES.map((mode) => runLane(t, { postgres, mode, quickStart, mayKill })),
+  ])
+  const violations = lanes.flatMap((lane) => lane.violations.map((what) => `${lane.mode}: ${what}`))
+  if (lossNamedMs > 60_000) violations.push(`a lost token was named only ${lossNamedMs} ms after the restart`)
+  return { lanes, kills: lanes.reduce((sum, lane) => sum + lane.kills, 0), lossNamedMs, violations }
+}
+
+/** Most of what a start costs is compiling; Node keeps the result when a process ends in good order. */
+async function warmCompileCache(t: Teardown): Promise<Record<string, string>> {
+  const env = { NODE_COMPILE_CACHE: tempFolder(t, 'compiled') }
+  const agent = await startAgent(t, { env })
+  await agent.stop('SIGINT')
+  return env
+}
+
+/** In the lanes leases are cut short; here the agent is left alone. */
+async function nameOneLoss(t: Teardown, postgres: PostgresServer): Promise<number> {
+  const instagram = await startInstagram({ knobs: { minimumAgeSeconds: 0, oldString: 'invalid' } })
+  t.teardown(() => instagram.close())
+  let answered = false
+  const relay = await startRelay(t, instagram.url, (moment) => {
+    if (moment !== 'answered' || answered) return false
+    answered = true
+    return true
+  })
+  const { url } = await postgres.createDatabase(t)
+  const site = await createInstallation(t, { databaseUrl: url, instagramUrl: relay.url })
+  await site.add('default', instagram.issue(), { issuedAt: new Date(Date.now() - 7 * 86_400_000), providerUserId: '17841400000000001' })
+  const first = await startAgent(t, { env: site.env, ready: null })
+  await waitFor('the answer on its way', () => answered, { timeoutMs: 60_000 })
+  await first.kill9()
+  const startedMs = performance.now()
+  const second = await startAgent(t, { env: site.env, ready: null })
+  const named = async () =>
+    (await site.account('default')).lastErrorCode === 'reconnect' && /no longer accepts the token/.test(second.stdout())
+  await waitFor('the loss to be named', named, { timeoutMs: 150_000, everyMs: 200 })
+  const namedMs = Math.round(performance.now() - startedMs)
+  await second.kill9()
+  return namedMs
+}
+
+export function crashFigures({ lanes, kills, lossNamedMs, violations }: CrashReport): string {
+  const moments = Object.keys(lanes[0]?.killsAt ?? {})
+  const rows = lanes.map((lane) =>
+    [
+      lane.mode.padEnd(32),
+      String(lane.kills).padStart(6),
+      String(lane.refreshes).padStart(10),
+      String(lane.reads).padStart(8),
+      String(lane.lost).padStart(6),
+      String(lane.named).padStart(6),
+    ].join(''),
+  )
+  const at = moments.map((moment) => `${moment} ${lanes.reduce((sum, { killsAt }) => sum + killsAt[moment as 'any'], 0)}`)
+  return [
+    `${'rotation'.padEnd(32)}${' kills'}${' refreshes'}${'   reads'}${'  lost'}${' named'}`,
+    ...rows,
+    `${kills} kills, by moment: ${at.join(', ')}`,
+    `a loss is named ${(lossNamedMs / 1000).toFixed(1)} s after the restart, with real leases`,
+    `${violations.length} violations${violations.map((what) => `\n  ${what}`).join('')}`,
+  ].join('\n')
+}
+
+if (import.meta.main) {
+  const { values } = parseArgs({ options: { kills: { type: 'string', default: '200' } } })
+  const endings: (() => unknown)[] = []
+  const startedMs = performance.now()
+  const report = await crash({ teardown: (end) => endings.unshift(end) }, Number(values.kills))
+  console.log(`${crashFigures(report)}\n${Math.round((performance.now() - startedMs) / 1000)} s`)
+  for (const end of endings) await end()
+  process.exit(report.violations.length === 0 ? 0 : 1)
+}
