@@ -1,8 +1,10 @@
 import type { RecordedEvent } from '../domain/account-store.ts'
 
-const relative = new Intl.RelativeTimeFormat('en', { numeric: 'always' })
-const calendar = new Intl.DateTimeFormat('en-GB', { dateStyle: 'medium', timeStyle: 'short', timeZone: 'UTC' })
-const day = new Intl.DateTimeFormat('en-GB', { dateStyle: 'medium', timeZone: 'UTC' })
+// Each is made when a page first needs it: it takes milliseconds, and who asks for a token needs none.
+const relative = once(() => new Intl.RelativeTimeFormat('en', { numeric: 'always' }))
+const calendar = once(() => new Intl.DateTimeFormat('en-GB', { dateStyle: 'medium', timeStyle: 'short', timeZone: 'UTC' }))
+const day = once(() => new Intl.DateTimeFormat('en-GB', { dateStyle: 'medium', timeZone: 'UTC' }))
+const letters = once(() => new Intl.Segmenter('en', { granularity: 'grapheme' }))
 
 const UNITS: readonly (readonly [unit: Intl.RelativeTimeFormatUnit, seconds: number, from: number])[] = [
   ['year', 365 * 86_400, 2 * 365 * 86_400],
@@ -17,7 +19,7 @@ function inWords(at: Date, now: Date): string {
   const seconds = (at.getTime() - now.getTime()) / 1000
   const [unit, length] = UNITS.find(([, , from]) => Math.abs(seconds) >= from) ?? []
   if (unit === undefined || length === undefined) return seconds > 0 ? 'within a minute' : 'just now'
-  return relative.format(Math.round(seconds / length), unit)
+  return relative().format(Math.round(seconds / length), unit)
 }
 
 /** What is due and has not been done is done at the next tick. */
@@ -26,16 +28,16 @@ function dueInWords(at: Date, now: Date): string {
 }
 
 function inUtc(at: Date): string {
-  return `${calendar.format(at)} UTC`
+  return `${calendar().format(at)} UTC`
 }
 
 function dayInUtc(at: Date): string {
-  return day.format(at)
+  return day().format(at)
 }
 
 /** The first letter of a name as a reader sees it: an emoji or an accented letter is one, however it is put together. */
 function initialOf(name: string): string {
-  const [first] = new Intl.Segmenter('en', { granularity: 'grapheme' }).segment(name.trim())
+  const [first] = letters().segment(name.trim())
   return first?.segment.toLocaleUpperCase('en') ?? '?'
 }
 
@@ -69,3 +71,11 @@ export function runsOf(attempts: readonly RecordedEvent[]): Run[] {
 
 /** What the templates say times and names with. */
 export const words = { inWords, dueInWords, inUtc, dayInUtc, initialOf, hueOf }
+
+function once<T>(make: () => T): () => T {
+  let made: T | undefined
+  return () => {
+    made ??= make()
+    return made
+  }
+}

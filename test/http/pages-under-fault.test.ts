@@ -187,7 +187,7 @@ t.test('names of every kind are shown as they are, and found', async (t) => {
     t.strictSame(
       [...text.matchAll(/href="\/admin\/accounts\/([^"]+)"/g)].map((match) => match[1]),
       [found],
-      typed,
+      String(typed),
     )
   }
 })

@@ -1,0 +1,55 @@
+// npm run screenshots: every page, on a phone and a desktop, light and dark, into docs/screenshots/.
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { BrowserContext } from 'playwright-core'
+import { AGENT, SOME, startOwnersAgent } from './browser/owners-agent.ts'
+import { shrinkPng } from './support/small-png.ts'
+
+const FOLDER = join(import.meta.dirname, '../docs/screenshots')
+/** What is longer is cut off: the rest of a page looks like its beginning. */
+const MAX_HEIGHT = 1900
+/** Those that the README shows, cut to what fits beside a text. */
+const README_HEIGHTS: Record<string, number> = { 'setup-fresh-phone-light': 1290, 'status-desktop-light': 1090 }
+const SIZES = { phone: { width: 390, height: 844 }, desktop: { width: 1280, height: 800 } } as const
+const OPEN = { home: '/', setup: '/setup', status: '/status', 'sign-in': '/admin/sign-in', 'not-found': '/no-such-page' }
+const OWN = {
+  home: '/',
+  setup: '/setup',
+  status: '/status',
+  accounts: '/admin',
+  account: '/admin/accounts/default',
+  history: '/admin/accounts/default/history',
+}
+
+const endings: (() => unknown)[] = []
+const t = { teardown: (end: () => unknown) => void endings.unshift(end) }
+mkdirSync(FOLDER, { recursive: true })
+try {
+  // A fresh one for the first steps, and one that has been at work for a year.
+  const fresh = await startOwnersAgent(t, [], { ALLOWED_DOMAINS: '' })
+  const busy = await startOwnersAgent(t, SOME)
+  for (const [device, viewport] of Object.entries(SIZES)) {
+    for (const colorScheme of ['light', 'dark'] as const) {
+      const look = { viewport, colorScheme, ignoreHTTPSErrors: true, locale: 'en-GB', timezoneId: 'Europe/Paris' }
+      const suffix = `${device}-${colorScheme}`
+      await shoot(await fresh.browser.newContext(look), { 'setup-fresh': '/setup' }, suffix)
+      await shoot(await busy.browser.newContext(look), Object.fromEntries(Object.entries(OPEN).map(([k, v]) => [`${k}-public`, v])), suffix)
+      await shoot(await busy.signIn(look), OWN, suffix)
+    }
+  }
+} finally {
+  for (const end of endings) await end()
+}
+process.exit(0)
+
+async function shoot(context: BrowserContext, pages: Record<string, string>, suffix: string): Promise<void> {
+  const tab = await context.newPage()
+  for (const [name, path] of Object.entries(pages)) {
+    await tab.goto(AGENT + path)
+    const file = `${name}-${suffix}`
+    const [width, whole] = await tab.evaluate<[number, number]>('[innerWidth, document.documentElement.scrollHeight]')
+    const clip = { x: 0, y: 0, width, height: Math.min(whole, README_HEIGHTS[file] ?? MAX_HEIGHT) }
+    writeFileSync(join(FOLDER, `${file}.png`), shrinkPng(await tab.screenshot({ fullPage: true, clip })))
+  }
+  await context.close()
+}
