@@ -1,0 +1,106 @@
+import { execFileSync } from 'node:child_process'
+import { chmodSync, chownSync, cpSync, existsSync } from 'node:fs'
+import { basename, join } from 'node:path'
+import t from 'tap'
+import { startInstagram } from '../support/instagram.ts'
+import { accountFor } from '../support/run-as.ts'
+import { tempFolder } from '../support/temp-folder.ts'
+import { readStages, words } from './dockerfile.ts'
+import { cleanClone, NPM, platform, ROOT, readRoot, readToken, shell, startDyno } from './rehearsal.ts'
+
+t.setTimeout(600_000)
+const stages = readStages(readRoot('Dockerfile'))
+const [build, agent] = [stages.get('build') ?? [], stages.get('agent') ?? []]
+
+t.test('the image is made in two stages, has a health check, and runs as somebody who is not root', async (t) => {
+  t.same([...stages.keys()], ['build', 'agent', 'volume-of-root', ''])
+  t.match(readRoot('Dockerfile').trim(), /\nFROM agent$/, 'what is made without a target')
+  for (const [, line] of readRoot('Dockerfile').matchAll(/^FROM node:(\S+)/gm)) t.equal(line, '24-bookworm-slim')
+  t.equal(agent.findLast(({ verb }) => verb === 'USER')?.rest, 'node')
+  const health = agent.find(({ verb }) => verb === 'HEALTHCHECK')?.rest ?? ''
+  t.match(health, /^--interval=\d+s --timeout=\d+s --start-period=\d+s CMD \[/)
+  const ignored = readRoot('.dockerignore').trim().split('\n')
+  const copied = [...build, ...agent]
+    .filter(({ verb, rest }) => verb === 'COPY' && !rest.startsWith('--from'))
+    .flatMap(({ rest }) => words(rest).slice(0, -1))
+  for (const name of copied) {
+    t.ok(existsSync(join(ROOT, name)), `${name} is there`)
+    t.notOk(ignored.includes(basename(name)), `${name} is not kept out of the build`)
+  }
+})
+
+t.test('the steps of the Dockerfile give an agent that needs to write nothing but its data', async (t) => {
+  const context = await cleanClone(t)
+  const source = tempFolder(t, 'build')
+  const image = tempFolder(t, 'image')
+  const user = accountFor('nobody')
+  const env: Record<string, string> = {}
+
+  async function follow(steps: typeof build, app: string): Promise<void> {
+    for (const { verb, rest } of steps) {
+      if (verb === 'COPY') {
+        const [from, names, to] = copyOf(rest)
+        for (const name of names)
+          cpSync(join(from === 'build' ? source : context, name), join(app, names.length > 1 || to === './' ? basename(name) : to), {
+            recursive: true,
+          })
+      } else if (verb === 'RUN') {
+        // Here there is no user “node”, and the cache need not be filled anew.
+        const line = rest.replace('chown node:node', `chown ${user.uid}:${user.gid}`).replaceAll(/npm (ci|prune)/g, `npm $1 ${NPM}`)
+        await shell(line, app, platform(t, env))
+      } else if (verb === 'ENV') {
+        const [name = '', value = ''] = rest.split('=')
+        env[name] = value
+      }
+    }
+  }
+  await follow(build, source)
+  await follow(agent, image)
+  t.notOk(existsSync(join(image, 'node_modules/typescript')))
+  t.notOk(existsSync(join(image, 'src')), 'no sources, no tests')
+  const kilobytes = Number(execFileSync('du', ['-sk', image], { encoding: 'utf8' }).split('\t')[0])
+  t.ok(kilobytes < 80_000, `${kilobytes} KB on top of Node's own image`)
+  chmodSync(image, 0o755)
+  if (process.getuid?.() !== 0)
+    execFileSync('chmod', ['-R', 'a-w', '--', ...['node_modules', 'dist', 'bin', 'views', 'migrations'].map((name) => join(image, name))])
+
+  const instagram = await startInstagram()
+  t.teardown(() => instagram.close())
+  const starting = instagram.issue()
+  const variables = {
+    ...platform(t, env).env,
+    STARTING_TOKEN: starting,
+    ALLOWED_DOMAINS: 'shop.example',
+    INSTAGRAM_GRAPH_URL: instagram.url,
+  }
+  const home = tempFolder(t, 'home')
+  chownSync(home, user.uid, user.gid)
+  const [command = ''] = agent.filter(({ verb }) => verb === 'CMD').map(({ rest }) => quoted(rest))
+  const options = { cwd: image, env: { ...variables, HOME: home }, ...user }
+  const one = await startDyno(t, command, options)
+  const token = await readToken(one)
+  t.equal(token, instagram.issued.get(starting)?.replacedBy)
+  for (const file of ['token-agent.sqlite', 'encryption.key']) t.ok(existsSync(join(image, 'data', file)), file)
+
+  const check = quoted(agent.find(({ verb }) => verb === 'HEALTHCHECK')?.rest.replace(/^.*?CMD /, '') ?? '')
+  const health = () => shell(check, image, { env: { ...variables, PORT: new URL(one.url).port } })
+  await health()
+  t.match(await one.stop(), { code: 0 })
+  await t.rejects(health(), 'an agent that is gone is not healthy')
+
+  const again = await startDyno(t, command, options)
+  t.equal(await readToken(again), token, 'the volume keeps the token')
+  await again.stop()
+})
+
+function copyOf(rest: string): [from: string | null, names: string[], to: string] {
+  const [first = '', ...others] = words(rest)
+  const from = /^--from=(.*)$/.exec(first)?.[1] ?? null
+  const all = (from === null ? [first, ...others] : others).map((name) => name.replace(/^\/app\//, ''))
+  return [from, all.slice(0, -1), all.at(-1) ?? '']
+}
+
+/** The exec form as a line for a shell. */
+function quoted(list: string): string {
+  return (JSON.parse(list) as string[]).map((word) => `'${word.replaceAll("'", `'\\''`)}'`).join(' ')
+}
