@@ -183,3 +183,23 @@ t.test('the systemd unit keeps the store where it may write, and waits for the e
   if (error === undefined) t.equal(status, 0, stderr)
   else t.comment('systemd-analyze is not here')
 })
+
+t.test('docs/deploying.md names each of these files, and says of none more than a test has seen', async (t) => {
+  const rows = readRoot('docs/deploying.md')
+    .split('\n')
+    .filter((line) => /^\| .*\]\(\.\.\//.test(line))
+  const files = rows.flatMap((row) => [...row.matchAll(/\]\(\.\.\/([^)]+)\)/g)].map(([, file = '']) => file))
+  t.same(files, [
+    'app.json',
+    'Procfile',
+    'deploy/token-agent.service',
+    'Dockerfile',
+    'compose.yaml',
+    'render.yaml',
+    'railway.json',
+    'fly.toml',
+  ])
+  for (const file of files) t.ok(readRoot(file).length > 0, file)
+  const rehearsed = rows.filter((row) => /rehearsed/.test(row)).map((row) => row.split('|')[1]?.trim())
+  t.same(rehearsed, ['Heroku', 'a plain server', 'Docker'], 'heroku.test.ts, plain-server.test.ts, docker.test.ts')
+})
