@@ -4,6 +4,8 @@ import { startInstagram } from './support/instagram.ts'
 import { missing } from './support/services.ts'
 import { createDatabase } from './support/shared-postgres.ts'
 
+t.setTimeout(300_000)
+
 const skip = missing('postgres')
 const KEY = 'an-encryption-key-of-a-test'
 const DAY_MS = 24 * 3600_000

@@ -8,6 +8,8 @@ import { binary, missing } from './support/services.ts'
 import { type Teardown, tempFolder } from './support/temp-folder.ts'
 import { waitFor } from './support/wait-for.ts'
 
+t.setTimeout(300_000)
+
 const skip = missing('nginx')
 const ANOTHER = 'https://one.shops.example'
 const BROWSER = { 'sec-fetch-site': 'cross-site', 'sec-fetch-mode': 'cors', 'sec-fetch-dest': 'empty' }

@@ -2,6 +2,8 @@ import t from 'tap'
 import { missing } from '../support/services.ts'
 import { ALLOWED, HOSTILE, startWorld } from './world.ts'
 
+t.setTimeout(300_000)
+
 const SCRIPT = 'https://agent.example/token.js'
 const TELL = "typeof InstagramToken === 'undefined' ? 'nothing' : InstagramToken"
 const html = (body: string, head = ''): string => `<!doctype html><meta charset="utf-8">${head}<body>${body}`

@@ -10,6 +10,8 @@ import type { Page } from '../support/sites.ts'
 import { tempFolder } from '../support/temp-folder.ts'
 import { ALLOWED, copySnippets, HOSTILE, INSTAFEED, read, startWorld, type World } from './world.ts'
 
+t.setTimeout(300_000)
+
 const skip = missing('chromium', 'openssl')
 // The pages are filled in later: the agent's own page has the snippets that they are made of.
 const byPath: Record<string, string | Page> = {
