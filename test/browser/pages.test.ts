@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs'
-import type { Browser, BrowserContext, Page } from 'playwright-core'
+import type { Browser, BrowserContext, Page, Response } from 'playwright-core'
 import t, { type Test } from 'tap'
 import { inDays, type Kept } from '../http/many-accounts.ts'
 import { PASSWORD } from '../http/owner-world.ts'
@@ -142,15 +142,13 @@ t.test('a page is under 30 KB, all told', { skip }, async (t) => {
     for (const path of paths) {
       const fresh = await context()
       const tab = await fresh.newPage()
-      let bytes = 0
-      // The page, its style, its script and its logo.
-      let counted = 0
-      tab.on('response', async (response) => {
-        bytes += (await response.request().sizes()).responseBodySize
-        counted += 1
-      })
+      const responses: Response[] = []
+      tab.on('response', (response) => void responses.push(response))
       await tab.goto(AGENT + path)
-      await waitFor('the logo to have been counted', () => counted >= 4)
+      // The page, its style, its script and its logo.
+      await waitFor('all of it to have come', () => responses.length >= 4)
+      const sizes = await Promise.all(responses.map((response) => response.request().sizes()))
+      const bytes = sizes.reduce((sum, { responseBodySize }) => sum + responseBodySize, 0)
       t.ok(bytes > 1000 && bytes < MAX_BYTES, `${path}: ${bytes} bytes`)
       await fresh.close()
     }
