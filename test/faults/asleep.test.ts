@@ -20,7 +20,6 @@ async function start(t: Test) {
 }
 
 t.test('a process that was stopped past a due time refreshes within seconds of going on', { skip: missing('postgres') }, async (t) => {
-  t.setTimeout(120_000)
   const { instagram, site } = await start(t)
   await site.add('default', instagram.issue(), { nextRefreshAt: null })
   const agent = await startAgent(t, { env: site.env, ready: '/readyz' })
@@ -37,7 +36,6 @@ t.test('a process that was stopped past a due time refreshes within seconds of g
 })
 
 t.test('a process that was killed and started too late refreshes at its start', { skip: missing('postgres') }, async (t) => {
-  t.setTimeout(120_000)
   const { instagram, site } = await start(t)
   await site.add('default', instagram.issue(), { nextRefreshAt: null })
   const agent = await startAgent(t, { env: site.env, ready: '/readyz' })
@@ -55,7 +53,6 @@ for (const [name, env] of Object.entries({
   'an odd time zone': { TZ: 'Pacific/Chatham' },
 })) {
   t.test(`${name} changes neither when a token is refreshed nor how long it is served`, { skip: missing('postgres') }, async (t) => {
-    t.setTimeout(120_000)
     const { instagram, site } = await start(t)
     const inHours = (hours: number) => new Date(Date.now() + hours * HOUR_MS)
     const tokens = ['default', 'due-later', 'lives', 'expired'].map((account) => [account, instagram.issue()] as const)

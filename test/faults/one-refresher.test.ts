@@ -10,7 +10,6 @@ t.test(
   'eight processes, with their ticks, hooks and the command line, never call the provider twice at a time',
   { skip: missing('postgres') },
   async (t) => {
-    t.setTimeout(120_000)
     const instagram = await spawnInstagram({ knobs: { minimumAgeSeconds: 0 } })
     t.teardown(() => instagram.stop())
     const { url } = await createDatabase(t)
@@ -66,7 +65,6 @@ t.test(
   'an owner that was stopped past its lease cannot put its answer over that of the next one',
   { skip: missing('postgres') },
   async (t) => {
-    t.setTimeout(120_000)
     const instagram = await spawnInstagram({ knobs: { minimumAgeSeconds: 0 } })
     t.teardown(() => instagram.stop())
     const { url } = await createDatabase(t)

@@ -18,7 +18,6 @@ t.test(
   'whatever the provider answers, the old token is served, and the row says what is wrong',
   { skip: missing('postgres') },
   async (t) => {
-    t.setTimeout(180_000)
     const instagram = await startInstagram({ knobs: { minimumAgeSeconds: 0 } })
     t.teardown(() => instagram.close())
     const { url } = await createDatabase(t)
@@ -141,7 +140,6 @@ async function inMidCall(t: Test, answer: Fault) {
 }
 
 t.test('a stop in the middle of a call waits for the answer and saves it', { skip: missing('postgres', 'memcached') }, async (t) => {
-  t.setTimeout(120_000)
   const { site, agent, newest, instagram } = await inMidCall(t, { kind: 'slowAnswer', ms: 6_000 })
   t.match(await agent.stop('SIGTERM'), { code: 0 })
   t.equal(await site.token('default'), newest, 'the old token is dead by now: this was the only copy')
@@ -153,7 +151,6 @@ t.test(
   'a stop in the middle of a call, while the store is down, saves the answer when it is back',
   { skip: missing('postgres', 'memcached') },
   async (t) => {
-    t.setTimeout(120_000)
     const { proxy, site, agent, newest } = await inMidCall(t, { kind: 'slowAnswer', ms: 1_500 })
     proxy.reset()
     const stopped = agent.stop('SIGTERM')
@@ -169,7 +166,6 @@ t.test(
   'an answer that was never saved is kept in Memcached, sealed, and saved by the next process',
   { skip: missing('postgres', 'memcached') },
   async (t) => {
-    t.setTimeout(120_000)
     const { proxy, site, agent, token, newest, instagram } = await inMidCall(t, { kind: 'slowAnswer', ms: 500 })
     proxy.blackHole()
     await waitFor('the answer that cannot be saved', () => agent.stdout().includes('could not be saved'), { timeoutMs: 30_000 })

@@ -17,7 +17,6 @@ import { callHook, createInstallation, readToken, SECRETS } from './installation
 import { figures, startLoad } from './load.ts'
 
 t.test('ten replacements of two instances under load fail no read', { skip: missing('postgres', 'memcached') }, async (t) => {
-  t.setTimeout(180_000)
   const instagram = await startInstagram({ knobs: { minimumAgeSeconds: 0 } })
   t.teardown(() => instagram.close())
   const memcached = await startMemcached(t)
@@ -71,7 +70,6 @@ t.test(
   'twenty agents that start at once on an empty database all come up, and check the starting token once',
   { skip: missing('postgres') },
   async (t) => {
-    t.setTimeout(180_000)
     const postgres = await startPostgres(t)
     const instagram = await startInstagram()
     t.teardown(() => instagram.close())
@@ -92,7 +90,6 @@ t.test(
 )
 
 t.test('a release works on beside the next one, whose migration expands the schema', { skip: missing('postgres') }, async (t) => {
-  t.setTimeout(120_000)
   const instagram = await startInstagram({ knobs: { minimumAgeSeconds: 0 } })
   t.teardown(() => instagram.close())
   const { url } = await createDatabase(t)

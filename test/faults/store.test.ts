@@ -32,7 +32,6 @@ t.test(
   'reads go on through every fault of the database, and all else within a moment of its end',
   { skip: missing('postgres') },
   async (t) => {
-    t.setTimeout(180_000)
     const postgres = await startPostgres(t)
     const instagram = await startInstagram({ knobs: { minimumAgeSeconds: 0 } })
     t.teardown(() => instagram.close())
@@ -133,7 +132,6 @@ t.test(
   'a full disk starts no refresh, stops no read, and needs nothing but room again',
   { skip: missing('postgres') || needsRoot() },
   async (t) => {
-    t.setTimeout(120_000)
     const postgres = await startPostgres(t, { tmpfsMegabytes: 150, settings: { autovacuum: 'off' } })
     const instagram = await startInstagram({ knobs: { minimumAgeSeconds: 0 } })
     t.teardown(() => instagram.close())
@@ -176,7 +174,6 @@ t.test(
   'an agent that starts without its database serves what Memcached has, and comes up by itself',
   { skip: missing('postgres', 'memcached') },
   async (t) => {
-    t.setTimeout(120_000)
     const postgres = await startPostgres(t)
     const memcached = await startMemcached(t)
     const instagram = await startInstagram({ knobs: { minimumAgeSeconds: 0 } })
@@ -217,7 +214,6 @@ t.test(
 )
 
 t.test('Memcached is never missed', { skip: missing('postgres', 'memcached') }, async (t) => {
-  t.setTimeout(120_000)
   const postgres = await startPostgres(t)
   const memcached = await startMemcached(t, { megabytes: 2 })
   const instagram = await startInstagram()
