@@ -1,5 +1,5 @@
+import type { JsonSchemaToTsProvider } from '@fastify/type-provider-json-schema-to-ts'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { type Static, Type } from 'typebox'
 import { redirectUriOf } from '../application/connect-account.ts'
 import { describeAccount, describePage } from '../application/describe-account.ts'
 import * as manage from '../application/manage-accounts.ts'
@@ -32,19 +32,18 @@ const DONE = new Map(
   }),
 )
 
-const Params = Type.Object({ account: Type.String({ maxLength: 40 }) })
-const text = (maxLength: number) => Type.String({ maxLength })
-const Create = Type.Object({ name: text(100), provider: text(40) })
-const Token = Type.Object({ token: text(10_000), otherUser: Type.Optional(text(10)) })
-const Domains = Type.Object({ domains: text(10_000) })
-const Constant = Type.Object({ constant: text(200) })
-const Remove = Type.Object({ name: text(100), revoke: Type.Optional(text(10)) })
+const text = (maxLength: number) => ({ type: 'string', maxLength }) as const
+const ticked = text(10)
+const Params = { type: 'object', properties: { account: text(40) }, required: ['account'] } as const
+const Create = { type: 'object', properties: { name: text(100), provider: text(40) }, required: ['name', 'provider'] } as const
+const Token = { type: 'object', properties: { token: text(10_000), otherUser: ticked }, required: ['token'] } as const
+const Domains = { type: 'object', properties: { domains: text(10_000) }, required: ['domains'] } as const
+const Constant = { type: 'object', properties: { constant: text(200) }, required: ['constant'] } as const
+const Remove = { type: 'object', properties: { name: text(100), revoke: ticked }, required: ['name'] } as const
+const Before = { type: 'object', properties: { before: text(60) } } as const
 
-interface At {
-  Params: { account: string }
-}
-
-export function accountRoutes(app: FastifyInstance, { owner, settings }: HttpDeps, pages: Pages): void {
+export function accountRoutes(scope: FastifyInstance, { owner, settings }: HttpDeps, pages: Pages): void {
+  const app = scope.withTypeProvider<JsonSchemaToTsProvider>()
   const messageOf = (request: FastifyRequest): string | null => DONE.get((request.query as { done?: string }).done ?? '') ?? null
 
   async function home(reply: FastifyReply, data: { message?: string | null; problem?: string; typed?: string }): Promise<FastifyReply> {
@@ -76,7 +75,7 @@ export function accountRoutes(app: FastifyInstance, { owner, settings }: HttpDep
 
   app.get('/admin', (request, reply) => home(reply, { message: messageOf(request) }))
 
-  app.post<{ Body: Static<typeof Create> }>('/admin/accounts', { schema: { body: Create } }, async ({ body }, reply) => {
+  app.post('/admin/accounts', { schema: { body: Create } }, async ({ body }, reply) => {
     const name = body.name.trim()
     try {
       await manage.createAccount(owner, name, body.provider, 'owner')
@@ -87,20 +86,14 @@ export function accountRoutes(app: FastifyInstance, { owner, settings }: HttpDep
     return reply.redirect(`/admin/accounts/${name}?done=created`, 303)
   })
 
-  app.get<At>('/admin/accounts/:account', { schema: { params: Params } }, (request, reply) =>
+  app.get('/admin/accounts/:account', { schema: { params: Params } }, (request, reply) =>
     show(reply, request.params.account, { message: messageOf(request) }),
   )
 
-  app.get<{ Params: { account: string }; Querystring: { before?: string } }>(
-    '/admin/accounts/:account/history',
-    { schema: { params: Params, querystring: Type.Object({ before: Type.Optional(text(60)) }) } },
-    ({ params, query }, reply) => history(reply, params.account, query.before),
+  app.get('/admin/accounts/:account/history', { schema: { params: Params, querystring: Before } }, ({ params, query }, reply) =>
+    history(reply, params.account, query.before),
   )
-  app.get<{ Querystring: { before?: string } }>(
-    '/admin/history',
-    { schema: { querystring: Type.Object({ before: Type.Optional(text(60)) }) } },
-    ({ query }, reply) => history(reply, null, query.before),
-  )
+  app.get('/admin/history', { schema: { querystring: Before } }, ({ query }, reply) => history(reply, null, query.before))
   async function history(reply: FastifyReply, account: string | null, before: string | undefined): Promise<FastifyReply> {
     const events = await owner.store.events(account, PAGE_LENGTH + 1, before)
     const next = events.length > PAGE_LENGTH ? events[PAGE_LENGTH - 1]?.id : null
@@ -109,7 +102,7 @@ export function accountRoutes(app: FastifyInstance, { owner, settings }: HttpDep
 
   const at = (what: string): string => `/admin/accounts/:account/${what}`
 
-  app.post<At & { Body: Static<typeof Token> }>(at('token'), { schema: { params: Params, body: Token } }, ({ params, body }, reply) =>
+  app.post(at('token'), { schema: { params: Params, body: Token } }, ({ params, body }, reply) =>
     act(reply, params.account, async () => {
       const { provider } = await manage.findAccount(owner, params.account)
       const token = new Secret(body.token.trim())
@@ -121,7 +114,7 @@ export function accountRoutes(app: FastifyInstance, { owner, settings }: HttpDep
     }),
   )
 
-  app.post<At & { Body: Static<typeof Domains> }>(at('domains'), { schema: { params: Params, body: Domains } }, ({ params, body }, reply) =>
+  app.post(at('domains'), { schema: { params: Params, body: Domains } }, ({ params, body }, reply) =>
     act(
       reply,
       params.account,
@@ -133,22 +126,19 @@ export function accountRoutes(app: FastifyInstance, { owner, settings }: HttpDep
     ),
   )
 
-  app.post<At & { Body: Static<typeof Constant> }>(
-    at('constant'),
-    { schema: { params: Params, body: Constant } },
-    ({ params, body }, reply) =>
-      act(
-        reply,
-        params.account,
-        async () => {
-          await manage.setConstant(owner, params.account, body.constant, 'owner')
-          return 'constant'
-        },
-        body,
-      ),
+  app.post(at('constant'), { schema: { params: Params, body: Constant } }, ({ params, body }, reply) =>
+    act(
+      reply,
+      params.account,
+      async () => {
+        await manage.setConstant(owner, params.account, body.constant, 'owner')
+        return 'constant'
+      },
+      body,
+    ),
   )
 
-  app.post<At>(at('refresh'), { schema: { params: Params } }, ({ params }, reply) =>
+  app.post(at('refresh'), { schema: { params: Params } }, ({ params }, reply) =>
     act(reply, params.account, async () => {
       const result = await manage.refreshNow(owner, params.account, 'owner')
       if (result?.outcome === 'failed') throw new AppError('conflict', result.message)
@@ -160,7 +150,7 @@ export function accountRoutes(app: FastifyInstance, { owner, settings }: HttpDep
     ['pause', true],
     ['resume', false],
   ] as const) {
-    app.post<At>(at(path), { schema: { params: Params } }, ({ params }, reply) =>
+    app.post(at(path), { schema: { params: Params } }, ({ params }, reply) =>
       act(reply, params.account, async () => {
         await manage.setPaused(owner, params.account, paused, 'owner')
         return paused ? 'paused' : 'resumed'
@@ -168,14 +158,14 @@ export function accountRoutes(app: FastifyInstance, { owner, settings }: HttpDep
     )
   }
 
-  app.post<At>(at('default'), { schema: { params: Params } }, ({ params }, reply) =>
+  app.post(at('default'), { schema: { params: Params } }, ({ params }, reply) =>
     act(reply, params.account, async () => {
       await manage.makeDefault(owner, params.account, 'owner')
       return 'default'
     }),
   )
 
-  app.post<At & { Body: Static<typeof Remove> }>(at('remove'), { schema: { params: Params, body: Remove } }, async (request, reply) => {
+  app.post(at('remove'), { schema: { params: Params, body: Remove } }, async (request, reply) => {
     const { params, body } = request
     if (body.name.trim() !== params.account) {
       return show(reply.code(400), params.account, { problem: `To remove the account, type its name: ${params.account}` })

@@ -2,7 +2,7 @@ import Fastify, { type FastifyBaseLogger, type FastifyInstance } from 'fastify'
 import { callbackRoutes } from './callback-routes.ts'
 import type { HttpDeps } from './deps.ts'
 import { handleErrors, refuseAddress } from './errors.ts'
-import { lazyValidators } from './lazy-validators.ts'
+import { compileSchemasLazily } from './lazy-schemas.ts'
 import { openapiRoutes } from './openapi-routes.ts'
 import { operationsRoutes } from './operations-routes.ts'
 import { ownerRoutes } from './owner-routes.ts'
@@ -34,7 +34,7 @@ export async function createApp(deps: HttpDeps, { logger, trustProxy }: AppOptio
     routerOptions: { maxParamLength: 100 },
     http: { maxHeaderSize: 8 * 1024, headersTimeout: 8_000, connectionsCheckingInterval: 2_000 },
   })
-  app.setValidatorCompiler(lazyValidators())
+  compileSchemasLazily(app)
   handleErrors(app)
   await app.register(tokenRoutes, { deps })
   await app.register(operationsRoutes, { deps })

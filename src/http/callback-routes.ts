@@ -1,38 +1,34 @@
 import formbody from '@fastify/formbody'
+import type { JsonSchemaToTsProvider } from '@fastify/type-provider-json-schema-to-ts'
 import type { FastifyPluginAsync } from 'fastify'
-import { Type } from 'typebox'
 import { erasureDoneAt, userDeauthorized, userWantsErasure } from '../application/user-gone.ts'
 import type { HttpDeps } from './deps.ts'
 import { createPages, registerPageHeaders } from './pages.ts'
 
-const Params = Type.Object({ provider: Type.String({ maxLength: 40 }) })
-const Signed = Type.Object({ signed_request: Type.String({ maxLength: 8192 }) })
-
-interface SignedCall {
-  Params: { provider: string }
-  Body: { signed_request: string }
-}
+const Params = { type: 'object', properties: { provider: { type: 'string', maxLength: 40 } }, required: ['provider'] } as const
+const Signed = {
+  type: 'object',
+  properties: { signed_request: { type: 'string', maxLength: 8192 } },
+  required: ['signed_request'],
+} as const
 
 /**
  * What a provider calls by itself. Signed with the app's secret, which is all that tells it from a stranger.
  * https://developers.facebook.com/docs/development/create-an-app/app-dashboard/data-deletion-callback
  */
-export const callbackRoutes: FastifyPluginAsync<{ deps: HttpDeps }> = async (app, { deps }) => {
+export const callbackRoutes: FastifyPluginAsync<{ deps: HttpDeps }> = async (scope, { deps }) => {
+  const app = scope.withTypeProvider<JsonSchemaToTsProvider>()
   const { owner, settings } = deps
   const pages = createPages(deps)
   await registerPageHeaders(app, settings)
   await app.register(formbody)
 
-  app.post<SignedCall>(
-    '/callbacks/:provider/deauthorize',
-    { schema: { params: Params, body: Signed } },
-    async ({ params, body }, reply) => {
-      await userDeauthorized(owner, params.provider, body.signed_request)
-      return reply.header('cache-control', 'no-store').send({})
-    },
-  )
+  app.post('/callbacks/:provider/deauthorize', { schema: { params: Params, body: Signed } }, async ({ params, body }, reply) => {
+    await userDeauthorized(owner, params.provider, body.signed_request)
+    return reply.header('cache-control', 'no-store').send({})
+  })
 
-  app.post<SignedCall>('/callbacks/:provider/delete', { schema: { params: Params, body: Signed } }, async ({ params, body }, reply) => {
+  app.post('/callbacks/:provider/delete', { schema: { params: Params, body: Signed } }, async ({ params, body }, reply) => {
     const code = await userWantsErasure(owner, params.provider, body.signed_request)
     const url = `${settings.appUrl}/callbacks/${params.provider}/deletions/${code}`
     return reply.header('cache-control', 'no-store').send({ url, confirmation_code: code })

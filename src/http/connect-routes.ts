@@ -1,5 +1,5 @@
+import type { JsonSchemaToTsProvider } from '@fastify/type-provider-json-schema-to-ts'
 import type { FastifyInstance, FastifyReply } from 'fastify'
-import { Type } from 'typebox'
 import { type Connected, confirmConnect, finishConnect, redirectUriOf, startConnect } from '../application/connect-account.ts'
 import { DEFAULT_ACCOUNT } from '../domain/account.ts'
 import { ConnectError } from '../domain/connector.ts'
@@ -7,16 +7,17 @@ import type { HttpDeps } from './deps.ts'
 import { sendProblem } from './owner-scope.ts'
 import type { Pages } from './pages.ts'
 
-const Text = Type.String({ maxLength: 4096 })
-const Params = Type.Object({ provider: Type.String({ maxLength: 40 }) })
-const AccountForm = Type.Object({ account: Type.String({ maxLength: 40 }) })
-const ConfirmForm = Type.Object({ answer: Text })
-const Query = Type.Object({ code: Type.Optional(Text), state: Type.Optional(Text), error: Type.Optional(Text) })
-
-type At<More = object> = { Params: { provider: string } } & More
+const text = { type: 'string', maxLength: 4096 } as const
+const name = { type: 'string', maxLength: 40 } as const
+const Params = { type: 'object', properties: { provider: name }, required: ['provider'] } as const
+const AccountQuery = { type: 'object', properties: { account: name } } as const
+const AccountForm = { ...AccountQuery, required: ['account'] } as const
+const ConfirmForm = { type: 'object', properties: { answer: text }, required: ['answer'] } as const
+const Return = { type: 'object', properties: { code: text, state: text, error: text } } as const
 
 /** To the provider and back. */
-export function connectRoutes(app: FastifyInstance, { owner, settings }: HttpDeps, pages: Pages): void {
+export function connectRoutes(scope: FastifyInstance, { owner, settings }: HttpDeps, pages: Pages): void {
+  const app = scope.withTypeProvider<JsonSchemaToTsProvider>()
   const titleOf = (provider: string): string => owner.connectors.get(provider)?.title ?? provider
 
   /** Shows what became of it; a failure says what happened and what to do. */
@@ -34,9 +35,9 @@ export function connectRoutes(app: FastifyInstance, { owner, settings }: HttpDep
     }
   }
 
-  app.get<At<{ Querystring: { account?: string } }>>(
+  app.get(
     '/connect/:provider',
-    { schema: { params: Params, querystring: Type.Partial(AccountForm) } },
+    { schema: { params: Params, querystring: AccountQuery } },
     async ({ params: { provider }, query: { account = DEFAULT_ACCOUNT } }, reply) => {
       const redirectUri = redirectUriOf(settings.appUrl, provider)
       const available = owner.connectors.has(provider)
@@ -44,7 +45,7 @@ export function connectRoutes(app: FastifyInstance, { owner, settings }: HttpDep
     },
   )
 
-  app.post<At<{ Body: { account: string } }>>(
+  app.post(
     '/connect/:provider',
     { schema: { params: Params, body: AccountForm } },
     async ({ params: { provider }, body: { account }, ownerSession: sessionId }, reply) => {
@@ -55,28 +56,20 @@ export function connectRoutes(app: FastifyInstance, { owner, settings }: HttpDep
     },
   )
 
-  app.get<At<{ Querystring: { code?: string; state?: string; error?: string } }>>(
-    '/connect/:provider/callback',
-    { schema: { params: Params, querystring: Query } },
-    (request, reply) => {
-      const { code, state, error } = request.query
-      const { provider } = request.params
-      return outcome(request, reply, provider, finishConnect(owner, { provider, code, state, error, sessionId: request.ownerSession }))
-    },
-  )
+  app.get('/connect/:provider/callback', { schema: { params: Params, querystring: Return } }, (request, reply) => {
+    const { code, state, error } = request.query
+    const { provider } = request.params
+    return outcome(request, reply, provider, finishConnect(owner, { provider, code, state, error, sessionId: request.ownerSession }))
+  })
 
-  app.post<At<{ Body: { answer: string } }>>(
-    '/connect/:provider/confirm',
-    { schema: { params: Params, body: ConfirmForm } },
-    (request, reply) => {
-      const { provider } = request.params
-      const confirmed = confirmConnect(owner, { provider, answer: request.body.answer, sessionId: request.ownerSession })
-      return outcome(
-        request,
-        reply,
-        provider,
-        confirmed.then(({ account }) => ({ outcome: 'connected', account, username: null })),
-      )
-    },
-  )
+  app.post('/connect/:provider/confirm', { schema: { params: Params, body: ConfirmForm } }, (request, reply) => {
+    const { provider } = request.params
+    const confirmed = confirmConnect(owner, { provider, answer: request.body.answer, sessionId: request.ownerSession })
+    return outcome(
+      request,
+      reply,
+      provider,
+      confirmed.then(({ account }) => ({ outcome: 'connected', account, username: null })),
+    )
+  })
 }

@@ -1,6 +1,5 @@
 import { readFileSync } from 'node:fs'
 import Fastify, { type FastifySchema } from 'fastify'
-import { Type } from 'typebox'
 import type { HttpDeps } from './deps.ts'
 import { operationsRoutes } from './operations-routes.ts'
 import { tokenRoutes } from './token-routes.ts'
@@ -31,8 +30,17 @@ const REFUSALS: Readonly<Record<number, string>> = {
   404: 'There is no such account.',
   503: 'No usable token at the moment, or a part that is needed does not answer.',
 }
-const Refusal = Type.Object({ error: Type.String(), message: Type.String({ description: 'A sentence for the person who can mend it.' }) })
-const Account = Type.Object({ account: Type.String({ pattern: '^[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?$' }) })
+const TEXT = { type: 'string' }
+const Refusal = {
+  type: 'object',
+  properties: { error: TEXT, message: { ...TEXT, description: 'A sentence for the person who can mend it.' } },
+  required: ['error', 'message'],
+}
+const Account = {
+  type: 'object',
+  properties: { account: { ...TEXT, pattern: '^[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?$' } },
+  required: ['account'],
+}
 const KEYS = { serverKey: 'SERVER_KEYS', webhookSecret: 'WEBHOOK_SECRET', metricsKey: 'METRICS_KEY' }
 
 interface Described {
@@ -99,7 +107,7 @@ function describe({ api, response }: FastifySchema = {}, url: string): FastifySc
     status,
     status === 304
       ? { description: REFUSALS[status], type: 'null' }
-      : answer(REFUSALS[status] ?? '', jsonRefusals ? 'application/json' : type, jsonRefusals ? Refusal : Type.String()),
+      : answer(REFUSALS[status] ?? '', jsonRefusals ? 'application/json' : type, jsonRefusals ? Refusal : TEXT),
   ])
   return {
     operationId: id,

@@ -1,29 +1,25 @@
-import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import type { FastifySchema } from 'fastify'
-import { Type } from 'typebox'
+import type { FastifyPluginAsync, FastifySchema } from 'fastify'
 import { AppError } from '../domain/errors.ts'
 import type { HttpDeps } from './deps.ts'
 
-const Instant = Type.Union([Type.String({ format: 'date-time' }), Type.Null()])
-const Summary = Type.Object({
-  refreshed: Type.Integer(),
-  failed: Type.Integer(),
-  results: Type.Array(Type.Object({ account: Type.String(), outcome: Type.String(), message: Type.String(), nextRefreshAt: Instant })),
-})
-const Readiness = Type.Object({
-  ready: Type.Boolean(),
-  parts: Type.Record(Type.String(), Type.Object({ state: Type.String(), since: Type.String({ format: 'date-time' }) })),
-})
+const text = { type: 'string' }
+const instant = { type: 'string', format: 'date-time' }
+const record = (properties: Record<string, object>) => ({ type: 'object', properties, required: Object.keys(properties) })
+const Alive = record({ status: text })
+const Result = record({ account: text, outcome: text, message: text, nextRefreshAt: { anyOf: [instant, { type: 'null' }] } })
+const Summary = record({ refreshed: { type: 'integer' }, failed: { type: 'integer' }, results: { type: 'array', items: Result } })
+const Part = record({ state: text, since: instant })
+const Readiness = record({ ready: { type: 'boolean' }, parts: { type: 'object', additionalProperties: Part } })
 
 /** For platforms, cron services and operators. */
-export const operationsRoutes: FastifyPluginAsyncTypebox<{ deps: HttpDeps }> = async (app, { deps }) => {
+export const operationsRoutes: FastifyPluginAsync<{ deps: HttpDeps }> = async (app, { deps }) => {
   app.addHook('onRequest', (_request, reply, done) => {
     reply.header('cache-control', 'no-store').header('x-content-type-options', 'nosniff')
     done()
   })
 
   const alive: FastifySchema = {
-    response: { 200: Type.Object({ status: Type.String() }) },
+    response: { 200: Alive },
     api: { id: 'alive', summary: 'Whether the agent runs', refusals: [] },
   }
   app.get('/healthz', { config: { quiet: true }, schema: alive }, async () => ({ status: 'ok' }))
@@ -39,7 +35,7 @@ export const operationsRoutes: FastifyPluginAsyncTypebox<{ deps: HttpDeps }> = a
   })
 
   const metrics: FastifySchema = {
-    response: { 200: Type.String() },
+    response: { 200: text },
     api: {
       id: 'metrics',
       summary: 'Figures for Prometheus',

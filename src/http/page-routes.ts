@@ -1,5 +1,4 @@
-import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import type { FastifyError, FastifyRequest } from 'fastify'
+import type { FastifyError, FastifyPluginAsync, FastifyRequest } from 'fastify'
 import { isAccountName } from '../domain/account.ts'
 import type { AppError } from '../domain/errors.ts'
 import { assetRoutes } from './assets.ts'
@@ -13,7 +12,7 @@ import { describeStatusPage, PAGE_LENGTH } from './status-page.ts'
 import { visitorScope } from './visitor.ts'
 
 /** The help pages; what they say in public gives away no account, time or error. */
-export const pageRoutes: FastifyPluginAsyncTypebox<{ deps: HttpDeps }> = async (app, { deps }) => {
+export const pageRoutes: FastifyPluginAsync<{ deps: HttpDeps }> = async (app, { deps }) => {
   const { settings } = deps
   const pages = createPages(deps)
   const snippets = createSnippets(deps.viewsFolder)

@@ -1,13 +1,15 @@
+import type { JsonSchemaToTsProvider } from '@fastify/type-provider-json-schema-to-ts'
 import type { FastifyInstance, FastifyReply } from 'fastify'
-import { Type } from 'typebox'
 import { signIn, signOut } from '../application/sign-in.ts'
 import type { HttpDeps } from './deps.ts'
 import { cookiesOf } from './owner-scope.ts'
 import type { Pages } from './pages.ts'
 
 const DEVICE_SECONDS = 400 * 24 * 3600
+const Form = { type: 'object', properties: { password: { type: 'string', maxLength: 4096 } }, required: ['password'] } as const
 
-export function signInRoutes(app: FastifyInstance, deps: HttpDeps, pages: Pages): void {
+export function signInRoutes(scope: FastifyInstance, deps: HttpDeps, pages: Pages): void {
+  const app = scope.withTypeProvider<JsonSchemaToTsProvider>()
   const cookies = cookiesOf(deps.settings)
   const { password } = deps.signIn
 
@@ -18,8 +20,7 @@ export function signInRoutes(app: FastifyInstance, deps: HttpDeps, pages: Pages)
     request.ownerSession === '' ? page(reply, null) : reply.redirect('/admin', 303),
   )
 
-  const Form = Type.Object({ password: Type.String({ maxLength: 4096 }) })
-  app.post<{ Body: { password: string } }>('/admin/sign-in', { config: { open: true }, schema: { body: Form } }, async (request, reply) => {
+  app.post('/admin/sign-in', { config: { open: true }, schema: { body: Form } }, async (request, reply) => {
     if (password.mode === 'off') return page(reply.code(403), null)
     const result = await signIn(deps.signIn, request.body.password, request.cookies[cookies.device] ?? null)
     if (result.outcome === 'wait') {

@@ -1,7 +1,5 @@
 import cors from '@fastify/cors'
-import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import type { FastifyReply, FastifyRequest, FastifySchema, onRequestHookHandler } from 'fastify'
-import { Type } from 'typebox'
+import type { FastifyPluginAsync, FastifyReply, FastifyRequest, FastifySchema, onRequestHookHandler } from 'fastify'
 import { noToken, TokenProblem } from '../application/find-token.ts'
 import type { Snapshot } from '../application/read-token.ts'
 import type { AllowList } from '../domain/allow-list.ts'
@@ -41,8 +39,10 @@ const RESOURCES: ReadonlyArray<{ suffix: string; resource: TokenResource }> = [
   { suffix: '', resource: 'text' },
 ]
 const REFUSED_CORS = { origin: false }
+const TEXT = { type: 'string' }
+const TOKEN = { type: 'object', properties: { token: TEXT }, required: ['token'] }
 
-export const tokenRoutes: FastifyPluginAsyncTypebox<{ deps: HttpDeps }> = async (app, { deps }) => {
+export const tokenRoutes: FastifyPluginAsync<{ deps: HttpDeps }> = async (app, { deps }) => {
   app.decorateRequest('reading', null)
   const logRefusal = createRefusalLog()
 
@@ -92,7 +92,7 @@ export const tokenRoutes: FastifyPluginAsyncTypebox<{ deps: HttpDeps }> = async 
 function schemaOf(resource: TokenResource, named: boolean): FastifySchema {
   const what = { script: 'The token as a script that defines a constant', json: 'The token as JSON', text: 'The token as text' }[resource]
   return {
-    response: { 200: resource === 'json' ? Type.Object({ token: Type.String() }) : Type.String() },
+    response: { 200: resource === 'json' ? TOKEN : TEXT },
     api: {
       id: `${named ? 'account' : 'default'}-${resource}`,
       summary: `${what}${named ? ', of a named account' : ''}`,
