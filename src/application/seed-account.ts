@@ -66,6 +66,9 @@ export async function seedAccount(deps: RefreshDeps, seed: Seed): Promise<SeedRe
   })
 
   const existing = await deps.store.find(seed.account)
+  // Another instance, started with the same new token, took it over since this one looked: to take it again would throw
+  // away what the provider is answering that one.
+  if (seed.actor === 'boot' && existing !== null && existing.seedFingerprint === seed.fingerprint) return { outcome: 'taken', result: null }
   if (existing === null) {
     const account = { ...fresh, name: seed.account, provider: seed.provider, state: 'unverified' as const }
     // Where another instance was faster, it is refreshing the same seed at this moment.

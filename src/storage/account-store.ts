@@ -127,22 +127,24 @@ export function createAccountStore(db: Database): AccountStore {
     async claimDue({ owner, leaseSeconds, limit, account, provider, exceptProviders = [], force = false }: ClaimRequest) {
       const free = `(lease_until is null or lease_until <= ${now})`
       const params: Param[] = [owner, leaseSeconds, randomUUID(), limit]
-      const wanted = [free, 'paused_at is null and removed_at is null']
-      if (!force) wanted.push(`next_refresh_at <= ${now}`)
+      const ready = force ? free : `${free} and next_refresh_at <= ${now}`
+      const wanted = [ready, 'paused_at is null and removed_at is null']
       if (account !== undefined) wanted.push(`name = $${params.push(account)}`)
       if (provider !== undefined) wanted.push(`provider = $${params.push(provider)}`)
       for (const other of exceptProviders) wanted.push(`provider <> $${params.push(other)}`)
+      // Who is asked for by name is waited for: its row may be locked for a moment by somebody who changes nothing.
+      const passOver = account === undefined ? skipLocked : ''
       // The list of names is made once and before: a planner that repeats it for each row would claim beyond the limit.
       // A forced attempt makes its account due, so that it is taken up again should this process die in the middle.
       const rows = await ask<ClaimedRow>(
         db,
         `with due as materialized (
-          select name from accounts where ${wanted.join(' and ')} order by next_refresh_at limit $4 ${skipLocked}
+          select name from accounts where ${wanted.join(' and ')} order by next_refresh_at limit $4 ${passOver}
         )
         update accounts set lease_owner = $1, lease_until = ${nowPlus('$2')},
           attempt_id = cast($3 as text) || ':' || name, interrupted_at = attempt_started_at, attempt_started_at = ${now},
           next_refresh_at = case when next_refresh_at <= ${now} then next_refresh_at else ${now} end
-        where name in (select name from due) and ${free}
+        where name in (select name from due) and ${ready}
         returning ${ACCOUNT_COLUMNS}, attempt_id, interrupted_at, ${now} as clock`,
         params,
       )

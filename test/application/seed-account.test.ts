@@ -222,6 +222,17 @@ eachEngine(t, 'two processes that start with the same new token store it once', 
   t.match(await world.account(), { state: 'active' })
 })
 
+t.test('an instance that looked just before another one took the starting token over does not take it again', async (t) => {
+  const world = await createAgentWorld(t)
+  const token = world.instagram.issue()
+  await world.boot(token)
+  const [taken, calls] = [await world.account(), world.instagram.calls.length]
+  const seed = { account: 'default', provider: 'instagram', token: new Secret(token), actor: 'boot' } as const
+  t.match(await seedAccount(world.deps, { ...seed, fingerprint: taken.seedFingerprint }), { outcome: 'taken', result: null })
+  t.same(await world.account(), taken)
+  t.equal(world.instagram.calls.length, calls, 'the provider is not asked')
+})
+
 t.test('a seed in place of one that no key opens is the way out', async (t) => {
   const world = await createAgentWorld(t)
   await world.seed(world.instagram.issue())

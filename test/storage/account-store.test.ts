@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import type { AccountEvent, ClaimRequest, NewAccount } from '../../src/domain/account-store.ts'
 import { Secret } from '../../src/domain/secret.ts'
@@ -302,6 +303,20 @@ eachStore(t, 'reseals under load without ever bringing an old token back', async
   }
   replacing = false
   await rotation
+})
+
+eachStore(t, 'a claim by name waits for a row that somebody has locked; a sweep passes it over', async (t, db, engine) => {
+  const store = await storeWith(db, due('locked'))
+  const other = await engine.open()
+  let claiming: Promise<unknown[]> | undefined
+  await other.transaction(async (tx) => {
+    await tx.query('update accounts set username = username where name = $1', ['locked'])
+    if (engine.name === 'postgres') t.same(await store.claimDue(SWEEP), [], 'passed over')
+    claiming = store.claimDue({ ...SWEEP, account: 'locked' })
+    t.equal(await Promise.race([claiming, sleep(200, 'waits')]), 'waits')
+  })
+  t.match(await claiming, [{ account: { name: 'locked' } }])
+  t.same(await store.claimDue({ ...SWEEP, owner: 'b', account: 'locked', force: true }), [], 'and then it is taken')
 })
 
 t.test('finds what is due among 100,000 accounts by the index', async (t) => {
