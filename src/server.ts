@@ -1,6 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import closeWithGrace from 'close-with-grace'
-import type { FastifyInstance } from 'fastify'
 import type { Logger } from 'pino'
 import type { PaceLimits } from './application/pace.ts'
 import { type Config, readConfig } from './config.ts'
@@ -83,7 +82,7 @@ async function start(
   })
 
   try {
-    const started = prepareStore(services, app, stopped).then(async () => {
+    const started = prepareStore(services, log, stopped).then(async () => {
       if (stopped.aborted) return
       schedule = startSchedule(services, log)
       await schedule.booted
@@ -108,7 +107,7 @@ async function start(
 
 const RETRY_MS = 500
 
-async function prepareStore(services: Services, { log }: FastifyInstance, signal: AbortSignal): Promise<void> {
+async function prepareStore(services: Services, log: Log, signal: AbortSignal): Promise<void> {
   for (let last = ''; !signal.aborted; ) {
     try {
       const applied = await services.migrate()

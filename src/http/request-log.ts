@@ -1,5 +1,4 @@
-import { type FastifyReply, type FastifyRequest, LogController } from 'fastify'
-import type { ReadMeter } from './read-meter.ts'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -10,27 +9,17 @@ declare module 'fastify' {
 
 /**
  * One line a request, with the route's template instead of its address: Fastify's own lines hold the query string, and
- * with it an OAuth code. Reads of a token are not logged; refusals are, in `createRefusalLog`.
+ * with it an OAuth code. Reads of a token have none; refusals do, in `createRefusalLog`.
  */
-export class RequestLog extends LogController {
-  readonly #reads: ReadMeter | null
-  constructor(reads: ReadMeter | null) {
-    super()
-    this.#reads = reads
-  }
-  override incomingRequest(): void {}
-  override requestCompleted(error: Error | null | undefined, request: FastifyRequest, reply: FastifyReply): void {
-    // Asked first, because Fastify makes the object of the next line anew each time.
-    if (request.reading) {
-      this.#reads?.observe(reply.statusCode, reply.elapsedTime)
-      return
-    }
+export function logRequests(app: FastifyInstance): void {
+  app.addHook('onResponse', (request, reply, done) => {
     const { config, url: route } = request.routeOptions
-    if (config?.quiet === true) return
-    const line = { reqId: request.id, method: request.method, route, status: reply.statusCode, durationMs: Math.round(reply.elapsedTime) }
-    if (error) request.log.warn({ ...line, err: error }, 'request failed')
-    else request.log.info(line, 'request')
-  }
+    if (config.quiet !== true) {
+      const { id: reqId, method } = request
+      request.log.info({ reqId, method, route, status: reply.statusCode, durationMs: Math.round(reply.elapsedTime) }, 'request')
+    }
+    done()
+  })
 }
 
 const WINDOW_MS = 60_000

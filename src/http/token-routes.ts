@@ -44,6 +44,13 @@ const TOKEN = { type: 'object', properties: { token: TEXT }, required: ['token']
 
 export const tokenRoutes: FastifyPluginAsync<{ deps: HttpDeps }> = async (app, { deps }) => {
   app.decorateRequest('reading', null)
+  const { metering } = deps
+  if (metering !== null) {
+    app.addHook('onResponse', ({ reading }, reply, done) => {
+      if (reading !== null) metering.reads.observe(reply.statusCode, reply.elapsedTime)
+      done()
+    })
+  }
   const logRefusal = createRefusalLog()
 
   // The list has one reader, decideRead: @fastify/cors is told what it said, so it comes after it.
