@@ -77,6 +77,7 @@ export const tokenRoutes: FastifyPluginAsync<{ deps: HttpDeps }> = async (app, {
 
   for (const { suffix, resource } of RESOURCES) {
     const onRequest: onRequestHookHandler = (request, reply, done) => {
+      if (isRespelt(request.raw.url ?? '')) return sendError(request, reply, 404, 'not_found', 'There is nothing at this address.')
       const found = read(deps, request)
       if (found instanceof Promise) found.then((it) => decide(request, reply, resource, it, done), done)
       else decide(request, reply, resource, found, done)
@@ -109,6 +110,17 @@ function schemaOf(resource: TokenResource, named: boolean): FastifySchema {
       key: { name: 'serverKey', optional: true },
     },
   }
+}
+
+/**
+ * The router takes `/token%2ejs` for `/token.js`. A cache in front may not, and would then go by its rules for another
+ * file; no page of ours and no browser writes a name so.
+ */
+function isRespelt(url: string): boolean {
+  const percent = url.indexOf('%')
+  if (percent === -1) return false
+  const query = url.indexOf('?')
+  return query === -1 || percent < query
 }
 
 /** Without a promise where the reader has none: most requests are answered within one turn of the event loop. */
