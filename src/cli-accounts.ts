@@ -65,7 +65,7 @@ async function run(
       return list(deps, options.json === true)
     case 'add':
       await manage.createAccount(deps, name, 'instagram', 'cli')
-      return print(`There is an account “${name}” now. Give it a token: token-agent seed ${name}`)
+      return print(`There is an account “${name}” now. Give it a token: npx token-agent seed ${name}`)
     case 'remove': {
       const removal = await manage.removeAccount(deps, name, options.revoke === true, 'cli')
       if (removal === 'removed_not_revoked') {
@@ -98,7 +98,7 @@ async function run(
 async function list(deps: OwnerDeps, json: boolean): Promise<number> {
   const accounts = await describeAccounts(deps)
   if (json) return print(JSON.stringify(accounts, null, 2))
-  if (accounts.length === 0) print('There is no account yet; store a token with: token-agent seed')
+  if (accounts.length === 0) print('There is no account yet; store a token with: npx token-agent seed')
   for (const one of accounts) {
     print(
       `${one.name}  ${one.provider}${one.username === null ? '' : ` @${one.username}`}${one.isDefault ? '  (what /token.js serves)' : ''}`,

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { importRubyToken } from './application/import-ruby-token.ts'
 import { pasteToken } from './application/manage-accounts.ts'
@@ -47,13 +48,13 @@ export async function main(args: string[] = process.argv.slice(2), env: NodeJS.P
     process.exitCode = await run(args, env)
   } catch (error) {
     const usage = error instanceof UsageError || (error as { code?: string }).code?.startsWith('ERR_PARSE_ARGS')
-    process.stderr.write(`${describe(error)}\n${usage ? '\nSee: token-agent --help\n' : ''}`)
+    process.stderr.write(`${describe(error)}\n${usage ? '\nSee: npx token-agent --help\n' : ''}`)
     process.exitCode = usage ? 2 : 1
   }
 }
 
 async function run(args: string[], env: NodeJS.ProcessEnv): Promise<number> {
-  if (args[0] === 'accounts' && !args.includes('--help')) {
+  if (args[0] === 'accounts' && !args.includes('--help') && args[1] !== 'help') {
     const command = accountsCommand(args.slice(1))
     return withServices(env, async (services, owner) => {
       await services.migrate()
@@ -63,21 +64,31 @@ async function run(args: string[], env: NodeJS.ProcessEnv): Promise<number> {
   const { values, positionals } = parseArgs({
     args,
     allowPositionals: true,
-    options: { help: { type: 'boolean', short: 'h' }, force: { type: 'boolean' }, json: { type: 'boolean' } },
+    options: {
+      help: { type: 'boolean', short: 'h' },
+      version: { type: 'boolean', short: 'v' },
+      force: { type: 'boolean' },
+      json: { type: 'boolean' },
+    },
   })
+  if (values.version) return print(JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')).version)
   const [command, account, ...rest] = positionals
-  if (values.help || command === undefined || command === 'help') {
+  // `accounts` comes this far only where it was asked for its help.
+  const wantsHelp = values.help || command === 'help' || command === 'accounts'
+  if (wantsHelp || command === undefined) {
     process.stdout.write(HELP)
-    return values.help || command === 'help' ? 0 : 2
+    return wantsHelp ? 0 : 2
   }
   const takes = TAKES.get(command)
   if (takes === undefined) throw new UsageError(`There is no command “${command}”.`)
-  for (const given of [...Object.keys(values).map((name) => name), ...(account === undefined ? [] : ['account'])]) {
+  for (const given of [...Object.keys(values), ...(account === undefined ? [] : ['account'])]) {
     if (!takes.includes(given)) throw new UsageError(`${command} takes no ${given === 'account' ? `“${account}”` : `--${given}`}.`)
   }
   if (rest.length > 0) throw new UsageError(`${command} takes no “${rest[0]}”.`)
   if (account !== undefined && !isAccountName(account)) {
-    throw new UsageError(`“${account}” is not an account’s name; use a–z, 0–9 and hyphens, at most 40 characters.`)
+    // Not repeated: whoever types `seed IGAA…` would find the token in the terminal's record.
+    const token = command === 'seed' ? ' The token itself goes to standard input: npx token-agent seed < token.txt' : ''
+    throw new UsageError(`That is not an account’s name; use a–z, 0–9 and hyphens, at most 40 characters.${token}`)
   }
 
   if (command === 'serve') {
@@ -140,9 +151,8 @@ async function seed(owner: OwnerDeps, account: string): Promise<number> {
 
 function printSeed(account: string, taken: SeedResult, advice = ''): number {
   if (taken.outcome !== 'taken') return print(`${taken.message}\nThe token was not taken; the one that works stays.`, 1)
-  const { result } = taken
-  if (result?.outcome === 'failed') return print(`The token is stored, but: ${result.message}`, 1)
-  return print(`The token is stored as “${account}”. ${result?.message ?? 'Another process is checking it.'}${advice && `\n${advice}`}`)
+  if (taken.result?.outcome === 'failed') return print(`The token is stored, but: ${taken.message}`, 1)
+  return print(`The token is stored as “${account}”. ${taken.message}${advice && `\n${advice}`}`)
 }
 
 async function refresh(services: Services, account: string | undefined, force: boolean): Promise<number> {
@@ -151,13 +161,11 @@ async function refresh(services: Services, account: string | undefined, force: b
   const report = await reportStatus(services)
   if (results.length === 0) {
     const next = report.accounts.filter((one) => account === undefined || one.account === account)
-    if (next.length === 0) print('There is no account yet; store a token with: token-agent seed')
-    for (const one of next) {
-      print(
-        force
-          ? `${one.account}: another process is refreshing it at the moment.`
-          : `${one.account}: not due until ${when(one.nextRefreshAt)}.`,
-      )
+    if (next.length === 0) print('There is no account yet; store a token with: npx token-agent seed')
+    for (const { account: name, nextRefreshAt } of next) {
+      const idle = report.idle.get(name)
+      if (idle !== undefined) print(`${name}: ${idle}, so there is nothing to refresh.`)
+      else print(`${name}: ${force ? 'another process is refreshing it at the moment' : `not due until ${when(nextRefreshAt)}`}.`)
     }
   }
   return failed > 0 || needsPerson(report, account) ? 1 : 0
@@ -166,10 +174,12 @@ async function refresh(services: Services, account: string | undefined, force: b
 async function status(services: Services, json: boolean): Promise<number> {
   const report = await reportStatus(services)
   if (json) print(JSON.stringify(report.accounts, null, 2))
-  else if (report.accounts.length === 0) print('There is no account yet; store a token with: token-agent seed')
+  else if (report.accounts.length === 0) print('There is no account yet; store a token with: npx token-agent seed')
   for (const one of json ? [] : report.accounts) {
     print(`${one.account}  ${one.provider}${one.username === null ? '' : ` @${one.username}`}`)
-    print(`  state         ${one.state}${report.needPerson.includes(one.account) ? ' (needs a person)' : ''}`)
+    const idle = report.idle.get(one.account)
+    const notes = [...(idle === undefined ? [] : [idle]), ...(report.needPerson.includes(one.account) ? ['needs a person'] : [])]
+    print(`  state         ${one.state}${notes.length === 0 ? '' : ` (${notes.join(', ')})`}`)
     print(`  good until    ${when(one.expiresAt)}`)
     print(`  last refresh  ${when(one.lastRefreshAt)}`)
     print(`  next refresh  ${when(one.nextRefreshAt)}`)
@@ -192,7 +202,8 @@ function needsPerson({ needPerson }: StatusReport, account: string | undefined):
 
 function describe(error: unknown): string {
   if (error instanceof ConfigError || error instanceof AppError || error instanceof UsageError) return error.message
-  return error instanceof Error ? error.message : String(error)
+  // What parseArgs goes on to say is of no use here: “To specify a positional argument starting with a '-' …”.
+  return error instanceof Error ? error.message.replace(/ To specify a positional argument.*/s, '') : String(error)
 }
 
 if (import.meta.main) await main()

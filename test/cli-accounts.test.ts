@@ -66,6 +66,6 @@ t.test('a command that is not understood says what it takes, and opens nothing',
   ] as const) {
     t.match(await run(args), { code: 2, stdout: '', stderr: says }, args)
   }
-  t.match(await run('accounts --help'), { code: 0, stdout: /accounts set-domains/ })
+  for (const help of ['--help', 'help']) t.match(await run(`accounts ${help}`), { code: 0, stdout: /accounts set-domains/ })
   t.match(await run('accounts pause nobody'), { code: 1, stderr: /no account of this name/ })
 })

@@ -38,7 +38,7 @@ t.test('a command that is not understood is exit code 2, with help where to look
     [['refresh', 'a', 'b'], /refresh takes no “b”/],
     [['seed', 'A B'], /not an account’s name/],
     [['seed', '../x'], /not an account’s name/],
-    [['refresh', '--frobnicate'], /frobnicate/],
+    [['refresh', '--frobnicate'], /^Unknown option '--frobnicate'\.?\n\nSee: npx token-agent --help\n$/],
     [['status', '--json=yes'], /json/],
   ]
   await Promise.all(
@@ -134,6 +134,32 @@ t.test('what is pasted as a token and is none is refused with its reason, and no
   )
   t.match(await cli(['status', '--json']), { stdout: '[]\n' })
   t.equal(instagram.calls.length, 0)
+})
+
+t.test('a token given where a name belongs is not repeated, and told where it goes', async (t) => {
+  const { code, stdout, stderr } = await run(t, ['seed', 'IGAAsecretSECRET'])
+  t.equal(code, 2)
+  t.match(stderr, /goes to standard input/)
+  t.notMatch(stdout + stderr, /IGAA/)
+})
+
+t.test('the version is told', async (t) => {
+  for (const option of ['--version', '-v']) t.match(await run(t, [option]), { code: 0, stdout: /^\d+\.\d+\.\d+\n$/ })
+})
+
+t.test('an account that is paused or empty is no failure, and said to be so', async (t) => {
+  const { instagram, cli } = await createShell(t)
+  await cli(['seed'], instagram.issue())
+  await cli(['accounts', 'add', 'empty'])
+  t.match(await cli(['refresh', 'empty', '--force']), { stdout: 'empty: without a token, so there is nothing to refresh.\n' })
+  await cli(['refresh', '--force'])
+  t.match(await cli(['status']), { stdout: /empty[^@]*unverified \(without a token, needs a person\)/ }, 'a forced refresh leaves it alone')
+  await cli(['accounts', 'remove', 'empty'])
+  await cli(['accounts', 'pause', 'default'])
+  t.match(await cli(['refresh', '--force']), { code: 0, stdout: 'default: paused, so there is nothing to refresh.\n' })
+  t.match(await cli(['status']), { code: 0, stdout: /active \(paused\)[\s\S]*next refresh {2}not known yet/ })
+  t.match(JSON.parse((await cli(['status', '--json'])).stdout), [{ state: 'active', nextRefreshAt: null }])
+  t.match(await cli(['accounts', 'remove', 'default', '--revoke']), { code: 1, stderr: /INSTAGRAM_APP_ID.*nothing was removed/ })
 })
 
 t.test('a token that the provider refuses never replaces one that works', async (t) => {

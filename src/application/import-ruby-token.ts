@@ -27,7 +27,7 @@ export async function importRubyToken(
     )
   }
   const existing = await deps.store.find(DEFAULT_ACCOUNT)
-  if (!force && existing !== null && isServable(existing, now)) {
+  if (!force && existing !== null && isServable({ ...existing, pausedAt: null }, now)) {
     throw new AppError(
       'conflict',
       `The account “${DEFAULT_ACCOUNT}” has a token that works, so nothing was changed. --force puts the old app’s in its place, once Instagram has confirmed it.`,

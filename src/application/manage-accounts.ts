@@ -1,4 +1,4 @@
-import { type Account, type Actor, DEFAULT_ACCOUNT, isAccountName } from '../domain/account.ts'
+import { type Account, type Actor, DEFAULT_ACCOUNT, isAccountName, isServable } from '../domain/account.ts'
 import type { AccountChange, AccountEvent, EventKind } from '../domain/account-store.ts'
 import { parseAllowList } from '../domain/allow-list.ts'
 import { ConnectError } from '../domain/connector.ts'
@@ -73,6 +73,12 @@ export type Removal = 'removed' | 'removed_and_revoked' | 'removed_not_revoked'
 /** Erases the token and all settings; the history stays. Where it is asked to, the provider takes the grant back first. */
 export async function removeAccount(deps: OwnerDeps, name: string, revoke: boolean, actor: Actor): Promise<Removal> {
   const account = await findAccount(deps, name)
+  if (revoke && !deps.connectors.has(account.provider)) {
+    throw new AppError(
+      'invalid',
+      'Without INSTAGRAM_APP_ID the provider cannot be asked to take the permission back, so nothing was removed.',
+    )
+  }
   const revoked = revoke && (await revokeGrant(deps, account))
   const detail = revoke ? (revoked ? 'The provider took the grant back.' : 'The provider did not take the grant back.') : null
   if (!(await deps.store.remove(name, event(name, 'removed', actor, detail)))) throw gone()
@@ -103,11 +109,12 @@ export async function pasteToken(deps: OwnerDeps, { account, provider, token, ac
       const profile = await connector.identify(grant.accessToken)
       await takeGrant(deps, { account, provider, grant: { ...grant, scopes: null }, profile, askedAt, actor, over })
       const message = 'The token would have lived for an hour; it was traded for one that lasts.'
-      return { outcome: 'taken', result: { account, outcome: 'verified', message, nextRefreshAt: null } }
+      return { outcome: 'taken', result: { account, outcome: 'verified', message, nextRefreshAt: null }, message }
     }
   } catch (error) {
     if (!(error instanceof ConnectError)) throw error
-    if (error.isTransient) return { outcome: 'postponed', message: error.message }
+    // With nothing to lose, an unchecked token is better than none.
+    if (error.isTransient && over !== null && isServable(over, deps.store.now())) return { outcome: 'postponed', message: error.message }
     // Another app's token cannot be traded with this app's secret; it may be a good one all the same.
   }
   return seedAccount(deps, { account, provider, token, actor, fingerprint: account === DEFAULT_ACCOUNT ? deps.startingFingerprint : null })

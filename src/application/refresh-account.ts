@@ -109,8 +109,9 @@ async function attempt(deps: RefreshDeps, claim: Claim, now: () => Date): Promis
     grant = await provider.refresh(held)
     await checkOwner(provider, profile?.userId ?? account.providerUserId, held.accessToken, grant.accessToken)
   } catch (error) {
-    if (error instanceof ProviderError && (await isTooYoung(error, account, provider, held.accessToken, profile, askedAt))) {
-      return verified(deps, account, provider, profile, askedAt)
+    if (error instanceof ProviderError) {
+      const alive = await profileOfYoung(error, account, provider, held.accessToken, askedAt)
+      if (alive !== null) return verified(deps, account, provider, alive, askedAt)
     }
     if (profile === null) throw error
     return failed(deps, { ...account, state: 'active', ...identity(profile) }, error, now())
@@ -146,20 +147,16 @@ async function checkOwner(provider: Provider, userId: string | null, before: Sec
   }
 }
 
-async function isTooYoung(
+/** Whose the token is that is only too young to be refreshed; null = that is not why it was refused. */
+async function profileOfYoung(
   error: ProviderError,
-  account: Account,
+  { issuedAt }: Account,
   provider: Provider,
   token: Secret,
-  profile: Profile | null,
   now: Date,
-): Promise<boolean> {
-  if (error.kind !== 'reconnect' && error.kind !== 'misconfigured') return false
-  const { issuedAt } = account
-  if (issuedAt !== null && now.getTime() - issuedAt.getTime() >= provider.minimumAgeSeconds * 1000) return false
-  if (profile !== null) return true
-  return provider.profile(token).then(
-    () => true,
-    () => false,
-  )
+): Promise<Profile | null> {
+  if (error.kind !== 'reconnect' && error.kind !== 'misconfigured') return null
+  if (issuedAt !== null && now.getTime() - issuedAt.getTime() >= provider.minimumAgeSeconds * 1000) return null
+  // Asked after the refusal, not before: it may have died in between.
+  return provider.profile(token).catch(() => null)
 }

@@ -73,7 +73,7 @@ export async function refreshDue(deps: RefreshDeps, request: RefreshRequest, sig
 
 async function lanesOf(deps: RefreshDeps, { account, force }: RefreshRequest): Promise<Lane[]> {
   if (account !== undefined && (await deps.store.find(account)) === null) {
-    throw new AppError('not_found', `There is no account “${account}”; token-agent status lists them.`)
+    throw new AppError('not_found', `There is no account “${account}”; npx token-agent status lists them.`)
   }
   const base = { owner: deps.owner, leaseSeconds: leaseSeconds(deps.providers.values()) }
   const due = (name: string, wanted: object): Lane => ({

@@ -18,6 +18,8 @@ export interface StatusReport {
   readonly accounts: readonly AccountStatus[]
   /** Names of the accounts that stay broken until a person acts. */
   readonly needPerson: readonly string[]
+  /** Why nothing is refreshed of some accounts, by name. */
+  readonly idle: ReadonlyMap<string, string>
 }
 
 export async function reportStatus({ store, vault }: { store: AccountStore; vault: Vault }): Promise<StatusReport> {
@@ -26,6 +28,7 @@ export async function reportStatus({ store, vault }: { store: AccountStore; vaul
   return {
     accounts: accounts.map(toStatus),
     needPerson: accounts.filter((account) => needsPerson(account, now)).map((account) => account.name),
+    idle: new Map(accounts.filter(isIdle).map(({ name, pausedAt }) => [name, pausedAt === null ? 'without a token' : 'paused'])),
   }
 }
 
@@ -50,6 +53,19 @@ function problemWith({ name, accessToken }: Account, vault: Vault): UnreadableEr
   }
 }
 
-function toStatus({ name, provider, username, state, expiresAt, lastRefreshAt, nextRefreshAt, lastError }: Account): AccountStatus {
-  return { account: name, provider, username, state, expiresAt, lastRefreshAt, nextRefreshAt, lastError }
+const isIdle = ({ pausedAt, accessToken }: Account): boolean => pausedAt !== null || accessToken === null
+
+function toStatus({
+  name,
+  provider,
+  username,
+  state,
+  expiresAt,
+  lastRefreshAt,
+  nextRefreshAt,
+  lastError,
+  pausedAt,
+}: Account): AccountStatus {
+  const next = pausedAt === null ? nextRefreshAt : null
+  return { account: name, provider, username, state, expiresAt, lastRefreshAt, nextRefreshAt: next, lastError }
 }

@@ -1,11 +1,12 @@
-import { type Actor, DEFAULT_ACCOUNT, isServable } from '../domain/account.ts'
-import type { AccountChange, AccountEvent } from '../domain/account-store.ts'
+import { type Account, type Actor, DEFAULT_ACCOUNT, isServable } from '../domain/account.ts'
+import type { AccountChange, AccountEvent, Claim } from '../domain/account-store.ts'
 import { AppError, ProviderError } from '../domain/errors.ts'
+import type { Provider } from '../domain/provider.ts'
 import type { Secret } from '../domain/secret.ts'
 import { tokenProblem } from '../domain/token.ts'
-import { accountPlace } from '../domain/vault.ts'
+import { accountPlace, UnreadableError } from '../domain/vault.ts'
 import { identity } from './attempt-ending.ts'
-import type { RefreshDeps, RefreshResult } from './refresh-account.ts'
+import { leaseSeconds, type RefreshDeps, type RefreshResult } from './refresh-account.ts'
 import { refreshDue } from './refresh-due.ts'
 
 export interface Seed {
@@ -23,12 +24,14 @@ export interface Seed {
 }
 
 export type SeedResult =
-  /** The token stands in the store; `result` says what the provider made of it. */
-  | { readonly outcome: 'taken'; readonly result: RefreshResult | null }
-  /** The provider did not answer, and the working token was left alone. */
+  /** The token stands in the store; `result` is what the provider made of it, where this process asked. */
+  | { readonly outcome: 'taken'; readonly result: RefreshResult | null; readonly message: string }
+  /** The provider did not answer, or another process is at work on the account; the working token was left alone. */
   | { readonly outcome: 'postponed'; readonly message: string }
   /** The provider refused it, and the working token was left alone. */
   | { readonly outcome: 'refused'; readonly message: string }
+
+const CLAIM_RETRY_MS = 250
 
 /**
  * Takes a long-lived token over. It is checked with the provider before it replaces one that works, and refreshed at
@@ -55,7 +58,7 @@ export async function seedAccount(deps: RefreshDeps, seed: Seed): Promise<SeedRe
     refusedAt: null,
     lastErrorCode: null,
     lastError: null,
-    ...(seed.fingerprint === null ? {} : { seedFingerprint: seed.fingerprint }),
+    ...seedMark(seed),
   }
   const event = (kind: 'seeded' | 'seed_refused' | 'replaced', detail: string): AccountEvent => ({
     account: seed.account,
@@ -66,40 +69,101 @@ export async function seedAccount(deps: RefreshDeps, seed: Seed): Promise<SeedRe
   })
 
   const existing = await deps.store.find(seed.account)
-  // Another instance, started with the same new token, took it over since this one looked: to take it again would throw
-  // away what the provider is answering that one.
-  if (seed.actor === 'boot' && existing !== null && existing.seedFingerprint === seed.fingerprint) return { outcome: 'taken', result: null }
   if (existing === null) {
     const account = { ...fresh, name: seed.account, provider: seed.provider, state: 'unverified' as const }
     // Where another instance was faster, it is refreshing the same seed at this moment.
-    if (!(await deps.store.insert(account, event('seeded', 'A starting token was stored.')))) return { outcome: 'taken', result: null }
+    if (!(await deps.store.insert(account, event('seeded', 'A starting token was stored.')))) return taken(null)
   } else {
-    let profile: AccountChange = {}
-    if (isServable(existing, deps.store.now())) {
-      try {
-        profile = { ...identity(await provider.profile(seed.token)), state: 'active' }
-      } catch (error) {
-        if (!(error instanceof ProviderError)) throw error
-        const silent = error.kind === 'transient' || error.kind === 'throttled'
-        // Of two tokens that nobody has confirmed, the newer one is the better guess.
-        if (silent && existing.providerUserId !== null) return { outcome: 'postponed', message: error.message }
-        if (!silent) {
-          await deps.store.record(event('seed_refused', `The new starting token was refused, and the working one stays. ${error.message}`))
-          return { outcome: 'refused', message: error.message }
-        }
-      }
+    // Another instance, started with the same new token, took it over since this one looked: to take it again would throw
+    // away what the provider is answering that one.
+    if (seed.actor === 'boot' && existing.seedFingerprint === seed.fingerprint) return taken(null)
+    if (isHeld(deps, existing, seed.token)) {
+      // A double click, say. Put in place anew it would take the account out of the hands of whoever is refreshing it.
+      await deps.store.update(seed.account, seedMark(seed), event('seeded', 'The token that is stored already was given once more.'))
+    } else {
+      const left = await replaceToken(deps, seed, existing, provider, fresh, event)
+      if (left !== null) return left
     }
-    const replaced = await deps.store.replace(
-      seed.account,
-      existing.version,
-      { ...fresh, ...profile },
-      event('replaced', 'Another starting token took over.'),
-    )
-    if (!replaced)
-      throw new AppError('conflict', `The account “${seed.account}” was changed by somebody else at the same moment; try again.`)
+    if (existing.pausedAt !== null) return taken(null, 'The account is paused: the token is used when you switch it on again.')
   }
   const { results } = await refreshDue(deps, { actor: seed.actor, account: seed.account, force: true })
-  return { outcome: 'taken', result: results[0] ?? null }
+  return taken(results[0] ?? null)
+}
+
+function taken(result: RefreshResult | null, message = result?.message ?? 'Another process is checking it.'): SeedResult {
+  return { outcome: 'taken', result, message }
+}
+
+const seedMark = ({ fingerprint }: Seed): AccountChange => (fingerprint === null ? {} : { seedFingerprint: fingerprint })
+
+function isHeld({ vault }: RefreshDeps, { name, accessToken }: Account, token: Secret): boolean {
+  if (accessToken === null) return false
+  try {
+    return vault.open(accessToken, accountPlace(name, 'access_token')).reveal() === token.reveal()
+  } catch (error) {
+    if (error instanceof UnreadableError) return false
+    throw error
+  }
+}
+
+/**
+ * Puts the token in place of the present one, which is kept where it works and the new one is not confirmed; null = done.
+ * It is done under a claim, as a refresh is: the provider is asked nothing else about this account meanwhile.
+ */
+async function replaceToken(
+  deps: RefreshDeps,
+  seed: Seed,
+  existing: Account,
+  provider: Provider,
+  fresh: AccountChange,
+  event: (kind: 'seed_refused' | 'replaced', detail: string) => AccountEvent,
+): Promise<SeedResult | null> {
+  const done = event('replaced', 'Another starting token took over.')
+  // Nobody refreshes these, so there is nothing to claim.
+  const isIdle = existing.pausedAt !== null || existing.accessToken === null
+  const claim = isIdle ? null : await claimInTime(deps, seed.account, provider)
+  if (!isIdle && claim === null) {
+    return { outcome: 'postponed', message: 'Another process is refreshing this account at the moment; try again in a minute.' }
+  }
+  const before = claim?.account ?? existing
+  const release = async (): Promise<void> => {
+    if (claim !== null) await deps.store.release(claim, existing.nextRefreshAt)
+  }
+  let profile: AccountChange = {}
+  // Also of an account that is paused: it is to work when it is switched on again.
+  if (isServable({ ...before, pausedAt: null }, deps.store.now())) {
+    try {
+      profile = { ...identity(await provider.profile(seed.token)), state: 'active' }
+    } catch (error) {
+      if (!(error instanceof ProviderError)) throw error
+      const silent = error.kind === 'transient' || error.kind === 'throttled'
+      // Of two tokens that nobody has confirmed, the newer one is the better guess.
+      if (silent && before.providerUserId !== null) {
+        await release()
+        return { outcome: 'postponed', message: error.message }
+      }
+      if (!silent) {
+        await deps.store.record(event('seed_refused', `The new starting token was refused, and the working one stays. ${error.message}`))
+        await release()
+        return { outcome: 'refused', message: error.message }
+      }
+    }
+  }
+  const change = { ...fresh, ...profile }
+  const isDone =
+    claim === null ? await deps.store.replace(seed.account, existing.version, change, done) : await deps.store.commit(claim, change, done)
+  if (isDone) return null
+  throw new AppError('conflict', `The account “${seed.account}” was changed by somebody else at the same moment; try again.`)
+}
+
+/** Waits as long as one call to the provider may take; null = somebody else still has the account, or died with it. */
+async function claimInTime({ store, owner }: RefreshDeps, account: string, provider: Provider): Promise<Claim | null> {
+  const request = { owner, leaseSeconds: leaseSeconds([provider]), limit: 1, account, force: true }
+  for (const until = performance.now() + provider.timeoutMs; ; ) {
+    const [claim] = await store.claimDue(request)
+    if (claim !== undefined || performance.now() > until) return claim ?? null
+    await new Promise((resolve) => setTimeout(resolve, CLAIM_RETRY_MS))
+  }
 }
 
 /** Seeds the default account from `STARTING_TOKEN`, where that is another one than the last time; null = nothing to do. */

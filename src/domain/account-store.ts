@@ -121,6 +121,8 @@ export interface AccountStore {
    * no longer ours: its lease lapsed and somebody else took over, or the token was replaced meanwhile.
    */
   commit(claim: Claim, change: AccountChange, event: AccountEvent): Promise<boolean>
+  /** Gives an account back that nothing was done with, due as it was before the claim. */
+  release(claim: Claim, nextRefreshAt: Date | null): Promise<void>
   /** Gives the event's id. */
   record(event: AccountEvent): Promise<string>
   /** Newest first; null = those that concern no account. Only those older than the event with the id `before`. */

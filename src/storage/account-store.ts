@@ -20,6 +20,8 @@ type EventRow = Omit<RecordedEvent, 'at'> & { readonly at: Date | string }
 
 // What may not be null, and the fingerprint: without it STARTING_TOKEN would bring a removed account back.
 const KEPT_ON_REMOVAL = ['state', 'failure_count', 'seed_fingerprint']
+const refilled = (column: string): string =>
+  column === 'seed_fingerprint' ? `${column} = coalesce(excluded.${column}, accounts.${column})` : `${column} = excluded.${column}`
 const NOBODY_AT_WORK = 'lease_owner = null, lease_until = null, attempt_id = null, attempt_started_at = null, interrupted_at = null'
 const NOTHING_TO_TELL = 'failing_since = null, alert_told = null, alert_told_at = null, alert_at = null'
 
@@ -90,7 +92,7 @@ export function createAccountStore(db: Database): AccountStore {
       const columns = ['name', 'provider', ...changes.map(({ column }) => column)]
       const sql = `insert into accounts (${columns.join(', ')}, created_at) values (${params.map((_, i) => `$${i + 1}`).join(', ')}, ${now})
         on conflict (name) do update set provider = excluded.provider, created_at = excluded.created_at, removed_at = null,
-          version = accounts.version + 1, ${FILLED_COLUMNS.map((column) => `${column} = excluded.${column}`).join(', ')}
+          version = accounts.version + 1, ${FILLED_COLUMNS.map(refilled).join(', ')}
         where accounts.removed_at is not null`
       return changed(sql, params, event)
     },
@@ -128,7 +130,7 @@ export function createAccountStore(db: Database): AccountStore {
       const free = `(lease_until is null or lease_until <= ${now})`
       const params: Param[] = [owner, leaseSeconds, randomUUID(), limit]
       const ready = force ? free : `${free} and next_refresh_at <= ${now}`
-      const wanted = [ready, 'paused_at is null and removed_at is null']
+      const wanted = [ready, 'access_token is not null and paused_at is null and removed_at is null']
       if (account !== undefined) wanted.push(`name = $${params.push(account)}`)
       if (provider !== undefined) wanted.push(`provider = $${params.push(provider)}`)
       for (const other of exceptProviders) wanted.push(`provider <> $${params.push(other)}`)
@@ -166,6 +168,14 @@ export function createAccountStore(db: Database): AccountStore {
       // The first answer may have been lost on its way, and the caller asks again: what is saved is saved.
       const saved = `select ${now} as clock from accounts where name = $1 and committed_attempt_id = $2`
       return (await ask(db, saved, [account.name, attemptId])).length > 0
+    },
+
+    async release({ account, attemptId }, nextRefreshAt) {
+      await db.query(`update accounts set next_refresh_at = $3, ${NOBODY_AT_WORK} where name = $1 and attempt_id = $2`, [
+        account.name,
+        attemptId,
+        nextRefreshAt,
+      ])
     },
 
     record: (event) => write(db, event),

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { seedAccount } from '../../src/application/seed-account.ts'
 import { Secret } from '../../src/domain/secret.ts'
@@ -220,6 +221,86 @@ eachEngine(t, 'two processes that start with the same new token store it once', 
   t.equal((await world.events()).filter(({ kind }) => kind === 'seeded').length, 1)
   t.equal(world.instagram.overlaps.count, 0, 'and never ask for it side by side')
   t.match(await world.account(), { state: 'active' })
+})
+
+t.test('the token that is held already, given once more, is refreshed by one alone', async (t) => {
+  const world = await createAgentWorld(t, { knobs: { oldString: 'invalid', minimumAgeSeconds: 0 } })
+  const token = world.instagram.issue()
+  const [first, second] = await Promise.all([world.seed(token), world.seed(token).then(() => world.seed(token))])
+  t.same([first.outcome, second.outcome], ['taken', 'taken'])
+  t.equal(world.instagram.overlaps.count, 0)
+  t.equal(world.instagram.issued.get(await world.token())?.endedAt, null, 'what is held is alive')
+  t.match(await world.account(), { state: 'active', lastError: null })
+})
+
+t.test('another token waits for the refresh that is under way, and then takes over', async (t) => {
+  const world = await createAgentWorld(t, { knobs: { oldString: 'invalid', minimumAgeSeconds: 0 } })
+  await world.seed(world.instagram.issue())
+  const [claim] = await world.deps.store.claimDue({ owner: 'another', leaseSeconds: 60, limit: 1, account: 'default', force: true })
+  const next = world.instagram.issue({ username: 'next' })
+  const calls = world.instagram.calls.length
+  const seeding = world.seed(next)
+  t.equal(await Promise.race([seeding, sleep(600, 'waits')]), 'waits')
+  t.equal(world.instagram.calls.length, calls, 'and asks nothing meanwhile')
+  if (claim !== undefined) await world.deps.store.release(claim, null)
+  t.match(await seeding, { outcome: 'taken', result: { outcome: 'refreshed' } })
+  t.match(await world.account(), { username: 'next' })
+})
+
+t.test('a token is not put in place of one that a process holds, or died with', async (t) => {
+  const world = await createAgentWorld(t, { timeoutMs: 300 })
+  await world.seed(world.instagram.issue())
+  const held = await world.token()
+  await world.deps.store.claimDue({ owner: 'another', leaseSeconds: 60, limit: 1, account: 'default', force: true })
+  t.match(await world.boot(world.instagram.issue()), { outcome: 'postponed', message: /try again in a minute/ })
+  t.equal(await world.token(), held)
+})
+
+t.test('a refused token leaves the working one due as it was', async (t) => {
+  const world = await createAgentWorld(t)
+  await world.boot(world.instagram.issue())
+  const before = await world.account()
+  t.match(await world.boot(world.instagram.issue({ ageSeconds: 61 * 86_400 })), { outcome: 'refused' })
+  t.same(await world.account(), before)
+  t.equal((await world.refresh(true)).results.length, 1, 'and nobody holds it')
+})
+
+t.test('a paused account keeps its good token until another one is confirmed', async (t) => {
+  const world = await createAgentWorld(t)
+  await world.boot(world.instagram.issue())
+  const good = await world.token()
+  await world.deps.store.update(
+    'default',
+    { pausedAt: new Date() },
+    { account: 'default', kind: 'paused', actor: 'cli', outcome: 'ok', detail: null },
+  )
+  t.match(await world.boot('IGAAbogus'), { outcome: 'refused' })
+  t.equal(await world.token(), good)
+  const next = world.instagram.issue({ username: 'next' })
+  t.match(await world.boot(next), { outcome: 'taken', result: null, message: /paused/ })
+  t.match(await world.account(), { username: 'next', state: 'active' })
+})
+
+t.test('an old starting token does not come back by way of an account that was removed and made again', async (t) => {
+  const world = await createAgentWorld(t)
+  const event = (kind: 'removed' | 'created') => ({ account: 'default', kind, actor: 'cli', outcome: 'ok', detail: null }) as const
+  const starting = world.instagram.issue()
+  await world.boot(starting)
+  await world.deps.store.remove('default', event('removed'))
+  await world.deps.store.insert({ name: 'default', provider: 'instagram', state: 'unverified' }, event('created'))
+  await world.seed(world.instagram.issue({ username: 'newer' }))
+  t.equal(await world.boot(starting), null)
+  t.match(await world.account(), { username: 'newer' })
+})
+
+t.test('a token that died between two questions is not taken for a young one', async (t) => {
+  const world = await createAgentWorld(t, { knobs: { minimumAgeSeconds: 0 } })
+  const token = world.instagram.issue()
+  world.instagram.fail('/refresh_access_token', 'passwordChanged')
+  world.instagram.fail('/me', { kind: 'answer', body: '{"user_id":"17841400000000001","username":"the.shop"}' }, 1)
+  world.instagram.fail('/me', 'passwordChanged')
+  const { result } = (await world.seed(token)) as { result: { outcome: string } }
+  t.equal(result.outcome, 'failed')
 })
 
 t.test('an instance that looked just before another one took the starting token over does not take it again', async (t) => {
