@@ -12,17 +12,17 @@ interface Started {
   pids: number[]
 }
 
-t.test('nothing outlives a process that is killed', { skip: missing('postgres', 'memcached', 'chromium') }, async (t) => {
+t.test('nothing outlives a process that is killed', { skip: missing('postgres', 'memcached', 'chromium', 'firefox') }, async (t) => {
   for (const signal of ['SIGKILL', 'SIGTERM', 'SIGINT'] as const) {
     const support = fileURLToPath(new URL('support', import.meta.url))
     const program = `
       import { startPostgres } from '${support}/postgres.ts'
       import { startMemcached } from '${support}/memcached.ts'
-      import { launchChromium } from '${support}/chromium.ts'
+      import { launchBrowser } from '${support}/browser.ts'
       import { processRoot } from '${support}/process-root.ts'
       const t = { teardown() {} }
       const [postgres, frozen, memcached] = [await startPostgres(t), await startPostgres(t), await startMemcached(t)]
-      const page = await (await launchChromium(t)).newPage()
+      for (const name of ['chromium', 'firefox']) await (await launchBrowser(t, name)).newPage()
       frozen.freeze()
       console.log(JSON.stringify({ folder: processRoot(), pids: [postgres.pid, frozen.pid, memcached.pid] }))
       setInterval(() => {}, 1000)`

@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs'
 import { createServer, type RequestListener } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import t from 'tap'
-import { launchChromium } from './support/chromium.ts'
+import { BROWSERS, launchBrowser } from './support/browser.ts'
 import { memcachedServer, startMemcached } from './support/memcached.ts'
 import { createDatabaseOn, queryOnce, startPostgres } from './support/postgres.ts'
 import { isAlive } from './support/process-list.ts'
@@ -185,22 +185,24 @@ t.test('raw HTTP sends and shows doubled headers', async (t) => {
   )
 })
 
-t.test('Chromium opens made-up https sites and no others', { skip: missing('chromium', 'openssl') }, async (t) => {
-  const port = await listen(t, (_, response) => response.setHeader('access-control-allow-origin', '*').end('from the agent'))
-  const sites = await startSites(t, {
-    'shop.example': pages({
-      '/': '<h1>Shop</h1><script src="/app.js"></script>',
-      '/app.js': { type: 'text/javascript', body: 'var ran = 1' },
-    }),
-    'agent.example': proxyTo(`http://127.0.0.1:${port}`),
+for (const name of BROWSERS) {
+  t.test(`${name} opens made-up https sites and no others`, { skip: missing(name, 'openssl') }, async (t) => {
+    const port = await listen(t, (_, response) => response.setHeader('access-control-allow-origin', '*').end('from the agent'))
+    const sites = await startSites(t, {
+      'shop.example': pages({
+        '/': '<h1>Shop</h1><script src="/app.js"></script>',
+        '/app.js': { type: 'text/javascript', body: 'var ran = 1' },
+      }),
+      'agent.example': proxyTo(`http://127.0.0.1:${port}`),
+    })
+    const page = await (await launchBrowser(t, name, sites)).newPage({ ignoreHTTPSErrors: true })
+    await page.goto('https://shop.example/')
+    t.equal(await page.textContent('h1'), 'Shop')
+    t.equal(await page.evaluate('ran'), 1)
+    t.equal(await page.evaluate("fetch('https://agent.example/').then((answer) => answer.text())"), 'from the agent')
+    await t.rejects(page.goto('https://elsewhere.example/'), /ERR_NAME_NOT_RESOLVED|NS_ERROR_UNKNOWN_HOST/)
   })
-  const page = await (await launchChromium(t, sites)).newPage()
-  await page.goto('https://shop.example/')
-  t.equal(await page.textContent('h1'), 'Shop')
-  t.equal(await page.evaluate('ran'), 1)
-  t.equal(await page.evaluate("fetch('https://agent.example/').then((answer) => answer.text())"), 'from the agent')
-  await t.rejects(page.goto('https://elsewhere.example/'), /ERR_NAME_NOT_RESOLVED/)
-})
+}
 
 async function listen(t: Teardown, listener: RequestListener): Promise<number> {
   const server = createServer(listener)

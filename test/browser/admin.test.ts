@@ -2,7 +2,7 @@ import type { Page } from 'playwright-core'
 import t, { type Test } from 'tap'
 import { settingsFor } from '../http/owner-world.ts'
 import { startAgent } from '../support/agent.ts'
-import { launchChromium } from '../support/chromium.ts'
+import { launchBrowser } from '../support/browser.ts'
 import { startInstagram } from '../support/instagram.ts'
 import { missing } from '../support/services.ts'
 import { pages, proxyTo, startSites } from '../support/sites.ts'
@@ -27,7 +27,7 @@ async function setUp(t: Test) {
     'evil.example': (request, response) => pages(evil)(request, response),
     'sister.agent.example': (request, response) => pages(evil)(request, response),
   })
-  const browser = await launchChromium(t, sites)
+  const browser = await launchBrowser(t, 'chromium', sites)
   const context = await browser.newContext()
   const page = await context.newPage()
   const signIn = async (): Promise<void> => {

@@ -2,7 +2,7 @@ import type { Browser, BrowserContext } from 'playwright-core'
 import { ENCRYPTION_KEY, inDays, type Kept, keepAccounts } from '../http/many-accounts.ts'
 import { PASSWORD, settingsFor } from '../http/owner-world.ts'
 import { type Agent, startAgent } from '../support/agent.ts'
-import { launchChromium } from '../support/chromium.ts'
+import { launchBrowser } from '../support/browser.ts'
 import { startInstagram } from '../support/instagram.ts'
 import { proxyTo, startSites } from '../support/sites.ts'
 import { type Teardown, tempFolder } from '../support/temp-folder.ts'
@@ -62,7 +62,7 @@ export async function startOwnersAgent(t: Teardown, accounts: readonly Kept[], e
   const settings = { ...settingsFor(instagram), ENCRYPTION_KEY, APP_URL: AGENT, ALLOWED_DOMAINS: 'www.mossandclay.example', ...env }
   const agent = await startAgent(t, { cwd, ready: '/readyz', env: settings })
   const sites = await startSites(t, { [new URL(AGENT).host]: proxyTo(agent.url) })
-  const browser = await launchChromium(t, sites)
+  const browser = await launchBrowser(t, 'chromium', sites)
   return {
     agent,
     browser,

@@ -5,12 +5,13 @@ import { join } from 'node:path'
 import t from 'tap'
 import ts from 'typescript'
 import { SERVER_KEY } from '../http/serving.ts'
+import { BROWSERS } from '../support/browser.ts'
 import { missing } from '../support/services.ts'
 import type { Page } from '../support/sites.ts'
 import { tempFolder } from '../support/temp-folder.ts'
 import { ALLOWED, copySnippets, HOSTILE, INSTAFEED, read, startWorld, type World } from './world.ts'
 
-t.setTimeout(300_000)
+t.setTimeout(600_000)
 
 const skip = missing('chromium', 'openssl')
 // The pages are filled in later: the agent's own page has the snippets that they are made of.
@@ -34,69 +35,83 @@ t.test('every snippet of the page / is run by a test of this file', { skip }, as
   t.notMatch(Object.values(snippets).join('\n'), /%(address|token|constant)%/, 'no placeholder is left')
 })
 
-for (const [name, page] of [
-  ['script', () => html(snippets['script'] ?? '')],
-  ['fetch', () => inScript('fetch')],
-  ['async', () => inScript('async')],
-] as const) {
-  t.test(`the snippet “${name}” gives the token to an allowed page, and nothing to a hostile one`, { skip }, async (t) => {
-    byPath[`/${name}`] = page()
-    for (const [site, expected] of [
-      [HOSTILE, []],
-      [ALLOWED, [world.token]],
-    ] as const) {
-      const { tab, answers, close } = await world.open(site, `/${name}`)
-      t.equal(await tab.evaluate(SHOWN), JSON.stringify(expected), site)
-      t.equal(answers.length, 1, answers.join())
-      t.match(answers[0], site === ALLOWED ? / 200$/ : / 403$/)
+for (const browser of BROWSERS) {
+  for (const [name, page] of [
+    ['script', () => html(snippets['script'] ?? '')],
+    ['fetch', () => inScript('fetch')],
+    ['async', () => inScript('async')],
+  ] as const) {
+    t.test(
+      `in ${browser} the snippet “${name}” gives the token to an allowed page, and nothing to a hostile one`,
+      { skip: skip || missing(browser) },
+      async (t) => {
+        byPath[`/${name}`] = page()
+        for (const [site, expected] of [
+          [HOSTILE, []],
+          [ALLOWED, [world.token]],
+        ] as const) {
+          const { tab, answers, close } = await world.open(browser, site, `/${name}`)
+          t.equal(await tab.evaluate(SHOWN), JSON.stringify(expected), site)
+          t.equal(answers.length, 1, answers.join())
+          t.match(answers[0], site === ALLOWED ? / 200$/ : / 403$/)
+          await close()
+        }
+      },
+    )
+  }
+
+  for (const [name, page] of [
+    ['instafeed-value', () => html(snippets['instafeed-value'] ?? '')],
+    ['instafeed-function', () => html(snippets['instafeed-function'] ?? '')],
+    ['react', reactPage],
+  ] as const) {
+    t.test(
+      `in ${browser} the snippet “${name}” shows the feed on an allowed page, and nothing on a hostile one`,
+      { skip: skip || missing(browser) },
+      async (t) => {
+        byPath[`/${name}`] = page()
+        const before = world.instagram.counts['/me/media'] ?? 0
+        const hostile = await world.open(browser, HOSTILE, `/${name}`)
+        t.equal(await hostile.tab.evaluate(PICTURES), 0)
+        t.match(hostile.answers.join(), /^\/token\.js(on)? 403$/)
+        t.equal(world.instagram.counts['/me/media'] ?? 0, before, 'Instagram was not even asked')
+        await hostile.close()
+
+        const allowed = await world.open(browser, ALLOWED, `/${name}`)
+        t.equal(await allowed.tab.evaluate(PICTURES), 25)
+        t.equal(world.instagram.counts['/me/media'], before + 1)
+        t.match(await allowed.tab.evaluate('document.links[0].href'), /^https:\/\/www\.instagram\.com\/p\//)
+        await allowed.close()
+      },
+    )
+  }
+
+  t.test(
+    `in ${browser} a strict page with the snippet’s lines in its Content-Security-Policy gets script, JSON and pictures`,
+    { skip: skip || missing(browser) },
+    async (t) => {
+      const app = `${snippets['async']}\nshown = [InstagramToken]\nfunction showFeed(token) {
+      shown.push(token)
+      const feed = 'https://graph.instagram.com/me/media?fields=media_url&limit=3&access_token=' + token
+      fetch(feed).then((answer) => answer.json()).then(({ data }) => {
+        for (const { media_url } of data) document.body.append(Object.assign(new Image(), { src: media_url }))
+      })
+    }`
+      byPath['/app.js'] = javascript(app)
+      const body = `<!doctype html><body><script src="https://agent.example/token.js" crossorigin="anonymous"></script><script src="/app.js"></script>`
+      const policy = (lines: string): Page => ({ body, headers: { 'content-security-policy': `default-src 'self'; ${lines}` } })
+      byPath['/strict'] = policy((snippets['csp'] ?? '').replaceAll('\n', ' '))
+      byPath['/too-strict'] = policy('')
+      const { tab, close } = await world.open(browser, ALLOWED, '/strict')
+      t.equal(await tab.evaluate(SHOWN), JSON.stringify([world.token, world.token]))
+      t.equal(await tab.evaluate(PICTURES), 3)
       await close()
-    }
-  })
+      const without = await world.open(browser, ALLOWED, '/too-strict')
+      t.equal(await without.tab.evaluate('typeof InstagramToken'), 'undefined', 'the lines are needed')
+      await without.close()
+    },
+  )
 }
-
-for (const [name, page] of [
-  ['instafeed-value', () => html(snippets['instafeed-value'] ?? '')],
-  ['instafeed-function', () => html(snippets['instafeed-function'] ?? '')],
-  ['react', reactPage],
-] as const) {
-  t.test(`the snippet “${name}” shows the feed on an allowed page, and nothing on a hostile one`, { skip }, async (t) => {
-    byPath[`/${name}`] = page()
-    const before = world.instagram.counts['/me/media'] ?? 0
-    const hostile = await world.open(HOSTILE, `/${name}`)
-    t.equal(await hostile.tab.evaluate(PICTURES), 0)
-    t.match(hostile.answers.join(), /^\/token\.js(on)? 403$/)
-    t.equal(world.instagram.counts['/me/media'] ?? 0, before, 'Instagram was not even asked')
-    await hostile.close()
-
-    const allowed = await world.open(ALLOWED, `/${name}`)
-    t.equal(await allowed.tab.evaluate(PICTURES), 25)
-    t.equal(world.instagram.counts['/me/media'], before + 1)
-    t.match(await allowed.tab.evaluate('document.links[0].href'), /^https:\/\/www\.instagram\.com\/p\//)
-    await allowed.close()
-  })
-}
-
-t.test('with the snippet’s lines in its Content-Security-Policy a strict page gets script, JSON and pictures', { skip }, async (t) => {
-  const app = `${snippets['async']}\nshown = [InstagramToken]\nfunction showFeed(token) {
-    shown.push(token)
-    const feed = 'https://graph.instagram.com/me/media?fields=media_url&limit=3&access_token=' + token
-    fetch(feed).then((answer) => answer.json()).then(({ data }) => {
-      for (const { media_url } of data) document.body.append(Object.assign(new Image(), { src: media_url }))
-    })
-  }`
-  byPath['/app.js'] = javascript(app)
-  const body = `<!doctype html><body><script src="https://agent.example/token.js" crossorigin="anonymous"></script><script src="/app.js"></script>`
-  const policy = (lines: string): Page => ({ body, headers: { 'content-security-policy': `default-src 'self'; ${lines}` } })
-  byPath['/strict'] = policy((snippets['csp'] ?? '').replaceAll('\n', ' '))
-  byPath['/too-strict'] = policy('')
-  const { tab, close } = await world.open(ALLOWED, '/strict')
-  t.equal(await tab.evaluate(SHOWN), JSON.stringify([world.token, world.token]))
-  t.equal(await tab.evaluate(PICTURES), 3)
-  await close()
-  const without = await world.open(ALLOWED, '/too-strict')
-  t.equal(await without.tab.evaluate('typeof InstagramToken'), 'undefined', 'the lines are needed')
-  await without.close()
-})
 
 t.test('the snippet “eleventy” is a data file that gives the posts to a build with a server key', { skip }, async (t) => {
   const file = join(tempFolder(t), 'instagram.mjs')

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import type { RequestListener } from 'node:http'
 import type { Browser, Page as Tab } from 'playwright-core'
 import { type Serving, startServing } from '../http/serving.ts'
-import { launchChromium } from '../support/chromium.ts'
+import { type BrowserName, launchBrowser } from '../support/browser.ts'
 import { type Page, pages, proxyTo, startSites } from '../support/sites.ts'
 import type { Teardown } from '../support/temp-folder.ts'
 
@@ -11,9 +11,9 @@ export const HOSTILE = 'https://evil.example'
 export const INSTAFEED = { type: 'text/javascript', body: read('../../node_modules/instafeed.js/dist/instafeed.min.js') }
 
 export interface World extends Serving {
-  readonly browser: Browser
-  /** Opens the page on this site and waits until nothing more is asked for. */
-  open(site: string, path: string): Promise<Visit>
+  browser(name: BrowserName): Promise<Browser>
+  /** Opens the page in this browser and waits until nothing more is asked for. */
+  open(name: BrowserName, site: string, path: string): Promise<Visit>
 }
 
 export interface Visit {
@@ -23,7 +23,7 @@ export interface Visit {
   close(): Promise<void>
 }
 
-/** An allowed and a hostile site with the same pages, the agent, and Instagram, as a browser knows them: by https. */
+/** An allowed and a hostile site with the same pages, the agent, and Instagram, as browsers know them: by https. */
 export async function startWorld(t: Teardown, byPath: Record<string, string | Page>, env: Record<string, string> = {}): Promise<World> {
   const serving = await startServing(t, env)
   const site = pages(byPath)
@@ -45,15 +45,19 @@ export async function startWorld(t: Teardown, byPath: Record<string, string | Pa
     'graph.instagram.com': proxyTo(serving.instagram.url),
     'scontent.cdninstagram.com': picture,
   })
-  const browser = await launchChromium(t, sites)
+  const launched: Partial<Record<BrowserName, Promise<Browser>>> = {}
+  const browser = (name: BrowserName) => {
+    launched[name] ??= launchBrowser(t, name, sites)
+    return launched[name]
+  }
   return {
     ...serving,
     browser,
-    async open(site, path) {
+    async open(name, site, path) {
       answers = []
       const mine = answers
       // A context of its own for each visit: nothing that one site was given is in the cache when the other asks.
-      const context = await browser.newContext()
+      const context = await (await browser(name)).newContext({ ignoreHTTPSErrors: true })
       const tab = await context.newPage()
       await tab.goto(site + path, { waitUntil: 'networkidle' })
       return { tab, answers: mine, close: () => context.close() }
@@ -63,7 +67,7 @@ export async function startWorld(t: Teardown, byPath: Record<string, string | Pa
 
 /** The code on the agent's own page `/`, by name, as somebody copies it. */
 export async function copySnippets({ browser }: World, query = ''): Promise<Record<string, string>> {
-  const tab = await browser.newPage()
+  const tab = await (await browser('chromium')).newPage()
   await tab.goto(`https://agent.example/${query}`)
   const found = await tab.$$eval('pre[data-snippet]', (all) => all.map((pre) => [pre.getAttribute('data-snippet'), pre.textContent]))
   await tab.close()

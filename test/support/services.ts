@@ -1,14 +1,15 @@
 import { accessSync, constants, existsSync, readdirSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
 
-export type Service = 'postgres' | 'memcached' | 'sasl' | 'chromium' | 'nginx' | 'openssl'
+export type Service = 'postgres' | 'memcached' | 'sasl' | 'chromium' | 'firefox' | 'nginx' | 'openssl'
 
-/** The Debian package that brings each service, and its program; Ubuntu's Chromium goes by other names. */
+/** The Debian package that brings each service, and its program; Ubuntu's browsers go by other names. */
 export const SERVICES: Record<Service, { debianPackage: string; programs: string[] }> = {
   postgres: { debianPackage: 'postgresql', programs: ['initdb'] },
   memcached: { debianPackage: 'memcached', programs: ['memcached'] },
   sasl: { debianPackage: 'sasl2-bin', programs: ['saslpasswd2'] },
   chromium: { debianPackage: 'chromium', programs: ['chromium', 'chromium-browser', 'google-chrome'] },
+  firefox: { debianPackage: 'firefox-esr', programs: ['firefox-esr', 'firefox'] },
   nginx: { debianPackage: 'nginx-light', programs: ['nginx'] },
   openssl: { debianPackage: 'openssl', programs: ['openssl'] },
 }

@@ -17,7 +17,7 @@ export interface Page {
   body: string
 }
 
-/** One https server that is all of these hosts at once; launchChromium leads their names here. */
+/** One https server that is all of these hosts at once; launchBrowser leads their names here. */
 export async function startSites(t: Teardown, sites: Record<string, RequestListener>): Promise<Sites> {
   const hosts = Object.keys(sites)
   const { chainFile, keyFile } = selfSignedChain(tempFolder(t, 'sites'), hosts)

@@ -1,0 +1,62 @@
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { type Browser, chromium, firefox } from 'playwright-core'
+import { processRoot } from './process-root.ts'
+import { binary } from './services.ts'
+import type { Sites } from './sites.ts'
+import { type Teardown, tempFolder } from './temp-folder.ts'
+
+export const BROWSERS = ['chromium', 'firefox'] as const
+export type BrowserName = (typeof BROWSERS)[number]
+
+const FLAGS = [
+  '--no-sandbox',
+  '--disable-gpu',
+  '--disable-quic',
+  '--no-first-run',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
+  '--ignore-certificate-errors',
+]
+
+/** The system's own browser, for which the given sites are the whole internet. Firefox trusts them per context: ignoreHTTPSErrors. */
+export async function launchBrowser(t: Teardown, name: BrowserName, sites: Sites = { hosts: [], port: 0 }): Promise<Browser> {
+  // Playwright asks for the folder for temporary files when it launches, and what it puts there survives a kill.
+  process.env['TMPDIR'] = processRoot()
+  const browser = name === 'chromium' ? await launchChromium(sites) : await launchFirefox(sites, tempFolder(t, 'firefox'))
+  t.teardown(() => browser.close())
+  return browser
+}
+
+// With handlers of its own the process would survive SIGTERM.
+const UNHANDLED = { headless: true, handleSIGHUP: false, handleSIGINT: false, handleSIGTERM: false }
+
+function launchChromium({ hosts, port }: Sites): Promise<Browser> {
+  const rules = hosts.map((host) => `MAP ${host}:443 127.0.0.1:${port}`)
+  // Exclusions must come before the rule that lets every other name fail.
+  const resolver = ['EXCLUDE 127.0.0.1', 'EXCLUDE localhost', ...rules, 'MAP * ~NOTFOUND'].join(', ')
+  return chromium.launch({ ...UNHANDLED, executablePath: binary('chromium'), args: [...FLAGS, `--host-resolver-rules=${resolver}`] })
+}
+
+// By WebDriver BiDi, which Debian's own Firefox speaks. Playwright 1.65 begins every context with
+// emulation.setMediaFeaturesOverride, which Firefox ESR 153 does not know: hence 1.64.
+function launchFirefox({ hosts, port }: Sites, folder: string): Promise<Browser> {
+  // Chromium ends with the pipe to us; Firefox does not, so before it starts it lists itself for the sweeper of process-root.ts.
+  const program = join(folder, 'firefox')
+  const list = `mkdir '${folder}/pids' && echo KILL >'${folder}/pids/'$$`
+  writeFileSync(program, `#!/bin/sh\n${list} && exec '${binary('firefox')}' "$@"\n`, { mode: 0o700 })
+  return firefox.launch({
+    ...UNHANDLED,
+    channel: 'moz-firefox',
+    executablePath: program,
+    // It refuses a home that is somebody else's, and would leave its caches in ours.
+    env: { PATH: process.env['PATH'], TMPDIR: folder, HOME: folder },
+    // Firefox has no resolver rules: these names are localhost, no other has an address, and port 443 is that of the sites.
+    firefoxUserPrefs: {
+      'network.dns.localDomains': hosts.join(),
+      'network.dns.disabled': true,
+      'network.socket.forcePort': `443=${port}`,
+    },
+  })
+}
