@@ -5,6 +5,7 @@ import { type Serving, startServing } from '../http/serving.ts'
 import { type BrowserName, launchBrowser } from '../support/browser.ts'
 import { type Page, pages, proxyTo, startSites } from '../support/sites.ts'
 import type { Teardown } from '../support/temp-folder.ts'
+import { waitFor } from '../support/wait-for.ts'
 
 export const ALLOWED = 'https://shop.example'
 export const HOSTILE = 'https://evil.example'
@@ -12,8 +13,16 @@ export const INSTAFEED = { type: 'text/javascript', body: read('../../node_modul
 
 export interface World extends Serving {
   browser(name: BrowserName): Promise<Browser>
-  /** Opens the page in this browser and waits until nothing more is asked for. */
-  open(name: BrowserName, site: string, path: string): Promise<Visit>
+  /** Opens the page in this browser and waits until nothing more is asked for, and for this outcome. */
+  open(name: BrowserName, site: string, path: string, outcome?: Outcome): Promise<Visit>
+}
+
+/** On a busy machine a page may ask for nothing for a while, and then go on. */
+interface Outcome {
+  /** How often the agent has answered; once, if nothing is said. */
+  answers?: number
+  /** An expression that has come true in the page. */
+  page?: string
 }
 
 export interface Visit {
@@ -53,13 +62,15 @@ export async function startWorld(t: Teardown, byPath: Record<string, string | Pa
   return {
     ...serving,
     browser,
-    async open(name, site, path) {
+    async open(name, site, path, { answers: enough = 1, page = 'true' } = {}) {
       answers = []
       const mine = answers
       // A context of its own for each visit: nothing that one site was given is in the cache when the other asks.
       const context = await (await browser(name)).newContext({ ignoreHTTPSErrors: true })
       const tab = await context.newPage()
       await tab.goto(site + path, { waitUntil: 'networkidle' })
+      const done = async () => mine.length >= enough && (await tab.evaluate(page))
+      await waitFor(`${page} and ${enough} answers to ${site}${path} in ${name}`, done)
       return { tab, answers: mine, close: () => context.close() }
     },
   }
