@@ -1,5 +1,4 @@
-import { judge, type SendAlert } from '../domain/alert.ts'
-import type { AlertStore } from '../domain/alert-store.ts'
+import { type AlertStore, judge, type SendAlert } from '../domain/alert.ts'
 import type { Log } from '../domain/log.ts'
 
 export interface AlertDeps {

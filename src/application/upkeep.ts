@@ -1,5 +1,4 @@
-import type { SendAlert } from '../domain/alert.ts'
-import type { AlertStore } from '../domain/alert-store.ts'
+import type { AlertStore, SendAlert } from '../domain/alert.ts'
 import type { Log } from '../domain/log.ts'
 import type { Overview } from '../domain/overview.ts'
 import { sendAlerts } from './send-alerts.ts'

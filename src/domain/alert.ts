@@ -1,4 +1,5 @@
 import type { Account } from './account.ts'
+import type { AccountEvent } from './account-store.ts'
 
 /** What may be wrong with an account, the worst first. */
 const CONDITIONS = ['expired', 'unreadable', 'reconnect', 'misconfigured', 'tenth', 'quarter', 'failing'] as const
@@ -18,6 +19,21 @@ export interface Alert {
 export interface Told {
   readonly conditions: readonly string[]
   readonly at: Date | null
+}
+
+/** An account that may give reason for an alert, and that this process alone looks at until its lease lapses. */
+export interface AlertClaim {
+  readonly account: Account
+  readonly told: Told
+  /** The database's clock at the claim. */
+  readonly claimedAt: Date
+}
+
+export interface AlertStore {
+  /** Longest due first. One that is never settled is given out again when the lease has lapsed. */
+  claimAlerts(limit: number, leaseSeconds: number): Promise<AlertClaim[]>
+  /** Ends a claim: what the operator has been told by now, and the event where it was told just now. */
+  settleAlert(claim: AlertClaim, told: readonly string[], event: AccountEvent | null): Promise<void>
 }
 
 /** Sends one alert; throws where nobody can say that it arrived. */

@@ -1,5 +1,4 @@
-import { nextLookAt, type Told } from '../domain/alert.ts'
-import type { AlertClaim, AlertStore } from '../domain/alert-store.ts'
+import { type AlertClaim, type AlertStore, nextLookAt, type Told } from '../domain/alert.ts'
 import { ACCOUNT_COLUMNS, type AccountRow, toAccount, toDate } from './account-row.ts'
 import type { Database } from './database.ts'
 import { insertEvent } from './insert-event.ts'
