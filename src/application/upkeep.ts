@@ -2,19 +2,20 @@ import type { AlertStore, SendAlert } from '../domain/alert.ts'
 import type { Log } from '../domain/log.ts'
 import type { Overview } from '../domain/overview.ts'
 import { sendAlerts } from './send-alerts.ts'
-import { trimEvents } from './trim-events.ts'
 
 export interface UpkeepDeps {
   readonly alerts: AlertStore
   /** Null = nobody wants to be told. */
   readonly send: SendAlert | null
-  readonly overview: Overview
+  readonly overview: Pick<Overview, 'trimEvents'>
   readonly log: Log
   /** A clock that only goes forward. */
   readonly clockMs?: () => number
 }
 
 const DAY_MS = 86_400_000
+const KEPT_DAYS = 400
+const SLICE = 1000
 
 /** What each tick does beside refreshing: tells the operator, and once a day clears the history. One run at a time. */
 export function createUpkeep(
@@ -30,7 +31,7 @@ export function createUpkeep(
     // Several instances may come to it on the same day: the second finds nothing left to do.
     const removed = await trimEvents(overview, signal)
     trimmedAtMs = clockMs()
-    if (removed > 0) log.info({ removed }, 'events older than 400 days were removed')
+    if (removed > 0) log.info({ removed }, `events older than ${KEPT_DAYS} days were removed`)
   }
   return () => {
     running ??= run().finally(() => {
@@ -38,4 +39,15 @@ export function createUpkeep(
     })
     return running
   }
+}
+
+/** Removes the events that nobody asks for any more, in slices, so that no writer waits long for its turn. */
+async function trimEvents(overview: UpkeepDeps['overview'], signal: AbortSignal): Promise<number> {
+  let removed = 0
+  while (!signal.aborted) {
+    const slice = await overview.trimEvents(KEPT_DAYS, SLICE)
+    removed += slice
+    if (slice < SLICE) break
+  }
+  return removed
 }
