@@ -1,9 +1,17 @@
 import { DEFAULT_ACCOUNT, isServable } from '../domain/account.ts'
 import { AppError } from '../domain/errors.ts'
-import type { ReadRubyToken, RubyToken } from '../domain/ruby-token.ts'
 import { Secret } from '../domain/secret.ts'
 import type { RefreshDeps } from './refresh-account.ts'
 import { type SeedResult, seedAccount } from './seed-account.ts'
+
+/** What the older Ruby agent kept in the table `tokens` of its Postgres, in the clear. */
+interface RubyToken {
+  readonly token: string
+  readonly expiresAt: Date | null
+}
+
+/** Throws an AppError that says what is not as it was there. */
+export type ReadRubyToken = () => Promise<RubyToken>
 
 export interface Import {
   readonly read: ReadRubyToken

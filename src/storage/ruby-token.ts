@@ -1,5 +1,4 @@
 import { AppError } from '../domain/errors.ts'
-import type { RubyToken } from '../domain/ruby-token.ts'
 import type { Queryable } from './database.ts'
 
 const NOT_THERE = 'Set DATABASE_URL to the address of the old app’s database (on Heroku: heroku config:get DATABASE_URL).'
@@ -11,7 +10,7 @@ const AS_INSTANT: Readonly<Record<string, string>> = {
 }
 
 /** Reads the one row of the Ruby agent's table, and changes nothing. */
-export async function readRubyToken(db: Queryable): Promise<RubyToken> {
+export async function readRubyToken(db: Queryable): Promise<{ token: string; expiresAt: Date | null }> {
   const columns = await db.query<{ name: string; type: string }>(
     `select attname as name, format_type(atttypid, null) as type from pg_attribute
       where attrelid = to_regclass('tokens') and attnum > 0 and not attisdropped`,
