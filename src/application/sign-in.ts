@@ -1,8 +1,19 @@
 import type { AccountEvent, AccountStore } from '../domain/account-store.ts'
-import type { PasswordCheck } from '../domain/password-check.ts'
 import { Secret } from '../domain/secret.ts'
 import type { SessionStore, SignInAttempts } from '../domain/session-store.ts'
 import { type Place, UnreadableError, type Vault } from '../domain/vault.ts'
+
+/** How the owner proves to be the owner. */
+export interface PasswordCheck {
+  /** `one-time`: no password is set, and the log has one that works once. `off`: no password is set, and none can be had. */
+  readonly mode: 'password' | 'one-time' | 'off'
+  /** True where the one of `one-time` has been used. */
+  isSpent(): boolean
+  /** Spends the one of `one-time`. */
+  matches(candidate: string): Promise<boolean>
+  /** Changes with the password, and so ends the sessions that began with another one. */
+  readonly credential: string
+}
 
 export interface SignInDeps {
   readonly sessions: SessionStore
