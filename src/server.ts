@@ -139,7 +139,6 @@ function httpDeps(config: Config, services: Services, health: HttpDeps['health']
     jsConstantName: config.jsConstantName,
     hideHelpPages: config.hideHelpPages,
     allowedDomains: config.allowedDomains,
-    hasStartingToken: config.startingToken !== null,
     hasWebhookSecret: config.webhookSecret !== null,
     hasServerKeys: config.serverKeys.length > 0,
     store: config.database.kind,

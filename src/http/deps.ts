@@ -27,7 +27,6 @@ export interface Settings {
   readonly jsConstantName: string
   readonly hideHelpPages: boolean
   readonly allowedDomains: string | null
-  readonly hasStartingToken: boolean
   readonly hasWebhookSecret: boolean
   readonly hasServerKeys: boolean
   readonly store: 'postgres' | 'sqlite'
