@@ -1,11 +1,11 @@
 import { randomUUID } from 'node:crypto'
 import { type Account, DEFAULT_ACCOUNT } from '../domain/account.ts'
-import type { AccountChange, AccountEvent, AccountStore, Claim, ClaimRequest, RecordedEvent } from '../domain/account-store.ts'
+import type { AccountChange, AccountEvent, AccountStore, Claim, ClaimRequest } from '../domain/account-store.ts'
 import { NOTHING_TOLD, nextLookAt } from '../domain/alert.ts'
 import type { AccountRow } from './account-row.ts'
 import { ACCOUNT_COLUMNS, changedColumns, FILLED_COLUMNS, toAccount, toDate } from './account-row.ts'
 import type { Database, Param, Queryable } from './database.ts'
-import { EVENT_COLUMNS, insertEvent } from './insert-event.ts'
+import { EVENT_COLUMNS, type EventRow, insertEvent, toEvent } from './event-row.ts'
 
 interface Answered {
   readonly clock: Date | string
@@ -15,8 +15,6 @@ interface ClaimedRow extends AccountRow, Answered {
   readonly attempt_id: string
   readonly interrupted_at: Date | string | null
 }
-
-type EventRow = Omit<RecordedEvent, 'at'> & { readonly at: Date | string }
 
 // What may not be null, and the fingerprint: without it STARTING_TOKEN would bring a removed account back.
 const KEPT_ON_REMOVAL = ['state', 'failure_count', 'seed_fingerprint']
@@ -217,10 +215,6 @@ function toClaim(row: ClaimedRow): Claim {
     claimedAt: new Date(row.clock),
     interruptedAt: toDate(row.interrupted_at),
   }
-}
-
-function toEvent({ at, ...event }: EventRow): RecordedEvent {
-  return { ...event, at: new Date(at) }
 }
 
 // `returning` keeps no order.

@@ -3,7 +3,7 @@ import type { RecordedEvent } from '../domain/account-store.ts'
 import type { Overview } from '../domain/overview.ts'
 import { ACCOUNT_COLUMNS, type AccountRow, toAccount } from './account-row.ts'
 import type { Database, Param } from './database.ts'
-import { EVENT_COLUMNS } from './insert-event.ts'
+import { EVENT_COLUMNS, type EventRow, toEvent } from './event-row.ts'
 
 interface StateRow {
   readonly state: AccountState
@@ -12,8 +12,6 @@ interface StateRow {
   readonly need_person: number
   readonly unreadable: number
 }
-
-type EventRow = Omit<RecordedEvent, 'at'> & { readonly at: Date | string }
 
 const ATTEMPT_KINDS = `('refreshed', 'verified', 'refresh_failed', 'reconnect_needed')`
 
@@ -102,8 +100,4 @@ export function createOverview(db: Database, sealMarks: readonly string[]): Over
       return rows.length
     },
   }
-}
-
-function toEvent({ at, ...event }: EventRow): RecordedEvent {
-  return { ...event, at: new Date(at) }
 }
