@@ -2,7 +2,7 @@ import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import t from 'tap'
 import { AppError } from '../../src/domain/errors.ts'
-import { loadOrCreateKeyFile } from '../../src/storage/key-file.ts'
+import { loadOrCreateKeyFile } from '../../src/storage/private-file.ts'
 import { launch } from '../support/process.ts'
 import { tempFolder } from '../support/temp-folder.ts'
 
@@ -26,7 +26,7 @@ t.test('processes that start at once agree on one key', async (t) => {
     t.match(readFileSync(path, 'utf8').trim(), all[0]?.[0])
   }
   const path = join(tempFolder(t), 'agent.key')
-  const source = JSON.stringify(join(import.meta.dirname, '../../src/storage/key-file.ts'))
+  const source = JSON.stringify(join(import.meta.dirname, '../../src/storage/private-file.ts'))
   const script = `const { loadOrCreateKeyFile } = await import(${source}); console.log(await loadOrCreateKeyFile(${JSON.stringify(path)}))`
   const children = await Promise.all(Array.from({ length: 8 }, () => launch(process.execPath, ['--input-type=module', '-e', script])))
   const exits = await Promise.all(children.map((child) => child.exited))
