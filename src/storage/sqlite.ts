@@ -1,9 +1,9 @@
 import type { DatabaseSync } from 'node:sqlite'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { AppError } from '../domain/errors.ts'
 import type { Database, Dialect, Param, Script } from './database.ts'
 import { toSql } from './database.ts'
 import { createPrivateFile } from './private-file.ts'
-import { explainSqlite, isBusy } from './sqlite-errors.ts'
 
 // SQLite's own wait stops the whole process, so it is short; what lasts longer is waited for by a timer.
 const BLOCKING_WAIT_MS = 25
@@ -16,6 +16,20 @@ const dialect: Dialect = {
   nowPlus: (seconds) => `strftime('%Y-%m-%dT%H:%M:%fZ', 'now', ${seconds} || ' seconds')`,
   // There is one writer at a time, so nobody can hold a row.
   skipLocked: '',
+}
+
+// https://www.sqlite.org/rescode.html; the lowest eight bits are the kind, the rest is detail.
+const BUSY = 5
+const SENTENCES: Record<number, (path: string) => string> = {
+  [BUSY]: () => 'Another process has been writing to the embedded store for too long: end it, or try again.',
+  8: (path) =>
+    `The embedded store ${path} may not be written: give the user that runs the agent the right to write the file and its folder.`,
+  10: (path) => `The disk under the embedded store ${path} does not work: check it and its file system.`,
+  11: (path) => `The embedded store ${path} is damaged: put a backup in its place.`,
+  13: (path) => `The disk under the embedded store ${path} is full: make room on it.`,
+  14: (path) =>
+    `The embedded store ${path} cannot be opened: give the user that runs the agent the right to write the file and its folder.`,
+  26: (path) => `${path} is not a SQLite database: move it away, or name another file in DATABASE_URL (sqlite:/path/to/agent.db).`,
 }
 
 /** The embedded store; other processes (the command line) may have it open too. */
@@ -109,4 +123,19 @@ async function patiently<T>(work: () => T, patienceMs: number): Promise<T> {
     }
     await sleep(10 + Math.random() * 40)
   }
+}
+
+function isBusy(error: unknown): boolean {
+  return kindOf(error) === BUSY
+}
+
+/** What keeps the store from answering becomes `unavailable`, with a sentence for the operator; the rest stays as it is. */
+function explainSqlite(error: unknown, path: string): unknown {
+  const kind = kindOf(error)
+  const sentence = kind === null ? undefined : SENTENCES[kind]
+  return sentence === undefined ? error : new AppError('unavailable', sentence(path), { cause: error })
+}
+
+function kindOf(error: unknown): number | null {
+  return error instanceof Error && 'errcode' in error && typeof error.errcode === 'number' ? error.errcode & 0xff : null
 }
