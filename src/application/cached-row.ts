@@ -1,5 +1,5 @@
 import { Secret } from '../domain/secret.ts'
-import { type Place, UnreadableError, type Vault } from '../domain/vault.ts'
+import { type Place, tryOpen, type Vault } from '../domain/vault.ts'
 import type { TokenRow } from './snapshot.ts'
 
 // Whoever can write to Memcached could otherwise forge a version, an expiry or an allow-list.
@@ -14,24 +14,15 @@ export function sealRow({ name, version, accessToken, expiresAt, allowedDomains,
 
 /** Null where the value is not one that this installation sealed for this account in this shape. */
 export function openRow(name: string, sealed: string, vault: Vault): TokenRow | null {
-  const text = reveal(sealed, placeOf(name), vault)
+  const text = tryOpen(vault, sealed, placeOf(name))
   if (text === null) return null
-  const { version, accessToken, expiresAt, allowedDomains, jsConstant } = JSON.parse(text) as Record<string, unknown>
+  const { version, accessToken, expiresAt, allowedDomains, jsConstant } = JSON.parse(text.reveal()) as Record<string, unknown>
   // Another release may have sealed it: what is missing here or of another type is not guessed.
   if (typeof version !== 'number' || typeof accessToken !== 'string') return null
   if (allowedDomains !== null && typeof allowedDomains !== 'string') return null
   if (jsConstant !== null && typeof jsConstant !== 'string') return null
   if (expiresAt !== null && (typeof expiresAt !== 'string' || Number.isNaN(Date.parse(expiresAt)))) return null
   return { name, version, accessToken, expiresAt: expiresAt === null ? null : new Date(expiresAt), allowedDomains, jsConstant }
-}
-
-function reveal(sealed: string, place: Place, vault: Vault): string | null {
-  try {
-    return vault.open(sealed, place).reveal()
-  } catch (error) {
-    if (error instanceof UnreadableError) return null
-    throw error
-  }
 }
 
 const DEFAULT_PLACE: Place = { table: 'cache', row: '', column: 'default' }
@@ -42,5 +33,5 @@ export function sealDefault(name: string, vault: Vault): string {
 }
 
 export function openDefault(sealed: string, vault: Vault): string | null {
-  return reveal(sealed, DEFAULT_PLACE, vault)
+  return tryOpen(vault, sealed, DEFAULT_PLACE)?.reveal() ?? null
 }

@@ -3,7 +3,7 @@ import { ConnectError, type Connector } from '../domain/connector.ts'
 import { AppError } from '../domain/errors.ts'
 import type { Profile } from '../domain/provider.ts'
 import { Secret } from '../domain/secret.ts'
-import { type Place, UnreadableError } from '../domain/vault.ts'
+import { type Place, tryOpen } from '../domain/vault.ts'
 import type { OwnerDeps } from './owner-deps.ts'
 import { type Taking, takeGrant } from './take-grant.ts'
 
@@ -132,12 +132,8 @@ async function take(
   const id = deps.hash(secret)
   const state = await deps.states.take(id)
   if (state === null || state.sessionId !== sessionId || state.provider !== provider) return null
-  try {
-    return { ...state, sealed: deps.vault.open(state.sealed, statePlace(id)).reveal() }
-  } catch (error) {
-    if (error instanceof UnreadableError) return null
-    throw error
-  }
+  const sealed = tryOpen(deps.vault, state.sealed, statePlace(id))
+  return sealed === null ? null : { ...state, sealed: sealed.reveal() }
 }
 
 function statePlace(id: string): Place {

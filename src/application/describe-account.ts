@@ -1,6 +1,6 @@
 import { type Account, needsPerson } from '../domain/account.ts'
 import type { PageRequest } from '../domain/overview.ts'
-import { accountPlace, UnreadableError } from '../domain/vault.ts'
+import { accountPlace, tryOpen } from '../domain/vault.ts'
 import type { OwnerDeps } from './owner-deps.ts'
 import { withUnreadable } from './report-status.ts'
 
@@ -83,13 +83,9 @@ function conditionOf(account: Account, now: Date): AccountView['condition'] {
 }
 
 function shown({ vault }: OwnerDeps, { name }: Account, sealed: string): string {
-  try {
-    const token = vault.open(sealed, accountPlace(name, 'access_token')).reveal()
-    // Of a very short one six characters would be too much.
-    const start = token.slice(0, Math.min(SHOWN_CHARACTERS, Math.floor(token.length / 4)))
-    return `${start}… (${token.length} characters)`
-  } catch (error) {
-    if (error instanceof UnreadableError) return 'stored, but no key in ENCRYPTION_KEY opens it'
-    throw error
-  }
+  const token = tryOpen(vault, sealed, accountPlace(name, 'access_token'))?.reveal()
+  if (token === undefined) return 'stored, but no key in ENCRYPTION_KEY opens it'
+  // Of a very short one six characters would be too much.
+  const start = token.slice(0, Math.min(SHOWN_CHARACTERS, Math.floor(token.length / 4)))
+  return `${start}… (${token.length} characters)`
 }

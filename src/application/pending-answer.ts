@@ -1,7 +1,7 @@
 import type { AccountChange } from '../domain/account-store.ts'
 import type { RowCache } from '../domain/row-cache.ts'
 import { Secret } from '../domain/secret.ts'
-import { type Place, UnreadableError, type Vault } from '../domain/vault.ts'
+import { type Place, tryOpen, type Vault } from '../domain/vault.ts'
 
 /** A provider's answer that the store could not take yet. It replaces the token of `version`, and only that one. */
 export interface PendingAnswer {
@@ -51,14 +51,10 @@ export function createPendingAnswers({ cache, isUp = () => true, vault, digest }
         await new Promise((resolve) => setTimeout(resolve, LOOK_AGAIN_MS))
       }
       if (sealed === '') return null
-      try {
-        const text = vault.open(sealed, placeOf(account)).reveal()
-        const answer: PendingAnswer = JSON.parse(text, (key, value) => (INSTANTS.has(key) && value !== null ? new Date(value) : value))
-        return answer.version === version ? answer.change : null
-      } catch (error) {
-        if (error instanceof UnreadableError) return null
-        throw error
-      }
+      const text = tryOpen(vault, sealed, placeOf(account))?.reveal()
+      if (text === undefined) return null
+      const answer: PendingAnswer = JSON.parse(text, (key, value) => (INSTANTS.has(key) && value !== null ? new Date(value) : value))
+      return answer.version === version ? answer.change : null
     },
     async drop(account) {
       await cache?.set(keyOf(account), '', 1)

@@ -1,7 +1,7 @@
 import type { AccountEvent, AccountStore } from '../domain/account-store.ts'
 import { Secret } from '../domain/secret.ts'
 import type { SessionStore, SignInAttempts } from '../domain/session-store.ts'
-import { type Place, UnreadableError, type Vault } from '../domain/vault.ts'
+import { type Place, tryOpen, type Vault } from '../domain/vault.ts'
 
 /** How the owner proves to be the owner. */
 export interface PasswordCheck {
@@ -47,7 +47,7 @@ const event = (kind: 'signed_in' | 'sign_in_failed' | 'signed_out', detail: stri
  * strangers who guess all day cannot keep the owner waiting all day.
  */
 export async function signIn(deps: SignInDeps, password: string, device: string | null): Promise<SignInResult> {
-  const known = device === null ? null : open(deps.vault, device, DEVICE)
+  const known = device === null ? null : (tryOpen(deps.vault, device, DEVICE)?.reveal() ?? null)
   const source = known === null ? 'everybody' : `device ${deps.hash(known)}`
   const turn = await deps.attempts.begin(source)
   if (!turn.allowed) return { outcome: 'wait', seconds: turn.waitSeconds }
@@ -70,7 +70,7 @@ export async function findSession(deps: SignInDeps, session: string | null, by: 
   const id = deps.hash(session)
   const credential = await (by === 'person' ? deps.sessions.touch(id) : deps.sessions.peek(id))
   if (credential === null) return null
-  return open(deps.vault, credential, credentialPlace(id)) === deps.password.credential ? id : null
+  return tryOpen(deps.vault, credential, credentialPlace(id))?.reveal() === deps.password.credential ? id : null
 }
 
 export async function signOut(deps: SignInDeps, id: string, everywhere: boolean): Promise<void> {
@@ -81,13 +81,4 @@ export async function signOut(deps: SignInDeps, id: string, everywhere: boolean)
 
 function credentialPlace(id: string): Place {
   return { table: 'sessions', row: id, column: 'credential' }
-}
-
-function open(vault: Vault, sealed: string, place: Place): string | null {
-  try {
-    return vault.open(sealed, place).reveal()
-  } catch (error) {
-    if (error instanceof UnreadableError) return null
-    throw error
-  }
 }

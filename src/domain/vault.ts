@@ -28,6 +28,16 @@ export class UnreadableError extends Error {
   }
 }
 
+/** Null where no key opens the value; for what can be done without. */
+export function tryOpen(vault: Vault, sealed: string, place: Place): Secret | null {
+  try {
+    return vault.open(sealed, place)
+  } catch (error) {
+    if (error instanceof UnreadableError) return null
+    throw error
+  }
+}
+
 export function accountPlace(name: string, column: 'access_token' | 'refresh_token'): Place {
   return { table: 'accounts', row: name, column }
 }
