@@ -8,8 +8,7 @@ import type { Secret } from '../domain/secret.ts'
 import { accountPlace, type Vault } from '../domain/vault.ts'
 import { type Ending, failure, identity, refreshed, verified } from './attempt-ending.ts'
 import type { Pace } from './pace.ts'
-import type { PendingAnswers } from './pending-answer.ts'
-import { saveEnding } from './save-ending.ts'
+import { type PendingAnswers, saveEnding } from './pending-answer.ts'
 
 export interface RefreshDeps {
   readonly store: AccountStore
