@@ -47,40 +47,45 @@ export function verified(deps: Deps, account: Account, provider: Provider, profi
   }
 }
 
-export function refreshed(deps: Deps, account: Account, provider: Provider, profile: Profile | null, grant: Grant, askedAt: Date): Ending {
+/** What a grant makes of the account's row, whatever was there before. */
+export function granted(
+  { vault, policy }: Deps,
+  account: string,
+  minimumAgeSeconds: number,
+  { accessToken, refreshToken, expiresInSeconds, refreshExpiresInSeconds }: Grant,
+  askedAt: Date,
+) {
   // Counted from the question, not the answer: better a second too short than served a second too long.
   const after = (seconds: number): Date => new Date(askedAt.getTime() + seconds * 1000)
-  const expiresAt = after(grant.expiresInSeconds)
-  const history = {
+  const expiresAt = after(expiresInSeconds)
+  const history = { issuedAt: askedAt, expiresAt, refused: false, failureCount: 0, retryAfterSeconds: null, minimumAgeSeconds }
+  return {
+    accessToken: vault.seal(accessToken, accountPlace(account, 'access_token')),
+    refreshToken: refreshToken === null ? null : vault.seal(refreshToken, accountPlace(account, 'refresh_token')),
+    refreshExpiresAt: refreshToken === null || refreshExpiresInSeconds === null ? null : after(refreshExpiresInSeconds),
+    state: 'active',
     issuedAt: askedAt,
     expiresAt,
-    refused: false,
+    nextRefreshAt: nextRefreshAt(history, policy, askedAt),
     failureCount: 0,
-    retryAfterSeconds: null,
-    minimumAgeSeconds: provider.minimumAgeSeconds,
-  }
+    refusedAt: null,
+    lastErrorCode: null,
+    lastError: null,
+  } satisfies AccountChange
+}
+
+export function refreshed(deps: Deps, account: Account, provider: Provider, profile: Profile | null, grant: Grant, askedAt: Date): Ending {
+  const { refreshToken, refreshExpiresAt, ...change } = granted(deps, account.name, provider.minimumAgeSeconds, grant, askedAt)
   return {
     outcome: 'refreshed',
     change: {
       ...(profile === null ? {} : identity(profile)),
-      accessToken: deps.vault.seal(grant.accessToken, accountPlace(account.name, 'access_token')),
-      ...(grant.refreshToken === null
-        ? {}
-        : {
-            refreshToken: deps.vault.seal(grant.refreshToken, accountPlace(account.name, 'refresh_token')),
-            refreshExpiresAt: grant.refreshExpiresInSeconds === null ? null : after(grant.refreshExpiresInSeconds),
-          }),
-      state: 'active',
-      issuedAt: askedAt,
-      expiresAt,
+      ...change,
+      // A provider that does not rotate it leaves the one in hand in force.
+      ...(refreshToken === null ? {} : { refreshToken, refreshExpiresAt }),
       lastRefreshAt: askedAt,
-      nextRefreshAt: nextRefreshAt(history, deps.policy, askedAt),
-      failureCount: 0,
-      refusedAt: null,
-      lastErrorCode: null,
-      lastError: null,
     },
-    event: { kind: 'refreshed', outcome: 'ok', detail: `The token was refreshed; it is good until ${expiresAt.toISOString()}.` },
+    event: { kind: 'refreshed', outcome: 'ok', detail: `The token was refreshed; it is good until ${change.expiresAt.toISOString()}.` },
   }
 }
 

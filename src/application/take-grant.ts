@@ -1,10 +1,8 @@
 import { type Account, type Actor, DEFAULT_ACCOUNT } from '../domain/account.ts'
 import type { AccountChange, AccountEvent } from '../domain/account-store.ts'
 import { AppError } from '../domain/errors.ts'
-import { nextRefreshAt } from '../domain/next-refresh.ts'
 import type { Grant, Profile } from '../domain/provider.ts'
-import { accountPlace } from '../domain/vault.ts'
-import { identity } from './attempt-ending.ts'
+import { granted, identity } from './attempt-ending.ts'
 import type { OwnerDeps } from './owner-deps.ts'
 
 export interface Taking {
@@ -12,7 +10,7 @@ export interface Taking {
   readonly provider: string
   readonly grant: Grant & { readonly scopes: string | null }
   readonly profile: Profile
-  /** Before the provider was asked: better a second too short than served a second too long. */
+  /** Before the provider was asked: the token's life is counted from here. */
   readonly askedAt: Date
   readonly actor: Actor
   /** The only row that it may replace; null = there was none. */
@@ -25,32 +23,12 @@ export async function takeGrant(deps: OwnerDeps, taking: Taking): Promise<void> 
   if (over !== null && over.provider !== provider) {
     throw new AppError('conflict', `The account “${account}” belongs to another provider. Give the new one another name.`)
   }
-  const after = (seconds: number): Date => new Date(askedAt.getTime() + seconds * 1000)
-  const expiresAt = after(grant.expiresInSeconds)
-  const { refreshToken: refresh, refreshExpiresInSeconds: refreshLife } = grant
-  const history = {
-    issuedAt: askedAt,
-    expiresAt,
-    refused: false,
-    failureCount: 0,
-    retryAfterSeconds: null,
-    minimumAgeSeconds: deps.providers.get(provider)?.minimumAgeSeconds ?? 0,
-  }
+  const minimumAgeSeconds = deps.providers.get(provider)?.minimumAgeSeconds ?? 0
   const change: AccountChange = {
     ...identity(profile),
-    accessToken: deps.vault.seal(grant.accessToken, accountPlace(account, 'access_token')),
-    refreshToken: refresh === null ? null : deps.vault.seal(refresh, accountPlace(account, 'refresh_token')),
-    refreshExpiresAt: refresh === null || refreshLife === null ? null : after(refreshLife),
+    ...granted(deps, account, minimumAgeSeconds, grant, askedAt),
     scopes: grant.scopes,
-    state: 'active',
-    issuedAt: askedAt,
-    expiresAt,
     lastRefreshAt: null,
-    nextRefreshAt: nextRefreshAt(history, deps.policy, askedAt),
-    failureCount: 0,
-    refusedAt: null,
-    lastErrorCode: null,
-    lastError: null,
     ...(account === DEFAULT_ACCOUNT && deps.startingFingerprint !== null ? { seedFingerprint: deps.startingFingerprint } : {}),
   }
   const detail = over?.accessToken ? 'Connected again; the new token took over.' : 'Connected.'
