@@ -1,4 +1,5 @@
 import { type Account, needsPerson } from '../domain/account.ts'
+import type { RecordedEvent } from '../domain/account-store.ts'
 import type { PageRequest } from '../domain/overview.ts'
 import { accountPlace, tryOpen } from '../domain/vault.ts'
 import type { OwnerDeps } from './owner-deps.ts'
@@ -28,7 +29,28 @@ export interface AccountView {
   readonly lastError: string | null
 }
 
+/** A sentence with an instant in it, which the page shows in the reader's own way. */
+export interface Sentence {
+  readonly before: string
+  readonly at: Date | null
+  readonly after: string
+}
+
+export interface AccountHealth extends AccountView {
+  /** The last sixty, the newest in front. */
+  readonly attempts: readonly RecordedEvent[]
+  /** What happens next and when. */
+  readonly next: Sentence
+}
+
+export interface ProviderHealth {
+  readonly provider: string
+  /** Null = it has not been asked yet. */
+  readonly lastAnswer: RecordedEvent | null
+}
+
 const SHOWN_CHARACTERS = 6
+const ATTEMPTS = 60
 
 export async function describeAccounts(deps: OwnerDeps): Promise<AccountView[]> {
   const [accounts, served] = await Promise.all([deps.store.list(), deps.store.find(null)])
@@ -43,6 +65,19 @@ export async function describePage(
   const [{ accounts, total }, served] = await Promise.all([deps.overview.page(request), deps.store.find(null)])
   const name = served?.name ?? null
   return { accounts: accounts.map((account) => describe(deps, account, name === account.name)), total, served: name }
+}
+
+/** A page of accounts as their owner wants to see them, and how the providers answer. */
+export async function describeStatus(
+  deps: OwnerDeps,
+  request: PageRequest,
+): Promise<{ accounts: AccountHealth[]; total: number; providers: ProviderHealth[]; now: Date }> {
+  const { accounts, total } = await describePage(deps, request)
+  const names = accounts.map(({ name }) => name)
+  const [attempts, providers] = await Promise.all([deps.overview.attempts(names, ATTEMPTS), describeProviders(deps)])
+  const now = deps.store.now()
+  const health = accounts.map((account) => ({ ...account, attempts: attempts.get(account.name) ?? [], next: whatNext(account, now) }))
+  return { accounts: health, total, providers, now }
 }
 
 export async function describeAccount(deps: OwnerDeps, account: Account): Promise<AccountView> {
@@ -88,4 +123,30 @@ function shown({ vault }: OwnerDeps, { name }: Account, sealed: string): string 
   // Of a very short one six characters would be too much.
   const start = token.slice(0, Math.min(SHOWN_CHARACTERS, Math.floor(token.length / 4)))
   return `${start}… (${token.length} characters)`
+}
+
+function describeProviders({ providers, overview }: OwnerDeps): Promise<ProviderHealth[]> {
+  return Promise.all([...providers.keys()].map(async (provider) => ({ provider, lastAnswer: await overview.lastAnswer(provider) })))
+}
+
+function whatNext(account: AccountView, now: Date): Sentence {
+  const { condition, expiresAt, nextRefreshAt, failureCount } = account
+  const hasExpired = expiresAt !== null && expiresAt <= now
+  if (condition === 'paused') return say('Paused: nothing happens until you switch it on again.')
+  if (condition === 'empty') return say('It waits for its first token: connect it, or paste one.')
+  if (condition === 'needs you') {
+    if (account.lastErrorCode === 'unreadable') return say('Web sites get no token until the key that sealed it is back in ENCRYPTION_KEY.')
+    if (hasExpired) return say('The token has expired, and web sites get none: connect the account again, or paste a new token.')
+    if (account.lastErrorCode === 'misconfigured') return say('Mend what is named above; the agent tries again', nextRefreshAt)
+    if (expiresAt === null) return say('Connect the account again, or paste a new token.')
+    return say('Connect the account again, or paste a new token: web sites have the present one until it expires', expiresAt)
+  }
+  if (failureCount > 0) return say('The last refresh failed; the agent tries again', nextRefreshAt, ', and you need not do anything.')
+  if (condition === 'checking') return say('The agent asks the provider about the new token', nextRefreshAt)
+  return say('The agent refreshes the token', nextRefreshAt, ', and you need not do anything.')
+}
+
+function say(before: string, at: Date | null = null, after = ''): Sentence {
+  const isWhole = /[.]$/.test(before)
+  return { before, at, after: isWhole || after !== '' ? after : '.' }
 }

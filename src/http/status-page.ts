@@ -1,5 +1,5 @@
 import type { FastifyRequest } from 'fastify'
-import { type AccountHealth, describeStatus, type ProviderHealth } from '../application/describe-status.ts'
+import { type AccountHealth, describeStatus, type ProviderHealth } from '../application/describe-account.ts'
 import type { LastHour } from '../application/read-history.ts'
 import { totalOf } from '../domain/overview.ts'
 import type { Health, HttpDeps } from './deps.ts'
