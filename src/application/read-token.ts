@@ -4,8 +4,6 @@ import type { Log } from '../domain/log.ts'
 import { createTokenFinder, expired, type Found, hasExpired, nameOf, type TokenFinderDeps } from './find-token.ts'
 import type { Snapshot } from './snapshot.ts'
 
-export type { Snapshot } from './snapshot.ts'
-
 export type ReadSource = 'process' | 'memcached' | 'store' | 'stale'
 
 export interface TokenReader {

@@ -1,7 +1,7 @@
 import cors from '@fastify/cors'
 import type { FastifyPluginAsync, FastifyReply, FastifyRequest, FastifySchema, onRequestHookHandler } from 'fastify'
 import { noToken, TokenProblem } from '../application/find-token.ts'
-import type { Snapshot } from '../application/read-token.ts'
+import type { Snapshot } from '../application/snapshot.ts'
 import type { AllowList } from '../domain/allow-list.ts'
 import { decideRead, type ReadDecision, type TokenResource } from '../domain/decide-read.ts'
 import { AppError } from '../domain/errors.ts'
