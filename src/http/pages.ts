@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { gzipSync } from 'node:zlib'
 import helmet, { type FastifyHelmetOptions } from '@fastify/helmet'
 import { Eta } from 'eta'
@@ -14,6 +15,8 @@ export interface Pages {
 const byFolder = new Map<string, Eta>()
 /** Less fits one packet anyway. */
 const WORTH_PACKING = 1400
+/** How long a page waits for a part that hangs before it says so: longer than a store takes that is only busy. */
+const PATIENCE_MS = 2_000
 
 export function createPages({ viewsFolder, settings, now }: Pick<HttpDeps, 'viewsFolder' | 'settings' | 'now'>): Pages {
   const eta = byFolder.get(viewsFolder) ?? new Eta({ views: viewsFolder, cache: true, autoEscape: true })
@@ -61,4 +64,14 @@ export async function registerPageHeaders(
     strictTransportSecurity: appUrl.startsWith('https:') ? { maxAge: 31_536_000 } : false,
   }
   await app.register(helmet, options)
+}
+
+/** Null where the answer fails, or takes longer than somebody looks at an empty page. */
+export async function inTime<T>(answer: Promise<T>): Promise<T | null> {
+  const late = new AbortController()
+  try {
+    return await Promise.race([answer.catch(() => null), sleep(PATIENCE_MS, null, { ref: false, signal: late.signal })])
+  } finally {
+    late.abort()
+  }
 }

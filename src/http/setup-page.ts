@@ -1,10 +1,10 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { redirectUriOf } from '../application/connect-account.ts'
 import { type AccountView, describePage } from '../application/describe-account.ts'
+import type { AllowList } from '../domain/allow-list.ts'
 import { type AccountSummary, totalOf } from '../domain/overview.ts'
 import type { HttpDeps } from './deps.ts'
-import { inTime } from './patience.ts'
-import { type Visit, visitAs } from './visit.ts'
+import { inTime } from './pages.ts'
 
 /** `next`: the first thing to do. `later`: to be done after it. */
 export type StepState = 'done' | 'wrong' | 'next' | 'later'
@@ -24,7 +24,18 @@ export interface SetupPage {
   readonly namesSites: boolean
 }
 
+/** What a page at this origin got when it asked for the token. */
+interface Visit {
+  readonly origin: string
+  /** It stands for all subdomains of a wildcard. */
+  readonly isSample: boolean
+  readonly works: boolean
+  /** Null where it works. */
+  readonly why: string | null
+}
+
 const MAX_NEEDY = 5
+const MAX_VISITS = 6
 
 /** What of this installation is done, what is wrong, and what comes next. In public it gives away no account, time or error. */
 export async function describeSetup(app: FastifyInstance, deps: HttpDeps, request: FastifyRequest): Promise<SetupPage> {
@@ -75,4 +86,23 @@ function statesOf(judged: Record<StepName, 'done' | 'wrong' | 'open'>): Record<S
   const first = names.find((name) => judged[name] === 'open')
   const states = names.map((name) => [name, judged[name] !== 'open' ? judged[name] : name === first ? 'next' : 'later'])
   return Object.fromEntries(states) as Record<StepName, StepState>
+}
+
+/** Asks for the token by the real route, as a page on each listed site would. The token itself goes no further than this. */
+async function visitAs(app: FastifyInstance, { exact, wildcards }: AllowList): Promise<{ visits: Visit[]; more: number }> {
+  const origins = [
+    ...[...exact].map((origin) => ({ origin, isSample: false })),
+    ...[...wildcards].map((origin) => ({ origin: origin.replace('//', '//www.'), isSample: true })),
+  ]
+  const visits = await Promise.all(origins.slice(0, MAX_VISITS).map(async (site) => ({ ...site, ...(await visit(app, site.origin)) })))
+  return { visits, more: Math.max(0, origins.length - MAX_VISITS) }
+}
+
+async function visit(app: FastifyInstance, origin: string): Promise<Pick<Visit, 'works' | 'why'>> {
+  const headers = { origin, 'sec-fetch-site': 'cross-site', 'sec-fetch-mode': 'cors', 'sec-fetch-dest': 'empty' }
+  const { statusCode, headers: told, body } = await app.inject({ url: '/token.json', headers })
+  const answer = JSON.parse(body) as { token?: unknown; message?: unknown }
+  if (statusCode === 200 && told['access-control-allow-origin'] === origin && typeof answer.token === 'string')
+    return { works: true, why: null }
+  return { works: false, why: typeof answer.message === 'string' ? answer.message : `The agent answered ${statusCode}.` }
 }

@@ -4,7 +4,7 @@ import type { LastHour } from '../application/read-history.ts'
 import { totalOf } from '../domain/overview.ts'
 import type { Health, HttpDeps } from './deps.ts'
 import { type LifeBar, lifeBarOf } from './life-bar.ts'
-import { inTime } from './patience.ts'
+import { inTime } from './pages.ts'
 import { isWorking } from './setup-page.ts'
 import { type Run, runsOf } from './words.ts'
 
