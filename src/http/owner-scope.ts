@@ -11,6 +11,8 @@ declare module 'fastify' {
   interface FastifyRequest {
     /** The id of the owner's session; empty where nobody is signed in. */
     ownerSession: string
+    /** A browser with a session's cookie, of which nobody can say whether it is alive: the store does not answer. */
+    perhapsOwner: boolean
   }
   interface FastifyContextConfig {
     /** Also for those who are not signed in. */
@@ -65,6 +67,28 @@ export async function ownerScope(app: FastifyInstance, deps: HttpDeps): Promise<
     return sendProblem(pages, request, reply, { happened, remedy: 'Go back and try again.' })
   })
   return pages
+}
+
+/** Pages for everybody that say more to a signed-in owner. */
+export async function visitorScope(app: FastifyInstance, { signIn, settings }: HttpDeps): Promise<void> {
+  const { session } = cookiesOf(settings)
+  app.decorateRequest('ownerSession', '')
+  app.decorateRequest('perhapsOwner', false)
+  await app.register(cookie)
+  app.addHook('preHandler', async (request, reply) => {
+    const held = request.cookies[session] ?? null
+    if (held === null) return
+    try {
+      // A browser fetches a page that it shows with `document`; whatever else asks is the page itself, every half a minute.
+      const by = request.headers['sec-fetch-dest'] === 'empty' ? 'page' : 'person'
+      request.ownerSession = (await findSession(signIn, held, by)) ?? ''
+    } catch (err) {
+      request.log.warn({ err, reqId: request.id }, 'nobody can say whether this browser is signed in')
+      request.perhapsOwner = true
+    }
+    // Not no-referrer: the Origin of the form that signs out would then be `null`.
+    if (request.ownerSession !== '') reply.header('referrer-policy', 'same-origin')
+  })
 }
 
 export interface Problem {

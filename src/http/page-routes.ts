@@ -4,11 +4,11 @@ import type { AppError } from '../domain/errors.ts'
 import { assetRoutes } from './assets.ts'
 import type { HttpDeps } from './deps.ts'
 import { answerError, explain, sendError, wantsPage } from './errors.ts'
+import { visitorScope } from './owner-scope.ts'
 import { createPages, inTime, registerPageHeaders } from './pages.ts'
 import { describeSetup } from './setup-page.ts'
 import { createSnippets } from './snippets.ts'
 import { describeStatusPage, PAGE_LENGTH } from './status-page.ts'
-import { visitorScope } from './visitor.ts'
 
 /** The help pages; what they say in public gives away no account, time or error. */
 export const pageRoutes: FastifyPluginAsync<{ deps: HttpDeps }> = async (app, { deps }) => {
