@@ -3,7 +3,6 @@ import { callbackRoutes } from './callback-routes.ts'
 import type { HttpDeps } from './deps.ts'
 import { handleErrors, refuseAddress } from './errors.ts'
 import { compileSchemasLazily } from './lazy-schemas.ts'
-import { openapiRoutes } from './openapi-routes.ts'
 import { operationsRoutes } from './operations-routes.ts'
 import { ownerRoutes } from './owner-routes.ts'
 import { pageRoutes } from './page-routes.ts'
@@ -41,7 +40,6 @@ export async function createApp(deps: HttpDeps, { logger, trustProxy }: AppOptio
   await app.register(async (logged) => {
     logRequests(logged)
     await logged.register(operationsRoutes, { deps })
-    await logged.register(openapiRoutes, { deps })
     await logged.register(pageRoutes, { deps })
     await logged.register(ownerRoutes, { deps })
     await logged.register(callbackRoutes, { deps })

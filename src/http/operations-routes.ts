@@ -11,7 +11,7 @@ const Summary = record({ refreshed: { type: 'integer' }, failed: { type: 'intege
 const Part = record({ state: text, since: instant })
 const Readiness = record({ ready: { type: 'boolean' }, parts: { type: 'object', additionalProperties: Part } })
 
-/** For platforms, cron services and operators. */
+/** For platforms, cron services and operators, and for whoever writes programs for the agent. */
 export const operationsRoutes: FastifyPluginAsync<{ deps: HttpDeps }> = async (app, { deps }) => {
   app.addHook('onRequest', (_request, reply, done) => {
     reply.header('cache-control', 'no-store').header('x-content-type-options', 'nosniff')
@@ -69,6 +69,14 @@ export const operationsRoutes: FastifyPluginAsync<{ deps: HttpDeps }> = async (a
       failed,
       results: results.map((result) => ({ ...result, nextRefreshAt: result.nextRefreshAt?.toISOString() ?? null })),
     }
+  })
+
+  let description: Promise<object> | null = null
+  app.get('/openapi.json', async (_request, reply) => {
+    description ??= import('./openapi.ts').then(({ describeApi }) => describeApi(deps))
+    // Tools that show such descriptions run on other sites; it holds nothing that is not in the README.
+    reply.header('access-control-allow-origin', '*').header('cache-control', 'public, max-age=300')
+    return description
   })
 }
 
