@@ -1,12 +1,22 @@
-import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify'
+import ajvCompiler from '@fastify/ajv-compiler'
+import { SerializerSelector } from '@fastify/fast-json-stringify-compiler'
+import Fastify, {
+  type FastifyBaseLogger,
+  type FastifyInstance,
+  type FastifySchemaCompiler,
+  type FastifySerializerCompiler,
+  LogController,
+} from 'fastify'
+import { accountRoutes } from './account-routes.ts'
 import { callbackRoutes } from './callback-routes.ts'
+import { connectRoutes } from './connect-routes.ts'
 import type { HttpDeps } from './deps.ts'
 import { handleErrors, refuseAddress } from './errors.ts'
-import { compileSchemasLazily } from './lazy-schemas.ts'
 import { operationsRoutes } from './operations-routes.ts'
-import { ownerRoutes } from './owner-routes.ts'
+import { ownerScope } from './owner-scope.ts'
 import { pageRoutes } from './page-routes.ts'
 import { logRequests } from './request-log.ts'
+import { signInRoutes } from './sign-in-routes.ts'
 import { tokenRoutes } from './token-routes.ts'
 
 export interface AppOptions {
@@ -41,8 +51,38 @@ export async function createApp(deps: HttpDeps, { logger, trustProxy }: AppOptio
     logRequests(logged)
     await logged.register(operationsRoutes, { deps })
     await logged.register(pageRoutes, { deps })
-    await logged.register(ownerRoutes, { deps })
+    await logged.register(async (owners) => {
+      const pages = await ownerScope(owners, deps)
+      signInRoutes(owners, deps, pages)
+      accountRoutes(owners, deps, pages)
+      connectRoutes(owners, deps, pages)
+    })
     await logged.register(callbackRoutes, { deps })
   })
   return app
+}
+
+/**
+ * Fastify's own validators and serializers, each made by the first request that needs it. Made at the start they take
+ * about as long as a bare Fastify does to start, and who asks for a token needs none of them.
+ */
+function compileSchemasLazily(app: FastifyInstance): void {
+  let validators: FastifySchemaCompiler<unknown> | undefined
+  let serializers: FastifySerializerCompiler<unknown> | undefined
+  app.setValidatorCompiler((route) => {
+    let validate: ReturnType<FastifySchemaCompiler<unknown>> | undefined
+    return (data: unknown) => {
+      validators ??= ajvCompiler()({}, { customOptions: {} }) as unknown as FastifySchemaCompiler<unknown>
+      validate ??= validators(route)
+      return validate(data) || { error: validate.errors ?? [] }
+    }
+  })
+  app.setSerializerCompiler((route) => {
+    let serialize: ReturnType<FastifySerializerCompiler<unknown>> | undefined
+    return (data: unknown) => {
+      serializers ??= SerializerSelector()({}, {}) as FastifySerializerCompiler<unknown>
+      serialize ??= serializers(route)
+      return serialize(data)
+    }
+  })
 }
