@@ -7,7 +7,7 @@ import { reportStatus, type StatusReport } from './application/report-status.ts'
 import { rotateKeys } from './application/rotate-keys.ts'
 import type { SeedResult } from './application/seed-account.ts'
 import { ACCOUNTS_HELP, accountsCommand } from './cli-accounts.ts'
-import { ConfigError, readConfig } from './config.ts'
+import { readConfig } from './config.ts'
 import { DEFAULT_ACCOUNT, isAccountName } from './domain/account.ts'
 import { AppError } from './domain/errors.ts'
 import { Secret } from './domain/secret.ts'
@@ -201,7 +201,6 @@ function needsPerson({ needPerson }: StatusReport, account: string | undefined):
 }
 
 function describe(error: unknown): string {
-  if (error instanceof ConfigError || error instanceof AppError || error instanceof UsageError) return error.message
   // What parseArgs goes on to say is of no use here: “To specify a positional argument starting with a '-' …”.
   return error instanceof Error ? error.message.replace(/ To specify a positional argument.*/s, '') : String(error)
 }
