@@ -8,8 +8,9 @@ export type ReadSource = 'process' | 'memcached' | 'store' | 'stale'
 
 export interface TokenReader {
   /**
-   * The account's token, or with null of the one that `/token.js` serves; without a promise where this process has asked within the last second. Throws, or rejects
-   * with, an AppError: `not_found`, or `unavailable` with the sentence that says why.
+   * The account's token, or with null of the one that `/token.js` serves; without a promise where this process has
+   * asked within the last second. Throws, or rejects with, an AppError: `not_found`, or `unavailable` with the sentence
+   * that says why.
    */
   read(name: string | null): Snapshot | Promise<Snapshot>
   /** Tells this process and the cache of an account that has just been written. Never rejects. */
