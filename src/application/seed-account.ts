@@ -4,7 +4,7 @@ import { AppError, ProviderError } from '../domain/errors.ts'
 import type { Provider } from '../domain/provider.ts'
 import type { Secret } from '../domain/secret.ts'
 import { tokenProblem } from '../domain/token.ts'
-import { accountPlace, UnreadableError } from '../domain/vault.ts'
+import { accountPlace, tryOpen } from '../domain/vault.ts'
 import { identity } from './attempt-ending.ts'
 import { leaseSeconds, type RefreshDeps, type RefreshResult } from './refresh-account.ts'
 import { refreshDue } from './refresh-due.ts'
@@ -97,13 +97,7 @@ function taken(result: RefreshResult | null, message = result?.message ?? 'Anoth
 const seedMark = ({ fingerprint }: Seed): AccountChange => (fingerprint === null ? {} : { seedFingerprint: fingerprint })
 
 function isHeld({ vault }: RefreshDeps, { name, accessToken }: Account, token: Secret): boolean {
-  if (accessToken === null) return false
-  try {
-    return vault.open(accessToken, accountPlace(name, 'access_token')).reveal() === token.reveal()
-  } catch (error) {
-    if (error instanceof UnreadableError) return false
-    throw error
-  }
+  return accessToken !== null && tryOpen(vault, accessToken, accountPlace(name, 'access_token'))?.reveal() === token.reveal()
 }
 
 /**
