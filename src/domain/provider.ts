@@ -16,6 +16,12 @@ export interface Profile {
   readonly appUserId: string | null
 }
 
+/** One that a browser can only look at: nothing in these formats runs. */
+export interface Picture {
+  readonly type: 'image/jpeg' | 'image/png' | 'image/webp'
+  readonly bytes: Uint8Array
+}
+
 /** Each call throws `ProviderError` and nothing else, within its own time limit. */
 export interface Provider {
   readonly name: string
@@ -25,4 +31,6 @@ export interface Provider {
   readonly timeoutMs: number
   refresh(held: { accessToken: Secret; refreshToken: Secret | null }): Promise<Grant>
   profile(accessToken: Secret): Promise<Profile>
+  /** The user's own picture, fetched from wherever the provider keeps it; null = the user has none. */
+  picture(accessToken: Secret): Promise<Picture | null>
 }

@@ -1,8 +1,12 @@
 import { ProviderError } from '../domain/errors.ts'
 
-export interface Answer {
+interface Download {
   readonly status: number
   readonly headers: Headers
+  readonly bytes: Uint8Array
+}
+
+export interface Answer extends Omit<Download, 'bytes'> {
   readonly text: string
 }
 
@@ -14,10 +18,16 @@ export interface Call {
   readonly maxBytes?: number
   readonly method?: 'GET' | 'POST' | 'DELETE'
   readonly body?: FormData | URLSearchParams
+  readonly accept?: string
 }
 
 export const TIMEOUT_MS = 10_000
 const MAX_BYTES = 256 * 1024
+
+export async function call(url: URL, how: Call): Promise<Answer> {
+  const { status, headers, bytes } = await download(url, how)
+  return { status, headers, text: new TextDecoder().decode(bytes) }
+}
 
 /**
  * One bounded call: throws `ProviderError` (`transient`) where no whole answer of a sane size came in time.
@@ -25,15 +35,15 @@ const MAX_BYTES = 256 * 1024
  * Providers want the token in the query string, and fetch's own errors may quote the URL. So nothing of what was
  * caught is passed on, not even as `cause`: only its system error code (ECONNREFUSED), which cannot hold a token.
  */
-export async function call(url: URL, { service, timeoutMs, fetch, maxBytes = MAX_BYTES, method = 'GET', body }: Call): Promise<Answer> {
+export async function download(url: URL, how: Call): Promise<Download> {
+  const { service, timeoutMs, fetch, maxBytes = MAX_BYTES, method = 'GET', body, accept = 'application/json' } = how
   // One deadline for the headers and the body together: a body that trickles must not outlast the lease.
   const signal = AbortSignal.timeout(timeoutMs)
   try {
-    const response = await fetch(url, { signal, method, body: body ?? null, redirect: 'error', headers: { accept: 'application/json' } })
-    const text = await readAtMost(response, maxBytes)
-    if (text === null)
-      throw tryAgain(`${service} answered with more than ${Math.round(maxBytes / 1024)} KB where a few lines were expected`)
-    return { status: response.status, headers: response.headers, text }
+    const response = await fetch(url, { signal, method, body: body ?? null, redirect: 'error', headers: { accept } })
+    const bytes = await readAtMost(response, maxBytes)
+    if (bytes === null) throw tryAgain(`${service} answered with more than ${Math.round(maxBytes / 1024)} KB, where far less was expected`)
+    return { status: response.status, headers: response.headers, bytes }
   } catch (error) {
     if (error instanceof ProviderError) throw error
     if (signal.aborted) throw tryAgain(`${service} did not answer within ${timeoutMs / 1000} seconds`)
@@ -42,7 +52,7 @@ export async function call(url: URL, { service, timeoutMs, fetch, maxBytes = MAX
 }
 
 /** Null where there is more; the rest is not read. */
-async function readAtMost(response: Response, maxBytes: number): Promise<string | null> {
+async function readAtMost(response: Response, maxBytes: number): Promise<Uint8Array | null> {
   const chunks: Uint8Array[] = []
   let size = 0
   for await (const chunk of response.body ?? []) {
@@ -51,7 +61,7 @@ async function readAtMost(response: Response, maxBytes: number): Promise<string 
     if (size > maxBytes) return null
     chunks.push(chunk)
   }
-  return new TextDecoder().decode(Buffer.concat(chunks))
+  return Buffer.concat(chunks)
 }
 
 function tryAgain(what: string): ProviderError {

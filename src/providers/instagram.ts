@@ -1,6 +1,7 @@
 import type { Provider } from '../domain/provider.ts'
 import { call, TIMEOUT_MS } from './http.ts'
 import { fieldsOf, grantOf, parse, profileOf } from './instagram-answer.ts'
+import { fetchPicture } from './instagram-picture.ts'
 import { refusal } from './instagram-refusal.ts'
 
 // https://developers.facebook.com/docs/instagram-platform/instagram-api-with-instagram-login/business-login
@@ -14,10 +15,10 @@ export interface InstagramOptions {
 }
 
 export function createInstagram({ graphUrl, fetch = globalThis.fetch, timeoutMs = TIMEOUT_MS }: InstagramOptions): Provider {
-  async function get(path: string, params: Record<string, string>): Promise<Record<string, unknown>> {
+  async function get(path: string, params: Record<string, string>, withinMs = timeoutMs): Promise<Record<string, unknown>> {
     const url = new URL(graphUrl.replace(/\/+$/, '') + path)
     url.search = new URLSearchParams(params).toString()
-    const answer = await call(url, { service: 'Instagram', timeoutMs, fetch })
+    const answer = await call(url, { service: 'Instagram', timeoutMs: withinMs, fetch })
     const body = parse(answer.text)
     const refused = refusal(answer, body)
     if (refused !== null) throw refused
@@ -36,6 +37,17 @@ export function createInstagram({ graphUrl, fetch = globalThis.fetch, timeoutMs 
 
     async profile(accessToken) {
       return profileOf(await get('/me', { fields: 'user_id,username', access_token: accessToken.reveal() }))
+    },
+
+    async picture(accessToken) {
+      // Two calls in the time of one.
+      const withinMs = timeoutMs / 2
+      const { profile_picture_url: address } = await get(
+        '/me',
+        { fields: 'profile_picture_url', access_token: accessToken.reveal() },
+        withinMs,
+      )
+      return fetchPicture(address, { ownOrigin: new URL(graphUrl).origin, timeoutMs: withinMs, fetch })
     },
   }
 }

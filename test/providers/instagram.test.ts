@@ -11,8 +11,7 @@ import type { InstagramOptions } from '../support/instagram.ts'
 import { startInstagram } from '../support/instagram.ts'
 import type { Fault, FaultName } from '../support/instagram-faults.ts'
 import { FAULTS } from '../support/instagram-faults.ts'
-
-const CANARY = 'IGAA-canary-9f2c71d4e8b05a63-canary'
+import { CANARY, refused } from './refused.ts'
 
 async function setUp(t: Test, options: InstagramOptions = {}, timeoutMs = 10_000) {
   const instagram = await startInstagram(options)
@@ -21,26 +20,6 @@ async function setUp(t: Test, options: InstagramOptions = {}, timeoutMs = 10_000
   const refresh = (token: string) => provider.refresh({ accessToken: new Secret(token), refreshToken: null })
   const profile = (token: string) => provider.profile(new Secret(token))
   return { instagram, provider, refresh, profile }
-}
-
-/** The error of a call that must fail; whatever it is, nothing of it shows the token or a URL. */
-async function refused(t: Test, call: Promise<unknown>, token = CANARY): Promise<ProviderError> {
-  const error = await call.then(
-    () => t.fail('the call should have been refused'),
-    (error: unknown) => error,
-  )
-  if (!(error instanceof ProviderError)) throw new Error('Not a ProviderError', { cause: error })
-  const shown = [
-    inspect(error, { depth: 20, showHidden: true }),
-    error.stack,
-    error.message,
-    JSON.stringify(error),
-    String(error.cause),
-  ].join()
-  t.notOk(shown.includes(token) || shown.includes(encodeURIComponent(token)), 'no token in the error')
-  t.notMatch(shown, /https?:|127\.0\.0\.1|access_token=/, 'no URL in the error')
-  t.match(error.message, /^[A-Z].*[.)]$/s, 'a sentence')
-  return error
 }
 
 t.test('a refresh brings the new token and its lifetime', async (t) => {

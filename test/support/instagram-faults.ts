@@ -127,18 +127,20 @@ export async function perform(response: ServerResponse, fault: Fault | null, tok
       return
     case 'truncated': {
       const answer = await run()
-      return send(response, { ...answer, body: answer.body.slice(0, answer.body.length / 2) })
+      return send(response, { ...answer, body: half(answer) })
     }
     case 'cut': {
       const answer = await run()
       response.writeHead(answer.status, { ...answer.headers, 'content-length': Buffer.byteLength(answer.body) })
-      response.write(answer.body.slice(0, answer.body.length / 2), () => response.socket?.destroy())
+      response.write(half(answer), () => response.socket?.destroy())
       return
     }
     case 'flood':
       return flood(response, fault.bytes ?? Number.POSITIVE_INFINITY)
   }
 }
+
+const half = ({ body }: Answer): Buffer => Buffer.from(body).subarray(0, Math.floor(body.length / 2))
 
 function send(response: ServerResponse, { status, headers, body }: Answer): void {
   // The real service lets any page read its answers: instafeed.js calls it from the browser.

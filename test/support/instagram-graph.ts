@@ -52,7 +52,7 @@ export interface IssueRequest {
 
 export interface Answer {
   readonly status: number
-  readonly body: string
+  readonly body: string | Buffer
   readonly headers?: Record<string, string>
 }
 
@@ -99,7 +99,7 @@ const USER_FIELDS = ['id', 'user_id', 'username', 'name', 'account_type', 'profi
 
 export type Graph = ReturnType<typeof createGraph>
 
-export function createGraph(now: () => number, knobs: Knobs) {
+export function createGraph(now: () => number, knobs: Knobs, pictureOf: (user: User) => object) {
   const users = new Map<string, User>()
   const tokens = new Map<string, IssuedToken>()
   const apps: App[] = [
@@ -230,6 +230,7 @@ export function createGraph(now: () => number, knobs: Knobs) {
       username: owner.username,
       name: owner.username,
       account_type: owner.accountType,
+      ...pictureOf(owner),
       followers_count: 3,
       media_count: knobs.mediaCount,
     }

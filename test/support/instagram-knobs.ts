@@ -22,6 +22,8 @@ export interface Knobs {
   /** Whose profile `/me` answers with, whose token a refresh hands out; null = the right user's. */
   profileUser: string | null
   refreshUser: string | null
+  /** `right`, `absent`, or any address that stands there instead. */
+  pictureUrl: string
   personalAccounts: 'refused' | 'allowed'
   codeLifetimeSeconds: number
   urlencoded: 'accepted' | 'refused'
@@ -50,6 +52,7 @@ export const DEFAULT_KNOBS: Readonly<Knobs> = {
   tokenText: null,
   profileUser: null,
   refreshUser: null,
+  pictureUrl: 'right',
   personalAccounts: 'refused',
   codeLifetimeSeconds: 3600,
   urlencoded: 'accepted',

@@ -48,6 +48,24 @@ t.test('a refresh gives sixty more days, and the old string works on or not, as 
   }
 })
 
+t.test('a profile names its picture, which is given to whoever has the whole address, and to nobody with a token', async (t) => {
+  const { instagram, ask } = await setUp(t)
+  const token = instagram.issue({ userId: '17841400000000001' })
+  const named = async (): Promise<string | undefined> =>
+    (await ask('/me', { fields: 'profile_picture_url', access_token: token })).body.profile_picture_url
+  const url = new URL((await named()) ?? '')
+  const params = Object.fromEntries(url.searchParams)
+  t.equal((await ask('/me', { fields: 'username', access_token: token })).body.profile_picture_url, undefined, 'when it is asked for')
+  t.match(await ask(url.pathname, params), { status: 200, text: /^.PNG/ })
+  t.match(await ask(url.pathname, { ...params, access_token: token }), { status: 400 })
+  t.match(await ask(url.pathname, { ...params, user: '17841400000000003' }), { status: 400 })
+  t.match(await ask(url.pathname, params, { headers: { authorization: `Bearer ${token}` } }), { status: 400 })
+  instagram.knobs.pictureUrl = 'absent'
+  t.equal(await named(), undefined)
+  instagram.knobs.pictureUrl = 'https://evil.example/'
+  t.equal(await named(), 'https://evil.example/')
+})
+
 t.test('a refresh that returns the same string moves its expiry on', async (t) => {
   const { instagram, refresh } = await setUp(t, { knobs: { refreshedString: 'same' } })
   const token = instagram.issue({ ageSeconds: 50 * 86_400 })

@@ -8,6 +8,7 @@ import { createGraph, Refusal } from './instagram-graph.ts'
 import type { Knobs } from './instagram-knobs.ts'
 import { DEFAULT_KNOBS } from './instagram-knobs.ts'
 import { createOAuth } from './instagram-oauth.ts'
+import { createPictures } from './instagram-pictures.ts'
 
 // A strict stand-in for graph.instagram.com, api.instagram.com and www.instagram.com at once (their paths do not
 // clash). It is a server, not a mock: it issues, expires, rotates and refuses as PROVIDERS.md says, and what a real
@@ -84,8 +85,9 @@ const MAX_BODY_BYTES = 64 * 1024
 export async function startInstagram(options: InstagramOptions = {}): Promise<Instagram> {
   const { clock = createClock(), keepCalls = 100_000 } = options
   const knobs: Knobs = { ...DEFAULT_KNOBS, ...options.knobs }
-  const graph = createGraph(clock.now, knobs)
   let url = ''
+  const pictures = createPictures(knobs, () => url)
+  const graph = createGraph(clock.now, knobs, pictures.fieldOf)
   const oauth = createOAuth(graph, clock.now, knobs, () => url)
   const calls: Call[] = []
   const counts: Record<string, number> = {}
@@ -136,6 +138,8 @@ export async function startInstagram(options: InstagramOptions = {}): Promise<In
           return graph.me(params)
         case 'GET /me/media':
           return oauth.media(params)
+        case 'GET /picture':
+          return pictures.serve(params, request.headers)
         case 'DELETE /me/permissions':
           return graph.revoke(params)
         case 'GET /oauth/authorize':

@@ -30,7 +30,27 @@ export function shrinkPng(png: Buffer): Buffer {
       rows[y * (width + 1) + 1 + x] = place
     }
   }
-  const header = Buffer.from(png.subarray(16, 29))
+  return encode(width, height, palette, rows)
+}
+
+/** A square picture of at most 256 colours, each given as 0xrrggbb. */
+export function drawPng(side: number, colourAt: (x: number, y: number) => number): Buffer {
+  const palette: number[] = []
+  const rows = Buffer.alloc((side + 1) * side)
+  for (let y = 0; y < side; y++) {
+    for (let x = 0; x < side; x++) {
+      const colour = colourAt(x, y)
+      if (!palette.includes(colour)) palette.push(colour)
+      rows[y * (side + 1) + 1 + x] = palette.indexOf(colour)
+    }
+  }
+  return encode(side, side, palette, rows)
+}
+
+function encode(width: number, height: number, palette: readonly number[], rows: Buffer): Buffer {
+  const header = Buffer.alloc(13)
+  header.writeUInt32BE(width, 0)
+  header.writeUInt32BE(height, 4)
   header[8] = 8
   header[9] = 3
   const colours = Buffer.from(palette.flatMap((key) => [key >> 16, (key >> 8) & 255, key & 255]))
