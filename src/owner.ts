@@ -1,5 +1,6 @@
 import { createHash, randomBytes, type ScryptOptions, scrypt, timingSafeEqual } from 'node:crypto'
 import type { OwnerDeps } from './application/owner-deps.ts'
+import { createPictures } from './application/show-picture.ts'
 import type { PasswordCheck, SignInDeps } from './application/sign-in.ts'
 import { type Config, isPublicSuffix } from './config.ts'
 import type { Log } from './domain/log.ts'
@@ -23,6 +24,7 @@ export function ownerDeps({ appUrl }: Config, services: Services): OwnerDeps {
     connectors,
     states,
     overview,
+    pictures: createPictures(refreshDeps),
     appUrl,
     startingFingerprint,
     isPublicSuffix,

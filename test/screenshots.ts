@@ -2,7 +2,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { BrowserContext } from 'playwright-core'
-import { AGENT, SOME, startOwnersAgent } from './browser/owners-agent.ts'
+import { AGENT, loadPictures, SOME, startOwnersAgent } from './browser/owners-agent.ts'
 import { shrinkPng } from './support/small-png.ts'
 
 const FOLDER = join(import.meta.dirname, '../docs/screenshots')
@@ -46,6 +46,7 @@ async function shoot(context: BrowserContext, pages: Record<string, string>, suf
   const tab = await context.newPage()
   for (const [name, path] of Object.entries(pages)) {
     await tab.goto(AGENT + path)
+    await loadPictures(tab)
     const file = `${name}-${suffix}`
     const [width, whole] = await tab.evaluate<[number, number]>('[innerWidth, document.documentElement.scrollHeight]')
     const clip = { x: 0, y: 0, width, height: Math.min(whole, README_HEIGHTS[file] ?? MAX_HEIGHT) }

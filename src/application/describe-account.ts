@@ -9,6 +9,8 @@ import { withUnreadable } from './report-status.ts'
 export interface AccountView {
   readonly name: string
   readonly provider: string
+  /** The provider's; null = nobody's token has been confirmed yet. */
+  readonly userId: string | null
   readonly username: string | null
   readonly condition: 'working' | 'paused' | 'empty' | 'checking' | 'needs you'
   /** Its beginning and its length; null = there is none. */
@@ -93,6 +95,7 @@ function describe(deps: OwnerDeps, stored: Account, isDefault: boolean): Account
   return {
     name,
     provider,
+    userId: account.providerUserId,
     username,
     condition: conditionOf(account, now),
     token: account.accessToken === null ? null : shown(deps, account, account.accessToken),

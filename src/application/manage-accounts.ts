@@ -82,6 +82,7 @@ export async function removeAccount(deps: OwnerDeps, name: string, revoke: boole
   const revoked = revoke && (await revokeGrant(deps, account))
   const detail = revoke ? (revoked ? 'The provider took the grant back.' : 'The provider did not take the grant back.') : null
   if (!(await deps.store.remove(name, event(name, 'removed', actor, detail)))) throw gone()
+  deps.pictures.forget(name)
   await deps.forget(name)
   return revoke ? (revoked ? 'removed_and_revoked' : 'removed_not_revoked') : 'removed'
 }

@@ -2,6 +2,7 @@ import type { Connector } from '../domain/connector.ts'
 import type { Overview } from '../domain/overview.ts'
 import type { OAuthStateStore } from '../domain/session-store.ts'
 import type { RefreshDeps } from './refresh-account.ts'
+import type { Pictures } from './show-picture.ts'
 
 /** What the owner's own doings need, in the browser or on the command line. */
 export interface OwnerDeps extends RefreshDeps {
@@ -9,6 +10,7 @@ export interface OwnerDeps extends RefreshDeps {
   readonly connectors: ReadonlyMap<string, Connector>
   readonly states: OAuthStateStore
   readonly overview: Pick<Overview, 'page' | 'attempts' | 'lastAnswer'>
+  readonly pictures: Pictures
   /** The agent's own origin. */
   readonly appUrl: string
   /** Of the `STARTING_TOKEN` in force, so that it does not push a later token out at the next start. */

@@ -24,6 +24,7 @@ export async function userWantsErasure(deps: OwnerDeps, provider: string, signed
   for (const { name, version } of await deps.store.ofUser(provider, userId)) {
     const event: AccountEvent = { account: name, kind: 'erased', actor: 'provider', outcome: 'ok', detail: lastError }
     if (!(await deps.store.replace(name, version, { ...NOTHING, lastError }, event))) throw tryAgain()
+    deps.pictures.forget(name)
     await publish(deps, name)
   }
   const id = await deps.store.record({

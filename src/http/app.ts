@@ -15,6 +15,7 @@ import { handleErrors, refuseAddress } from './errors.ts'
 import { operationsRoutes } from './operations-routes.ts'
 import { ownerScope } from './owner-scope.ts'
 import { pageRoutes } from './page-routes.ts'
+import { pictureRoutes } from './picture-routes.ts'
 import { logRequests } from './request-log.ts'
 import { signInRoutes } from './sign-in-routes.ts'
 import { tokenRoutes } from './token-routes.ts'
@@ -55,6 +56,7 @@ export async function createApp(deps: HttpDeps, { logger, trustProxy }: AppOptio
       const pages = await ownerScope(owners, deps)
       signInRoutes(owners, deps, pages)
       accountRoutes(owners, deps, pages)
+      pictureRoutes(owners, deps)
       connectRoutes(owners, deps, pages)
     })
     await logged.register(callbackRoutes, { deps })

@@ -17,6 +17,8 @@ declare module 'fastify' {
   interface FastifyContextConfig {
     /** Also for those who are not signed in. */
     open?: boolean
+    /** Asked for by a page that shows it, not by a person: so it keeps no session alive. */
+    part?: boolean
   }
 }
 
@@ -54,9 +56,10 @@ export async function ownerScope(app: FastifyInstance, deps: HttpDeps): Promise<
   await app.register(cookie)
   await app.register(formbody)
   app.addHook('preParsing', async (request, reply) => {
-    const id = await findSession(deps.signIn, request.cookies[session] ?? null)
+    const { open, part } = request.routeOptions.config
+    const id = await findSession(deps.signIn, request.cookies[session] ?? null, part === true ? 'page' : 'person')
     request.ownerSession = id ?? ''
-    if (id === null && request.routeOptions.config.open !== true) return reply.redirect('/admin/sign-in', 303)
+    if (id === null && open !== true) return reply.redirect('/admin/sign-in', 303)
   })
   app.setErrorHandler((error: FastifyError | AppError, request, reply) => {
     const status = error instanceof AppError ? STATUS[error.code] : (error.statusCode ?? 500)

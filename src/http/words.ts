@@ -4,7 +4,6 @@ import type { RecordedEvent } from '../domain/account-store.ts'
 const relative = once(() => new Intl.RelativeTimeFormat('en', { numeric: 'always' }))
 const calendar = once(() => new Intl.DateTimeFormat('en-GB', { dateStyle: 'medium', timeStyle: 'short', timeZone: 'UTC' }))
 const day = once(() => new Intl.DateTimeFormat('en-GB', { dateStyle: 'medium', timeZone: 'UTC' }))
-const letters = once(() => new Intl.Segmenter('en', { granularity: 'grapheme' }))
 
 const UNITS: readonly (readonly [unit: Intl.RelativeTimeFormatUnit, seconds: number, from: number])[] = [
   ['year', 365 * 86_400, 2 * 365 * 86_400],
@@ -35,19 +34,6 @@ function dayInUtc(at: Date): string {
   return day().format(at)
 }
 
-/** The first letter of a name as a reader sees it: an emoji or an accented letter is one, however it is put together. */
-function initialOf(name: string): string {
-  const [first] = letters().segment(name.trim())
-  return first?.segment.toLocaleUpperCase('en') ?? '?'
-}
-
-/** One of six, always the same for the same name. */
-function hueOf(name: string): number {
-  let sum = 0
-  for (const char of name) sum = (sum * 31 + (char.codePointAt(0) ?? 0)) % 9973
-  return sum % 6
-}
-
 export interface Run {
   readonly outcome: 'ok' | 'failed'
   readonly words: string
@@ -69,8 +55,8 @@ export function runsOf(attempts: readonly RecordedEvent[]): Run[] {
   return runs
 }
 
-/** What the templates say times and names with. */
-export const words = { inWords, dueInWords, inUtc, dayInUtc, initialOf, hueOf }
+/** What the templates say times with. */
+export const words = { inWords, dueInWords, inUtc, dayInUtc }
 
 function once<T>(make: () => T): () => T {
   let made: T | undefined

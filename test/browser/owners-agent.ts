@@ -1,5 +1,5 @@
-import type { Browser, BrowserContext } from 'playwright-core'
-import { ENCRYPTION_KEY, inDays, type Kept, keepAccounts } from '../http/many-accounts.ts'
+import type { Browser, BrowserContext, Page } from 'playwright-core'
+import { ENCRYPTION_KEY, inDays, type Kept, keepAccounts, tokenOf } from '../http/many-accounts.ts'
 import { PASSWORD, settingsFor } from '../http/owner-world.ts'
 import { type Agent, startAgent } from '../support/agent.ts'
 import { launchBrowser } from '../support/browser.ts'
@@ -13,10 +13,16 @@ const well = (times: number): string[] => Array<string>(times).fill('ok')
 
 /** A shop that is well, one whose refreshes fail, one that needs its owner, and one that waits for its token. */
 export const SOME: readonly Kept[] = [
-  { name: 'default', username: 'mossandclay', attempts: [...well(31), 'Instagram did not answer in time.', ...well(14)] },
+  {
+    name: 'default',
+    username: 'mossandclay',
+    providerUserId: '17841400000000001',
+    attempts: [...well(31), 'Instagram did not answer in time.', ...well(14)],
+  },
   {
     name: 'studio',
     username: 'moss.studio',
+    providerUserId: '17841400000000003',
     issuedAt: inDays(-48),
     expiresAt: inDays(12),
     lastRefreshAt: inDays(-48),
@@ -34,6 +40,7 @@ export const SOME: readonly Kept[] = [
   {
     name: 'workshop',
     username: 'clay.workshop',
+    providerUserId: '17841400000000005',
     state: 'reconnect',
     issuedAt: inDays(-30),
     expiresAt: inDays(30),
@@ -57,6 +64,8 @@ export interface OwnersAgent {
 export async function startOwnersAgent(t: Teardown, accounts: readonly Kept[], env: Record<string, string> = {}): Promise<OwnersAgent> {
   const instagram = await startInstagram()
   t.teardown(() => instagram.close())
+  // The provider knows those that say whose they are, and has a picture of each.
+  for (const { name, providerUserId } of accounts) if (providerUserId) instagram.issue({ token: tokenOf(name), userId: providerUserId })
   const cwd = tempFolder(t, 'owner')
   await keepAccounts(cwd, accounts)
   const settings = { ...settingsFor(instagram), ENCRYPTION_KEY, APP_URL: AGENT, ALLOWED_DOMAINS: 'www.mossandclay.example', ...env }
@@ -77,4 +86,13 @@ export async function startOwnersAgent(t: Teardown, accounts: readonly Kept[], e
       return context
     },
   }
+}
+
+/** Also those that are too far down to have been loaded; the addresses of what a browser cannot show. */
+export async function loadPictures(tab: Page): Promise<string[]> {
+  const broken = await tab.evaluate<(string | null)[]>(`Promise.all([...document.images].map((one) => {
+    one.loading = 'eager'
+    return one.decode().then(() => null, () => one.src)
+  }))`)
+  return broken.filter((src) => src !== null)
 }

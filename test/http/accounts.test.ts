@@ -383,6 +383,7 @@ t.test('who is not signed in sees and changes nothing', async (t: Test) => {
     '/admin',
     '/admin/accounts/default',
     '/admin/accounts/default/history',
+    '/admin/accounts/default/picture',
     '/admin/history',
     '/connect/instagram',
     '/connect/instagram/callback?code=a&state=b',

@@ -22,6 +22,8 @@ export interface Kept extends AccountChange {
   readonly agoDays?: number
 }
 
+export const tokenOf = (name: string): string => `IGAA-${name}-${'x'.repeat(120)}`
+
 export const inDays = (days: number): Date => new Date(Date.now() + days * DAY_MS)
 
 /** A healthy account, a week into the life of its token. */
@@ -42,7 +44,7 @@ export async function keepAccounts(cwd: string, accounts: readonly Kept[]): Prom
     const store = createAccountStore(db)
     const vault = createVault([ENCRYPTION_KEY])
     await db.query('begin')
-    for (const { name, token = `IGAA-${name}-${'x'.repeat(120)}`, attempts = [], everyDays = 7, agoDays = 4, ...change } of accounts) {
+    for (const { name, token = tokenOf(name), attempts = [], everyDays = 7, agoDays = 4, ...change } of accounts) {
       const accessToken = token === null ? null : vault.seal(new Secret(token), accountPlace(name, 'access_token'))
       const columns = { ...HEALTHY, username: name, ...change, accessToken }
       await insert(db, store, name, columns)

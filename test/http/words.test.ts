@@ -26,19 +26,6 @@ t.test('an instant is told as a person would', async (t) => {
   t.equal(words.inUtc(now), '25 Oct 2026, 00:30 UTC')
 })
 
-t.test('a first letter is what a reader sees as one', async (t) => {
-  for (const [name, letter] of [
-    ['shop', 'S'],
-    ['élan', 'É'],
-    ['e\u0301lan', 'E\u0301'],
-    ['👩🏽‍🎨 art', '👩🏽‍🎨'],
-    ['متجر', 'م'],
-    [' ', '?'],
-  ] as const)
-    t.equal(words.initialOf(name), letter)
-  t.equal(words.hueOf('shop'), words.hueOf('shop'))
-})
-
 t.test('attempts that ended alike are one line', async (t) => {
   const attempt = (at: number, detail: string | null) =>
     ({ id: String(at), account: 'shop', actor: 'timer', at: after(at), ...(detail === null ? OK : { ...FAILED, detail }) }) as const
