@@ -161,14 +161,22 @@ t.test('the systemd unit keeps the store where it may write, and waits for the e
   const unit = readRoot('deploy/token-agent.service')
   const value = (name: string): string => new RegExp(`^${name}=(.*)$`, 'm').exec(unit)?.[1] ?? ''
   const env = Object.fromEntries(
-    value('Environment')
-      .split(' ')
+    readRoot('deploy/token-agent.env')
+      .split('\n')
+      .filter((line) => /^[A-Z]/.test(line))
       .map((pair) => pair.split(/=(.*)/s).slice(0, 2) as [string, string]),
   )
+  for (const name of Object.keys(env))
+    t.ok(
+      VARIABLES.some((known) => known === name),
+      `${name} is a variable of the agent`,
+    )
   t.match(readConfig(env).database, { kind: 'sqlite', path: `/var/lib/${value('StateDirectory')}/token-agent.sqlite` })
   t.ok(Number(value('TimeoutStopSec')) >= EXIT_BY_SECONDS)
   t.match(value('ExecStart'), new RegExp(`/${PROCFILE['web']}$`))
-  t.equal(value('DynamicUser'), 'yes')
+  const docs = readRoot('docs/deploying.md')
+  t.match(docs, `useradd --system --home-dir /var/lib/${value('StateDirectory')} --shell /usr/sbin/nologin ${value('User')}\n`)
+  t.match(docs, `--property=User=${value('User')} --property=EnvironmentFile=${value('EnvironmentFile')}`)
   const folder = tempFolder(t)
   const file = join(folder, 'token-agent.service')
   // What the unit runs is not installed here.
@@ -193,6 +201,7 @@ t.test('docs/deploying.md names each of these files, and says of none more than 
     'app.json',
     'Procfile',
     'deploy/token-agent.service',
+    'deploy/token-agent.env',
     'Dockerfile',
     'compose.yaml',
     'render.yaml',
