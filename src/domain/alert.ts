@@ -58,7 +58,12 @@ export function judge(account: Account, told: Told, now: Date): Verdict {
   // Whoever pauses an account knows.
   if (account.pausedAt !== null) return { alert: null, told: [] }
   const worst = holding[0]
-  if (worst === undefined) return { alert: told.conditions.length === 0 ? null : recovered(account), told: [] }
+  if (worst === undefined) {
+    // Where nothing can be named, it may still be broken: a token just given that nobody has confirmed, a failure that is
+    // not a day old. What was told stays told, or the news would be false and the next failure would be news again.
+    if (!works(account)) return { alert: null, told: told.conditions }
+    return { alert: told.conditions.length === 0 ? null : recovered(account), told: [] }
+  }
   const news = holding.find((condition) => !told.conditions.includes(condition))
   const isRepeat = told.at !== null && now.getTime() - told.at.getTime() >= REPEAT_MS
   if (news === undefined && !isRepeat) return { alert: null, told: told.conditions }
@@ -80,10 +85,14 @@ export function nextLookAt(account: Account, told: Told, now: Date): Date | null
   return ahead.length === 0 ? null : new Date(Math.ceil(Math.min(...(ahead as number[]))))
 }
 
+function works({ state, accessToken, failureCount }: Account): boolean {
+  return state === 'active' && accessToken !== null && failureCount === 0
+}
+
 function conditionsOf(account: Account, now: Date): Condition[] {
   const { accessToken, state, lastErrorCode, failingSince, failureCount, issuedAt, expiresAt } = account
-  // Nothing was ever there to be kept alive.
-  if (accessToken === null) return []
+  // One that was just created waits for its first token; one whose user took everything back needs a person.
+  if (accessToken === null) return state === 'reconnect' ? ['reconnect'] : []
   const cause = (): Condition | null => {
     if (lastErrorCode === 'unreadable') return 'unreadable'
     if (state === 'reconnect') return 'reconnect'
@@ -119,7 +128,7 @@ function alertOf(account: Account, condition: Condition): Alert {
   return { event, account: account.name, state: account.state, message: what + why }
 }
 
-function sentence({ name, expiresAt }: Account, condition: Condition): [AlertKind, string] {
+function sentence({ name, accessToken, expiresAt }: Account, condition: Condition): [AlertKind, string] {
   const token = `The token of the account “${name}”`
   const end = expiresAt === null ? '' : ` It is good until ${day(expiresAt)}.`
   switch (condition) {
@@ -128,6 +137,7 @@ function sentence({ name, expiresAt }: Account, condition: Condition): [AlertKin
     case 'unreadable':
       return ['unreadable', `${token} cannot be opened with any key in ENCRYPTION_KEY.`]
     case 'reconnect':
+      if (accessToken === null) return ['person_needed', `The account “${name}” has no token any more; only a person can mend that.`]
       return ['person_needed', `${token} is refused by its provider; only a person can mend that.${end}`]
     case 'misconfigured':
       return ['person_needed', `${token} cannot be refreshed until a person changes a setting.${end}`]

@@ -109,6 +109,63 @@ eachEngine(t, 'a person who is needed is called at once, and again only when all
   t.strictSame(await world.look(), ['recovered'])
 })
 
+eachEngine(t, 'trouble that changes its face is no recovery, and is not told anew', async (t, engine) => {
+  const world = await alerting(await createAgentWorld(t, { open: () => engine.open() }))
+  await world.seed(world.instagram.issue())
+  await world.wait(8 * DAY_MS)
+  const faults = ['noPermission', 'html502', 'noPermission', 'expired', 'noPermission'] as const
+  const seen: string[][] = []
+  for (const fault of faults) {
+    world.instagram.fail('/refresh_access_token', fault, 1)
+    await world.refresh(true)
+    seen.push(await world.look())
+  }
+  t.strictSame(seen, [['person_needed'], [], [], [], []])
+  await world.refresh(true)
+  t.strictSame(await world.look(), ['recovered'])
+})
+
+eachEngine(t, 'a token that took the place of an expired one has recovered nothing until the provider confirms it', async (t, engine) => {
+  const world = await alerting(await createAgentWorld(t, { open: () => engine.open() }))
+  await world.seed(world.instagram.issue())
+  world.instagram.fail('/refresh_access_token', 'html502')
+  world.instagram.fail('/me', 'html502')
+  await world.wait(61 * DAY_MS)
+  t.strictSame(await world.look(), ['person_needed'])
+  await world.seed('IGAAbogus')
+  t.match(await world.account(), { state: 'unverified', lastErrorCode: 'transient' })
+  t.strictSame(await world.look(), [])
+  world.instagram.heal()
+  await world.refresh(true)
+  t.strictSame(await world.look(), ['person_needed'], 'the provider refuses it')
+  await world.seed(world.instagram.issue())
+  t.strictSame(await world.look(), ['recovered'])
+})
+
+eachEngine(t, 'an account whose user had all erased needs a person, told once with what went before', async (t, engine) => {
+  const world = await alerting(await createAgentWorld(t, { open: () => engine.open() }))
+  const erase = async (name: string): Promise<void> => {
+    const { version } = await world.account(name)
+    const nothing = { accessToken: null, state: 'reconnect', lastErrorCode: 'reconnect', expiresAt: null, issuedAt: null } as const
+    const event = { account: name, kind: 'erased', actor: 'provider', outcome: 'ok', detail: null } as const
+    t.ok(await world.deps.store.replace(name, version, { ...nothing, lastError: 'Connect the account again.' }, event))
+  }
+  await world.seed(world.instagram.issue(), 'erased-only')
+  await erase('erased-only')
+  t.strictSame(await world.look(), ['person_needed'])
+  t.match(world.sent.at(-1), { state: 'reconnect', message: /“erased-only” has no token any more.* Connect the account again\.$/ })
+
+  await world.seed(world.instagram.issue(), 'taken-back')
+  const { version } = await world.account('taken-back')
+  const event = { account: 'taken-back', kind: 'reconnect_needed', actor: 'provider', outcome: 'failed', detail: null } as const
+  await world.deps.store.replace('taken-back', version, { state: 'reconnect', lastErrorCode: 'reconnect', nextRefreshAt: null }, event)
+  t.strictSame(await world.look(), ['person_needed'])
+  await erase('taken-back')
+  t.strictSame(await world.look(), [], 'no recovery, and nothing new')
+  await world.seed(world.instagram.issue(), 'taken-back')
+  t.strictSame(await world.look(), ['recovered'])
+})
+
 eachEngine(t, 'a key that opens nothing is told', async (t, engine) => {
   const world = await alerting(await createAgentWorld(t, { open: () => engine.open() }))
   await world.seed(world.instagram.issue())

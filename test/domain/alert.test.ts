@@ -46,7 +46,7 @@ const living = (share: number): Partial<Account> => ({ issuedAt: at(-(1 - share)
 t.test('says nothing of an account that is well', async (t) => {
   t.equal(events({}), null)
   t.equal(events({ issuedAt: null, expiresAt: null }), null)
-  t.equal(events({ accessToken: null, state: 'unverified' }), null, 'one that was never connected')
+  t.equal(events({ accessToken: null, state: 'unverified' }), null, 'one that was just created')
 })
 
 t.test('tells of each kind of trouble, and of the worst first', async (t) => {
@@ -54,6 +54,7 @@ t.test('tells of each kind of trouble, and of the worst first', async (t) => {
   t.equal(events(failing(DAY)), 'failing_for_a_day')
   t.equal(events({ ...failing(DAY), failureCount: 0 }), null, 'a success that an older release wrote')
   t.equal(events({ state: 'reconnect' }), 'person_needed')
+  t.equal(events({ state: 'reconnect', accessToken: null }), 'person_needed', 'also without a token')
   t.equal(events({ lastErrorCode: 'misconfigured', failureCount: 1 }), 'person_needed')
   t.equal(events({ lastErrorCode: 'unreadable', failureCount: 1 }), 'unreadable')
   t.equal(events(living(0.26)), null)
@@ -90,6 +91,20 @@ t.test('tells each thing once in a run of trouble, what comes and goes too, and 
   t.equal(tell({ state: 'reconnect' }), 'person_needed')
   t.equal(tell({ state: 'reconnect', pausedAt: NOW }), null)
   t.equal(tell({}), null, 'whoever paused it knows')
+})
+
+t.test('is told to have recovered only when it works: until then what was told stays told', async (t) => {
+  const told: Told = { conditions: ['misconfigured', 'expired'], at: at(-HOUR) }
+  const stillBroken: Record<string, Partial<Account>> = {
+    'a failure that began just now': failing(0),
+    'a token that nobody has confirmed': { state: 'unverified', expiresAt: null },
+    'no token at all': { state: 'unverified', accessToken: null, expiresAt: null },
+  }
+  for (const [what, change] of Object.entries(stillBroken)) {
+    t.strictSame(judge({ ...healthy, ...change }, told, NOW), { alert: null, told: told.conditions }, what)
+    t.strictSame(judge({ ...healthy, ...change }, NOTHING_TOLD, NOW), { alert: null, told: [] }, what)
+  }
+  t.match(judge(healthy, told, NOW), { alert: { event: 'recovered', state: 'active' }, told: [] })
 })
 
 t.test('repeats each week what lasts', async (t) => {
