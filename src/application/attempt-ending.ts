@@ -99,11 +99,17 @@ export function failure(deps: Deps, account: Account, error: unknown, now: Date)
   const refusedAt = refusal ? (account.lastErrorCode === null ? now : (account.refusedAt ?? now)) : account.refusedAt
   const confirmed = refusal && refusedAt !== null && now.getTime() - refusedAt.getTime() >= CONFIRMATION_MS
   const failureCount = account.failureCount + 1
+  const state = confirmed || neverWorked ? 'reconnect' : account.state
+  // What a person must mend is mended neither by a provider that has trouble nor by a refusal that is not believed yet.
+  const isVague = kind === 'transient' || kind === 'throttled' || (refusal && state !== 'reconnect')
+  const { lastErrorCode: cause } = account
+  const keepsCause = isVague && (cause === 'misconfigured' || (cause === 'reconnect' && account.state === 'reconnect'))
+  const keepsProbe = isVague && cause !== 'misconfigured' && account.state === 'reconnect'
   const wait = nextRefreshAt(
     {
       issuedAt: account.issuedAt,
       expiresAt: account.expiresAt,
-      refused: confirmed || (neverWorked && refusal),
+      refused: confirmed || (neverWorked && refusal) || keepsProbe,
       failureCount,
       retryAfterSeconds: error instanceof ProviderError ? error.retryAfterSeconds : null,
       minimumAgeSeconds: 0,
@@ -112,7 +118,6 @@ export function failure(deps: Deps, account: Account, error: unknown, now: Date)
     now,
   )
   const earliest = now.getTime() + (refusal ? CONFIRMATION_MS + deps.policy.random() * 60_000 : 0)
-  const state = confirmed || neverWorked ? 'reconnect' : account.state
   const serving = isServable({ ...account, state, failureCount }, now) ? ' The present token is still served.' : ''
   return {
     outcome: 'failed',
@@ -123,8 +128,7 @@ export function failure(deps: Deps, account: Account, error: unknown, now: Date)
       state,
       failureCount,
       refusedAt,
-      lastErrorCode: kind,
-      lastError: error.message,
+      ...(keepsCause ? {} : { lastErrorCode: kind, lastError: error.message }),
       nextRefreshAt: new Date(Math.max(wait.getTime(), earliest)),
     },
     event: {

@@ -1,5 +1,6 @@
 import t from 'tap'
 import { refreshAccount } from '../../src/application/refresh-account.ts'
+import { reportStatus } from '../../src/application/report-status.ts'
 import { Secret } from '../../src/domain/secret.ts'
 import { accountPlace } from '../../src/domain/vault.ts'
 import { createInstagram } from '../../src/providers/instagram.ts'
@@ -205,6 +206,59 @@ t.test('a refusal is not confirmed by a time-out', async (t) => {
   await world.later(CONFIRMATION_MS + 2 * MINUTE_MS)
   await world.refresh()
   t.match(await world.account(), { state: 'active', lastErrorCode: 'transient' })
+})
+
+// By then nobody has mended anything: only a success, or a surer word, takes back what a person is asked to do.
+eachEngine(t, 'trouble of the provider does not hide what a person must mend', async (t, engine) => {
+  const world = await refreshedOnce(t, { open: () => engine.open() })
+  const needPerson = async () => (await reportStatus(world.deps)).needPerson
+  world.instagram.fail('/refresh_access_token', 'noPermission', 1)
+  await world.refresh()
+  const { lastError } = await world.account()
+  for (const fault of ['html502', 'userLimit', 'expired'] as const) {
+    world.instagram.fail('/refresh_access_token', fault, 1)
+    t.match((await world.refresh(true)).results, [{ outcome: 'failed' }])
+    t.match(await world.account(), { state: 'active', lastErrorCode: 'misconfigured', lastError })
+    t.strictSame(await needPerson(), ['default'], fault)
+  }
+  t.match((await world.events()).slice(1, 3), [{ detail: /rate limit/ }, { detail: /HTTP 502/ }], 'the history has it all the same')
+  await world.later(CONFIRMATION_MS + 2 * MINUTE_MS)
+  world.instagram.fail('/refresh_access_token', 'expired', 1)
+  await world.refresh(true)
+  t.match(await world.account(), { state: 'reconnect', lastErrorCode: 'reconnect', lastError: /has expired/ })
+  await world.refresh(true)
+  t.strictSame(await needPerson(), [])
+})
+
+t.test('who is to make a new token is still told why while the provider has trouble, and the probe stays a daily one', async (t) => {
+  for (const fault of ['html502', 'userLimit'] as const) {
+    const world = await refreshedOnce(t)
+    world.instagram.fail('/refresh_access_token', 'passwordChanged')
+    await world.refresh()
+    await world.later(CONFIRMATION_MS + 2 * MINUTE_MS)
+    await world.refresh()
+    await world.later(DAY_MS + 11 * MINUTE_MS)
+    world.instagram.heal()
+    world.instagram.fail('/refresh_access_token', fault)
+    t.match((await world.refresh()).results, [{ outcome: 'failed', message: /trouble|rate limit/ }])
+    t.match(await world.account(), { state: 'reconnect', lastErrorCode: 'reconnect', lastError: /password/ })
+    await waitsBetween(t, world, DAY_MS, DAY_MS + 10 * MINUTE_MS)
+  }
+})
+
+t.test('a key that is back is not called lost because the provider has trouble', async (t) => {
+  const world = await refreshedOnce(t)
+  const token = (await world.account()).accessToken
+  await world.set('access_token', 'v1.otherkey.AAAA.AAAA')
+  await world.refresh()
+  await world.set('access_token', token)
+  world.instagram.fail('/refresh_access_token', 'html502')
+  for (const state of ['active', 'reconnect']) {
+    await world.set('state', state)
+    await world.set('last_error_code', 'unreadable')
+    await world.refresh(true)
+    t.match(await world.account(), { state, lastErrorCode: 'transient', lastError: /HTTP 502/ })
+  }
 })
 
 t.test('the token of another user never takes the place of this one', async (t) => {
