@@ -18,15 +18,26 @@ const LEASES_OVER_MS = 42_000
  * `wallClock` is in milliseconds, and a parameter so that a test can step it.
  */
 export function startSchedule(
-  services: Pick<Services, 'seedFromEnvironment' | 'sweep' | 'upkeep'>,
+  services: Pick<Services, 'seedFromEnvironment' | 'recheckKeys' | 'sweep' | 'upkeep'>,
   log: Log,
   wallClock = Date.now,
 ): Schedule {
   let seeded = false
+  let keysRechecked = false
   let ticking: Promise<void> | null = null
+  const recheckKeys = async (): Promise<void> => {
+    try {
+      await services.recheckKeys()
+      keysRechecked = true
+    } catch (err) {
+      log.warn({ err }, 'the keys could not be compared with what is stored; the next try is in a minute')
+    }
+  }
   const run = async (actor: 'boot' | 'timer'): Promise<void> => {
     try {
       if (!seeded) seeded = await services.seedFromEnvironment()
+      // Again when the first leases are over: what somebody was at work on is passed over.
+      if (actor === 'boot' || !keysRechecked) await recheckKeys()
       await services.sweep({ actor })
     } catch (err) {
       log.warn({ err }, 'a tick could not be finished; the next one is in a minute')

@@ -7,6 +7,7 @@ import { createPace, PACE_LIMITS, type PaceLimits } from './application/pace.ts'
 import { createPendingAnswers } from './application/pending-answer.ts'
 import { createReadHistory, type ReadHistory } from './application/read-history.ts'
 import { createTokenReader, type TokenReader } from './application/read-token.ts'
+import { recheckKeys } from './application/recheck-keys.ts'
 import { createTally, type RefreshDeps } from './application/refresh-account.ts'
 import { type RefreshRequest, type RefreshSummary, refreshDue } from './application/refresh-due.ts'
 import { takeStartingToken } from './application/seed-account.ts'
@@ -59,6 +60,8 @@ export interface Services {
   readonly sweep: (request: RefreshRequest) => Promise<RefreshSummary>
   /** Takes `STARTING_TOKEN` over where it is a new one; false = the provider did not answer, so ask again later. */
   readonly seedFromEnvironment: () => Promise<boolean>
+  /** Makes due what the keys of this start no longer open, or open again. */
+  readonly recheckKeys: () => Promise<void>
   readonly startingFingerprint: string | null
   /** Null where the store is not a Postgres: the Ruby agent knew no other. */
   readonly readRubyToken: ReadRubyToken | null
@@ -161,6 +164,7 @@ export async function createServices(config: Config, log: Log, paceLimits: PaceL
     upkeep,
     storeState: () => db.state(),
     seedFromEnvironment,
+    recheckKeys: () => recheckKeys({ overview, vault, log }),
     startingFingerprint,
     readRubyToken: config.database.kind === 'postgres' ? () => readRubyToken(db) : null,
     migrate: () => migrate(db, MIGRATIONS_FOLDER),

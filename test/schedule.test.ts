@@ -7,13 +7,20 @@ import { waitFor } from './support/wait-for.ts'
 const HOUR_MS = 3_600_000
 
 /** A schedule whose ticks are written down, and whose wall clock can be stepped. */
-function start(t: Test, { seed, sweep }: { seed?: () => Promise<boolean>; sweep?: () => Promise<void> } = {}) {
-  const seen = { seeds: 0, sweeps: [] as RefreshRequest[], upkeeps: 0, warnings: [] as string[], running: 0, mostRunning: 0 }
+function start(
+  t: Test,
+  { seed, recheck, sweep }: { seed?: () => Promise<boolean>; recheck?: () => Promise<void>; sweep?: () => Promise<void> } = {},
+) {
+  const seen = { seeds: 0, rechecks: 0, sweeps: [] as RefreshRequest[], upkeeps: 0, warnings: [] as string[], running: 0, mostRunning: 0 }
   let stepMs = 0
   const services = {
     seedFromEnvironment: () => {
       seen.seeds++
       return seed?.() ?? Promise.resolve(true)
+    },
+    recheckKeys: () => {
+      seen.rechecks++
+      return recheck?.() ?? Promise.resolve()
     },
     sweep: async (request: RefreshRequest) => {
       seen.sweeps.push(request)
@@ -41,10 +48,11 @@ t.test('the first tick is at the start, takes the starting token over and then r
   const order: string[] = []
   const { schedule, seen } = start(t, {
     seed: async () => order.push('seed') > 0,
+    recheck: async () => void order.push('recheck'),
     sweep: async () => void order.push('sweep'),
   })
   await schedule.booted
-  t.same(order, ['seed', 'sweep'])
+  t.same(order, ['seed', 'recheck', 'sweep'])
   t.match(seen.sweeps[0], { actor: 'boot' })
   await waitFor('the upkeep', () => seen.upkeeps > 0)
 })
@@ -75,6 +83,23 @@ t.test('a starting token that could not be checked is asked about again at the n
   step(HOUR_MS)
   await waitFor('another tick', () => ticks() > before, { timeoutMs: 10_000 })
   t.equal(seen.seeds, seeds)
+})
+
+t.test('the keys are compared until the store has answered, holding nothing up, and not at each tick', async (t) => {
+  let answers = false
+  const { schedule, step, seen, ticks } = start(t, {
+    recheck: () => (answers ? Promise.resolve() : Promise.reject(new Error('the store does not answer'))),
+  })
+  await schedule.booted
+  t.equal(ticks(), 1, 'what is due is refreshed all the same')
+  t.match(seen.warnings, [/keys could not be compared/])
+  answers = true
+  step(HOUR_MS)
+  await waitFor('another look', () => seen.rechecks > 1, { timeoutMs: 10_000 })
+  const [rechecks, before] = [seen.rechecks, ticks()]
+  step(HOUR_MS)
+  await waitFor('another tick', () => ticks() > before, { timeoutMs: 10_000 })
+  t.equal(seen.rechecks, rechecks)
 })
 
 t.test('a tick that fails is told, and the next one comes all the same', async (t) => {

@@ -42,6 +42,10 @@ export function isUnreadable(account: Account, vault: Vault): boolean {
   return account.lastErrorCode === 'unreadable' || problemWith(account, vault) !== null
 }
 
+export function opens(account: Account, vault: Vault): boolean {
+  return problemWith(account, vault) === null
+}
+
 function problemWith({ name, accessToken }: Account, vault: Vault): UnreadableError | null {
   if (accessToken === null) return null
   try {

@@ -37,6 +37,13 @@ export interface Overview {
   summarize(): Promise<AccountSummary>
   /** The failing ones, the first to expire in front; then the others, the first to be due in front. */
   mostUrgent(limit: number): Promise<Account[]>
+  /**
+   * By name, after this one: accounts that nobody is at work on, and whose row says otherwise than the key by which their
+   * token is named: no key of this process though it is not marked unreadable, or one of its keys though it is.
+   */
+  keySuspects(after: string, limit: number): Promise<Account[]>
+  /** Makes those of them due that are still such; gives how many it were. */
+  makeSuspectsDue(names: readonly string[]): Promise<number>
   /** Removes at most so many events older than this; gives how many it were. */
   trimEvents(olderThanDays: number, limit: number): Promise<number>
 }

@@ -23,6 +23,10 @@ export function createOverview(db: Database, sealMarks: readonly string[]): Over
   // The same rule as `needsPerson` in domain/account.ts.
   const needsPerson = `paused_at is null and (state = 'reconnect' or coalesce(last_error_code, '') in ('misconfigured', 'unreadable')
     or access_token is null or expires_at <= ${now})`
+  // Not what is due anyway, nor what is never due of itself: a person was called when it was taken from the timer.
+  const suspect = `removed_at is null and paused_at is null and access_token is not null and next_refresh_at > ${now}
+    and (lease_until is null or lease_until <= ${now})
+    and (case when ${marked} then 1 else 0 end) = (case when coalesce(last_error_code, '') = 'unreadable' then 1 else 0 end)`
   const count = (wanted: string): string => `cast(sum(case when ${wanted} then 1 else 0 end) as integer)`
 
   return {
@@ -90,6 +94,24 @@ export function createOverview(db: Database, sealMarks: readonly string[]): Over
       const failing = await db.query<AccountRow>(`${select} failure_count > 0 order by expires_at limit $1`, [limit])
       const others = await db.query<AccountRow>(`${select} failure_count = 0 order by next_refresh_at limit $1`, [limit - failing.length])
       return [...failing, ...others].map(toAccount)
+    },
+
+    async keySuspects(after, limit) {
+      const params: Param[] = [...sealMarks]
+      const sql = `select ${ACCOUNT_COLUMNS} from accounts where ${suspect} and name > $${params.push(after)} order by name limit $${params.push(limit)}`
+      return (await db.query<AccountRow>(sql, params)).map(toAccount)
+    },
+
+    // Asked again of the row itself: somebody may have taken it up meanwhile, or sealed it with another key.
+    async makeSuspectsDue(names) {
+      if (names.length === 0) return 0
+      const params: Param[] = [...sealMarks]
+      const wanted = names.map((name) => `$${params.push(name)}`).join(', ')
+      const rows = await db.query(
+        `update accounts set next_refresh_at = ${now} where name in (${wanted}) and ${suspect} returning name`,
+        params,
+      )
+      return rows.length
     },
 
     async trimEvents(olderThanDays, limit) {
