@@ -1,4 +1,3 @@
-import { getPublicSuffix } from 'tldts'
 import { type AllowList, parseAllowList } from './domain/allow-list.ts'
 import { constantNameProblem } from './domain/js-constant.ts'
 import type { RefreshFrequency, RefreshMode } from './domain/next-refresh.ts'
@@ -6,6 +5,7 @@ import { Secret } from './domain/secret.ts'
 import { tokenProblem } from './domain/token.ts'
 import { type InstagramConfig, readInstagram } from './instagram-config.ts'
 import { type DatabaseConfig, detectPlatform, guessAppUrl, type Platform, readDatabase } from './platform.ts'
+import { isPublicSuffix } from './public-suffix.ts'
 
 export interface Config {
   readonly host: string
@@ -86,8 +86,6 @@ const PLACEHOLDERS = new Set(['copy_token_here', 'copy_app_name_here', 'yourwebs
 const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const
 const FLAGS = ['true', 'false', '1', '0', 'yes', 'no', 'on', 'off'] as const
 const MAKE_KEY = 'make one with: openssl rand -hex 32'
-
-export const isPublicSuffix = (host: string): boolean => getPublicSuffix(host, { allowPrivateDomains: true }) === host
 
 /** Reads and checks the whole environment; throws one `ConfigError` that lists every problem. */
 export function readConfig(env: NodeJS.ProcessEnv): Config {

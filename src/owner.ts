@@ -2,9 +2,10 @@ import { createHash, randomBytes, type ScryptOptions, scrypt, timingSafeEqual } 
 import type { OwnerDeps } from './application/owner-deps.ts'
 import { createPictures } from './application/show-picture.ts'
 import type { PasswordCheck, SignInDeps } from './application/sign-in.ts'
-import { type Config, isPublicSuffix } from './config.ts'
+import type { Config } from './config.ts'
 import type { Log } from './domain/log.ts'
 import type { Secret } from './domain/secret.ts'
+import { isPublicSuffix } from './public-suffix.ts'
 import type { Services } from './services.ts'
 
 // 32 MB and about 100 ms a guess. More would only slow the reads beside it: how many guesses there are is bounded elsewhere.

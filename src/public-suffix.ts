@@ -1,0 +1,46 @@
+import { createRequire } from 'node:module'
+import { getPublicSuffix } from 'tldts'
+import type * as Trie from 'tldts/dist/types/src/data/trie.js'
+
+/** Whether anybody can get a name below `host`: it is a public suffix, or one lies below it (s3.amazonaws.com below amazonaws.com). */
+export function isPublicSuffix(host: string): boolean {
+  return getPublicSuffix(host, { allowPrivateDomains: true }) === host || hasSuffixBelow(host)
+}
+
+let tree = null as ReturnType<typeof loadTree> | null
+
+function hasSuffixBelow(host: string): boolean {
+  tree ??= loadTree()
+  const { root, edgesOf, labelOf, below } = tree
+  let node: number = root
+  for (const label of host.split('.').reverse()) {
+    const edges = edgesOf(node)
+    const next = edges.find((edge) => labelOf(edge) === label) ?? edges.find((edge) => labelOf(edge) === '*')
+    if (next === undefined) return false
+    node = below(next)
+  }
+  // Each leaf is the end of a suffix.
+  return edgesOf(node).length > 0
+}
+
+// tldts answers for one name, and has no function that lists what is below it. Its own tree of labels, from the top-level
+// domain down, is taken from the package; the version is pinned, and a test asks for names that only the tree knows.
+// Loaded where somebody writes a wildcard: few do, and it takes as long as tldts itself.
+function loadTree() {
+  const trie: typeof Trie = createRequire(import.meta.url)('tldts/dist/cjs/src/data/trie.js')
+  const { edgeChild, edgeLength, edgeStart, labelText } = trie
+  const ends = new Uint32Array(edgeLength.length)
+  edgeLength.reduce((end, length, edge) => {
+    ends[edge] = end + length
+    return end + length
+  }, 0)
+  return {
+    root: trie.rulesRoot,
+    edgesOf: (node: number): number[] => {
+      const start = edgeStart[node] ?? 0
+      return Array.from({ length: (edgeStart[node + 1] ?? start) - start }, (_, at) => start + at)
+    },
+    labelOf: (edge: number): string => labelText.slice((ends[edge] ?? 0) - (edgeLength[edge] ?? 0), ends[edge]),
+    below: (edge: number): number => edgeChild[edge] ?? 0,
+  }
+}
