@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs'
 import { Secret } from './domain/secret.ts'
+import { readTlsMode } from './storage/tls-mode.ts'
 
 export type DatabaseConfig =
   | { readonly kind: 'postgres'; readonly url: Secret; readonly selfSignedChain: boolean }
@@ -42,13 +43,19 @@ export function readDatabase(env: NodeJS.ProcessEnv, url: string | null, problem
   if (url !== null && /^postgres(ql)?:\/\//.test(url)) {
     if (!URL.canParse(url))
       problems.push('DATABASE_URL: is not a complete address; it looks like postgres://user:password@host:5432/database')
+    const { problem } = readTlsMode(new URLSearchParams(url.split(/\?(.*)/s)[1]), env['DYNO'] !== undefined)
+    if (problem !== null) problems.push(`DATABASE_URL: ${problem}`)
     // Heroku's Postgres asks for TLS and shows a self-signed chain: https://devcenter.heroku.com/articles/connecting-heroku-postgres
     return { kind: 'postgres', url: new Secret(url), selfSignedChain: env['DYNO'] !== undefined }
   }
-  if (url !== null && (!url.startsWith('sqlite:') || path === '' || path.startsWith(':'))) {
+  if (url !== null && !url.startsWith('sqlite:')) {
     const scheme = /^([a-z][a-z0-9+.-]*):/i.exec(url)?.[1]
     problems.push(
       `DATABASE_URL: ${scheme === undefined ? 'has no scheme' : `the scheme “${scheme}:” is not supported here`}; use postgres://user:password@host:5432/database or sqlite:path/to/file`,
+    )
+  } else if (path === '' || path.startsWith(':')) {
+    problems.push(
+      `DATABASE_URL: ${path === '' ? 'names no file' : 'a store in memory forgets every token at each restart'}; name a file, such as sqlite:data/token-agent.sqlite`,
     )
   } else if (losesItsDisk(env, path)) {
     problems.push(

@@ -78,10 +78,6 @@ t.test('a start that cannot succeed ends with one sentence that says what to do'
   broken('a host name that does not exist', async (t) => {
     t.match(await failsToStart(t, { HOST: 'nowhere.invalid' }), /nowhere\.invalid|HOST/)
   })
-  broken('an sslmode that does not exist', async (t) => {
-    const url = 'postgres://me:pw@127.0.0.1:1/agent?sslmode=maybe'
-    t.match(await failsToStart(t, { DATABASE_URL: url, ENCRYPTION_KEY }), /sslmode must be one of/)
-  })
 })
 
 t.test('a database that does not answer is waited for behind an open port', { skip: missing('postgres') }, async (t) => {
