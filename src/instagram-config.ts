@@ -1,5 +1,7 @@
 import { Secret } from './domain/secret.ts'
 
+const BASIC = 'instagram_business_basic'
+
 export interface InstagramConfig {
   readonly graphUrl: string
   readonly apiUrl: string
@@ -37,13 +39,16 @@ export function readInstagram({ text, list, origin }: Reader, problems: string[]
   for (const scope of scopes) {
     if (/^[a-z_]+$/.test(scope)) continue
     const shown = scope.replace(/[^\x20-\x7e]/g, '?').slice(0, 40)
-    problems.push(`INSTAGRAM_SCOPES: “${shown}” is not the name of a permission such as instagram_business_basic`)
+    problems.push(`INSTAGRAM_SCOPES: “${shown}” is not the name of a permission such as ${BASIC}`)
   }
+  // No token is refreshed without it: https://developers.facebook.com/docs/instagram-platform/reference/refresh_access_token
+  if (scopes.length > 0 && !scopes.includes(BASIC))
+    problems.push(`INSTAGRAM_SCOPES: leaves out ${BASIC}, which every account needs; add it`)
   return {
     graphUrl: origin('INSTAGRAM_GRAPH_URL', 'https://graph.instagram.com'),
     apiUrl: origin('INSTAGRAM_API_URL', 'https://api.instagram.com'),
     webUrl: origin('INSTAGRAM_WEB_URL', 'https://www.instagram.com'),
     app: id === null || secret === null ? null : { id, secret: new Secret(secret) },
-    scopes: scopes.length === 0 ? ['instagram_business_basic'] : scopes,
+    scopes: scopes.length === 0 ? [BASIC] : scopes,
   }
 }

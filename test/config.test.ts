@@ -95,6 +95,7 @@ const WRONG: [name: string, value: string, words: RegExp][] = [
   ['INSTAGRAM_APP_ID', 'abc', /number|both/],
   ['INSTAGRAM_APP_SECRET', '0123456789abcdef', /both/],
   ['INSTAGRAM_SCOPES', 'Instagram-Business', /permission/],
+  ['INSTAGRAM_SCOPES', 'instagram_business_manage_comments', /leaves out instagram_business_basic.*add it/],
   ['INSTAGRAM_GRAPH_URL', 'graph.instagram.com', /must be an address/],
   ['INSTAGRAM_API_URL', 'gopher://x', /must be an address/],
   ['INSTAGRAM_WEB_URL', 'https://x/y', /must be an address/],
