@@ -4,6 +4,7 @@ import type { RefreshFrequency, RefreshMode } from './domain/next-refresh.ts'
 import { Secret } from './domain/secret.ts'
 import { tokenProblem } from './domain/token.ts'
 import { type InstagramConfig, readInstagram } from './instagram-config.ts'
+import { printable, readHost, readPort, readTrustProxy } from './network-config.ts'
 import { type DatabaseConfig, detectPlatform, guessAppUrl, type Platform, readDatabase } from './platform.ts'
 import { isPublicSuffix } from './public-suffix.ts'
 
@@ -121,21 +122,19 @@ export function readConfig(env: NodeJS.ProcessEnv): Config {
     if (
       url === null ||
       !/^https?:$/.test(url.protocol) ||
-      url.host === '' ||
+      !isHost(url.hostname) ||
       url.pathname !== '/' ||
       url.search !== '' ||
       url.hash !== '' ||
       url.username !== ''
     ) {
-      problems.push(`${name}: must be an address such as https://token-agent.example.com, without a path`)
+      problems.push(`${name}: must be an address such as https://token-agent.example.com, without a path or a dot at its end`)
       return fallback
     }
     return url.origin
   }
 
-  const port = Number(text('PORT') ?? 3000)
-  if (!Number.isInteger(port) || port < 0 || port > 65_535) problems.push('PORT: must be a whole number from 0 to 65535')
-
+  const port = readPort(text('PORT'), problems)
   const guessed = guessAppUrl(env, text('APP_NAME'), problems)
   const appUrl = origin('APP_URL', guessed ?? `http://localhost:${port}`)
 
@@ -143,8 +142,10 @@ export function readConfig(env: NodeJS.ProcessEnv): Config {
     list('ALLOWED_DOMAINS')
       .filter((entry) => !PLACEHOLDERS.has(entry))
       .join(' ') || null
-  const allowed = parseAllowList(allowedDomains ?? appUrl, isPublicSuffix)
-  problems.push(...allowed.problems.map((problem) => `ALLOWED_DOMAINS: ${problem}`))
+  // Which port the system will choose for 0 is not known yet; no page is the agent's own until APP_URL names it.
+  const ownOrigin = appUrl === 'http://localhost:0' ? '' : appUrl
+  const allowed = parseAllowList(allowedDomains ?? ownOrigin, isPublicSuffix)
+  problems.push(...allowed.problems.map((problem) => `${allowedDomains === null ? 'APP_URL' : 'ALLOWED_DOMAINS'}: ${problem}`))
 
   const startingToken = text('STARTING_TOKEN')
   const badToken = startingToken === null ? null : tokenProblem(startingToken)
@@ -185,7 +186,7 @@ export function readConfig(env: NodeJS.ProcessEnv): Config {
     problems.push('ALERT_WEBHOOK_URL: must be an https:// address, such as the one that Slack or Discord gives for an incoming webhook')
 
   const config: Config = {
-    host: text('HOST') ?? '0.0.0.0',
+    host: readHost(text('HOST'), problems),
     port,
     appUrl,
     platform: detectPlatform(env),
@@ -218,24 +219,10 @@ export function readConfig(env: NodeJS.ProcessEnv): Config {
   return config
 }
 
-function readTrustProxy(entries: string[], problems: string[]): boolean | string[] {
-  if (entries.length === 0 || (entries.length === 1 && entries[0] === 'false')) return false
-  if (entries.length === 1 && entries[0] === 'true') return true
-  const address = /^(loopback|linklocal|uniquelocal|[0-9]{1,3}(\.[0-9]{1,3}){3}(\/[0-9]{1,2})?|[0-9a-f]*:[0-9a-f:.]*(\/[0-9]{1,3})?)$/i
-  for (const entry of entries) {
-    // Fastify ≥ 5.12.1 ignores a number of hops, so it must not look as if it worked.
-    if (!address.test(entry))
-      problems.push(`TRUST_PROXY: “${printable(entry)}” is not true, false or a list of proxy addresses such as 10.0.0.0/8`)
-  }
-  return entries
-}
+/** URLs allow more: a `*` or a comma, which the allow-list would read in its own way, and a dot at the end. */
+const isHost = (host: string): boolean => /^(\[[0-9a-f:.]+\]|[a-z0-9_-]+(\.[a-z0-9_-]+)*)$/.test(host)
 
 function isServer(server: string): boolean {
   const port = Number(/^(?:[a-z0-9._-]+|\[[0-9a-f:]+\]):(\d{1,5})$/i.exec(server)?.[1])
   return port > 0 && port <= 65_535
-}
-
-/** What was typed, short and harmless enough to show in an error. */
-function printable(value: string): string {
-  return value.replace(/[^\x20-\x7e]/g, '?').slice(0, 40)
 }

@@ -1,4 +1,5 @@
 import { Secret } from './domain/secret.ts'
+import { printable } from './network-config.ts'
 
 const BASIC = 'instagram_business_basic'
 
@@ -38,8 +39,7 @@ export function readInstagram({ text, list, origin }: Reader, problems: string[]
   const scopes = list('INSTAGRAM_SCOPES')
   for (const scope of scopes) {
     if (/^[a-z_]+$/.test(scope)) continue
-    const shown = scope.replace(/[^\x20-\x7e]/g, '?').slice(0, 40)
-    problems.push(`INSTAGRAM_SCOPES: “${shown}” is not the name of a permission such as ${BASIC}`)
+    problems.push(`INSTAGRAM_SCOPES: “${printable(scope)}” is not the name of a permission such as ${BASIC}`)
   }
   // No token is refreshed without it: https://developers.facebook.com/docs/instagram-platform/reference/refresh_access_token
   if (scopes.length > 0 && !scopes.includes(BASIC))

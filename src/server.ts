@@ -10,6 +10,7 @@ import { createApp } from './http/app.ts'
 import type { HttpDeps, Settings } from './http/deps.ts'
 import { createReadMeter } from './http/read-meter.ts'
 import { createLogger } from './logger.ts'
+import { explainListen } from './network-config.ts'
 import { ownerDeps, signInDeps } from './owner.ts'
 import { type Schedule, startSchedule } from './schedule.ts'
 import { createServices, isOneOf, type Services, VIEWS_FOLDER } from './services.ts'
@@ -91,9 +92,12 @@ async function start(
     // is too new, or cannot be written, ends the start; one that does not answer is waited for behind an open port.
     await Promise.race([started, sleep(START_PATIENCE_MS, undefined, { ref: false })])
     if (stopped.aborted) return
-    await app.listen({ host: config.host, port: config.port })
+    const address = await app.listen({ host: config.host, port: config.port }).catch((error: unknown) => {
+      throw explainListen(error, config)
+    })
     const advice = config.allowedDomains === null ? '; ALLOWED_DOMAINS is not set, so only the agent’s own pages may read the token' : ''
-    log.info({ url: config.appUrl, store: config.database.kind }, `serving${advice}`)
+    const chosen = config.port === 0 ? { address } : {}
+    log.info({ url: config.appUrl, ...chosen, store: config.database.kind }, `serving${advice}`)
     await started
   } catch (error) {
     if (!stopped.aborted) {

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import t from 'tap'
 import { type Config, ConfigError, readConfig, VARIABLES } from '../src/config.ts'
+import { explainListen } from '../src/network-config.ts'
 
 /** Fails where the configuration is taken. */
 function problemsOf(env: Record<string, string>): readonly string[] {
@@ -48,11 +49,16 @@ const WRONG: [name: string, value: string, words: RegExp][] = [
   ['APP_URL', 'https://agent.example.com/path', /without a path/],
   ['APP_URL', 'ftp://agent.example.com', /must be an address/],
   ['APP_URL', 'https://me:pw@agent.example.com', /must be an address/],
+  ['APP_URL', 'https://agent.example.com.', /dot at its end/],
+  ['APP_URL', 'https://*.example.com', /must be an address/],
+  ['APP_URL', 'https://a.example,b.example', /must be an address/],
+  ['APP_URL', 'https://agent.example.com:0', /port that does not exist/],
   ['ALLOWED_DOMAINS', '*', /would allow every web site/],
   ['ALLOWED_DOMAINS', 'null', /sandboxed/],
   ['ALLOWED_DOMAINS', '*.github.io', /everybody’s site under github\.io/],
   ['ALLOWED_DOMAINS', '*.herokuapp.com', /everybody’s site/],
   ['ALLOWED_DOMAINS', '*.co.uk', /everybody’s site/],
+  ['ALLOWED_DOMAINS', '*.amazonaws.com', /everybody’s site/],
   ['ALLOWED_DOMAINS', 'example.com/path', /has a path/],
   ['ALLOWED_DOMAINS', 'example.com:0', /port/],
   ['ALLOWED_DOMAINS', 'ftp://example.com', /no web site/],
@@ -85,9 +91,16 @@ const WRONG: [name: string, value: string, words: RegExp][] = [
   ['PORT', '70000', /65535/],
   ['PORT', '-1', /whole number/],
   ['PORT', '30.5', /whole number/],
+  ['HOST', 'http://agent.example.com', /neither an address nor a name; write 0\.0\.0\.0/],
   ['LOG_LEVEL', 'loud', /fatal, error, warn, info, debug, trace, silent/],
   ['TRUST_PROXY', '1', /list of proxy addresses/],
   ['TRUST_PROXY', 'everybody', /list of proxy addresses/],
+  ['TRUST_PROXY', '999.1.1.1', /list of proxy addresses/],
+  ['TRUST_PROXY', '10.0.0.0/8/8', /list of proxy addresses/],
+  ['TRUST_PROXY', 'fe80::1%eth0', /list of proxy addresses/],
+  ['TRUST_PROXY', '10.0.0.0/99', /range that does not exist; write 1 to 32/],
+  ['TRUST_PROXY', 'loopback, 10.0.0.0/0', /range that does not exist; write 1 to 32/],
+  ['TRUST_PROXY', 'fd00::/129', /range that does not exist; write 1 to 128/],
   ['ADMIN_PASSWORD', 'short', /can be guessed/],
   ['METRICS_KEY', 'short', /can be guessed/],
   ['ALERT_WEBHOOK_URL', 'http://hooks.example/x', /https/],
@@ -111,12 +124,46 @@ t.test('each wrong variable is named, with what is wrong and what to do', async 
   }
 })
 
-t.test('no variable is left out of that list but those that may be anything', async (t) => {
+t.test('no variable is left out of that list', async (t) => {
   const covered = new Set(WRONG.map(([name]) => name))
   t.same(
     VARIABLES.filter((name) => !covered.has(name)),
-    ['HOST'],
+    [],
   )
+})
+
+t.test('one mistake is one problem, and no other variable is blamed for it', async (t) => {
+  const alone: [name: string, value: string][] = [
+    ['PORT', 'abc'],
+    ['APP_URL', 'https://agent.example.com.'],
+    ['TRUST_PROXY', '10.0.0.0/99'],
+  ]
+  for (const [name, value] of alone) t.match(problemsOf({ [name]: value }), [new RegExp(`^${name}: `)], name)
+  for (const [name, value] of alone) t.equal(problemsOf({ [name]: value }).length, 1, name)
+  t.match(problemsOf({ ...POSTGRES, DATABASE_URL: `${POSTGRES.DATABASE_URL}?sslmode=maybe`, PORT: 'abc' }), [/^PORT: /, /^DATABASE_URL: /])
+})
+
+t.test('what is right beside those mistakes is taken', async (t) => {
+  const proxies = (text: string) => readConfig({ TRUST_PROXY: text }).trustProxy
+  t.same(proxies('Loopback 10.0.0.0/8, 192.0.2.1 fd00::/8 ::1'), ['loopback', '10.0.0.0/8', '192.0.2.1', 'fd00::/8', '::1'])
+  t.equal(proxies('true'), true)
+  const scopes = 'instagram_business_manage_comments instagram_business_basic'
+  t.same(readConfig({ INSTAGRAM_SCOPES: scopes }).instagram.scopes, scopes.split(' '))
+  for (const host of ['::', 'fe80::1%eth0', 'localhost', 'my_host.internal']) t.equal(readConfig({ HOST: host }).host, host)
+})
+
+t.test('port 0 lets the system choose: then no page is the agent’s own, unless APP_URL names it', async (t) => {
+  const chosen = readConfig({ PORT: '0' })
+  t.equal(chosen.port, 0)
+  t.equal(chosen.allowList.exact.size, 0)
+  t.same([...readConfig({ PORT: '0', APP_URL: 'https://tokens.example' }).allowList.exact], ['https://tokens.example'])
+})
+
+t.test('a port that only an administrator may use is named as such', async (t) => {
+  const denied = Object.assign(new Error('listen EACCES: permission denied 0.0.0.0:80'), { code: 'EACCES' })
+  t.match(explainListen(denied, { host: '0.0.0.0', port: 80 }), { code: 'invalid', message: /^PORT: 80 .* choose one from 1024 up/ })
+  const other = new Error('something else')
+  t.equal(explainListen(other, { host: '0.0.0.0', port: 80 }), other)
 })
 
 t.test('all problems are told at once', async (t) => {
