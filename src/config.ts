@@ -4,7 +4,7 @@ import type { RefreshFrequency, RefreshMode } from './domain/next-refresh.ts'
 import { Secret } from './domain/secret.ts'
 import { tokenProblem } from './domain/token.ts'
 import { type InstagramConfig, readInstagram } from './instagram-config.ts'
-import { printable, readHost, readPort, readTrustProxy } from './network-config.ts'
+import { alertUrlProblem, printable, readHost, readPort, readTrustProxy } from './network-config.ts'
 import { type DatabaseConfig, detectPlatform, guessAppUrl, type Platform, readDatabase } from './platform.ts'
 import { isPublicSuffix } from './public-suffix.ts'
 
@@ -181,9 +181,8 @@ export function readConfig(env: NodeJS.ProcessEnv): Config {
     problems.push(`ADMIN_PASSWORD: has ${adminPassword.length} characters, which can be guessed; choose at least 8`)
 
   const alertUrl = text('ALERT_WEBHOOK_URL')
-  // Plain http would show the alert, and the secret in such addresses, to everybody on the way.
-  if (alertUrl !== null && URL.parse(alertUrl)?.protocol !== 'https:')
-    problems.push('ALERT_WEBHOOK_URL: must be an https:// address, such as the one that Slack or Discord gives for an incoming webhook')
+  const badAlertUrl = alertUrl === null ? null : alertUrlProblem(alertUrl)
+  if (badAlertUrl !== null) problems.push(`ALERT_WEBHOOK_URL: ${badAlertUrl}`)
 
   const config: Config = {
     host: readHost(text('HOST'), problems),

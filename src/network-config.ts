@@ -1,4 +1,5 @@
 import { isIP } from 'node:net'
+import { isForbiddenAddress } from './alerts/public-address.ts'
 import { AppError } from './domain/errors.ts'
 
 const DEFAULT_PORT = 3000
@@ -35,6 +36,17 @@ export function readTrustProxy(entries: readonly string[], problems: string[]): 
       problems.push(`TRUST_PROXY: “${printable(entry)}” has a range that does not exist; write 1 to ${most} after the slash`)
   }
   return entries.map((entry) => entry.toLowerCase())
+}
+
+/** What is wrong with the address for alerts. A name is looked at again, with its addresses, each time something is sent. */
+export function alertUrlProblem(url: string): string | null {
+  const target = URL.parse(url)
+  // Plain http would show the alert, and the secret in such addresses, to everybody on the way.
+  if (target?.protocol !== 'https:')
+    return 'must be an https:// address, such as the one that Slack or Discord gives for an incoming webhook'
+  const host = target.hostname.replace(/^\[|\]$/g, '').replace(/\.$/, '')
+  if (isIP(host) === 0 ? !/(^|\.)(localhost|local|internal)$/.test(host) : !isForbiddenAddress(host)) return null
+  return 'leads to a host that is not on the public Internet, where nothing is sent; use an address such as the one that Slack or Discord gives for an incoming webhook'
 }
 
 /** The error of `listen` in words, where HOST or PORT is to blame. */

@@ -105,6 +105,11 @@ const WRONG: [name: string, value: string, words: RegExp][] = [
   ['METRICS_KEY', 'short', /can be guessed/],
   ['ALERT_WEBHOOK_URL', 'http://hooks.example/x', /https/],
   ['ALERT_WEBHOOK_URL', 'not an address', /https/],
+  ['ALERT_WEBHOOK_URL', 'https://169.254.169.254/x', /not on the public Internet/],
+  ['ALERT_WEBHOOK_URL', 'https://0x7f.1/x', /not on the public Internet/],
+  ['ALERT_WEBHOOK_URL', 'https://[::1]:8443/x', /not on the public Internet/],
+  ['ALERT_WEBHOOK_URL', 'https://LOCALHOST./x', /not on the public Internet/],
+  ['ALERT_WEBHOOK_URL', 'https://metadata.google.internal/x', /not on the public Internet/],
   ['INSTAGRAM_APP_ID', 'abc', /number|both/],
   ['INSTAGRAM_APP_SECRET', '0123456789abcdef', /both/],
   ['INSTAGRAM_SCOPES', 'Instagram-Business', /permission/],
@@ -147,6 +152,7 @@ t.test('what is right beside those mistakes is taken', async (t) => {
   const proxies = (text: string) => readConfig({ TRUST_PROXY: text }).trustProxy
   t.same(proxies('Loopback 10.0.0.0/8, 192.0.2.1 fd00::/8 ::1'), ['loopback', '10.0.0.0/8', '192.0.2.1', 'fd00::/8', '::1'])
   t.equal(proxies('true'), true)
+  t.equal(readConfig({ ALERT_WEBHOOK_URL: 'https://8.8.8.8/x' }).alertWebhookUrl?.reveal(), 'https://8.8.8.8/x')
   const scopes = 'instagram_business_manage_comments instagram_business_basic'
   t.same(readConfig({ INSTAGRAM_SCOPES: scopes }).instagram.scopes, scopes.split(' '))
   for (const host of ['::', 'fe80::1%eth0', 'localhost', 'my_host.internal']) t.equal(readConfig({ HOST: host }).host, host)
