@@ -28,6 +28,7 @@ const REFUSALS: Readonly<Record<number, string>> = {
   401: 'No key, or a wrong one.',
   403: 'Not allowed: the web site is not on the list, or this is switched off.',
   404: 'There is no such account.',
+  413: 'The request is too large.',
   503: 'No usable token at the moment, or a part that is needed does not answer.',
 }
 const TEXT = { type: 'string' }

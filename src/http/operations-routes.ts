@@ -1,4 +1,4 @@
-import type { FastifyPluginAsync, FastifySchema } from 'fastify'
+import type { FastifyPluginAsync, FastifyRequest, FastifySchema } from 'fastify'
 import { AppError } from '../domain/errors.ts'
 import type { HttpDeps } from './deps.ts'
 
@@ -55,13 +55,20 @@ export const operationsRoutes: FastifyPluginAsync<{ deps: HttpDeps }> = async (a
 
   const refresh: FastifySchema = {
     response: { 200: Summary },
-    api: { id: 'refresh', summary: 'Refreshes what is due', refusals: [400, 401, 403, 503], key: { name: 'webhookSecret' } },
+    api: { id: 'refresh', summary: 'Refreshes what is due', refusals: [401, 403, 413, 503], key: { name: 'webhookSecret' } },
   }
-  app.post('/hooks/refresh', { schema: refresh }, async (request) => {
+  // Cron services send what they like, or say that they send JSON and send nothing: it is read to its end and forgotten.
+  app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, _body, done) => done(null))
+  // Before the body is read: whoever has no secret is not listened to.
+  const checkSecret = async (request: FastifyRequest): Promise<void> => {
     if (deps.isWebhookSecret === null) throw new AppError('forbidden', 'This hook is off; set WEBHOOK_SECRET to switch it on.')
     if (!deps.isWebhookSecret(bearer(request.raw.rawHeaders))) {
       throw new AppError('unauthorized', 'Send the header “Authorization: Bearer …” with the value of WEBHOOK_SECRET.')
     }
+    // Whatever it says of its body: JSON would be parsed, and what is no media type refused.
+    delete request.raw.headers['content-type']
+  }
+  app.post('/hooks/refresh', { schema: refresh, onRequest: checkSecret }, async (request) => {
     request.log.info({ reqId: request.id, route: request.routeOptions.url }, 'refresh asked for by the hook')
     const { refreshed, failed, results } = await deps.refreshDue(request.id)
     return {

@@ -91,13 +91,13 @@ t.test('the agent answers as it is described, each status of each address', { sk
   asking.push([agent, '/metrics', '/metrics', key(METRICS_KEY), 200], [agent, '/metrics', '/metrics', {}, 401])
   asking.push([bare.agent, '/metrics', '/metrics', {}, 403])
   const hook = '/hooks/refresh'
-  const broken: Asked = { headers: { authorization: `Bearer ${WEBHOOK_SECRET}`, 'content-type': 'application/json' }, body: '{' }
+  const long: Asked = { ...key(WEBHOOK_SECRET), body: 'x'.repeat(20_000) }
   asking.push(
     [agent, hook, hook, post(key(WEBHOOK_SECRET)), 200],
     [agent, hook, hook, post({}), 401],
     [bare.agent, hook, hook, post({}), 403],
   )
-  asking.push([agent, hook, hook, post(broken), 400], [lost.agent, hook, hook, post(key(WEBHOOK_SECRET)), 503])
+  asking.push([agent, hook, hook, post(long), 413], [lost.agent, hook, hook, post(key(WEBHOOK_SECRET)), 503])
 
   const seen = new Set<string>()
   for (const [at, path, described, asked, status] of asking) {

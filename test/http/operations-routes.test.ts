@@ -33,8 +33,31 @@ t.test('the hook refreshes what is due and says what came of it', async (t) => {
   t.equal(headers['cache-control'], 'no-store')
 })
 
-t.test('the hook may have a body, as cron services send', async (t) => {
-  t.equal((await hook({ authorization: `Bearer ${WEBHOOK_SECRET}`, 'content-type': 'application/json' }, 'POST', '{"any":1}')).status, 200)
+t.test('the hook takes any body and any type of it, as cron services send them, and none', async (t) => {
+  const types = ['application/json', 'application/x-www-form-urlencoded', 'text/plain', 'multipart/form-data', 'nonsense', '']
+  for (const type of types) {
+    for (const body of [undefined, '', '{"any":1}', '{"broken', 'x=1', '{"__proto__":1}']) {
+      const { status } = await hook({ authorization: `Bearer ${WEBHOOK_SECRET}`, 'content-type': type }, 'POST', body)
+      t.equal(status, 200, `${type} with ${body}`)
+    }
+  }
+  t.equal((await hook(undefined, 'POST', 'a body without a type')).status, 200)
+  t.equal((await hook(undefined, 'POST', 'x'.repeat(17 * 1024))).status, 413, 'but not any length')
+})
+
+t.test('who has no secret is told so before the body has arrived, whatever it is', async (t) => {
+  const lines = [
+    'POST /hooks/refresh HTTP/1.1',
+    'Host: a',
+    'Authorization: Bearer wrong',
+    'Content-Type: text/plain',
+    'Content-Length: 1000000',
+  ]
+  const startedAt = performance.now()
+  const { status, body } = await sendRaw(agent.port, `${[...lines, 'Connection: close'].join('\r\n')}\r\n\r\nx`)
+  t.equal(status, 401)
+  t.match(JSON.parse(body), { error: 'unauthorized', message: /WEBHOOK_SECRET/ })
+  t.ok(performance.now() - startedAt < 5_000, 'at once')
 })
 
 t.test('nobody without the secret can use the hook', async (t) => {
