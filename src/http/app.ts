@@ -11,7 +11,7 @@ import { accountRoutes } from './account-routes.ts'
 import { callbackRoutes } from './callback-routes.ts'
 import { connectRoutes } from './connect-routes.ts'
 import type { HttpDeps } from './deps.ts'
-import { handleErrors, refuseAddress } from './errors.ts'
+import { answerClientError, handleErrors, refuseAddress } from './errors.ts'
 import { operationsRoutes } from './operations-routes.ts'
 import { ownerScope } from './owner-scope.ts'
 import { pageRoutes } from './page-routes.ts'
@@ -35,6 +35,7 @@ export async function createApp(deps: HttpDeps, { logger, trustProxy }: AppOptio
     logController: new LogController({ disableRequestLogging: true }),
     trustProxy,
     frameworkErrors: refuseAddress,
+    clientErrorHandler: answerClientError,
     bodyLimit: 16 * 1024,
     // Fastify's default is 0: a client that never finishes its request would hold its socket for good.
     requestTimeout: 10_000,

@@ -1,3 +1,5 @@
+import { STATUS_CODES } from 'node:http'
+import type { Socket } from 'node:net'
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { AppError, type ErrorCode } from '../domain/errors.ts'
 
@@ -19,6 +21,7 @@ export const FASTIFY_SENTENCES: Record<number, string> = {
   414: 'The address is too long.',
   415: 'This kind of content is not accepted here.',
   429: 'Too many requests; wait a moment and try again.',
+  431: 'The headers or the address are too large.',
 }
 
 /** Own answers: Fastify's echo the URL and the error's message. The 404 is in page-routes.ts. */
@@ -49,6 +52,29 @@ export function wantsPage({ method, headers }: FastifyRequest): boolean {
 export function refuseAddress(_error: FastifyError, _request: FastifyRequest, reply: FastifyReply): void {
   const body = { error: 'not_found', message: 'There is nothing at this address.' }
   reply.code(404).header('cache-control', 'no-store').type('application/json; charset=utf-8').send(JSON.stringify(body))
+}
+
+const WIRE_STATUS: Record<string, number> = {
+  ERR_HTTP_REQUEST_TIMEOUT: 408,
+  HPE_CHUNK_EXTENSIONS_OVERFLOW: 413,
+  HPE_HEADER_OVERFLOW: 431,
+}
+
+/** What did not become a request, so that no route answers it. Nothing of what was sent comes back. */
+export function answerClientError({ code }: { code?: string }, socket: Socket): void {
+  if (socket.writable && code !== 'ECONNRESET') {
+    const status = WIRE_STATUS[code ?? ''] ?? 400
+    const body = JSON.stringify({ error: 'invalid', message: FASTIFY_SENTENCES[status] })
+    const head = [
+      `HTTP/1.1 ${status} ${STATUS_CODES[status]}`,
+      'content-type: application/json; charset=utf-8',
+      `content-length: ${Buffer.byteLength(body)}`,
+      'cache-control: no-store',
+      'connection: close',
+    ]
+    socket.write(`${head.join('\r\n')}\r\n\r\n${body}`)
+  }
+  socket.destroy()
 }
 
 /** JSON, or for a script a comment, which a browser can show but never runs. */

@@ -1,7 +1,7 @@
 import { connect, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
-import t from 'tap'
-import { sendRaw } from '../support/raw-http.ts'
+import t, { type Test } from 'tap'
+import { type RawAnswer, sendRaw } from '../support/raw-http.ts'
 import { ask, OTHER_SITE, SERVER_KEY, SITE, startServing, WEBHOOK_SECRET } from './serving.ts'
 
 const CANARY = 'canary.example'
@@ -53,7 +53,21 @@ t.test('nonsense on the wire is refused without an echo', async (t) => {
     t.ok(status === 0 || (status >= 400 && status < 500), `${what}: ${status}`)
     t.notOk(raw.includes(CANARY) || raw.includes(token), what)
   }
+  const malformed = await sendRaw(agent.port, nonsense['a header without a colon'])
+  t.equal(malformed.status, 400)
+  refusedOnTheWire(t, malformed, 'The request could not be understood.')
 })
+
+/** As every other refusal, though no route gave it. */
+function refusedOnTheWire(t: Test, { headers, body }: RawAnswer, message: string): void {
+  t.same(JSON.parse(body), { error: 'invalid', message })
+  t.same(Object.fromEntries(headers), {
+    'content-type': 'application/json; charset=utf-8',
+    'content-length': `${Buffer.byteLength(body)}`,
+    'cache-control': 'no-store',
+    connection: 'close',
+  })
+}
 
 t.test('what is too large is refused, and not read to its end', async (t) => {
   const long = 'x'.repeat(20_000)
@@ -63,6 +77,7 @@ t.test('what is too large is refused, and not read to its end', async (t) => {
   t.equal(header.status, 431)
   const many = await sendRaw(agent.port, get('/token', 'Host: a', ...Array.from({ length: 1000 }, (_, n) => `X-${n}: ${n}`)))
   t.equal(many.status, 431)
+  for (const refused of [address, header, many]) refusedOnTheWire(t, refused, 'The headers or the address are too large.')
   const headers = { authorization: `Bearer ${WEBHOOK_SECRET}`, 'content-type': 'application/json' }
   const body = await ask(agent, '/hooks/refresh', { method: 'POST', headers, body: JSON.stringify({ long }) })
   t.equal(body.status, 413)
@@ -113,6 +128,14 @@ t.test('neither 404 nor 500 repeats the address', async (t) => {
   })
   t.ok(posted.status === 404 || posted.status === 415)
   t.notMatch(posted.body, /canary/)
+})
+
+t.test('a request that never ends is told that it took too long', async (t) => {
+  // The pause is also for the test's own reader, who gives up 10 s after the last part.
+  const pause = { waitMs: 5_000 }
+  const slow = await sendRaw(agent.port, 'GET /token HTTP/1.1\r\nHost: a\r\n', pause, 'X: 1\r\n')
+  t.equal(slow.status, 408)
+  refusedOnTheWire(t, slow, 'The request took too long to arrive.')
 })
 
 t.test('slow and silent clients are cut off, and nobody else notices', async (t) => {
