@@ -13,7 +13,7 @@ export interface HealthWatch {
 /** A store that takes longer counts as down; its own limit, 2 s for each step, may add up to more. */
 const PATIENCE_MS = 1_500
 
-/** Remembers since when each part is as it is. Ready = able to serve: the store answers, and nobody is stopping us. */
+/** Remembers since when this process has seen each part as it is. Ready = able to serve: the store answers, and nobody is stopping us. */
 export function createHealthWatch(services: Pick<Services, 'stock' | 'storeState' | 'memcachedState'>): HealthWatch {
   const parts = new Map<string, PartHealth>()
   let draining = false

@@ -85,7 +85,9 @@ async function start(
   try {
     const started = prepareStore(services, log, stopped).then(async () => {
       if (stopped.aborted) return
-      schedule = startSchedule(services, log)
+      // Also looked at while nobody asks: since when a part is as it is, is known to the minute.
+      const upkeep = async () => void (await Promise.all([services.upkeep(), health.check()]))
+      schedule = startSchedule({ ...services, upkeep }, log)
       await schedule.booted
     })
     // A store that is there is prepared, and a new starting token checked, before the first visitor can ask. One that

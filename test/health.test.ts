@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { startAgent } from './support/agent.ts'
 import { startInstagram } from './support/instagram.ts'
@@ -70,6 +71,24 @@ t.test('/readyz names each part and since when, also while the database hangs, a
   })
   t.ok(Date.parse(up.parts['store']?.since ?? '') >= healedAt - 1000)
   t.equal(up.parts['process']?.since, first.parts['process']?.since)
+})
+
+t.test('/readyz tells when something began, also where nobody had asked until then', async (t) => {
+  const instagram = await startInstagram()
+  t.teardown(() => instagram.close())
+  const env = { ...KEYS, INSTAGRAM_GRAPH_URL: instagram.url }
+  const first = await startAgent(t, { ready: '/readyz', env: { ...env, STARTING_TOKEN: instagram.issue() } })
+  await first.stop('SIGINT')
+  const startedAt = Date.now()
+  const agent = await startAgent(t, { ready: '/healthz', cwd: first.cwd, env: { ...env, ENCRYPTION_KEY: 'quite-another-key-0123' } })
+  await sleep(5_000)
+  const askedAt = Date.now()
+  const { parts } = (await (await agent.fetch('/readyz')).json()) as Readiness
+  t.match(parts, { tokens: { state: 'need attention' }, encryption: { state: /no key/ }, process: { state: 'serving' } })
+  for (const name of ['tokens', 'encryption', 'process']) {
+    const since = Date.parse(parts[name]?.since ?? '')
+    t.ok(since >= startedAt && since < askedAt - 2_000, `${name}: ${askedAt - since} ms before it was asked for`)
+  }
 })
 
 t.test('/readyz and /status report a token that no key opens', { skip: missing('postgres') }, async (t) => {
