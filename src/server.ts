@@ -100,6 +100,9 @@ async function start(
     const advice = config.allowedDomains === null ? '; ALLOWED_DOMAINS is not set, so only the agent’s own pages may read the token' : ''
     const chosen = config.port === 0 ? { address } : {}
     log.info({ url: config.appUrl, ...chosen, store: config.database.kind }, `serving${advice}`)
+    // A person has typed the command: the log alone does not say where to go.
+    if (process.stdout.isTTY && !config.hideHelpPages)
+      process.stdout.write(`\n  Open ${config.appUrl}/setup in your browser. Ctrl+C ends the agent.\n\n`)
     await started
   } catch (error) {
     if (!stopped.aborted) {
