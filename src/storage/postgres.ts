@@ -130,6 +130,10 @@ const SENTENCES: Record<string, string> = {
 /** 22 wrong value, 23 violated constraint, 42 wrong SQL: a mistake of ours, not a fault of the database. */
 const OUR_MISTAKE = /^(?:22|23|42)[0-9A-Z]{3}$/
 
+/** Also `timeout expired`, where pg's own timer is faster than its pool's, and what it says of an answer that is out of step. */
+const LOST =
+  /^(?:Connection terminated|Query read timeout|timeout ex(?:ceeded|pired)|Client has encountered|Client was closed|Cannot use a pool|Received unexpected|There was an error establishing an SSL)/
+
 /** Whatever keeps the database from answering becomes `unavailable`, with a sentence for the operator; the rest stays as it is. */
 function explainPostgres(error: unknown): unknown {
   if (!(error instanceof Error) || error instanceof AppError) return error
@@ -142,8 +146,7 @@ function explainPostgres(error: unknown): unknown {
   if (error.message === 'The server does not support SSL connections')
     return unavailable('The database does not speak TLS: switch it on there, or write sslmode=disable in DATABASE_URL.', error)
   // What is left with a code comes from the server, a socket or TLS; pg's own errors about a lost or slow connection have none.
-  const lost = /^(?:Connection terminated|Query read timeout|timeout exceeded|Client has encountered|Cannot use a pool)/.test(error.message)
-  return code !== '' || lost ? unavailable(SILENT, error) : error
+  return code !== '' || LOST.test(error.message) ? unavailable(SILENT, error) : error
 }
 
 function unavailable(sentence: string, cause: Error): AppError {

@@ -76,7 +76,10 @@ export async function soak(t: Teardown, minutes: number): Promise<SoakReport> {
     const leaves = how === 'stop' ? sleep(3_000).then(() => (instance.leaving = true)) : null
     const { code } = await (how === 'kill' ? instance.agent.kill9() : instance.agent.stop('SIGTERM'))
     await leaves
-    if (how === 'stop' && code !== 0) observer.violated(`a process that was told to stop ended with ${code}`)
+    if (how === 'stop' && code !== 0) {
+      const [last = ''] = (instance.agent.stderr().trim() || instance.agent.stdout().trim()).split('\n').slice(-1)
+      observer.violated(`a process that was told to stop ended with ${code}: ${last.slice(0, 500)}`)
+    }
     observer.searchForSecrets('the output', instance.agent.stdout() + instance.agent.stderr())
   }
   const replaced = (how: 'kill' | 'stop'): SoakFault => ({
