@@ -9,6 +9,7 @@ import { BROWSERS } from '../support/browser.ts'
 import { missing } from '../support/services.ts'
 import type { Page } from '../support/sites.ts'
 import { tempFolder } from '../support/temp-folder.ts'
+import { waitFor } from '../support/wait-for.ts'
 import { ALLOWED, copySnippets, HOSTILE, INSTAFEED, read, startWorld, type World } from './world.ts'
 
 t.setTimeout(600_000)
@@ -30,7 +31,7 @@ const SHOWN = 'JSON.stringify(shown)'
 const PICTURES = '[...document.images].filter((image) => image.naturalWidth > 0).length'
 
 t.test('every snippet of the page / is run by a test of this file', { skip }, async (t) => {
-  const browser = ['script', 'fetch', 'async', 'instafeed-value', 'instafeed-function', 'react', 'csp']
+  const browser = ['feed', 'script', 'fetch', 'async', 'instafeed-value', 'instafeed-function', 'react', 'csp']
   t.same(Object.keys(snippets).toSorted(), [...browser, 'astro', 'curl', 'eleventy'].toSorted())
   t.notMatch(Object.values(snippets).join('\n'), /%(address|token|constant)%/, 'no placeholder is left')
 })
@@ -60,10 +61,11 @@ for (const browser of BROWSERS) {
     )
   }
 
-  for (const [name, page] of [
-    ['instafeed-value', () => html(snippets['instafeed-value'] ?? '')],
-    ['instafeed-function', () => html(snippets['instafeed-function'] ?? '')],
-    ['react', reactPage],
+  for (const [name, shown, page] of [
+    ['feed', 12, () => `<!doctype html><meta charset="utf-8"><body>${snippets['feed']}`],
+    ['instafeed-value', 25, () => html(snippets['instafeed-value'] ?? '')],
+    ['instafeed-function', 25, () => html(snippets['instafeed-function'] ?? '')],
+    ['react', 25, reactPage],
   ] as const) {
     t.test(
       `in ${browser} the snippet “${name}” shows the feed on an allowed page, and nothing on a hostile one`,
@@ -77,13 +79,32 @@ for (const browser of BROWSERS) {
         t.equal(world.instagram.counts['/me/media'] ?? 0, before, 'Instagram was not even asked')
         await hostile.close()
 
-        const allowed = await world.open(browser, ALLOWED, `/${name}`, { page: `${PICTURES} === 25` })
+        const allowed = await world.open(browser, ALLOWED, `/${name}`, { page: `${PICTURES} === ${shown}` })
         t.equal(world.instagram.counts['/me/media'], before + 1)
         t.match(await allowed.tab.evaluate('document.links[0].href'), /^https:\/\/www\.instagram\.com\/p\//)
         await allowed.close()
       },
     )
   }
+
+  t.test(
+    `in ${browser} the snippet “feed” tells what its pictures show, and says in the console why there are none`,
+    { skip: skip || missing(browser) },
+    async (t) => {
+      byPath['/feed'] = `<!doctype html><meta charset="utf-8"><body>${snippets['feed']}`
+      const allowed = await world.open(browser, ALLOWED, '/feed', { page: `${PICTURES} === 12` })
+      t.equal(await allowed.tab.evaluate('document.images[4].alt'), 'Picture number 4')
+      t.match(await allowed.tab.evaluate('document.images[4].src'), /4\.jpg$/, 'of a video its still picture')
+      await allowed.close()
+      const said: string[] = []
+      const hostile = await world.open(browser, HOSTILE, '/feed')
+      hostile.tab.on('console', (message) => void said.push(message.text()))
+      await hostile.tab.reload()
+      await waitFor('the sentence in the console', () => said.some((line) => /The Instagram feed is not shown: \w/.test(line)))
+      t.equal(await hostile.tab.evaluate('document.body.innerText.trim()'), '', 'the page stays quiet')
+      await hostile.close()
+    },
+  )
 
   t.test(
     `in ${browser} a strict page with the snippet’s lines in its Content-Security-Policy gets script, JSON and pictures`,

@@ -37,7 +37,8 @@ export async function startWorld(t: Teardown, byPath: Record<string, string | Pa
   const serving = await startServing(t, env)
   const site = pages(byPath)
   // A whole image, so that one that was shown is told from one that was not.
-  const picture: RequestListener = (_request, response) => {
+  const picture: RequestListener = ({ url }, response) => {
+    if (url?.endsWith('.mp4')) return void response.writeHead(200, { 'content-type': 'video/mp4' }).end()
     response.writeHead(200, { 'content-type': 'image/svg+xml' }).end('<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>')
   }
   let answers: string[] = []

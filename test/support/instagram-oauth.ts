@@ -138,14 +138,19 @@ export function createOAuth(graph: Graph, now: () => number, knobs: Knobs, url: 
 }
 
 const UNSET_MEDIA_FIELDS = ['thumbnail_url', 'children']
+/** Every so manieth post. */
+const VIDEO_AT = 5
 
 function mediaItem(index: number, username: string): Record<string, string> {
+  const isVideo = index % VIDEO_AT === VIDEO_AT - 1
+  const media = `https://scontent.cdninstagram.com/${index}`
   return {
     id: String(18_000_000_000_000_001n + BigInt(index)),
     caption: `Picture number ${index}`,
-    media_type: index % 3 === 2 ? 'CAROUSEL_ALBUM' : 'IMAGE',
+    media_type: isVideo ? 'VIDEO' : index % 3 === 2 ? 'CAROUSEL_ALBUM' : 'IMAGE',
     media_product_type: 'FEED',
-    media_url: `https://scontent.cdninstagram.com/${index}.jpg`,
+    media_url: isVideo ? `${media}.mp4` : `${media}.jpg`,
+    ...(isVideo ? { thumbnail_url: `${media}.jpg` } : {}),
     permalink: `https://www.instagram.com/p/${index}/`,
     timestamp: '2026-09-26T22:36:43+0000',
     username,

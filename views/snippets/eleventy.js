@@ -5,7 +5,7 @@ export default async function () {
   const { token, message } = await answer.json()
   if (!answer.ok) throw new Error(message)
 
-  const fields = 'id,caption,media_url,permalink'
+  const fields = 'id,caption,media_url,thumbnail_url,permalink'
   const media = await fetch(`https://graph.instagram.com/me/media?fields=${fields}&access_token=${token}`)
   if (!media.ok) throw new Error(`Instagram answered ${media.status}`)
   return (await media.json()).data

@@ -13,7 +13,7 @@ export function InstagramFeed() {
     }
     const load = async () => {
       const { token } = await ask('%token%.json')
-      const fields = 'id,caption,media_url,permalink'
+      const fields = 'id,caption,media_url,thumbnail_url,permalink'
       const { data } = await ask(`https://graph.instagram.com/me/media?fields=${fields}&access_token=${token}`)
       setPosts(data)
     }
@@ -26,7 +26,7 @@ export function InstagramFeed() {
       {posts.map((post) => (
         <li key={post.id}>
           <a href={post.permalink}>
-            <img src={post.media_url} alt={post.caption ?? ''} />
+            <img src={post.thumbnail_url ?? post.media_url} alt={post.caption ?? ''} />
           </a>
         </li>
       ))}
