@@ -1,4 +1,4 @@
-import { type Account, needsPerson } from '../domain/account.ts'
+import { type Account, lifeLeft, needsPerson } from '../domain/account.ts'
 import type { RecordedEvent } from '../domain/account-store.ts'
 import type { PageRequest } from '../domain/overview.ts'
 import { accountPlace, tryOpen } from '../domain/vault.ts'
@@ -27,6 +27,10 @@ export interface AccountView {
   readonly tooYoungUntil: Date | null
   /** Failed refreshes since the last success. */
   readonly failureCount: number
+  /** A new token from its owner is needed, or would be a safe thing to have. */
+  readonly wantsToken: boolean
+  /** Its provider can be visited for one. */
+  readonly canConnect: boolean
   readonly lastErrorCode: string | null
   readonly lastError: string | null
 }
@@ -92,12 +96,13 @@ function describe(deps: OwnerDeps, stored: Account, isDefault: boolean): Account
   const now = deps.store.now()
   const minimumAgeMs = (deps.providers.get(provider)?.minimumAgeSeconds ?? 0) * 1000
   const oldEnoughAt = issuedAt === null ? null : new Date(issuedAt.getTime() + minimumAgeMs)
+  const condition = conditionOf(account, now)
   return {
     name,
     provider,
     userId: account.providerUserId,
     username,
-    condition: conditionOf(account, now),
+    condition,
     token: account.accessToken === null ? null : shown(deps, account, account.accessToken),
     isDefault,
     allowedDomains,
@@ -108,9 +113,17 @@ function describe(deps: OwnerDeps, stored: Account, isDefault: boolean): Account
     nextRefreshAt: account.pausedAt === null ? nextRefreshAt : null,
     tooYoungUntil: oldEnoughAt !== null && oldEnoughAt > now ? oldEnoughAt : null,
     failureCount: account.failureCount,
+    wantsToken:
+      condition === 'empty' || (condition === 'needs you' && account.lastErrorCode !== 'misconfigured') || isInDanger(account, now),
+    canConnect: deps.connectors.has(provider),
     lastErrorCode: account.lastErrorCode,
     lastError: account.lastError,
   }
+}
+
+/** It is renewed long before that where all is well. */
+function isInDanger(account: Account, now: Date): boolean {
+  return account.pausedAt === null && account.failureCount > 0 && (lifeLeft(account, now) ?? 1) < 0.25
 }
 
 function conditionOf(account: Account, now: Date): AccountView['condition'] {
@@ -143,6 +156,11 @@ function whatNext(account: AccountView, now: Date): Sentence {
     if (account.lastErrorCode === 'misconfigured') return say('Mend what is named above; the agent tries again', nextRefreshAt)
     if (expiresAt === null) return say('Connect the account again, or paste a new token.')
     return say('Connect the account again, or paste a new token: web sites have the present one until it expires', expiresAt)
+  }
+  if (account.wantsToken) {
+    const failed = failureCount === 1 ? 'The last refresh failed' : `The last ${failureCount} refreshes failed`
+    const advice = '. The agent goes on trying; to be safe connect the account again, or paste a new token.'
+    return say(`${failed}; the token expires`, expiresAt, advice)
   }
   if (failureCount > 0) return say('The last refresh failed; the agent tries again', nextRefreshAt, ', and you need not do anything.')
   if (condition === 'checking') return say('The agent asks the provider about the new token', nextRefreshAt)

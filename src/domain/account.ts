@@ -67,6 +67,13 @@ export function isServable(account: Account, now: Date): boolean {
   return account.state !== 'reconnect' || account.providerUserId !== null
 }
 
+/** What is left of the token's life, from 1 down to 0; null = its life is not known. */
+export function lifeLeft({ issuedAt, expiresAt }: Pick<Account, 'issuedAt' | 'expiresAt'>, now: Date): number | null {
+  if (issuedAt === null || expiresAt === null || expiresAt <= issuedAt) return null
+  const left = (expiresAt.getTime() - now.getTime()) / (expiresAt.getTime() - issuedAt.getTime())
+  return Math.min(1, Math.max(0, left))
+}
+
 /** True where nothing but a person's action keeps, or brings back, a working token. */
 export function needsPerson(account: Account, now: Date): boolean {
   if (account.pausedAt !== null) return false

@@ -7,6 +7,8 @@ export interface AccountSummary {
   readonly paused: number
   /** As `needsPerson` says. */
   readonly needPerson: number
+  /** Not paused, their refreshes fail, and a tenth of their token's life is left or less. */
+  readonly nearEnd: number
   /** Sealed with a key that this process does not have, or found not to open. */
   readonly unreadable: number
 }

@@ -11,6 +11,8 @@ export interface Dialect {
   readonly now: string
   /** That clock and some seconds, given as the text of a parameter such as `$2`. */
   nowPlus(seconds: string): string
+  /** An instant as a number, to reckon with. */
+  toSeconds(instant: string): string
   /** Closes a `select` that takes rows for itself and passes over those that somebody else holds. */
   readonly skipLocked: string
 }

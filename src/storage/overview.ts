@@ -10,6 +10,7 @@ interface StateRow {
   readonly accounts: number
   readonly paused: number
   readonly need_person: number
+  readonly near_end: number
   readonly unreadable: number
 }
 
@@ -17,7 +18,7 @@ const ATTEMPT_KINDS = `('refreshed', 'verified', 'refresh_failed', 'reconnect_ne
 
 /** `sealMarks`: how the values begin that this process can open. */
 export function createOverview(db: Database, sealMarks: readonly string[]): Overview {
-  const { now, nowPlus } = db.dialect
+  const { now, nowPlus, toSeconds } = db.dialect
   const marked = sealMarks.map((mark, at) => `substr(access_token, 1, ${mark.length}) = $${at + 1}`).join(' or ')
   const unreadable = `coalesce(last_error_code, '') = 'unreadable' or (access_token is not null and not (${marked}))`
   // The same rule as `needsPerson` in domain/account.ts.
@@ -27,6 +28,9 @@ export function createOverview(db: Database, sealMarks: readonly string[]): Over
   const suspect = `removed_at is null and paused_at is null and access_token is not null and next_refresh_at > ${now}
     and (lease_until is null or lease_until <= ${now})
     and (case when ${marked} then 1 else 0 end) = (case when coalesce(last_error_code, '') = 'unreadable' then 1 else 0 end)`
+  const lived = (since: string): string => `${toSeconds('expires_at')} - ${toSeconds(since)}`
+  const nearEnd = `paused_at is null and access_token is not null and failure_count > 0
+    and issued_at < expires_at and (${lived(now)}) * 10 <= ${lived('issued_at')}`
   const count = (wanted: string): string => `cast(sum(case when ${wanted} then 1 else 0 end) as integer)`
 
   return {
@@ -75,15 +79,17 @@ export function createOverview(db: Database, sealMarks: readonly string[]): Over
     async summarize() {
       const rows = await db.query<StateRow>(
         `select state, cast(count(*) as integer) as accounts, ${count('paused_at is not null')} as paused,
-          ${count(needsPerson)} as need_person, ${count(unreadable)} as unreadable
+          ${count(needsPerson)} as need_person, ${count(nearEnd)} as near_end, ${count(unreadable)} as unreadable
         from accounts where removed_at is null group by state`,
         sealMarks,
       )
-      const sum = (column: 'paused' | 'need_person' | 'unreadable'): number => rows.reduce((total, row) => total + row[column], 0)
+      const sum = (column: 'paused' | 'need_person' | 'near_end' | 'unreadable'): number =>
+        rows.reduce((total, row) => total + row[column], 0)
       return {
         byState: { unverified: 0, active: 0, reconnect: 0, ...Object.fromEntries(rows.map(({ state, accounts }) => [state, accounts])) },
         paused: sum('paused'),
         needPerson: sum('need_person'),
+        nearEnd: sum('near_end'),
         unreadable: sum('unreadable'),
       }
     },

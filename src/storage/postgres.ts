@@ -14,6 +14,7 @@ const MIGRATION_LOCK = 7_421_906
 const dialect: Dialect = {
   // Not clock_timestamp(): that one moves within a statement, and no index can be searched with it.
   now: 'statement_timestamp()',
+  toSeconds: (instant) => `extract(epoch from ${instant})`,
   nowPlus: (seconds) => `statement_timestamp() + make_interval(secs => ${seconds})`,
   skipLocked: 'for update skip locked',
 }

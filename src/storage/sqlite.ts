@@ -13,6 +13,7 @@ const MIGRATION_PATIENCE_MS = 60_000
 const NOW = "strftime('%Y-%m-%dT%H:%M:%fZ', 'now')"
 const dialect: Dialect = {
   now: NOW,
+  toSeconds: (instant) => `unixepoch(${instant}, 'subsec')`,
   nowPlus: (seconds) => `strftime('%Y-%m-%dT%H:%M:%fZ', 'now', ${seconds} || ' seconds')`,
   // There is one writer at a time, so nobody can hold a row.
   skipLocked: '',

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { needsPerson } from '../../src/domain/account.ts'
+import { lifeLeft, needsPerson } from '../../src/domain/account.ts'
 import type { NewAccount } from '../../src/domain/account-store.ts'
 import { Secret } from '../../src/domain/secret.ts'
 import { accountPlace } from '../../src/domain/vault.ts'
@@ -31,22 +31,34 @@ const CASES: readonly (Partial<NewAccount> & { name: string })[] = [
   { name: 'foreign', accessToken: seal('foreign', foreign), expiresAt: inDays(30), nextRefreshAt: inDays(15) },
   { name: 'altered', accessToken: seal('fine'), expiresAt: inDays(30), failureCount: 1, lastErrorCode: 'unreadable' },
 ]
+/** A token in danger, and two that look like it. */
+const NEAR_END: typeof CASES = [
+  { name: 'dying', accessToken: seal('dying'), issuedAt: inDays(-55), expiresAt: inDays(5), failureCount: 30, lastErrorCode: 'transient' },
+  { name: 'early', accessToken: seal('early'), issuedAt: inDays(-53), expiresAt: inDays(7), failureCount: 20, lastErrorCode: 'transient' },
+  { name: 'short', accessToken: seal('short'), issuedAt: inDays(-55), expiresAt: inDays(5), nextRefreshAt: inDays(1) },
+]
 
 eachStore(t, 'counts as the rules of the domain do', async (t, db) => {
   const store = createAccountStore(db)
-  for (const one of CASES) await store.insert({ provider: 'instagram', state: 'active', ...one }, event)
+  for (const one of [...CASES, ...NEAR_END]) await store.insert({ provider: 'instagram', state: 'active', ...one }, event)
   await store.insert({ name: 'gone', provider: 'instagram', state: 'reconnect' }, event)
   await store.remove('gone', { ...event, kind: 'removed' })
   const accounts = await store.list()
   const need = accounts.filter((account) => needsPerson(account, store.now())).map(({ name }) => name)
+  const failing = accounts.filter((one) => one.failureCount > 0 && (lifeLeft(one, store.now()) ?? 1) <= 0.1)
+  t.strictSame(
+    failing.map(({ name }) => name),
+    ['dying'],
+  )
   t.strictSame(need.sort(), ['altered', 'empty', 'expired', 'misconfigured', 'refused'])
   t.strictSame(await createOverview(db, vault.marks).summarize(), {
-    byState: { unverified: 2, active: 7, reconnect: 2 },
+    byState: { unverified: 2, active: 10, reconnect: 2 },
     paused: 1,
     needPerson: need.length,
+    nearEnd: 1,
     unreadable: 2,
   })
-  t.match(await createOverview(db, foreign.marks).summarize(), { unreadable: 10 - 1 })
+  t.match(await createOverview(db, foreign.marks).summarize(), { unreadable: 13 - 1 })
 })
 
 eachStore(t, 'shows first what fails, then what is due, and no more than it was asked for', async (t, db) => {
