@@ -1,6 +1,7 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { redirectUriOf } from '../application/connect-account.ts'
 import { type AccountView, describePage } from '../application/describe-account.ts'
+import { needsPerson } from '../domain/account.ts'
 import type { AllowList } from '../domain/allow-list.ts'
 import { type AccountSummary, totalOf } from '../domain/overview.ts'
 import type { HttpDeps } from './deps.ts'
@@ -15,7 +16,17 @@ export interface SetupPage {
   readonly working: boolean | null
   /** For the owner alone: the accounts that need a person, the first few. */
   readonly needy: readonly AccountView[]
+  /** For the owner alone: the account that the addresses without a name serve. */
+  readonly served: string | null
+  /** The variable that the next step is about, as it may be set. */
+  readonly example: string
   readonly passwordMode: string
+  /** The one-time password of this start has been used. */
+  readonly passwordSpent: boolean
+  /** Whether anybody could sign in now. */
+  readonly canSignIn: boolean
+  /** The token is handed out, but will not live on without a person. */
+  readonly servesRefused: boolean
   readonly connector: { readonly provider: string; readonly title: string } | null
   readonly redirectUri: string
   readonly visits: readonly Visit[]
@@ -35,33 +46,41 @@ interface Visit {
 }
 
 const MAX_NEEDY = 5
+const LOOKED_AT = 20
 const MAX_VISITS = 6
 
 /** What of this installation is done, what is wrong, and what comes next. In public it gives away no account, time or error. */
 export async function describeSetup(app: FastifyInstance, deps: HttpDeps, request: FastifyRequest): Promise<SetupPage> {
   const { settings, owner } = deps
   const isOwner = request.ownerSession !== ''
-  const [stock, snapshot] = await Promise.all([inTime(deps.stock()), inTime(readServed(deps))])
-  const needs = isOwner && stock !== null && stock.needPerson > 0
-  const found = needs ? await inTime(describePage(owner, { offset: 0, limit: MAX_NEEDY, search: '', onlyNeedy: true })) : null
+  const [stock, snapshot, served] = await Promise.all([inTime(deps.stock()), inTime(readServed(deps)), inTime(owner.store.find(null))])
+  const servesRefused = served !== null && needsPerson(served, owner.store.now())
+  const needy = isOwner && stock !== null && isWorking(stock) === false ? await needyOf(deps, stock) : []
   const own = snapshot?.allowList ?? null
   const { visits, more } = await visitAs(app, own ?? deps.allowList)
   const working = isWorking(stock)
   const hasSites = settings.allowedDomains !== null || own !== null
   const { mode } = deps.signIn.password
+  const spent = mode === 'one-time' && deps.signIn.password.isSpent()
   const connector = owner.connectors.get('instagram') ?? null
+  const states = statesOf({
+    database: stock === null ? 'wrong' : 'done',
+    password: mode === 'off' ? 'open' : 'done',
+    token: stock !== null && working === false ? 'wrong' : working === true ? 'done' : 'open',
+    sites: hasSites ? 'done' : 'open',
+    address: settings.appUrlIsGuess ? 'open' : 'done',
+    works: !hasSites ? 'open' : visits.every(({ works }) => works) && !servesRefused ? 'done' : working === null ? 'open' : 'wrong',
+  })
   return {
-    states: statesOf({
-      database: stock === null ? 'wrong' : 'done',
-      password: mode === 'off' ? 'open' : 'done',
-      token: stock !== null && working === false ? 'wrong' : working === true ? 'done' : 'open',
-      sites: hasSites ? 'done' : 'open',
-      address: settings.appUrlIsGuess ? 'open' : 'done',
-      works: !hasSites ? 'open' : visits.every(({ works }) => works) ? 'done' : working === null ? 'open' : 'wrong',
-    }),
+    states,
     working,
-    needy: found?.accounts ?? [],
+    needy,
+    served: isOwner ? (served?.name ?? null) : null,
+    example: exampleFor(states, mode),
     passwordMode: mode,
+    passwordSpent: spent,
+    canSignIn: stock !== null && mode !== 'off' && !spent,
+    servesRefused,
     connector,
     redirectUri: redirectUriOf(settings.appUrl, 'instagram'),
     visits,
@@ -74,7 +93,22 @@ export async function describeSetup(app: FastifyInstance, deps: HttpDeps, reques
 export function isWorking(stock: AccountSummary | null): boolean | null {
   // The page is wanted most when the store is down.
   if (stock === null) return false
-  return totalOf(stock) === 0 ? null : stock.needPerson + stock.unreadable === 0
+  return totalOf(stock) === 0 ? null : stock.needPerson + stock.unreadable + stock.nearEnd === 0
+}
+
+/** Those that need their owner; where there is none of them, those that are close to it. */
+async function needyOf({ owner }: HttpDeps, { needPerson, unreadable }: AccountSummary): Promise<AccountView[]> {
+  const onlyNeedy = needPerson + unreadable > 0
+  const found = await inTime(describePage(owner, { offset: 0, limit: LOOKED_AT, search: '', onlyNeedy }))
+  const needy = found?.accounts.filter(({ condition, wantsToken }) => wantsToken || condition === 'needs you') ?? []
+  return needy.slice(0, MAX_NEEDY)
+}
+
+function exampleFor(states: SetupPage['states'], mode: string): string {
+  if (states.password === 'next' || (states.token !== 'next' && states.sites !== 'next' && mode === 'one-time'))
+    return 'ADMIN_PASSWORD=a-long-password-of-yours'
+  if (states.token === 'next') return 'STARTING_TOKEN=IGAA…'
+  return states.address === 'next' ? 'APP_URL=https://token.example.com' : 'ALLOWED_DOMAINS=www.example.com'
 }
 
 async function readServed({ readToken }: HttpDeps) {
@@ -83,7 +117,8 @@ async function readServed({ readToken }: HttpDeps) {
 
 function statesOf(judged: Record<StepName, 'done' | 'wrong' | 'open'>): Record<StepName, StepState> {
   const names = Object.keys(judged) as StepName[]
-  const first = names.find((name) => judged[name] === 'open')
+  // Without the database nothing that comes next can be done.
+  const first = judged.database === 'wrong' ? undefined : names.find((name) => judged[name] === 'open')
   const states = names.map((name) => [name, judged[name] !== 'open' ? judged[name] : name === first ? 'next' : 'later'])
   return Object.fromEntries(states) as Record<StepName, StepState>
 }

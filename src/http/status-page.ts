@@ -34,6 +34,8 @@ interface Details {
   readonly accounts: readonly AccountCard[] | null
   readonly providers: readonly ProviderHealth[]
   readonly needPerson: number
+  /** Their refreshes fail, and their tokens are close to the end. */
+  readonly nearEnd: number
   readonly total: number
   readonly listing: Listing
   readonly soonest: AccountCard | null
@@ -75,12 +77,12 @@ export async function describeStatusPage(deps: HttpDeps, request: FastifyRequest
   const isIll = details !== null && (details.accounts === null || details.accounts.some(({ condition }) => condition === 'needs you'))
   return {
     working: isIll ? false : isWorking(stock),
-    details: details === null ? null : { ...details, needPerson, total: stock === null ? 0 : totalOf(stock) },
+    details: details === null ? null : { ...details, needPerson, nearEnd: stock?.nearEnd ?? 0, total: stock === null ? 0 : totalOf(stock) },
     perhapsOwner: request.perhapsOwner,
   }
 }
 
-async function detailsOf(deps: HttpDeps, query: ListQuery): Promise<Omit<Details, 'needPerson' | 'total'>> {
+async function detailsOf(deps: HttpDeps, query: ListQuery): Promise<Omit<Details, 'needPerson' | 'nearEnd' | 'total'>> {
   const asked = pageRequestOf(query)
   const [health, found] = await Promise.all([deps.health(), inTime(describeStatus(deps.owner, asked))])
   const accounts =
@@ -96,6 +98,6 @@ async function detailsOf(deps: HttpDeps, query: ListQuery): Promise<Omit<Details
 }
 
 function soonestOf(accounts: readonly AccountCard[]): AccountCard | null {
-  const due = accounts.filter(({ nextRefreshAt }) => nextRefreshAt !== null)
+  const due = accounts.filter(({ nextRefreshAt, condition }) => nextRefreshAt !== null && condition !== 'needs you')
   return due.sort((a, b) => (a.nextRefreshAt?.getTime() ?? 0) - (b.nextRefreshAt?.getTime() ?? 0))[0] ?? null
 }
