@@ -35,7 +35,7 @@ export async function createAccount(deps: OwnerDeps, name: string, provider: str
 export async function setDomains(deps: OwnerDeps, name: string, typed: string | null, actor: Actor): Promise<void> {
   const text = typed?.trim() || null
   const problems = text === null ? [] : parseAllowList(text, deps.isPublicSuffix).problems
-  if (problems.length > 0) throw new AppError('invalid', problems.join(' — '))
+  if (problems.length > 0) throw new AppError('invalid', problems.map((problem) => `${problem.replace(/`([^`]*)`/g, '“$1”')}.`).join(' '))
   const entries = text?.split(/[\s,]+/).filter((entry) => entry !== '') ?? []
   if (text !== null && entries.length === 0) throw new AppError('invalid', 'The list names no web site.')
   const said = text === null ? 'The global list of web sites holds.' : `Web sites that may read the token: ${entries.join(' ')}`

@@ -1,13 +1,13 @@
 import type { JsonSchemaToTsProvider } from '@fastify/type-provider-json-schema-to-ts'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { redirectUriOf } from '../application/connect-account.ts'
-import { describeAccount, describePage } from '../application/describe-account.ts'
+import { type AccountView, describeAccount, describePage } from '../application/describe-account.ts'
 import * as manage from '../application/manage-accounts.ts'
 import { AppError } from '../domain/errors.ts'
 import { Secret } from '../domain/secret.ts'
 import type { HttpDeps } from './deps.ts'
 import { STATUS } from './errors.ts'
-import type { Pages } from './pages.ts'
+import { inTime, type Pages } from './pages.ts'
 import { type ListQuery, listingOf, pageRequestOf } from './status-page.ts'
 
 const PAGE_LENGTH = 50
@@ -15,8 +15,9 @@ const DONE = new Map(
   Object.entries({
     created: 'The account was created. Connect it, or paste a token.',
     connected: 'Connected. Web sites get the new token from now on.',
-    taken: 'The token was taken over.',
-    checked: 'The token works. It is too young to be refreshed, which is normal; the agent does that when it is a day old.',
+    stored: 'The token is stored; whether it works is being looked at.',
+    taken: 'The token works and is stored.',
+    checked: 'The token works and is stored. It is too young to be refreshed, which is normal; the agent does that when it is a day old.',
     refreshed: 'The token was refreshed.',
     verified: 'The token works, but is too young to be refreshed: the provider refuses that in its first 24 hours.',
     lost: 'The token is being refreshed at this moment; look again in a minute.',
@@ -35,41 +36,70 @@ const DONE = new Map(
 const text = (maxLength: number) => ({ type: 'string', maxLength }) as const
 const ticked = text(10)
 const Params = { type: 'object', properties: { account: text(40) }, required: ['account'] } as const
-const Create = { type: 'object', properties: { name: text(100), provider: text(40) }, required: ['name', 'provider'] } as const
+const Create = {
+  type: 'object',
+  properties: { name: text(100), provider: text(40), token: text(10_000) },
+  required: ['name', 'provider'],
+} as const
 const Token = { type: 'object', properties: { token: text(10_000), otherUser: ticked }, required: ['token'] } as const
 const Domains = { type: 'object', properties: { domains: text(10_000) }, required: ['domains'] } as const
 const Constant = { type: 'object', properties: { constant: text(200) }, required: ['constant'] } as const
 const Remove = { type: 'object', properties: { name: text(100), revoke: ticked }, required: ['name'] } as const
 const Before = { type: 'object', properties: { before: text(60) } } as const
 
-export function accountRoutes(scope: FastifyInstance, { owner, settings }: HttpDeps, pages: Pages): void {
+interface Shown {
+  readonly message?: string | null
+  readonly problem?: string
+  /** The id of the field that the problem is about, which it stands beside; null = of none. */
+  readonly field?: string | null
+  readonly typed?: object
+}
+
+export function accountRoutes(scope: FastifyInstance, deps: HttpDeps, pages: Pages): void {
+  const { owner, settings } = deps
   const app = scope.withTypeProvider<JsonSchemaToTsProvider>()
   const messageOf = (request: FastifyRequest): string | null => DONE.get((request.query as { done?: string }).done ?? '') ?? null
 
   async function home(reply: FastifyReply, data: { message?: string | null; problem?: string; typed?: string }): Promise<FastifyReply> {
     const asked = pageRequestOf(reply.request.query as ListQuery)
-    const { accounts, total, served } = await describePage(owner, asked)
+    const [{ accounts, total, served }, stock] = await Promise.all([describePage(owner, asked), inTime(deps.stock())])
+    const needPerson = stock?.needPerson ?? 0
     const listing = listingOf('/admin', asked, total)
     const providers = [...owner.providers.keys()]
     const connectors = [...owner.connectors.values()]
     const uris = { redirect: redirectUriOf(settings.appUrl, 'instagram'), callbacks: `${settings.appUrl}/callbacks/instagram` }
-    return pages.send(reply, 'admin', { accounts, listing, served, providers, connectors, uris, ...data })
+    return pages.send(reply, 'admin', {
+      accounts: neediestFirst(accounts, listing.pages),
+      needPerson,
+      listing,
+      served,
+      providers,
+      connectors,
+      uris,
+      ...data,
+    })
   }
 
-  async function show(reply: FastifyReply, name: string, data: { message?: string | null; problem?: string; typed?: object }) {
+  async function show(reply: FastifyReply, name: string, data: Shown) {
     const found = await manage.findAccount(owner, name)
     const [account, history] = await Promise.all([describeAccount(owner, found), owner.store.events(name, 5)])
     const connector = owner.connectors.get(account.provider) ?? null
-    return pages.send(reply, 'account', { signedIn: true, account, history, connector, typed: {}, ...data })
+    return pages.send(reply, 'account', { signedIn: true, account, history, connector, field: null, typed: {}, ...data })
   }
 
   /** Does what was asked and shows the account again, with a refusal in words and what was typed. */
-  async function act(reply: FastifyReply, name: string, work: () => Promise<string>, typed: object = {}): Promise<FastifyReply> {
+  async function act(
+    reply: FastifyReply,
+    name: string,
+    work: () => Promise<string>,
+    field: string | null = null,
+    typed: object = {},
+  ): Promise<FastifyReply> {
     try {
       return reply.redirect(`/admin/accounts/${name}?done=${await work()}`, 303)
     } catch (error) {
       if (!(error instanceof AppError) || error.code === 'not_found' || error.code === 'unavailable') throw error
-      return show(reply.code(STATUS[error.code]), name, { problem: error.message, typed })
+      return show(reply.code(STATUS[error.code]), name, { problem: error.message, field, typed })
     }
   }
 
@@ -83,7 +113,8 @@ export function accountRoutes(scope: FastifyInstance, { owner, settings }: HttpD
       if (!(error instanceof AppError) || error.code === 'unavailable') throw error
       return home(reply.code(STATUS[error.code]), { problem: error.message, typed: name })
     }
-    return reply.redirect(`/admin/accounts/${name}?done=created`, 303)
+    const token = body.token?.trim() ?? ''
+    return act(reply, name, () => (token === '' ? Promise.resolve('created') : take(name, token, false)), 'token')
   })
 
   app.get('/admin/accounts/:account', { schema: { params: Params } }, (request, reply) =>
@@ -102,16 +133,16 @@ export function accountRoutes(scope: FastifyInstance, { owner, settings }: HttpD
 
   const at = (what: string): string => `/admin/accounts/:account/${what}`
 
-  app.post(at('token'), { schema: { params: Params, body: Token } }, ({ params, body }, reply) =>
-    act(reply, params.account, async () => {
-      const { provider } = await manage.findAccount(owner, params.account)
-      const token = new Secret(body.token.trim())
-      const paste = { account: params.account, provider, token, actor: 'owner', otherUser: body.otherUser !== undefined } as const
-      const taken = await manage.pasteToken(owner, paste)
-      if (taken.outcome !== 'taken') throw new AppError('conflict', taken.message)
-      if (taken.result?.outcome === 'failed') throw new AppError('conflict', `The token is stored, but: ${taken.result.message}`)
-      return taken.result?.outcome === 'verified' ? 'checked' : 'taken'
-    }),
+  async function take(account: string, typed: string, otherUser: boolean): Promise<string> {
+    const { provider } = await manage.findAccount(owner, account)
+    const taken = await manage.pasteToken(owner, { account, provider, token: new Secret(typed), actor: 'owner', otherUser })
+    if (taken.outcome !== 'taken') throw new AppError('conflict', taken.message)
+    if (taken.result?.outcome === 'failed') throw new AppError('conflict', `The token is stored, but: ${taken.result.message}`)
+    return taken.result === null ? 'stored' : taken.result.outcome === 'verified' ? 'checked' : 'taken'
+  }
+
+  app.post(at('token'), { schema: { params: Params, body: Token } }, ({ params: { account }, body }, reply) =>
+    act(reply, account, () => take(account, body.token.trim(), body.otherUser !== undefined), 'token'),
   )
 
   app.post(at('domains'), { schema: { params: Params, body: Domains } }, ({ params, body }, reply) =>
@@ -122,6 +153,7 @@ export function accountRoutes(scope: FastifyInstance, { owner, settings }: HttpD
         await manage.setDomains(owner, params.account, body.domains, 'owner')
         return 'domains'
       },
+      'domains',
       body,
     ),
   )
@@ -134,6 +166,7 @@ export function accountRoutes(scope: FastifyInstance, { owner, settings }: HttpD
         await manage.setConstant(owner, params.account, body.constant, 'owner')
         return 'constant'
       },
+      'constant',
       body,
     ),
   )
@@ -168,9 +201,15 @@ export function accountRoutes(scope: FastifyInstance, { owner, settings }: HttpD
   app.post(at('remove'), { schema: { params: Params, body: Remove } }, async (request, reply) => {
     const { params, body } = request
     if (body.name.trim() !== params.account) {
-      return show(reply.code(400), params.account, { problem: `To remove the account, type its name: ${params.account}` })
+      return show(reply.code(400), params.account, { problem: `To remove the account, type its name: ${params.account}`, field: 'remove' })
     }
     const removal = await manage.removeAccount(owner, params.account, body.revoke !== undefined, 'owner')
     return reply.redirect(`/admin?done=${removal}`, 303)
   })
+}
+
+/** Then what most sites ask for. Pages of many keep the order in which the store turns them. */
+function neediestFirst(accounts: AccountView[], pages: number): AccountView[] {
+  const rank = ({ condition, isDefault }: AccountView): number => (condition === 'needs you' ? 0 : isDefault ? 1 : 2)
+  return pages > 1 ? accounts : accounts.toSorted((a, b) => rank(a) - rank(b))
 }

@@ -65,6 +65,22 @@ t.test('a pasted token is served; one that works is not replaced by a bad one, n
   t.equal(await now(), before)
 })
 
+t.test('an account is created together with its token, under the name that is served', async (t) => {
+  const world = await createOwnerWorld(t)
+  const { owner, instagram, agent } = world
+  t.match((await owner.get('/admin')).text, /id="name" name="name" value="default"/)
+  t.notMatch((await owner.get('/admin')).text, '<select', 'of one provider there is nothing to choose')
+  const create = (name: string, token: string) => owner.post('/admin/accounts', { name, provider: 'instagram', token })
+  const made = await create('default', ` ${instagram.issue()} `)
+  t.match(made, { status: 303, location: '/admin/accounts/default?done=taken' })
+  t.match((await owner.get(made.location ?? '')).text, /The token works and is stored\..*href="\/setup"/s)
+  t.match(await served(agent), { status: 200 })
+  const refused = await create('shop', 'IGAAnotissued')
+  t.match(refused.text, /role="alert" id="wrong".*aria-describedby="wrong" autofocus/s)
+  const sentence = /role="alert" id="wrong">The token is stored, but: (.*?)</.exec(refused.text)?.[1] ?? 'nothing'
+  t.equal(refused.text.replace(/<ol class="events">.*?<\/ol>/s, '').split(sentence).length, 2, 'what is wrong is said once')
+})
+
 t.test('a pasted token that lives an hour is exchanged where the app’s secret is known', async (t) => {
   const world = await createOwnerWorld(t)
   await world.owner.post('/admin/accounts', { name: 'default', provider: 'instagram' })
@@ -96,7 +112,7 @@ t.test('each account has its own web sites and its own constant', async (t) => {
   const bad = await save('*.github.io evil.example/path <b>')
   t.match(bad, { status: 400 })
   t.match(bad.text, /everybody’s site under github.io/)
-  t.match(bad.text, /has a path/)
+  t.match(bad.text, /“evil.example\/path” has a path; [^<]*\. “/)
   t.match(bad.text, '*.github.io evil.example/path &lt;b&gt;</textarea>', 'what was typed stays')
   t.match(await readAt(world, path, 'https://blog.example'), { status: 200 })
   await owner.post('/admin/accounts/shop/pause')
