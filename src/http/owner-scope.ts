@@ -45,6 +45,7 @@ export async function ownerScope(app: FastifyInstance, deps: HttpDeps): Promise<
   const { session } = cookiesOf(settings)
   const pages = createPages(deps)
   app.decorateRequest('ownerSession', '')
+  app.decorateRequest('perhapsOwner', false)
   // Ahead of everything that reads the request: a form from elsewhere is not even parsed.
   app.addHook('onRequest', (request, reply, done) => {
     reply.header('cache-control', 'no-store')
@@ -57,7 +58,11 @@ export async function ownerScope(app: FastifyInstance, deps: HttpDeps): Promise<
   await app.register(formbody)
   app.addHook('preParsing', async (request, reply) => {
     const { open, part } = request.routeOptions.config
-    const id = await findSession(deps.signIn, request.cookies[session] ?? null, part === true ? 'page' : 'person')
+    const held = request.cookies[session] ?? null
+    // Taken back below: where the store does not answer, nobody can say.
+    request.perhapsOwner = held !== null
+    const id = await findSession(deps.signIn, held, part === true ? 'page' : 'person')
+    request.perhapsOwner = false
     request.ownerSession = id ?? ''
     if (id === null && open !== true) return reply.redirect('/admin/sign-in', 303)
   })
@@ -102,7 +107,12 @@ export interface Problem {
 }
 
 export function sendProblem(pages: Pages, request: FastifyRequest, reply: FastifyReply, problem: Problem): FastifyReply {
-  return pages.send(reply, 'problem', { signedIn: request.ownerSession !== '', redirectUri: null, ...problem })
+  return pages.send(reply, 'problem', {
+    signedIn: request.ownerSession !== '',
+    perhapsOwner: request.perhapsOwner,
+    redirectUri: null,
+    ...problem,
+  })
 }
 
 /**
