@@ -6,6 +6,9 @@ function enhance(root) {
     time.title = time.textContent
     time.textContent = zoned.format(new Date(time.dateTime))
   }
+  for (const title of root.querySelectorAll('title[data-at]')) {
+    title.textContent = title.textContent.replace(/^.*? UTC/, zoned.format(new Date(title.dataset.at)))
+  }
   for (const pre of root.querySelectorAll('pre:not(.copyable > pre)')) {
     const box = document.createElement('div')
     box.className = 'copyable'
@@ -25,6 +28,9 @@ function nameOf(pre) {
   return heading ? heading.textContent.trim() : 'the code'
 }
 
+// A phone has no such keys.
+const byHand = matchMedia('(pointer: coarse)').matches ? 'Selected – copy it' : 'Press Ctrl+C'
+
 function copyButton(source, name) {
   const button = document.createElement('button')
   button.type = 'button'
@@ -33,8 +39,8 @@ function copyButton(source, name) {
   button.setAttribute('aria-label', `Copy ${name}`)
   button.addEventListener('click', async () => {
     const done = await copy(source)
-    button.textContent = done ? 'Copied' : 'Press Ctrl+C'
-    say(done ? `Copied ${name}` : 'The text is selected: press Ctrl+C')
+    button.textContent = done ? 'Copied' : byHand
+    say(done ? `Copied ${name}` : `The text is selected: ${byHand}`)
     setTimeout(() => {
       button.textContent = 'Copy'
     }, 2500)

@@ -225,7 +225,7 @@ function trim(map: Map<string, unknown>, max: number): void {
 }
 
 function notFound(): AppError {
-  return new AppError('not_found', 'There is no account of this name. Compare the address with the one that /setup shows.')
+  return new AppError('not_found', 'There is no account of this name. Compare the address with the one that the agent’s page / shows.')
 }
 
 function noAnswer(cause: unknown): AppError {

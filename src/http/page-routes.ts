@@ -6,7 +6,7 @@ import type { HttpDeps } from './deps.ts'
 import { answerError, explain, sendError, wantsPage } from './errors.ts'
 import { visitorScope } from './owner-scope.ts'
 import { createPages, inTime, registerPageHeaders } from './pages.ts'
-import { describeSetup } from './setup-page.ts'
+import { describeSetup, isWorking } from './setup-page.ts'
 import { createSnippets } from './snippets.ts'
 import { describeStatusPage, PAGE_LENGTH } from './status-page.ts'
 
@@ -40,9 +40,12 @@ export const pageRoutes: FastifyPluginAsync<{ deps: HttpDeps }> = async (app, { 
   page('/', 'home', async (request) => {
     const { account: named } = request.query as { account?: unknown }
     const account = typeof named === 'string' && isAccountName(named) ? named : null
+    const { constantName, hasOwnList } = await settingsOf(deps, account)
     return {
       account,
-      snippets: snippets({ appUrl: settings.appUrl, account, constantName: await constantNameOf(deps, account) }),
+      snippets: snippets({ appUrl: settings.appUrl, account, constantName }),
+      hasOwnList,
+      isEmpty: isWorking(await inTime(deps.stock())) === null,
       choice: await choiceOf(deps, request),
     }
   })
@@ -51,11 +54,15 @@ export const pageRoutes: FastifyPluginAsync<{ deps: HttpDeps }> = async (app, { 
 }
 
 /** The account's own, where it can be told; else the global one. */
-async function constantNameOf({ readToken, settings }: HttpDeps, account: string | null): Promise<string> {
+async function settingsOf(
+  { readToken, settings }: HttpDeps,
+  account: string | null,
+): Promise<{ constantName: string; hasOwnList: boolean }> {
   try {
-    return (await readToken(account)).constantName
+    const { constantName, allowList } = await readToken(account)
+    return { constantName, hasOwnList: allowList !== null }
   } catch {
-    return settings.jsConstantName
+    return { constantName: settings.jsConstantName, hasOwnList: false }
   }
 }
 

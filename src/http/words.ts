@@ -34,6 +34,11 @@ function dayInUtc(at: Date): string {
   return day().format(at)
 }
 
+/** The history keeps instants as machines write them. */
+function plain(text: string): string {
+  return text.replace(/\b\d{4}-\d\d-\d\dT[\d:.]+Z/g, (instant) => dayInUtc(new Date(instant)))
+}
+
 export interface Run {
   readonly outcome: 'ok' | 'failed'
   readonly words: string
@@ -56,7 +61,7 @@ export function runsOf(attempts: readonly RecordedEvent[]): Run[] {
 }
 
 /** What the templates say times with. */
-export const words = { inWords, dueInWords, inUtc, dayInUtc }
+export const words = { inWords, dueInWords, inUtc, dayInUtc, plain }
 
 function once<T>(make: () => T): () => T {
   let made: T | undefined

@@ -43,7 +43,7 @@ t.test('connecting ends with the long-lived token served, whichever way Instagra
     t.match(await served(world.agent), { status: 200, token })
     const account = await world.owner.get('/admin/accounts/default?done=connected')
     t.match(account.text, `${token.slice(0, 6)}… (${token.length} characters)`)
-    t.match(account.text, '@user.17841400379535405')
+    t.match(account.text, '@<bdi>user.17841400379535405')
     t.notMatch(account.text, token.slice(0, 12))
     const [row] = query<Record<string, string>>(world, 'select * from accounts')
     t.match(row, { provider_user_id: '17841400379535405', state: 'active', scopes: 'instagram_business_basic', version: 1 })
@@ -171,8 +171,8 @@ t.test('another Instagram user takes an account over only when the owner says so
   instagram.knobs.signedInAs = '17841400000000003'
   const asked = await connect(owner)
   t.match(asked, { status: 200, text: /Nothing is changed yet/ })
-  t.match(asked.text, '@user.17841400000000001')
-  t.match(asked.text, '@user.17841400000000003')
+  t.match(asked.text, '@<bdi>user.17841400000000001')
+  t.match(asked.text, '@<bdi>user.17841400000000003')
   await changesNothing(t, world, before)
   const answer = /name="answer" value="([^"]+)"/.exec(asked.text)?.[1] ?? ''
   t.notMatch(asked.text + JSON.stringify(query(world, 'select * from oauth_states')), newest(world)?.token.slice(0, 12) ?? '')

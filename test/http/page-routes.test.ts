@@ -64,8 +64,9 @@ t.test('without a token the pages say, step by step, what to do', async (t) => {
   const { status, body } = await ask(serving.agent, '/setup')
   t.equal(status, 200)
   for (const word of ['STARTING_TOKEN', 'ALLOWED_DOMAINS', 'Generate token', 'token-agent seed', 'APP_URL']) t.match(body, word)
-  t.match((await ask(serving.agent, '/status')).body, /Needs attention/)
-  t.equal((await ask(serving.agent, '/')).status, 200)
+  t.match((await ask(serving.agent, '/status')).body, /Not set up yet.*href="\/setup"/s)
+  t.notMatch((await ask(serving.agent, '/status')).body, /Needs attention|Working/, 'a fresh agent is not a broken one')
+  t.match((await ask(serving.agent, '/')).body, /<h1>.*?<\/h1>\s*<p class="note">No token yet: <a href="\/setup">/s)
   t.match((await ask(serving.agent, '/')).body, `http://localhost:${serving.agent.port}/token.js`)
 })
 

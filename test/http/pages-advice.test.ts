@@ -48,3 +48,37 @@ t.test('the provider refuses the token for good', async (t) => {
   t.match(account, /The account as it is.*id="its-token".*id="use"/, 'the token comes first where the account needs its owner')
   t.notMatch(account, /Not needed: the agent does it by itself/)
 })
+
+t.test('an account’s own list of web sites is what / and setup speak of', async (t) => {
+  const world = await start(t, [{ ...DEFAULT, allowedDomains: 'https://blog.example' }], { ALLOWED_DOMAINS: '' })
+  t.match(await page(world.stranger, '/'), /the web sites of its account/)
+  t.notMatch(await page(world.stranger, '/'), /its own pages only|blog\.example/)
+})
+
+t.test('setup shows the variable that the next step is about, and to the owner the place to type instead', async (t) => {
+  const open = await start(t, [DEFAULT], { ALLOWED_DOMAINS: '' })
+  t.match(
+    await page(open.owner, '/setup'),
+    /next-step" id="step-sites".*accounts\/default#readers">Name your web site<.*ALLOWED_DOMAINS=www/,
+  )
+  t.match(await page(open.stranger, '/setup'), /Sign in<\/a> and type them at the account/)
+  const fresh = await start(t, [], { ALLOWED_DOMAINS: '' })
+  t.match(await page(fresh.owner, '/setup'), /href="\/admin#to-create">Paste the token<.*STARTING_TOKEN=IGAA/)
+  t.notMatch(await page(fresh.owner, '/setup'), /Sign in/)
+})
+
+t.test('among a few accounts those that need their owner come first, then the default one', async (t) => {
+  const well = ['apple', 'default', 'pear'].map((name) => ({ name, username: name }))
+  const world = await start(t, [...well, { name: 'zebra', state: 'reconnect', lastErrorCode: 'reconnect', lastError: 'Refused.' }])
+  const shown = await page(world.owner, '/admin')
+  const names = [...shown.matchAll(/href="\/admin\/accounts\/([^"#]+)/g)].map((match) => match[1])
+  t.strictSame(names, ['zebra', 'default', 'apple', 'pear'])
+  t.match(shown, /href="\/admin\?show=attention">1 needs you – show it<.*expires in 56 days/)
+})
+
+t.test('one attempt is spoken of as one', async (t) => {
+  const world = await start(t, [{ ...DEFAULT, attempts: ['ok'] }])
+  const shown = await page(world.owner, '/status')
+  t.match(shown, /The last attempt went well/)
+  t.notMatch(shown, /1 attempts/)
+})

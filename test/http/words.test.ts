@@ -24,6 +24,7 @@ t.test('an instant is told as a person would', async (t) => {
   for (const [seconds, expected] of said) t.equal(words.inWords(after(seconds), now), expected)
   t.equal(words.dueInWords(after(-3600), now), 'within a minute', 'what is due is done at the next tick')
   t.equal(words.inUtc(now), '25 Oct 2026, 00:30 UTC')
+  t.equal(words.plain('It is good until 2027-01-24T08:00:00.000Z.'), 'It is good until 24 Jan 2027.')
 })
 
 t.test('attempts that ended alike are one line', async (t) => {
