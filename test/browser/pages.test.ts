@@ -223,6 +223,8 @@ t.test('the status renews itself, in the reader’s own zone, and leaves open wh
   await tab.clock.install()
   await tab.goto(`${AGENT}/status`)
   t.match(await tab.locator('time').first().textContent(), /GMT\+9|JST/)
+  const hovered = await tab.locator('.strip title').first().textContent()
+  t.match(hovered, /^\d.*(GMT\+9|JST): The token was refreshed/, 'and what stands there on hover')
   await tab.locator('#attempts-studio summary').click()
   await tab.locator('#attempts-studio summary').focus()
   await tab.evaluate(`document.querySelector('article').setAttribute('data-old', '')`)

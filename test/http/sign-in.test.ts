@@ -105,7 +105,10 @@ t.test('without a password the log has one that works once', async (t) => {
   t.match(await client.signIn('let me in please'), { status: 403 })
   const claims = await Promise.all([1, 2, 3].map(() => createClient(first.url).signIn(password)))
   t.strictSame(claims.map(({ status }) => status).sort(), [303, 403, 403], 'once, also for three at the same moment')
-  t.match(await client.get('/admin/sign-in'), { text: /has been used/ })
+  t.match(await client.get('/admin/sign-in'), { text: /has been used.*href="\/setup#on-\w+">Where that is kept/s })
+  const setup = await client.get('/setup')
+  t.match(setup.text, /one-time password of this start has been used.*ADMIN_PASSWORD/s)
+  t.notMatch(setup.text, /log has a password that works once/, 'what is spent is not promised')
   await first.stop('SIGINT')
 
   const second = await startAgent(t, { ready: '/readyz', cwd })
