@@ -93,7 +93,7 @@ export function createMetrics(services: Watched, reads: ReadMeter): Metrics {
         })
       await Promise.race([looking, sleep(PATIENCE_MS, undefined, { ref: false })])
       for (const gauge of [expiry, success, next, state, failures]) gauge.reset()
-      for (const account of seen) showAccount(account, services.store.now().getTime())
+      for (const account of seen) showAccount(account, services.store.nowMs())
       const { up, waitingSince } = services.storeState()
       storeUp.set(up && (waitingSince === null || Date.now() - waitingSince.getTime() < PATIENCE_MS - 100) ? 1 : 0)
       const memcached = await services.memcachedState?.()

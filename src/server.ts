@@ -162,6 +162,7 @@ function httpDeps(config: Config, services: Services, health: HttpDeps['health']
     isWebhookSecret: config.webhookSecret === null ? null : isOneOf([config.webhookSecret]),
     readToken: (account) => services.reader.read(account),
     now: () => services.store.now(),
+    nowMs: () => services.store.nowMs(),
     refreshDue: (reqId) => services.sweep({ actor: 'webhook', reqId }),
     stock: services.stock,
     health,

@@ -48,7 +48,7 @@ export class TokenProblem extends AppError {
 }
 
 export interface TokenFinderDeps {
-  readonly store: Pick<AccountStore, 'find' | 'now'>
+  readonly store: Pick<AccountStore, 'find' | 'now' | 'nowMs'>
   readonly cache: RowCache | null
   readonly vault: Vault
   /** A short hash of a text, in characters that an entity tag and a cache key may have. */
@@ -71,7 +71,7 @@ export function createTokenFinder({ store, cache, vault, digest, constantName }:
 
   function fromCache(name: string, sealed: string, known: Found | null): FoundToken | null {
     const row = openRow(name, sealed, vault)
-    if (row === null || row.version < (known?.version ?? 0) || hasExpired(row, store.now())) return null
+    if (row === null || row.version < (known?.version ?? 0) || hasExpired(row, store.nowMs())) return null
     try {
       return tokenFrom(row, 'memcached', known)
     } catch (error) {
@@ -90,7 +90,7 @@ export function createTokenFinder({ store, cache, vault, digest, constantName }:
     })
     if (account.pausedAt !== null) return problem(paused())
     if (accessToken === null) return problem(noToken())
-    if (hasExpired(account, store.now())) return problem(expired())
+    if (hasExpired(account, store.nowMs())) return problem(expired())
     if (!isServable(account, store.now())) return problem(account.state === 'unverified' ? unchecked() : refused())
     try {
       return tokenFrom({ name, version, accessToken, expiresAt, allowedDomains, jsConstant }, 'store', known)
@@ -138,8 +138,8 @@ export function nameOf(found: Found): string {
   return found.kind === 'token' ? found.row.name : found.name
 }
 
-export function hasExpired({ expiresAt }: Pick<Account, 'expiresAt'>, now: Date): boolean {
-  return expiresAt !== null && expiresAt.getTime() <= now.getTime()
+export function hasExpired({ expiresAt }: Pick<Account, 'expiresAt'>, nowMs: number): boolean {
+  return expiresAt !== null && expiresAt.getTime() <= nowMs
 }
 
 function isSame(one: TokenRow, other: TokenRow): boolean {

@@ -72,7 +72,7 @@ export function createTokenReader({ log, maxSnapshots = 2000, clockMs = () => pe
 
   function give({ found, source }: Outcome): Snapshot {
     if (found.kind === 'problem') throw found.error
-    if (hasExpired(found.snapshot, store.now())) throw expired()
+    if (hasExpired(found.snapshot, store.nowMs())) throw expired()
     counters[source]++
     return found.snapshot
   }
@@ -92,7 +92,7 @@ export function createTokenReader({ log, maxSnapshots = 2000, clockMs = () => pe
     if (lookup === undefined || entry.retryAtMs !== null) return give(stale)
     // Judged by its beginning: a lookup that hangs must not make those wait who come while it does.
     const isWarm = lookup.startedAtMs - entry.checkedAtMs <= WARM_MS
-    if (!isWarm || entry.found.kind === 'problem' || hasExpired(entry.found.snapshot, store.now())) return lookup.done.then(give)
+    if (!isWarm || entry.found.kind === 'problem' || hasExpired(entry.found.snapshot, store.nowMs())) return lookup.done.then(give)
     const leftMs = lookup.startedAtMs + PATIENCE_MS - now
     if (leftMs <= 0) return give(stale)
     lookup.patience ??= patience(lookup, stale, leftMs)

@@ -26,7 +26,7 @@ export interface Snapshot {
   /** The name must have passed `constantNameProblem`. */
   script(constantName?: string): Body
   /** How long a browser may keep an answer: at most five minutes, never beyond the token's life. */
-  maxAgeSeconds(now: Date): number
+  maxAgeSeconds(nowMs: number): number
 }
 
 interface SnapshotDeps {
@@ -52,9 +52,9 @@ export function createSnapshot(row: TokenRow, secret: Secret, { constantName: gl
     text: toBody(token),
     // Other names come from the query string: kept, they would fill the memory.
     script: (other = constantName) => (other === constantName ? ownScript : toBody(renderScript(other, token))),
-    maxAgeSeconds(now) {
+    maxAgeSeconds(nowMs) {
       if (expiresAt === null) return MAX_AGE_SECONDS
-      return Math.max(0, Math.min(MAX_AGE_SECONDS, Math.floor((expiresAt.getTime() - now.getTime()) / 1000)))
+      return Math.max(0, Math.min(MAX_AGE_SECONDS, Math.floor((expiresAt.getTime() - nowMs) / 1000)))
     },
   }
 }

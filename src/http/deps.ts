@@ -52,6 +52,7 @@ export interface HttpDeps {
   /** Null = the account that the addresses without a name serve. */
   readonly readToken: (account: string | null) => Snapshot | Promise<Snapshot>
   readonly now: () => Date
+  readonly nowMs: () => number
   /** `reqId` leads from the request to the log lines of its attempts. */
   readonly refreshDue: (reqId: string) => Promise<RefreshSummary>
   readonly stock: () => Promise<AccountSummary>

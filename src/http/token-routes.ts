@@ -166,7 +166,7 @@ function serve(request: FastifyRequest, reply: FastifyReply, resource: TokenReso
   const body = resource === 'script' ? snapshot.script(name ?? snapshot.constantName) : snapshot[resource]
   reply
     .header('content-type', CONTENT_TYPES[resource])
-    .header('cache-control', `private, max-age=${snapshot.maxAgeSeconds(deps.now())}`)
+    .header('cache-control', `private, max-age=${snapshot.maxAgeSeconds(deps.nowMs())}`)
     .header('etag', body.etag)
   const known = request.headers['if-none-match']
   if (known !== undefined && matches(known, body.etag)) return reply.code(304).send()

@@ -66,6 +66,7 @@ export function createAccountStore(db: Database): AccountStore {
 
   return {
     now: () => new Date(Date.now() + aheadMs),
+    nowMs: () => Date.now() + aheadMs,
 
     async find(name) {
       const named = 'name = $1'

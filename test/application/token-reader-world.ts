@@ -68,7 +68,7 @@ export async function createWorld(t: Test, open: () => Promise<Database> = () =>
       const way = { reads: 0, cut: false, gate: null as Promise<void> | null, shiftMs: 0 }
       const clock = { ms: 0 }
       const lines: string[] = []
-      const watched: Pick<AccountStore, 'find' | 'now'> = {
+      const watched: Pick<AccountStore, 'find' | 'now' | 'nowMs'> = {
         async find(name) {
           way.reads++
           await way.gate
@@ -76,6 +76,7 @@ export async function createWorld(t: Test, open: () => Promise<Database> = () =>
           return store.find(name)
         },
         now: () => new Date(store.now().getTime() + way.shiftMs),
+        nowMs: () => store.nowMs() + way.shiftMs,
       }
       const reader = createTokenReader({
         store: watched,
