@@ -145,30 +145,12 @@ export function accountRoutes(scope: FastifyInstance, deps: HttpDeps, pages: Pag
     act(reply, account, () => take(account, body.token.trim(), body.otherUser !== undefined), 'token'),
   )
 
-  app.post(at('domains'), { schema: { params: Params, body: Domains } }, ({ params, body }, reply) =>
-    act(
-      reply,
-      params.account,
-      async () => {
-        await manage.setDomains(owner, params.account, body.domains, 'owner')
-        return 'domains'
-      },
-      'domains',
-      body,
-    ),
+  app.post(at('domains'), { schema: { params: Params, body: Domains } }, ({ params: { account }, body }, reply) =>
+    act(reply, account, () => manage.setDomains(owner, account, body.domains, 'owner').then(() => 'domains'), 'domains', body),
   )
 
-  app.post(at('constant'), { schema: { params: Params, body: Constant } }, ({ params, body }, reply) =>
-    act(
-      reply,
-      params.account,
-      async () => {
-        await manage.setConstant(owner, params.account, body.constant, 'owner')
-        return 'constant'
-      },
-      'constant',
-      body,
-    ),
+  app.post(at('constant'), { schema: { params: Params, body: Constant } }, ({ params: { account }, body }, reply) =>
+    act(reply, account, () => manage.setConstant(owner, account, body.constant, 'owner').then(() => 'constant'), 'constant', body),
   )
 
   app.post(at('refresh'), { schema: { params: Params } }, ({ params }, reply) =>
