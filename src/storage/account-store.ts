@@ -128,8 +128,8 @@ export function createAccountStore(db: Database): AccountStore {
     async claimDue({ owner, leaseSeconds, limit, account, provider, exceptProviders = [], force = false }: ClaimRequest) {
       const free = `(lease_until is null or lease_until <= ${now})`
       const params: Param[] = [owner, leaseSeconds, randomUUID(), limit]
-      const ready = force ? free : `${free} and next_refresh_at <= ${now}`
-      const wanted = [ready, 'access_token is not null and paused_at is null and removed_at is null']
+      const ready = force ? `${free} and access_token is not null` : `${free} and next_refresh_at <= ${now}`
+      const wanted = [ready, 'paused_at is null and removed_at is null']
       if (account !== undefined) wanted.push(`name = $${params.push(account)}`)
       if (provider !== undefined) wanted.push(`provider = $${params.push(provider)}`)
       for (const other of exceptProviders) wanted.push(`provider <> $${params.push(other)}`)
