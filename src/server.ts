@@ -79,7 +79,8 @@ async function start(
     await Promise.race([closing, sleep(LAST_ANSWERS_MS, undefined, { ref: false })])
     app.server.closeAllConnections()
     await closing
-    await services.close()
+    // A database that hangs does not say goodbye either; all that was to be saved is saved.
+    await Promise.race([services.close(), sleep(LAST_ANSWERS_MS, undefined, { ref: false })])
   })
 
   try {

@@ -77,8 +77,9 @@ export async function soak(t: Teardown, minutes: number): Promise<SoakReport> {
     const { code } = await (how === 'kill' ? instance.agent.kill9() : instance.agent.stop('SIGTERM'))
     await leaves
     if (how === 'stop' && code !== 0) {
-      const [last = ''] = (instance.agent.stderr().trim() || instance.agent.stdout().trim()).split('\n').slice(-1)
-      observer.violated(`a process that was told to stop ended with ${code}: ${last.slice(0, 500)}`)
+      const lines = `${instance.agent.stdout()}\n${instance.agent.stderr()}`.trim().split('\n')
+      const why = lines.findLast((line) => line.includes('"level":"error"')) ?? lines.at(-1) ?? ''
+      observer.violated(`a process that was told to stop ended with ${code}: ${why.slice(0, 2000)}`)
     }
     observer.searchForSecrets('the output', instance.agent.stdout() + instance.agent.stderr())
   }
