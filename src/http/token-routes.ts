@@ -12,19 +12,16 @@ import { createRefusalLog } from './request-log.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
-    reading: Reading | null
+    /** On a request for a token: may it read. */
+    decision: ReadDecision | null
   }
   interface FastifyContextConfig {
     resource?: TokenResource
   }
 }
 
-/** What one request for a token came to: may it read, and if so, what. */
-interface Reading {
-  readonly decision: ReadDecision
-  readonly found: Found
-}
 type Found = Snapshot | AppError
+type Next = (request: FastifyRequest, reply: FastifyReply, resource: TokenResource, found: Found) => void
 
 // Everything the decision looks at, so that no cache hands one site's answer to another.
 const VARY = 'Origin, Referer, Sec-Fetch-Site, Sec-Fetch-Mode, Sec-Fetch-Dest'
@@ -42,57 +39,81 @@ const TEXT = { type: 'string' }
 const TOKEN = { type: 'object', properties: { token: TEXT }, required: ['token'] }
 
 export const tokenRoutes: FastifyPluginAsync<{ deps: HttpDeps }> = async (app, { deps }) => {
-  app.decorateRequest('reading', null)
+  app.decorateRequest('decision', null)
   const { metering } = deps
   if (metering !== null) {
-    app.addHook('onResponse', ({ reading }, reply, done) => {
-      if (reading !== null) metering.reads.observe(reply.statusCode, reply.elapsedTime)
+    app.addHook('onResponse', ({ decision }, reply, done) => {
+      if (decision !== null) metering.reads.observe(reply.statusCode, reply.elapsedTime)
       done()
     })
   }
   const logRefusal = createRefusalLog()
 
-  function decide(request: FastifyRequest, reply: FastifyReply, resource: TokenResource, found: Found, done: () => void): void {
+  /** Goes on with what was found where the caller may have it, or be told that it does not exist; else answers. */
+  function decide(request: FastifyRequest, reply: FastifyReply, resource: TokenResource, found: Found, next: Next): void {
     const allowList = listOf(found) ?? deps.allowList
     const decision = decideRead({ resource, rawHeaders: request.raw.rawHeaders }, allowList, deps.isServerKey)
-    request.reading = { decision, found }
+    request.decision = decision
     reply.header('vary', VARY).header('x-content-type-options', 'nosniff')
     reply.header('cross-origin-resource-policy', decision.allowed ? 'cross-origin' : 'same-origin')
-    if (decision.allowed && decision.origin !== null) reply.header('access-control-allow-origin', decision.origin)
+    const origin = allowedOrigin(decision)
+    if (origin !== null) reply.header('access-control-allow-origin', origin)
     if (!decision.allowed) logRefusal(request, decision.reason)
     // A name that does not exist is no secret: names stand in public addresses.
-    if (decision.allowed || isNotFound(found)) done()
+    if (decision.allowed || isNotFound(found)) next(request, reply, resource, found)
     else sendError(request, reply, 403, 'forbidden', decision.reason)
   }
 
-  const routes = RESOURCES.flatMap(({ suffix, resource }) => {
-    const onRequest: onRequestHookHandler = (request, reply, done) => {
-      if (isRespelt(request.raw.url ?? '')) return sendError(request, reply, 404, 'not_found', 'There is nothing at this address.')
-      const found = read(deps, request)
-      if (found instanceof Promise) found.then((it) => decide(request, reply, resource, it, done), done)
-      else decide(request, reply, resource, found, done)
+  /** Within one turn of the event loop where the token is at hand: a promise costs a read more than the decision does. */
+  function admit(request: FastifyRequest, reply: FastifyReply, resource: TokenResource, next: Next): Promise<void> | undefined {
+    if (isRespelt(request.raw.url ?? '')) {
+      sendError(request, reply, 404, 'not_found', 'There is nothing at this address.')
+      return
     }
-    return ['', '/accounts/:account'].map((prefix) => ({ url: `${prefix}/token${suffix}`, resource, isNamed: prefix !== '', onRequest }))
-  })
-  for (const { url, resource, isNamed, onRequest } of routes) {
-    app.get(url, { config: { resource }, onRequest, schema: schemaOf(resource, isNamed) }, (request, reply) =>
-      serve(request, reply, resource, deps),
-    )
+    const found = read(deps, request)
+    if (found instanceof Promise) return found.then((it) => decide(request, reply, resource, it, next))
+    decide(request, reply, resource, found, next)
+  }
+
+  function serve(request: FastifyRequest, reply: FastifyReply, resource: TokenResource, found: Found): void {
+    if (isNotFound(found)) throw found
+    const name = resource === 'script' ? constantName(request) : null
+    if (found instanceof AppError) throw found
+    const body = resource === 'script' ? found.script(name ?? found.constantName) : found[resource]
+    reply
+      .header('content-type', CONTENT_TYPES[resource])
+      .header('cache-control', `private, max-age=${found.maxAgeSeconds(deps.nowMs())}`)
+      .header('etag', body.etag)
+    const known = request.headers['if-none-match']
+    if (known !== undefined && matches(known, body.etag)) reply.code(304).send()
+    else reply.send(body.content)
+  }
+
+  const routes = RESOURCES.flatMap(({ suffix, resource }) =>
+    ['', '/accounts/:account'].map((prefix) => ({ url: `${prefix}/token${suffix}`, resource, isNamed: prefix !== '' })),
+  )
+  for (const { url, resource, isNamed } of routes) {
+    // No hook: each costs a read several calls, and all that could come between is done here.
+    app.get(url, { config: { resource }, schema: schemaOf(resource, isNamed) }, (request, reply) => admit(request, reply, resource, serve))
   }
   await app.register(async (preflights) => {
     // The list has one reader, decideRead: @fastify/cors is told what it said, so it comes after it. It has the preflights
     // alone: the one header that a read needs of it costs a tenth of the read there.
     await preflights.register(cors, {
       hook: 'preHandler',
-      delegator: ({ reading }: FastifyRequest, callback: (error: Error | null, options: object) => void) => {
-        if (reading?.decision.allowed !== true || reading.decision.origin === null) return callback(null, { origin: false })
-        callback(null, { origin: reading.decision.origin, methods: 'GET, HEAD', maxAge: 300, strictPreflight: false })
+      delegator: ({ decision }: FastifyRequest, callback: (error: Error | null, options: object) => void) => {
+        const origin = allowedOrigin(decision)
+        callback(null, origin === null ? { origin: false } : { origin, methods: 'GET, HEAD', maxAge: 300, strictPreflight: false })
       },
     })
-    for (const { url, resource, onRequest } of routes) {
+    for (const { url, resource } of routes) {
+      const onRequest: onRequestHookHandler = (request, reply, done) => {
+        const next: Next = ({ decision }, _reply, _resource, found) =>
+          done(isNotFound(found) && allowedOrigin(decision) === null ? found : undefined)
+        admit(request, reply, resource, next)?.catch(done)
+      }
       // Only a preflight without an Origin comes here: @fastify/cors answers the others.
-      preflights.options(url, { config: { resource }, onRequest }, ({ reading }) => {
-        if (isNotFound(reading?.found)) throw reading?.found
+      preflights.options(url, { config: { resource }, onRequest }, () => {
         throw new AppError('forbidden', 'A preflight must carry an Origin.')
       })
     }
@@ -125,7 +146,6 @@ function isRespelt(url: string): boolean {
   return query === -1 || percent < query
 }
 
-/** Without a promise where the reader has none: most requests are answered within one turn of the event loop. */
 function read(deps: HttpDeps, request: FastifyRequest): Found | Promise<Found> {
   const { account } = request.params as { account?: string }
   const otherwise = account === undefined ? expectedWithoutName : expected
@@ -154,23 +174,12 @@ function listOf(found: Found): AllowList | null {
   return found.allowList
 }
 
-function isNotFound(found: Found | undefined): boolean {
-  return found instanceof AppError && found.code === 'not_found'
+function allowedOrigin(decision: ReadDecision | null): string | null {
+  return decision?.allowed === true ? decision.origin : null
 }
 
-function serve(request: FastifyRequest, reply: FastifyReply, resource: TokenResource, deps: HttpDeps): FastifyReply {
-  const { found: snapshot } = request.reading as Reading
-  if (isNotFound(snapshot)) throw snapshot
-  const name = resource === 'script' ? constantName(request) : null
-  if (snapshot instanceof AppError) throw snapshot
-  const body = resource === 'script' ? snapshot.script(name ?? snapshot.constantName) : snapshot[resource]
-  reply
-    .header('content-type', CONTENT_TYPES[resource])
-    .header('cache-control', `private, max-age=${snapshot.maxAgeSeconds(deps.nowMs())}`)
-    .header('etag', body.etag)
-  const known = request.headers['if-none-match']
-  if (known !== undefined && matches(known, body.etag)) return reply.code(304).send()
-  return reply.send(body.content)
+function isNotFound(found: Found): found is AppError {
+  return found instanceof AppError && found.code === 'not_found'
 }
 
 function constantName(request: FastifyRequest): string | null {
