@@ -1,9 +1,13 @@
 import { createRequire } from 'node:module'
-import { getPublicSuffix } from 'tldts'
+import type * as Tldts from 'tldts'
 import type * as Trie from 'tldts/dist/types/src/data/trie.js'
+
+// Loaded where somebody writes a wildcard: few do, and it takes as long, and a megabyte, as a store does.
+const require = createRequire(import.meta.url)
 
 /** Whether anybody can get a name below `host`: it is a public suffix, or one lies below it (s3.amazonaws.com below amazonaws.com). */
 export function isPublicSuffix(host: string): boolean {
+  const { getPublicSuffix }: typeof Tldts = require('tldts')
   return getPublicSuffix(host, { allowPrivateDomains: true }) === host || hasSuffixBelow(host)
 }
 
@@ -25,9 +29,8 @@ function hasSuffixBelow(host: string): boolean {
 
 // tldts answers for one name, and has no function that lists what is below it. Its own tree of labels, from the top-level
 // domain down, is taken from the package; the version is pinned, and a test asks for names that only the tree knows.
-// Loaded where somebody writes a wildcard: few do, and it takes as long as tldts itself.
 function loadTree() {
-  const trie: typeof Trie = createRequire(import.meta.url)('tldts/dist/cjs/src/data/trie.js')
+  const trie: typeof Trie = require('tldts/dist/cjs/src/data/trie.js')
   const { edgeChild, edgeLength, edgeStart, labelText } = trie
   const ends = new Uint32Array(edgeLength.length)
   edgeLength.reduce((end, length, edge) => {

@@ -1,4 +1,4 @@
-import { AsyncResource } from 'node:async_hooks'
+import { createHook } from 'node:async_hooks'
 import { setTimeout as sleep } from 'node:timers/promises'
 import closeWithGrace from 'close-with-grace'
 import type { Logger } from 'pino'
@@ -23,13 +23,12 @@ const EXIT_BY_MS = 28_000
 const REFRESH_WAIT_MS = 20_000
 const LAST_ANSWERS_MS = 1_000
 const START_PATIENCE_MS = 2_000
-const IDS_UNTIL_SETTLED = 2_000
 
 /** Runs the agent until it is told to stop. Binds its port before the database answers, and waits for it. */
 export async function serve(env: NodeJS.ProcessEnv, paceLimits?: PaceLimits): Promise<void> {
   const config = readConfig(env)
   const log = createLogger(config.logLevel)
-  settleAsyncIds()
+  keepTickShape()
   const stopped = new AbortController()
   // Set once there is something to stop: a signal may come at any moment of the start.
   let stop = null as ((signal: string | undefined) => Promise<void>) | null
@@ -53,14 +52,17 @@ export async function serve(env: NodeJS.ProcessEnv, paceLimits?: PaceLimits): Pr
   }
 }
 
+const ticks: object[] = []
+
 /**
- * Node's process.nextTick, called several times a request, makes an object with an async id in it. V8 writes its five
- * fields by calls into its runtime, for good, where the ids change from doubles to small integers after it has begun to
- * watch: on one core that cost every read a fifth. They change when the counter of ids is optimized; so that is made to
- * happen before the first request. Seen with Node 24.21; `npm run bench` shows it.
+ * Keeps an object of process.nextTick's alive, and with it their hidden class. Where a collection at the start finds none,
+ * the class goes, V8 takes the next for a second one, and writes the five fields of each by calls into its runtime for as
+ * long as the process lives: on one core a fifth of each read. Seen with Node 24.21; `npm run bench` shows it.
  */
-function settleAsyncIds(): void {
-  for (let id = 0; id < IDS_UNTIL_SETTLED; id++) new AsyncResource('settle')
+function keepTickShape(): void {
+  const keep = createHook({ init: (_id, type, _trigger, resource) => void (type === 'TickObject' && ticks.push(resource)) }).enable()
+  process.nextTick(() => {})
+  keep.disable()
 }
 
 async function start(

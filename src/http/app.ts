@@ -1,12 +1,7 @@
-import ajvCompiler from '@fastify/ajv-compiler'
-import { SerializerSelector } from '@fastify/fast-json-stringify-compiler'
-import Fastify, {
-  type FastifyBaseLogger,
-  type FastifyInstance,
-  type FastifySchemaCompiler,
-  type FastifySerializerCompiler,
-  LogController,
-} from 'fastify'
+import { createRequire } from 'node:module'
+import type Ajv from '@fastify/ajv-compiler'
+import type FastJsonStringify from '@fastify/fast-json-stringify-compiler'
+import Fastify, { type FastifyBaseLogger, type FastifyInstance, type FastifyServerOptions, LogController } from 'fastify'
 import { accountRoutes } from './account-routes.ts'
 import { callbackRoutes } from './callback-routes.ts'
 import { connectRoutes } from './connect-routes.ts'
@@ -34,6 +29,7 @@ export async function createApp(deps: HttpDeps, { logger, trustProxy }: AppOptio
     childLoggerFactory: () => logger,
     logController: new LogController({ disableRequestLogging: true }),
     trustProxy,
+    schemaController: { compilersFactory: LAZY_COMPILERS },
     frameworkErrors: refuseAddress,
     clientErrorHandler: answerClientError,
     bodyLimit: 16 * 1024,
@@ -46,7 +42,6 @@ export async function createApp(deps: HttpDeps, { logger, trustProxy }: AppOptio
     routerOptions: { maxParamLength: 100 },
     http: { maxHeaderSize: 8 * 1024, headersTimeout: 8_000, connectionsCheckingInterval: 2_000 },
   })
-  compileSchemasLazily(app)
   handleErrors(app)
   await app.register(tokenRoutes, { deps })
   await app.register(async (logged) => {
@@ -65,27 +60,44 @@ export async function createApp(deps: HttpDeps, { logger, trustProxy }: AppOptio
   return app
 }
 
+const require = createRequire(import.meta.url)
+
+type ValidateFunction = ((data: unknown) => boolean) & { errors?: unknown }
+type Compiler = (route: object) => (data: unknown) => unknown
+type CompilerFactory = (schemas: unknown, options: unknown) => Compiler
+
 /**
- * Fastify's own validators and serializers, each made by the first request that needs it. Made at the start they take
- * about as long as a bare Fastify does to start, and who asks for a token needs none of them.
+ * Fastify's own compilers of schemas, loaded by the first request that needs one, and each route's validator and serializer
+ * made by its own. At the start all this takes longer than a bare Fastify does, and who asks for a token needs none of it.
  */
-function compileSchemasLazily(app: FastifyInstance): void {
-  let validators: FastifySchemaCompiler<unknown> | undefined
-  let serializers: FastifySerializerCompiler<unknown> | undefined
-  app.setValidatorCompiler((route) => {
-    let validate: ReturnType<FastifySchemaCompiler<unknown>> | undefined
-    return (data: unknown) => {
-      validators ??= ajvCompiler()({}, { customOptions: {} }) as unknown as FastifySchemaCompiler<unknown>
-      validate ??= validators(route)
-      return validate(data) || { error: validate.errors ?? [] }
+const LAZY_COMPILERS = {
+  buildValidator: onFirstUse(() => {
+    const { AjvCompiler }: typeof Ajv = require('@fastify/ajv-compiler')
+    const toCompiler = AjvCompiler() as (schemas: unknown, options: unknown) => (route: object) => ValidateFunction
+    return (schemas, options) => {
+      const compile = toCompiler(schemas, options)
+      return (route) => {
+        const validate = compile(route)
+        return (data) => validate(data) || { error: validate.errors ?? [] }
+      }
     }
-  })
-  app.setSerializerCompiler((route) => {
-    let serialize: ReturnType<FastifySerializerCompiler<unknown>> | undefined
-    return (data: unknown) => {
-      serializers ??= SerializerSelector()({}, {}) as FastifySerializerCompiler<unknown>
-      serialize ??= serializers(route)
-      return serialize(data)
+  }),
+  buildSerializer: onFirstUse(() => {
+    const { SerializerSelector }: typeof FastJsonStringify = require('@fastify/fast-json-stringify-compiler')
+    return SerializerSelector() as CompilerFactory
+  }),
+} as NonNullable<NonNullable<FastifyServerOptions['schemaController']>['compilersFactory']>
+
+function onFirstUse(load: () => CompilerFactory): CompilerFactory {
+  return (schemas, options) => {
+    let compile: Compiler | undefined
+    return (route) => {
+      let run: ReturnType<Compiler> | undefined
+      return (data) => {
+        compile ??= load()(schemas, options)
+        run ??= compile(route)
+        return run(data)
+      }
     }
-  })
+  }
 }

@@ -1,6 +1,13 @@
 import type { Socket } from 'node:net'
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { TokenResource } from '../domain/decide-read.ts'
 import { AppError, type ErrorCode } from '../domain/errors.ts'
+
+export const CONTENT_TYPES: Record<TokenResource, string> = {
+  script: 'text/javascript; charset=utf-8',
+  json: 'application/json; charset=utf-8',
+  text: 'text/plain; charset=utf-8',
+}
 
 export const STATUS: Record<ErrorCode, number> = {
   invalid: 400,
@@ -30,7 +37,7 @@ export function handleErrors(app: FastifyInstance): void {
 
 export function answerError(error: FastifyError | AppError, request: FastifyRequest, reply: FastifyReply): void {
   const { status, code, message } = explain(error, request)
-  sendError(request, reply, status, code, message)
+  sendError(reply, request.routeOptions.config.resource, status, code, message)
 }
 
 /** What the caller may know of an error; the log gets what was not foreseen. */
@@ -78,16 +85,12 @@ export function answerClientError({ code }: { code?: string }, socket: Socket): 
 }
 
 /** JSON, or for a script a comment, which a browser can show but never runs. */
-export function sendError(request: FastifyRequest, reply: FastifyReply, status: number, code: string, message: string): void {
+export function sendError(reply: FastifyReply, resource: TokenResource | undefined, status: number, code: string, message: string): void {
   reply.code(status).header('cache-control', 'no-store')
   if (status === 503) reply.header('retry-after', '5')
   if (status === 401) reply.header('www-authenticate', 'Bearer')
-  const { resource } = request.routeOptions.config
-  if (resource === 'script') {
-    reply.type('text/javascript; charset=utf-8').send(`// ${message.replace(/\s+/g, ' ')}\n`)
-  } else if (resource === 'text') {
-    reply.type('text/plain; charset=utf-8').send(`${message}\n`)
-  } else {
-    reply.type('application/json; charset=utf-8').send(JSON.stringify({ error: code, message }))
-  }
+  reply.header('content-type', CONTENT_TYPES[resource ?? 'json'])
+  if (resource === 'script') reply.send(`// ${message.replace(/\s+/g, ' ')}\n`)
+  else if (resource === 'text') reply.send(`${message}\n`)
+  else reply.send(JSON.stringify({ error: code, message }))
 }

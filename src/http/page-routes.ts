@@ -22,7 +22,7 @@ export const pageRoutes: FastifyPluginAsync<{ deps: HttpDeps }> = async (app, { 
 
   // Here and not at the root, so that they have a page's headers and know who is signed in.
   app.setNotFoundHandler((request, reply) => {
-    if (!wantsPage(request)) return sendError(request, reply, 404, 'not_found', 'There is nothing at this address.')
+    if (!wantsPage(request)) return sendError(reply, undefined, 404, 'not_found', 'There is nothing at this address.')
     return pages.send(reply.code(404), 'not-found', {})
   })
   app.setErrorHandler((error: FastifyError | AppError, request, reply) => {

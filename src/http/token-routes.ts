@@ -7,7 +7,7 @@ import { decideRead, type ReadDecision, type TokenResource } from '../domain/dec
 import { AppError } from '../domain/errors.ts'
 import { constantNameProblem } from '../domain/js-constant.ts'
 import type { HttpDeps } from './deps.ts'
-import { sendError } from './errors.ts'
+import { CONTENT_TYPES, sendError } from './errors.ts'
 import { createRefusalLog } from './request-log.ts'
 
 declare module 'fastify' {
@@ -25,11 +25,6 @@ type Next = (request: FastifyRequest, reply: FastifyReply, resource: TokenResour
 
 // Everything the decision looks at, so that no cache hands one site's answer to another.
 const VARY = 'Origin, Referer, Sec-Fetch-Site, Sec-Fetch-Mode, Sec-Fetch-Dest'
-const CONTENT_TYPES: Record<TokenResource, string> = {
-  script: 'text/javascript; charset=utf-8',
-  json: 'application/json; charset=utf-8',
-  text: 'text/plain; charset=utf-8',
-}
 const RESOURCES: ReadonlyArray<{ suffix: string; resource: TokenResource }> = [
   { suffix: '.js', resource: 'script' },
   { suffix: '.json', resource: 'json' },
@@ -61,13 +56,13 @@ export const tokenRoutes: FastifyPluginAsync<{ deps: HttpDeps }> = async (app, {
     if (!decision.allowed) logRefusal(request, decision.reason)
     // A name that does not exist is no secret: names stand in public addresses.
     if (decision.allowed || isNotFound(found)) next(request, reply, resource, found)
-    else sendError(request, reply, 403, 'forbidden', decision.reason)
+    else sendError(reply, resource, 403, 'forbidden', decision.reason)
   }
 
   /** Within one turn of the event loop where the token is at hand: a promise costs a read more than the decision does. */
   function admit(request: FastifyRequest, reply: FastifyReply, resource: TokenResource, next: Next): Promise<void> | undefined {
     if (isRespelt(request.raw.url ?? '')) {
-      sendError(request, reply, 404, 'not_found', 'There is nothing at this address.')
+      sendError(reply, resource, 404, 'not_found', 'There is nothing at this address.')
       return
     }
     const found = read(deps, request)
