@@ -1,6 +1,6 @@
 import { type Logger, pino, stdSerializers } from 'pino'
 
-/** JSON lines on standard output; a request shows its method and route template, never its address or headers. */
+/** JSON lines on standard output. */
 export function createLogger(level: string): Logger {
   return pino({
     level,
@@ -17,12 +17,6 @@ export function createLogger(level: string): Logger {
         const { type, message, stack } = stdSerializers.err(error as Error)
         return { type, message, stack, code: (error as { code?: unknown }).code }
       },
-      req: (request: { id: string; method: string; routeOptions?: { url?: string } }) => ({
-        id: request.id,
-        method: request.method,
-        route: request.routeOptions?.url,
-      }),
-      res: (reply: { statusCode: number }) => ({ statusCode: reply.statusCode }),
     },
   })
 }

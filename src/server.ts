@@ -74,10 +74,7 @@ async function start(
 ): Promise<void> {
   const health = createHealthWatch(services)
   const metering = await createMetering(config, services)
-  const app = await createApp(
-    { ...httpDeps(config, services, () => health.check(), log), metering },
-    { logger: log, trustProxy: config.trustProxy },
-  )
+  const app = await createApp({ ...httpDeps(config, services, () => health.check(), log), metering }, config.trustProxy)
 
   let schedule = null as Schedule | null
   onStop(async (signal) => {
@@ -156,7 +153,7 @@ async function createMetering({ metricsKey }: Config, services: Services): Promi
   return { isKey: isOneOf([metricsKey]), reads, ...createMetrics(services, reads) }
 }
 
-function httpDeps(config: Config, services: Services, health: HttpDeps['health'], log: Log): Omit<HttpDeps, 'metering'> {
+function httpDeps(config: Config, services: Services, health: HttpDeps['health'], log: Logger): Omit<HttpDeps, 'metering'> {
   const settings: Settings = {
     appUrl: config.appUrl,
     appUrlIsGuess: config.appUrlIsGuess,
@@ -173,6 +170,7 @@ function httpDeps(config: Config, services: Services, health: HttpDeps['health']
   }
   return {
     settings,
+    log,
     allowList: config.allowList,
     isServerKey: isOneOf(config.serverKeys),
     isWebhookSecret: config.webhookSecret === null ? null : isOneOf([config.webhookSecret]),

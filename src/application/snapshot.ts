@@ -34,7 +34,7 @@ interface SnapshotDeps {
   readonly digest: (text: string) => string
 }
 
-const MAX_AGE_SECONDS = 300
+export const MAX_AGE_SECONDS = 300
 
 export function createSnapshot(row: TokenRow, secret: Secret, { constantName: globalName, digest }: SnapshotDeps): Snapshot {
   const { name, version, expiresAt, allowedDomains, jsConstant } = row

@@ -1,7 +1,7 @@
 import { createRequire } from 'node:module'
 import type Ajv from '@fastify/ajv-compiler'
 import type FastJsonStringify from '@fastify/fast-json-stringify-compiler'
-import Fastify, { type FastifyBaseLogger, type FastifyInstance, type FastifyServerOptions, LogController } from 'fastify'
+import Fastify, { type FastifyInstance, type FastifyServerOptions, LogController } from 'fastify'
 import { accountRoutes } from './account-routes.ts'
 import { callbackRoutes } from './callback-routes.ts'
 import { connectRoutes } from './connect-routes.ts'
@@ -15,18 +15,12 @@ import { logRequests } from './request-log.ts'
 import { signInRoutes } from './sign-in-routes.ts'
 import { tokenRoutes } from './token-routes.ts'
 
-export interface AppOptions {
-  readonly logger: FastifyBaseLogger
-  readonly trustProxy: boolean | string[]
-}
-
 /** The web server, not listening yet. */
-export async function createApp(deps: HttpDeps, { logger, trustProxy }: AppOptions): Promise<FastifyInstance> {
+export async function createApp(deps: HttpDeps, trustProxy: boolean | string[]): Promise<FastifyInstance> {
   const app = Fastify({
     // Given a logger, Fastify listens for the end of each response and makes a child logger for each request: together a
     // sixth of a read. Lines name their request themselves, and logRequests listens where something is logged.
     logger: false,
-    childLoggerFactory: () => logger,
     logController: new LogController({ disableRequestLogging: true }),
     trustProxy,
     schemaController: { compilersFactory: LAZY_COMPILERS },
@@ -42,10 +36,10 @@ export async function createApp(deps: HttpDeps, { logger, trustProxy }: AppOptio
     routerOptions: { maxParamLength: 100 },
     http: { maxHeaderSize: 8 * 1024, headersTimeout: 8_000, connectionsCheckingInterval: 2_000 },
   })
-  handleErrors(app)
+  handleErrors(app, deps.log)
   await app.register(tokenRoutes, { deps })
   await app.register(async (logged) => {
-    logRequests(logged)
+    logRequests(logged, deps.log)
     await logged.register(operationsRoutes, { deps })
     await logged.register(pageRoutes, { deps })
     await logged.register(async (owners) => {

@@ -16,7 +16,7 @@ const ConfirmForm = { type: 'object', properties: { answer: text }, required: ['
 const Return = { type: 'object', properties: { code: text, state: text, error: text } } as const
 
 /** To the provider and back. */
-export function connectRoutes(scope: FastifyInstance, { owner, settings }: HttpDeps, pages: Pages): void {
+export function connectRoutes(scope: FastifyInstance, { owner, settings, log }: HttpDeps, pages: Pages): void {
   const app = scope.withTypeProvider<JsonSchemaToTsProvider>()
   const titleOf = (provider: string): string => owner.connectors.get(provider)?.title ?? provider
 
@@ -29,7 +29,7 @@ export function connectRoutes(scope: FastifyInstance, { owner, settings }: HttpD
     } catch (error) {
       if (!(error instanceof ConnectError)) throw error
       const { happened, remedy, wantsRedirectUri } = error
-      request.log.warn({ reqId: request.id, provider }, happened)
+      log.warn({ reqId: request.id, provider }, happened)
       const redirectUri = wantsRedirectUri ? redirectUriOf(settings.appUrl, provider) : null
       return sendProblem(pages, request, reply.code(error.isTransient ? 503 : 422), { happened, remedy, redirectUri })
     }

@@ -1,3 +1,4 @@
+import type { FastifyBaseLogger } from 'fastify'
 import type { OwnerDeps } from '../application/owner-deps.ts'
 import type { LastHour } from '../application/read-history.ts'
 import type { RefreshSummary } from '../application/refresh-due.ts'
@@ -45,6 +46,8 @@ export interface Metering {
 /** Everything the web server calls; filled in services.ts. */
 export interface HttpDeps {
   readonly settings: Settings
+  /** Not `request.log`, which would have to be made for each request. */
+  readonly log: FastifyBaseLogger
   readonly allowList: AllowList
   /** Null where no WEBHOOK_SECRET is set: nobody may call the hook then. */
   readonly isWebhookSecret: ((token: string) => boolean) | null

@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net'
-import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyBaseLogger, FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { TokenResource } from '../domain/decide-read.ts'
 import { AppError, type ErrorCode } from '../domain/errors.ts'
 
@@ -31,21 +31,27 @@ export const FASTIFY_SENTENCES: Record<number, string> = {
 }
 
 /** Own answers: Fastify's echo the URL and the error's message. The 404 is in page-routes.ts. */
-export function handleErrors(app: FastifyInstance): void {
-  app.setErrorHandler(answerError)
+export function handleErrors(app: FastifyInstance, log: FastifyBaseLogger): void {
+  app.setErrorHandler((error: FastifyError | AppError, request, reply) => answerError(error, request, reply, log))
 }
 
-export function answerError(error: FastifyError | AppError, request: FastifyRequest, reply: FastifyReply): void {
-  const { status, code, message } = explain(error, request)
+export function answerError(error: FastifyError | AppError, request: FastifyRequest, reply: FastifyReply, log: FastifyBaseLogger): void {
+  const { status, code, message } = explain(error, request, log)
   sendError(reply, request.routeOptions.config.resource, status, code, message)
 }
 
+interface Explained {
+  readonly status: number
+  readonly code: string
+  readonly message: string
+}
+
 /** What the caller may know of an error; the log gets what was not foreseen. */
-export function explain(error: FastifyError | AppError, request: FastifyRequest): { status: number; code: string; message: string } {
+export function explain(error: FastifyError | AppError, request: FastifyRequest, log: FastifyBaseLogger): Explained {
   if (error instanceof AppError) return { status: STATUS[error.code], code: error.code, message: error.message }
   const status = error.statusCode ?? 500
   if (status < 500) return { status, code: 'invalid', message: FASTIFY_SENTENCES[status] ?? 'The request was refused.' }
-  request.log.error({ err: error, reqId: request.id, route: request.routeOptions.url }, 'a request failed')
+  log.error({ err: error, reqId: request.id, route: request.routeOptions.url }, 'a request failed')
   return { status: 500, code: 'internal', message: 'Something went wrong here; the agent’s log has the details.' }
 }
 

@@ -69,7 +69,7 @@ export const operationsRoutes: FastifyPluginAsync<{ deps: HttpDeps }> = async (a
     delete request.raw.headers['content-type']
   }
   app.post('/hooks/refresh', { schema: refresh, onRequest: checkSecret }, async (request) => {
-    request.log.info({ reqId: request.id, route: request.routeOptions.url }, 'refresh asked for by the hook')
+    deps.log.info({ reqId: request.id, route: request.routeOptions.url }, 'refresh asked for by the hook')
     const { refreshed, failed, results } = await deps.refreshDue(request.id)
     return {
       refreshed,

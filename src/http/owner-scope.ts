@@ -68,7 +68,7 @@ export async function ownerScope(app: FastifyInstance, deps: HttpDeps): Promise<
   })
   app.setErrorHandler((error: FastifyError | AppError, request, reply) => {
     const status = error instanceof AppError ? STATUS[error.code] : (error.statusCode ?? 500)
-    if (status >= 500) request.log.error({ err: error, reqId: request.id, route: request.routeOptions.url }, 'a request failed')
+    if (status >= 500) deps.log.error({ err: error, reqId: request.id, route: request.routeOptions.url }, 'a request failed')
     const known = error instanceof AppError ? error.message : FASTIFY_SENTENCES[status]
     const happened = known ?? 'Something went wrong here; the agent’s log has the details.'
     reply.code(status)
@@ -78,7 +78,7 @@ export async function ownerScope(app: FastifyInstance, deps: HttpDeps): Promise<
 }
 
 /** Pages for everybody that say more to a signed-in owner. */
-export async function visitorScope(app: FastifyInstance, { signIn, settings }: HttpDeps): Promise<void> {
+export async function visitorScope(app: FastifyInstance, { signIn, settings, log }: HttpDeps): Promise<void> {
   const { session } = cookiesOf(settings)
   app.decorateRequest('ownerSession', '')
   app.decorateRequest('perhapsOwner', false)
@@ -91,7 +91,7 @@ export async function visitorScope(app: FastifyInstance, { signIn, settings }: H
       const by = request.headers['sec-fetch-dest'] === 'empty' ? 'page' : 'person'
       request.ownerSession = (await findSession(signIn, held, by)) ?? ''
     } catch (err) {
-      request.log.warn({ err, reqId: request.id }, 'nobody can say whether this browser is signed in')
+      log.warn({ err, reqId: request.id }, 'nobody can say whether this browser is signed in')
       request.perhapsOwner = true
     }
     // Not no-referrer: the Origin of the form that signs out would then be `null`.

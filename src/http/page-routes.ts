@@ -12,7 +12,7 @@ import { describeStatusPage, PAGE_LENGTH } from './status-page.ts'
 
 /** The help pages; what they say in public gives away no account, time or error. */
 export const pageRoutes: FastifyPluginAsync<{ deps: HttpDeps }> = async (app, { deps }) => {
-  const { settings } = deps
+  const { settings, log } = deps
   const pages = createPages(deps)
   const snippets = createSnippets(deps.viewsFolder)
 
@@ -26,8 +26,8 @@ export const pageRoutes: FastifyPluginAsync<{ deps: HttpDeps }> = async (app, { 
     return pages.send(reply.code(404), 'not-found', {})
   })
   app.setErrorHandler((error: FastifyError | AppError, request, reply) => {
-    if (!wantsPage(request)) return answerError(error, request, reply)
-    const { status, message } = explain(error, request)
+    if (!wantsPage(request)) return answerError(error, request, reply, log)
+    const { status, message } = explain(error, request, log)
     return pages.send(reply.code(status), 'problem', { happened: message, remedy: 'Try again in a moment.', redirectUri: null })
   })
 

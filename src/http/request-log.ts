@@ -1,4 +1,4 @@
-import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { FastifyBaseLogger, FastifyInstance, FastifyRequest } from 'fastify'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -11,12 +11,12 @@ declare module 'fastify' {
  * One line a request, with the route's template instead of its address: Fastify's own lines hold the query string, and
  * with it an OAuth code. Reads of a token have none; refusals do, in `createRefusalLog`.
  */
-export function logRequests(app: FastifyInstance): void {
+export function logRequests(app: FastifyInstance, log: FastifyBaseLogger): void {
   app.addHook('onResponse', (request, reply, done) => {
     const { config, url: route } = request.routeOptions
     if (config.quiet !== true) {
       const { id: reqId, method } = request
-      request.log.info({ reqId, method, route, status: reply.statusCode, durationMs: Math.round(reply.elapsedTime) }, 'request')
+      log.info({ reqId, method, route, status: reply.statusCode, durationMs: Math.round(reply.elapsedTime) }, 'request')
     }
     done()
   })
@@ -26,7 +26,7 @@ const WINDOW_MS = 60_000
 const MAX_ORIGINS = 100
 
 /** Tells which site is refused and why, once a minute for each, and never for more than a hundred. */
-export function createRefusalLog(): (request: FastifyRequest, reason: string) => void {
+export function createRefusalLog(log: FastifyBaseLogger): (request: FastifyRequest, reason: string) => void {
   const seen = new Set<string>()
   let startedAtMs = 0
   return (request, reason) => {
@@ -41,7 +41,7 @@ export function createRefusalLog(): (request: FastifyRequest, reason: string) =>
     const from = siteOf(stated)
     if (seen.has(from)) return
     seen.add(from)
-    request.log.info({ reqId: request.id, route: request.routeOptions.url, from, reason }, 'read refused')
+    log.info({ reqId: request.id, route: request.routeOptions.url, from, reason }, 'read refused')
   }
 }
 

@@ -1,7 +1,7 @@
 import cors from '@fastify/cors'
 import type { FastifyPluginAsync, FastifyReply, FastifyRequest, FastifySchema, onRequestHookHandler } from 'fastify'
 import { noToken, TokenProblem } from '../application/find-token.ts'
-import type { Snapshot } from '../application/snapshot.ts'
+import { MAX_AGE_SECONDS, type Snapshot } from '../application/snapshot.ts'
 import type { AllowList } from '../domain/allow-list.ts'
 import { decideRead, type ReadDecision, type TokenResource } from '../domain/decide-read.ts'
 import { AppError } from '../domain/errors.ts'
@@ -12,7 +12,7 @@ import { createRefusalLog } from './request-log.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** On a request for a token: may it read. */
+    /** On a preflight: may the read that it asks for be made. */
     decision: ReadDecision | null
   }
   interface FastifyContextConfig {
@@ -21,7 +21,7 @@ declare module 'fastify' {
 }
 
 type Found = Snapshot | AppError
-type Next = (request: FastifyRequest, reply: FastifyReply, resource: TokenResource, found: Found) => void
+type Next = (request: FastifyRequest, reply: FastifyReply, resource: TokenResource, found: Found, decision: ReadDecision) => void
 
 // Everything the decision looks at, so that no cache hands one site's answer to another.
 const VARY = 'Origin, Referer, Sec-Fetch-Site, Sec-Fetch-Mode, Sec-Fetch-Dest'
@@ -34,28 +34,26 @@ const TEXT = { type: 'string' }
 const TOKEN = { type: 'object', properties: { token: TEXT }, required: ['token'] }
 
 export const tokenRoutes: FastifyPluginAsync<{ deps: HttpDeps }> = async (app, { deps }) => {
-  app.decorateRequest('decision', null)
   const { metering } = deps
   if (metering !== null) {
-    app.addHook('onResponse', ({ decision }, reply, done) => {
-      if (decision !== null) metering.reads.observe(reply.statusCode, reply.elapsedTime)
+    app.addHook('onResponse', (_request, reply, done) => {
+      metering.reads.observe(reply.statusCode, reply.elapsedTime)
       done()
     })
   }
-  const logRefusal = createRefusalLog()
+  const logRefusal = createRefusalLog(deps.log)
 
   /** Goes on with what was found where the caller may have it, or be told that it does not exist; else answers. */
   function decide(request: FastifyRequest, reply: FastifyReply, resource: TokenResource, found: Found, next: Next): void {
     const allowList = listOf(found) ?? deps.allowList
     const decision = decideRead({ resource, rawHeaders: request.raw.rawHeaders }, allowList, deps.isServerKey)
-    request.decision = decision
     reply.header('vary', VARY).header('x-content-type-options', 'nosniff')
     reply.header('cross-origin-resource-policy', decision.allowed ? 'cross-origin' : 'same-origin')
     const origin = allowedOrigin(decision)
     if (origin !== null) reply.header('access-control-allow-origin', origin)
     if (!decision.allowed) logRefusal(request, decision.reason)
     // A name that does not exist is no secret: names stand in public addresses.
-    if (decision.allowed || isNotFound(found)) next(request, reply, resource, found)
+    if (decision.allowed || isNotFound(found)) next(request, reply, resource, found, decision)
     else sendError(reply, resource, 403, 'forbidden', decision.reason)
   }
 
@@ -77,7 +75,7 @@ export const tokenRoutes: FastifyPluginAsync<{ deps: HttpDeps }> = async (app, {
     const body = resource === 'script' ? found.script(name ?? found.constantName) : found[resource]
     reply
       .header('content-type', CONTENT_TYPES[resource])
-      .header('cache-control', `private, max-age=${found.maxAgeSeconds(deps.nowMs())}`)
+      .header('cache-control', cacheControl(found.maxAgeSeconds(deps.nowMs())))
       .header('etag', body.etag)
     const known = request.headers['if-none-match']
     if (known !== undefined && matches(known, body.etag)) reply.code(304).send()
@@ -94,6 +92,7 @@ export const tokenRoutes: FastifyPluginAsync<{ deps: HttpDeps }> = async (app, {
   await app.register(async (preflights) => {
     // The list has one reader, decideRead: @fastify/cors is told what it said, so it comes after it. It has the preflights
     // alone: the one header that a read needs of it costs a tenth of the read there.
+    preflights.decorateRequest('decision', null)
     await preflights.register(cors, {
       hook: 'preHandler',
       delegator: ({ decision }: FastifyRequest, callback: (error: Error | null, options: object) => void) => {
@@ -103,8 +102,10 @@ export const tokenRoutes: FastifyPluginAsync<{ deps: HttpDeps }> = async (app, {
     })
     for (const { url, resource } of routes) {
       const onRequest: onRequestHookHandler = (request, reply, done) => {
-        const next: Next = ({ decision }, _reply, _resource, found) =>
+        const next: Next = (_request, _reply, _resource, found, decision) => {
+          request.decision = decision
           done(isNotFound(found) && allowedOrigin(decision) === null ? found : undefined)
+        }
         admit(request, reply, resource, next)?.catch(done)
       }
       // Only a preflight without an Origin comes here: @fastify/cors answers the others.
@@ -183,6 +184,12 @@ function constantName(request: FastifyRequest): string | null {
   const problem = typeof name === 'string' ? constantNameProblem(name) : 'is given more than once'
   if (problem !== null) throw new AppError('invalid', `The name in ?const= ${problem}.`)
   return name as string
+}
+
+const USUAL_CACHE_CONTROL = `private, max-age=${MAX_AGE_SECONDS}`
+
+function cacheControl(maxAgeSeconds: number): string {
+  return maxAgeSeconds === MAX_AGE_SECONDS ? USUAL_CACHE_CONTROL : `private, max-age=${maxAgeSeconds}`
 }
 
 /** Weak comparison, as RFC 9110 §13.1.2 asks for If-None-Match. */
