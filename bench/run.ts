@@ -9,10 +9,10 @@ const PAIRS = options.quick ? 2 : 5
 // wrk takes whole seconds.
 const SECONDS = options.quick ? 1 : 2
 const STARTS = options.quick ? 3 : 9
-// For as long again as the memory is compared with the bare route's: V8 doubles its young generation once, on either side,
+// Longer than the memory is compared with the bare route's: V8 doubles its young generation once, on either side,
 // after some hundred thousand requests, which is no growth without end.
 const MEMORY_STEPS = 5
-const FLAT_STEPS = 10
+const FLAT_STEPS = 15
 const MEMORY_STEP = options.quick ? 10_000 : 200_000
 const DISTINCT = options.quick ? 10_000 : 100_000
 

@@ -7,7 +7,7 @@ import { decideRead, type ReadDecision, type TokenResource } from '../domain/dec
 import { AppError } from '../domain/errors.ts'
 import { constantNameProblem } from '../domain/js-constant.ts'
 import type { HttpDeps } from './deps.ts'
-import { CONTENT_TYPES, sendError } from './errors.ts'
+import { CONTENT_TYPES, errorBody, sendError } from './errors.ts'
 import { createRefusalLog } from './request-log.ts'
 
 declare module 'fastify' {
@@ -54,7 +54,7 @@ export const tokenRoutes: FastifyPluginAsync<{ deps: HttpDeps }> = async (app, {
     if (!decision.allowed) logRefusal(request, decision.reason)
     // A name that does not exist is no secret: names stand in public addresses.
     if (decision.allowed || isNotFound(found)) next(request, reply, resource, found, decision)
-    else sendError(reply, resource, 403, 'forbidden', decision.reason)
+    else sendError(reply, resource, 403, 'forbidden', decision.reason, refusalBody(resource, decision.reason))
   }
 
   /** Within one turn of the event loop where the token is at hand: a promise costs a read more than the decision does. */
@@ -168,6 +168,17 @@ function expected(error: unknown): AppError {
 function listOf(found: Found): AllowList | null {
   if (found instanceof AppError) return found instanceof TokenProblem ? found.allowList : null
   return found.allowList
+}
+
+const refusalBodies: Record<TokenResource, Map<string, string>> = { script: new Map(), json: new Map(), text: new Map() }
+
+/** Prepared, as tokens are: refusing must cost no more than serving. There is a dozen of reasons. */
+function refusalBody(resource: TokenResource, reason: string): string {
+  const known = refusalBodies[resource].get(reason)
+  if (known !== undefined) return known
+  const body = errorBody(resource, 'forbidden', reason)
+  refusalBodies[resource].set(reason, body)
+  return body
 }
 
 function allowedOrigin(decision: ReadDecision | null): string | null {
