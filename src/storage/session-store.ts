@@ -83,7 +83,7 @@ export function createSignInAttempts(db: Database): SignInAttempts {
     async begin(source) {
       // Counted in one statement and before the password is looked at: a thousand at once are not one each.
       const counted = await db.query(
-        `insert into sign_in_attempts (source, failures, last_at, blocked_until) values ($1, 1, ${now}, ${now})
+        `insert into sign_in_attempts (source, failures, last_at, blocked_until) values ($1, 1, ${now}, ${nowPlus('-60')})
         on conflict (source) do update set last_at = ${now}, failures = ${failures} + 1, blocked_until = ${nowPlus(wait)}
         where sign_in_attempts.blocked_until <= ${now} returning source`,
         [source, -FORGOTTEN_AFTER_SECONDS],

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { createOAuthStateStore, createSessionStore, createSignInAttempts } from '../../src/storage/session-store.ts'
 import { eachStore } from './engines.ts'
@@ -53,6 +54,19 @@ eachStore(t, 'guesses from everywhere are slowed together, and nobody is locked 
   const pass = (seconds: number) =>
     db.query(`update sign_in_attempts set blocked_until = ${db.dialect.nowPlus('$1')} where source = 'everybody'`, [-seconds])
 
+  // Let go at the same moment, so that the first to write is seldom the first to have read the clock.
+  const holder = await engine.open()
+  const crowd = async <T>(come: () => Promise<T>): Promise<T> => {
+    if (engine.name === 'sqlite') return come()
+    const { all } = await holder.transaction(async (tx) => {
+      await tx.query('lock table sign_in_attempts in share row exclusive mode')
+      const all = come()
+      await sleep(50)
+      return { all }
+    })
+    return all
+  }
+
   const first = allowed(await knock(40))
   t.ok(first >= 6 && first <= 7, `of 40 at once the first few are let in: ${first}`)
   for (let round = 0; round < 12; round++) {
@@ -64,8 +78,12 @@ eachStore(t, 'guesses from everywhere are slowed together, and nobody is locked 
   t.ok(refused?.allowed === false && refused.waitSeconds > 30 && refused.waitSeconds <= 60)
   t.match(await doors[1]?.begin('a browser that was let in before'), { allowed: true }, 'does not wait for others')
 
-  await doors[1]?.succeed('everybody')
-  t.equal(allowed(await knock(5)), 5, 'the right password ends the wait')
+  const afterSuccess: number[] = []
+  for (let round = 0; round < 20; round++) {
+    await doors[1]?.succeed('everybody')
+    afterSuccess.push(allowed(await crowd(() => knock(5))))
+  }
+  t.strictSame([...new Set(afterSuccess)], [5], 'the right password ends the wait')
   await knock(10)
   await pass(1)
   await db.query(`update sign_in_attempts set last_at = ${db.dialect.nowPlus('$1')}`, [-3601])
