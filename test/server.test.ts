@@ -12,6 +12,7 @@ import { startInstagram } from './support/instagram.ts'
 import { startPostgres } from './support/postgres.ts'
 import { launch } from './support/process.ts'
 import { missing } from './support/services.ts'
+import { startTcpProxy } from './support/tcp-proxy.ts'
 import { tempFolder } from './support/temp-folder.ts'
 import { waitFor } from './support/wait-for.ts'
 
@@ -256,6 +257,18 @@ t.test('a stop while a database is waited for is at once', async (t) => {
     const { code, signal } = await agent.stop('SIGINT')
     t.ok(code === 0 || signal === 'SIGINT', `${code} ${agent.stdout()}${agent.stderr()}`)
   }
+})
+
+t.test('a stop while the database hangs, and is being asked, is in good order', { skip: missing('postgres') }, async (t) => {
+  const postgres = await startPostgres(t)
+  const proxy = await startTcpProxy(t, { port: postgres.port })
+  const agent = await startAgent(t, { ready: '/readyz', env: { DATABASE_URL: proxy.through(postgres.url), ENCRYPTION_KEY } })
+  proxy.blackHole()
+  const asked = agent.fetch('/readyz').catch(() => {})
+  await sleep(200)
+  t.match(await agent.stop('SIGINT'), { code: 0, signal: null })
+  await asked
+  t.notMatch(agent.stdout(), /killed by timeout/)
 })
 
 t.test('a stop during the first refresh waits for its answer and saves it', async (t) => {

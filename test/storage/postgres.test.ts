@@ -1,3 +1,5 @@
+import { once } from 'node:events'
+import { type AddressInfo, createServer, type Socket } from 'node:net'
 import { inspect } from 'node:util'
 import t, { type Test } from 'tap'
 import { AppError } from '../../src/domain/errors.ts'
@@ -252,6 +254,37 @@ t.test('a URL that cannot be used becomes a sentence at once, without the passwo
   refused('postgres://user:hunter2@host/name?sslmode=always', /sslmode must be one of disable, allow/)
   refused('postgres://user:hunter2@host/name?sslmode=verify-ca', /needs sslrootcert=<file>/)
   refused('postgres://user:hunter2@host/name?sslrootcert=/nowhere/ca.pem', /names the file \/nowhere\/ca.pem, which cannot be read/)
+})
+
+t.test('what speaks another language than Postgres is a database that does not answer', async (t) => {
+  // https://www.postgresql.org/docs/current/protocol-message-formats.html
+  const signedIn = Buffer.from('R\0\0\0\x08\0\0\0\0Z\0\0\0\x05I', 'latin1')
+  const complete = Buffer.from('C\0\0\0\x08end\0', 'latin1')
+  const servers: [name: string, mode: string, answer: (socket: Socket, at: number) => void][] = [
+    ['a web server, asked for TLS', 'require', (socket) => socket.end('HTTP/1.1 400 Bad Request\r\n\r\n')],
+    ['a web server', 'disable', (socket) => socket.end('HTTP/1.1 400 Bad Request\r\n\r\n')],
+    ['one that hangs up', 'disable', (socket) => socket.destroy()],
+    ['one that hangs up in the middle', 'disable', (socket, at) => (at === 0 ? socket.write(signedIn) : socket.destroy())],
+    ['one that answers twice', 'disable', (socket, at) => socket.write(at === 0 ? signedIn : Buffer.concat([complete, complete]))],
+  ]
+  for (const [name, mode, answer] of servers) {
+    await t.test(name, async (t) => {
+      const server = createServer((socket) => {
+        let at = 0
+        socket.on('error', () => {}).on('data', () => answer(socket, at++))
+      }).listen(0, '127.0.0.1')
+      await once(server, 'listening')
+      t.teardown(() => server.close())
+      const db = openPostgres(`postgres://me@127.0.0.1:${(server.address() as AddressInfo).port}/agent?sslmode=${mode}`)
+      t.teardown(() => db.close())
+      await unavailable(t, db.query('select 1'), /does not answer|does not speak TLS/)
+      await unavailable(
+        t,
+        db.transaction(() => Promise.resolve()),
+        /does not answer|does not speak TLS/,
+      )
+    })
+  }
 })
 
 t.test('with the system’s authorities, checks the name too: they vouch for every name there is', async (t) => {
