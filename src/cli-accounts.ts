@@ -2,8 +2,8 @@ import { parseArgs } from 'node:util'
 import { describeAccounts } from './application/describe-account.ts'
 import * as manage from './application/manage-accounts.ts'
 import type { OwnerDeps } from './application/owner-deps.ts'
-import { isAccountName } from './domain/account.ts'
-import { print, UsageError, when } from './terminal.ts'
+import { ACCOUNT_NAME_RULE, isAccountName } from './domain/account.ts'
+import { NO_ACCOUNT, print, UsageError, when } from './terminal.ts'
 
 export const ACCOUNTS_HELP = `  accounts list [--json]            show every account's settings
   accounts add <name>               make an account; then: token-agent seed <name>
@@ -41,9 +41,7 @@ export function accountsCommand(args: string[]): AccountsCommand {
   const [name = '', ...words] = form.named === false ? ['', ...rest] : rest
   if (form.named !== false && !isAccountName(name)) {
     throw new UsageError(
-      name === ''
-        ? `accounts ${command} takes the account’s name.`
-        : `“${name}” is not an account’s name; use a–z, 0–9 and hyphens, at most 40 characters.`,
+      name === '' ? `accounts ${command} takes the account’s name.` : `“${name}” is not an account’s name. ${ACCOUNT_NAME_RULE}`,
     )
   }
   if (words.length > form.words) throw new UsageError(`accounts ${command} takes no “${words[form.words]}”.`)
@@ -98,7 +96,7 @@ async function run(
 async function list(deps: OwnerDeps, json: boolean): Promise<number> {
   const accounts = await describeAccounts(deps)
   if (json) return print(JSON.stringify(accounts, null, 2))
-  if (accounts.length === 0) print('There is no account yet; store a token with: npx token-agent seed')
+  if (accounts.length === 0) print(NO_ACCOUNT)
   for (const one of accounts) {
     print(
       `${one.name}  ${one.provider}${one.username === null ? '' : ` @${one.username}`}${one.isDefault ? '  (what /token.js serves)' : ''}`,

@@ -8,13 +8,13 @@ import { rotateKeys } from './application/rotate-keys.ts'
 import type { SeedResult } from './application/seed-account.ts'
 import { ACCOUNTS_HELP, accountsCommand } from './cli-accounts.ts'
 import { readConfig } from './config.ts'
-import { DEFAULT_ACCOUNT, isAccountName } from './domain/account.ts'
+import { ACCOUNT_NAME_RULE, DEFAULT_ACCOUNT, isAccountName } from './domain/account.ts'
 import { AppError } from './domain/errors.ts'
 import { Secret } from './domain/secret.ts'
 import { createLogger } from './logger.ts'
 import { ownerDeps } from './owner.ts'
 import { createServices, type Services } from './services.ts'
-import { print, UsageError, when } from './terminal.ts'
+import { NO_ACCOUNT, print, UsageError, when } from './terminal.ts'
 
 const HELP = `token-agent keeps social-media access tokens alive and serves them to your web sites.
 
@@ -88,7 +88,7 @@ async function run(args: string[], env: NodeJS.ProcessEnv): Promise<number> {
   if (account !== undefined && !isAccountName(account)) {
     // Not repeated: whoever types `seed IGAA…` would find the token in the terminal's record.
     const token = command === 'seed' ? ' The token itself goes to standard input: npx token-agent seed < token.txt' : ''
-    throw new UsageError(`That is not an account’s name; use a–z, 0–9 and hyphens, at most 40 characters.${token}`)
+    throw new UsageError(`That is not an account’s name. ${ACCOUNT_NAME_RULE}${token}`)
   }
 
   if (command === 'serve') {
@@ -161,7 +161,7 @@ async function refresh(services: Services, account: string | undefined, force: b
   const report = await reportStatus(services)
   if (results.length === 0) {
     const next = report.accounts.filter((one) => account === undefined || one.account === account)
-    if (next.length === 0) print('There is no account yet; store a token with: npx token-agent seed')
+    if (next.length === 0) print(NO_ACCOUNT)
     for (const { account: name, nextRefreshAt } of next) {
       const idle = report.idle.get(name)
       if (idle !== undefined) print(`${name}: ${idle}, so there is nothing to refresh.`)
@@ -174,7 +174,7 @@ async function refresh(services: Services, account: string | undefined, force: b
 async function status(services: Services, json: boolean): Promise<number> {
   const report = await reportStatus(services)
   if (json) print(JSON.stringify(report.accounts, null, 2))
-  else if (report.accounts.length === 0) print('There is no account yet; store a token with: npx token-agent seed')
+  else if (report.accounts.length === 0) print(NO_ACCOUNT)
   for (const one of json ? [] : report.accounts) {
     print(`${one.account}  ${one.provider}${one.username === null ? '' : ` @${one.username}`}`)
     const idle = report.idle.get(one.account)

@@ -1,6 +1,8 @@
 /** The command was not understood. */
 export class UsageError extends Error {}
 
+export const NO_ACCOUNT = 'There is no account yet; store a token with: npx token-agent seed'
+
 export function print(text: string, code = 0): number {
   process.stdout.write(`${text}\n`)
   return code

@@ -1,4 +1,4 @@
-import { isAccountName } from '../domain/account.ts'
+import { ACCOUNT_NAME_RULE, isAccountName } from '../domain/account.ts'
 import { ConnectError, type Connector } from '../domain/connector.ts'
 import { AppError } from '../domain/errors.ts'
 import type { Profile } from '../domain/provider.ts'
@@ -37,7 +37,7 @@ export async function startConnect(
   { provider, account, sessionId }: { provider: string; account: string; sessionId: string },
 ): Promise<URL> {
   const connector = connectorOf(deps, provider)
-  if (!isAccountName(account)) throw new AppError('invalid', 'An account’s name has a–z, 0–9 and inner hyphens, 40 characters at most.')
+  if (!isAccountName(account)) throw new AppError('invalid', ACCOUNT_NAME_RULE)
   const [state, verifier] = [deps.randomId(), deps.randomId()]
   await keep(deps, state, { sessionId, provider, account }, verifier)
   return connector.authorizeUrl({ state, verifier, redirectUri: redirectUriOf(deps.appUrl, provider) })

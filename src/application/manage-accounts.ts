@@ -1,4 +1,4 @@
-import { type Account, type Actor, DEFAULT_ACCOUNT, isAccountName, isServable } from '../domain/account.ts'
+import { ACCOUNT_NAME_RULE, type Account, type Actor, DEFAULT_ACCOUNT, isAccountName, isServable } from '../domain/account.ts'
 import type { AccountChange, AccountEvent, EventKind } from '../domain/account-store.ts'
 import { parseAllowList } from '../domain/allow-list.ts'
 import { ConnectError } from '../domain/connector.ts'
@@ -22,9 +22,7 @@ export async function findAccount({ store }: Pick<OwnerDeps, 'store'>, name: str
 
 /** An account without a token yet: it waits to be connected, or for a token. */
 export async function createAccount(deps: OwnerDeps, name: string, provider: string, actor: Actor): Promise<void> {
-  if (!isAccountName(name)) {
-    throw new AppError('invalid', 'An account’s name has the letters a to z, digits and inner hyphens, 40 characters at most.')
-  }
+  if (!isAccountName(name)) throw new AppError('invalid', ACCOUNT_NAME_RULE)
   if (!deps.providers.has(provider)) throw new AppError('invalid', 'This agent does not know this provider.')
   const created = await deps.store.insert({ name, provider, state: 'unverified', nextRefreshAt: null }, event(name, 'created', actor))
   if (!created) throw new AppError('conflict', `There is an account “${name}” already; choose another name.`)

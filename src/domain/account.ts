@@ -55,6 +55,8 @@ export function isAccountName(name: string): boolean {
   return /^[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?$/.test(name)
 }
 
+export const ACCOUNT_NAME_RULE = 'An account’s name has the letters a to z, digits and inner hyphens, 40 characters at most.'
+
 /**
  * A token is served until its own expiry, also while its refreshes fail. One that the provider refused before it
  * ever confirmed it is not: handing it out would only move the error into the web page.

@@ -1,7 +1,7 @@
 import { ConnectError } from '../domain/connector.ts'
 import { ProviderError } from '../domain/errors.ts'
 import type { Answer } from './http.ts'
-import { errorIn, whole } from './instagram-refusal.ts'
+import { errorIn, isLimit, whole } from './instagram-refusal.ts'
 
 // What Instagram's errors mean while an account is being connected: the owner is there, and can act at once.
 
@@ -56,7 +56,7 @@ export function connectRefusal(answer: Answer, body: unknown): ConnectError | nu
   if (code === 10 || code === 3 || (code !== null && code >= 200 && code <= 299)) return PERMISSION
   if (code === 190 || code === 102) return DEAD
   if (code === 100) return NOT_LET_IN
-  if (answer.status === 429 || [4, 17, 32, 341, 613, 80002].includes(code ?? 0)) return LIMIT
+  if (isLimit(answer.status, code)) return LIMIT
   if (code === null || code === 1 || code === 2 || answer.status >= 500) return TROUBLE
   return new ConnectError(
     `Instagram refused with an error that the agent does not know (code ${code}).`,

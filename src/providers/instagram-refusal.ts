@@ -42,12 +42,6 @@ const MEANINGS: Readonly<Record<string, Meaning>> = {
   '102': DEAD,
   // Known from exchanging a token that is long-lived already; for any other call its words, “Session key invalid”, stand.
   '452': DEAD,
-  '4': LIMIT,
-  '17': LIMIT,
-  '32': LIMIT,
-  '341': LIMIT,
-  '613': LIMIT,
-  '80002': LIMIT,
   '1': TROUBLE,
   '2': TROUBLE,
   '3': PERMISSION,
@@ -75,6 +69,11 @@ export function refusal(answer: Answer, body: unknown): ProviderError | null {
 
 // The limits of one user, page or business; the others are the app's, and so every account's.
 const LIMITS_OF_ONE: ReadonlySet<number> = new Set([17, 32, 80002])
+const LIMITS_OF_ALL: ReadonlySet<number> = new Set([4, 341, 613])
+
+export function isLimit(status: number, code: number | null): boolean {
+  return status === 429 || (code !== null && (LIMITS_OF_ONE.has(code) || LIMITS_OF_ALL.has(code)))
+}
 
 export type ErrorFields = Record<string, unknown>
 
@@ -93,7 +92,7 @@ function meaning(status: number, code: number | null, subcode: number | null, er
   const known = MEANINGS[`${code}/${subcode}`] ?? MEANINGS[`${code}`]
   if (known !== undefined) return known
   if (code !== null && code >= 200 && code <= 299) return PERMISSION
-  if (status === 429) return LIMIT
+  if (isLimit(status, code)) return LIMIT
   return status >= 500 || error?.['is_transient'] === true ? TROUBLE : null
 }
 
