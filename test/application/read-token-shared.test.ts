@@ -93,6 +93,8 @@ t.test('a cached row older than the last one seen is a miss, and is replaced', {
   await cache.set(keyOf('default'), '', 60)
   clock.ms = 1001
   t.equal(await read('default'), 'new')
+  // Written in the background: later than the old row, it would hide it.
+  await waitFor('the new row in Memcached', async () => ![old, '', null].includes(await shared('default')))
   await cache.set(keyOf('default'), old, 60)
   clock.ms = 2002
   const readsBefore = way.reads
