@@ -39,10 +39,21 @@ export function openPostgres(url: string, { selfSignedPlatform = false, onConnec
   // The pool has dropped the connection already; without a listener the event would end the process.
   pool.on('error', (error) => onConnectionLost?.(error))
 
+  /** One that breaks before its first statement, or between two, would end the process too; the next statement reports it. */
+  function connect(): Promise<pg.PoolClient> {
+    return new Promise((resolve, reject) => {
+      // Not by pool.connect's own promise: the server may end the connection in the same packet that opens it, and so
+      // before whoever waits for the promise has its turn.
+      pool.connect((error, client) => {
+        if (client === undefined) return reject(error)
+        client.on('error', ignore)
+        resolve(client)
+      })
+    })
+  }
+
   async function within<T>(begin: string, timeoutMs: number, work: (client: pg.PoolClient) => Promise<T>): Promise<T> {
-    const client = await explained(pool.connect())
-    // One that breaks between two statements would end the process too; the next statement reports it.
-    client.on('error', ignore)
+    const client = await explained(connect())
     try {
       await send(client, timeoutMs, begin)
       const result = await work(client)

@@ -259,12 +259,15 @@ t.test('a URL that cannot be used becomes a sentence at once, without the passwo
 t.test('what speaks another language than Postgres is a database that does not answer', async (t) => {
   // https://www.postgresql.org/docs/current/protocol-message-formats.html
   const signedIn = Buffer.from('R\0\0\0\x08\0\0\0\0Z\0\0\0\x05I', 'latin1')
+  const ended = Buffer.from('E\0\0\0\x18SFATAL\0C57P01\0Mend\0\0', 'latin1')
   const complete = Buffer.from('C\0\0\0\x08end\0', 'latin1')
   const servers: [name: string, mode: string, answer: (socket: Socket, at: number) => void][] = [
     ['a web server, asked for TLS', 'require', (socket) => socket.end('HTTP/1.1 400 Bad Request\r\n\r\n')],
     ['a web server', 'disable', (socket) => socket.end('HTTP/1.1 400 Bad Request\r\n\r\n')],
     ['one that hangs up', 'disable', (socket) => socket.destroy()],
     ['one that hangs up in the middle', 'disable', (socket, at) => (at === 0 ? socket.write(signedIn) : socket.destroy())],
+    // As after pg_terminate_backend: before anybody who asked for the connection has it.
+    ['one that signs in and ends in one breath', 'disable', (socket) => socket.end(Buffer.concat([signedIn, ended]))],
     ['one that answers twice', 'disable', (socket, at) => socket.write(at === 0 ? signedIn : Buffer.concat([complete, complete]))],
   ]
   for (const [name, mode, answer] of servers) {
