@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import { callHook, createInstallation, type Installation } from '../faults/installation.ts'
-import { startAgent } from '../support/agent.ts'
+import { type Agent, startAgent } from '../support/agent.ts'
 import { type Instagram, startInstagram } from '../support/instagram.ts'
 import { startMemcached } from '../support/memcached.ts'
 import { startPostgres } from '../support/postgres.ts'
@@ -63,24 +63,29 @@ export async function soak(t: Teardown, minutes: number): Promise<SoakReport> {
   const faults: Record<string, number> = {}
   const observer = createObserver(instagram, owners, () => [...present])
   let starts = 0
+  const told = new Set<Instance>()
   const start = async (): Promise<Instance> => {
     starts++
     const agent = await startAgent(t, { env: site.env })
-    return { agent, warm: new Set(), leaving: false }
+    const instance: Instance = { agent, warm: new Set(), leaving: false }
+    void agent.exited.then(({ code }) => {
+      if (told.has(instance)) return
+      // Once, and not for each read that finds nobody there.
+      instance.leaving = true
+      observer.violated(`a process ended by itself with ${code}: ${lastError(agent)}`)
+    })
+    return instance
   }
   const instances = await Promise.all(Array.from({ length: INSTANCES }, start))
   const any = (): Instance => instances[Math.floor(Math.random() * instances.length)] as Instance
   const end = async (instance: Instance, how: 'kill' | 'stop'): Promise<void> => {
+    told.add(instance)
     // Still asked while it serves on: it says itself when it is over.
     if (how === 'kill') instance.leaving = true
     const leaves = how === 'stop' ? sleep(3_000).then(() => (instance.leaving = true)) : null
     const { code } = await (how === 'kill' ? instance.agent.kill9() : instance.agent.stop('SIGTERM'))
     await leaves
-    if (how === 'stop' && code !== 0) {
-      const lines = `${instance.agent.stdout()}\n${instance.agent.stderr()}`.trim().split('\n')
-      const why = lines.findLast((line) => line.includes('"level":"error"')) ?? lines.at(-1) ?? ''
-      observer.violated(`a process that was told to stop ended with ${code}: ${why.slice(0, 2000)}`)
-    }
+    if (how === 'stop' && code !== 0) observer.violated(`a process that was told to stop ended with ${code}: ${lastError(instance.agent)}`)
     observer.searchForSecrets('the output', instance.agent.stdout() + instance.agent.stderr())
   }
   const replaced = (how: 'kill' | 'stop'): SoakFault => ({
@@ -150,6 +155,11 @@ export async function soak(t: Teardown, minutes: number): Promise<SoakReport> {
   const { maximum, count } = instagram.overlaps
   if (count > 0) observer.violated(`${count} calls for one account overlapped, ${maximum} at a time`)
   return { ...observer.seen, seconds: Math.round((performance.now() - startedMs) / 1000), refreshes, starts, faults }
+}
+
+function lastError({ stdout, stderr }: Agent): string {
+  const lines = `${stdout()}\n${stderr()}`.trim().split('\n')
+  return (lines.findLast((line) => line.includes('"level":"error"')) ?? lines.at(-1) ?? '').slice(0, 2000)
 }
 
 /** When all is well again, each process is ready, and each account can be refreshed. */
