@@ -27,13 +27,15 @@ export interface AgentOptions {
   port?: number
   /** Waits until this path answers 200; null does not wait. */
   ready?: '/healthz' | '/readyz' | null
+  /** Of another release. */
+  cli?: string
 }
 
 /** The agent as a process of its own, with these variables and no others, in an empty folder. */
 export async function startAgent(t: Teardown, options: AgentOptions = {}): Promise<Agent> {
-  const { env = {}, cwd = tempFolder(t, 'agent'), port = await freePort(), ready = '/healthz' } = options
+  const { env = {}, cwd = tempFolder(t, 'agent'), port = await freePort(), ready = '/healthz', cli = CLI } = options
   const variables = { HOME: cwd, HOST: '127.0.0.1', PORT: String(port), ...env }
-  const agent = await launch(process.execPath, [CLI, 'serve'], { cwd, env: variables })
+  const agent = await launch(process.execPath, [cli, 'serve'], { cwd, env: variables })
   t.teardown(() => agent.end('SIGKILL'))
   const url = `http://127.0.0.1:${port}`
   if (ready !== null) {
@@ -64,6 +66,8 @@ export interface CliOptions {
   stdin?: string
   cwd?: string
   timeoutMs?: number
+  /** Of another release. */
+  cli?: string
 }
 
 export interface CliResult extends Exit {
@@ -73,8 +77,8 @@ export interface CliResult extends Exit {
 
 /** One run of the command line to its end. */
 export async function runCli(t: Teardown, args: string[], options: CliOptions = {}): Promise<CliResult> {
-  const { env = {}, stdin = '', cwd = tempFolder(t, 'cli'), timeoutMs = 60_000 } = options
-  const command = await launch(process.execPath, [CLI, ...args], { cwd, env: { HOME: cwd, ...env } })
+  const { env = {}, stdin = '', cwd = tempFolder(t, 'cli'), timeoutMs = 60_000, cli = CLI } = options
+  const command = await launch(process.execPath, [cli, ...args], { cwd, env: { HOME: cwd, ...env } })
   t.teardown(() => command.end('SIGKILL'))
   command.stdin.end(stdin)
   const impatience = setTimeout(() => command.signal('SIGKILL'), timeoutMs)
