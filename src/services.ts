@@ -19,6 +19,7 @@ import type { AccountStore } from './domain/account-store.ts'
 import type { SendAlert } from './domain/alert.ts'
 import type { Connector } from './domain/connector.ts'
 import { AppError } from './domain/errors.ts'
+import type { InstallationStore } from './domain/installation.ts'
 import type { Log } from './domain/log.ts'
 import type { AccountSummary, Overview } from './domain/overview.ts'
 import type { Provider } from './domain/provider.ts'
@@ -30,6 +31,7 @@ import { createInstagramConnector } from './providers/instagram-connector.ts'
 import { createAccountStore } from './storage/account-store.ts'
 import { createAlertStore } from './storage/alert-store.ts'
 import type { Database } from './storage/database.ts'
+import { createInstallationStore, prepareInstallation } from './storage/installation.ts'
 import { migrate } from './storage/migrate.ts'
 import { createOverview } from './storage/overview.ts'
 import { loadOrCreateKeyFile } from './storage/private-file.ts'
@@ -47,6 +49,7 @@ export interface Services {
   readonly store: AccountStore
   readonly sessions: SessionStore
   readonly signInAttempts: SignInAttempts
+  readonly installation: InstallationStore
   readonly oauthStates: OAuthStateStore
   readonly overview: Overview
   readonly stock: () => Promise<AccountSummary>
@@ -152,6 +155,7 @@ export async function createServices(config: Config, log: Log, paceLimits: PaceL
     store,
     sessions: createSessionStore(db),
     signInAttempts: createSignInAttempts(db),
+    installation: createInstallationStore(db),
     oauthStates: createOAuthStateStore(db),
     overview,
     stock: createStock({ store, overview, vault }),
@@ -167,7 +171,11 @@ export async function createServices(config: Config, log: Log, paceLimits: PaceL
     recheckKeys: () => recheckKeys({ overview, vault, log }),
     startingFingerprint,
     readRubyToken: config.database.kind === 'postgres' ? () => readRubyToken(db) : null,
-    migrate: () => migrate(db, MIGRATIONS_FOLDER),
+    migrate: async () => {
+      const applied = await migrate(db, MIGRATIONS_FOLDER)
+      await prepareInstallation(db, config.appUrl)
+      return applied
+    },
     memcachedState: memcached === null ? null : () => memcached.get('token-agent').then(() => memcached.state()),
     stopRefreshing: async (timeoutMs) => {
       stopping.abort()

@@ -82,6 +82,10 @@ export type AccountChange = Partial<
     | 'lastErrorCode'
     | 'lastError'
     | 'seedFingerprint'
+    | 'trustedAt'
+    | 'connectedAt'
+    | 'checkedAt'
+    | 'nextCheckAt'
   >
 >
 
@@ -96,7 +100,7 @@ export interface AccountStore {
   now(): Date
   /** The same in milliseconds since 1970. A read asks it twice, and a Date costs more than the rest of its checks. */
   nowMs(): number
-  /** Null = the one that `/token.js` serves. */
+  /** Null = the default, which `/token.js` serves: the first account ever created, or the one that was made the default since. */
   find(name: string | null): Promise<Account | null>
   list(): Promise<Account[]>
   /** The accounts of this user of the provider, whichever of the two ids it is called by. */
@@ -112,9 +116,9 @@ export interface AccountStore {
   replace(name: string, version: number, change: AccountChange, event: AccountEvent): Promise<boolean>
   /** Changes what is not the token: neither the version nor an attempt under way is touched. False where there is no account. */
   update(name: string, change: AccountChange, event: AccountEvent): Promise<boolean>
-  /** From now on `/token.js` serves this account. */
+  /** From now on `/token.js` serves this account. False where there is no such account. */
   makeDefault(name: string, event: AccountEvent): Promise<boolean>
-  /** Erases all but its history, and voids every attempt under way. */
+  /** Erases all but its history, and voids every attempt under way. No other account becomes the default in its place. */
   remove(name: string, event: AccountEvent): Promise<boolean>
   /** Gives each due, unleased account to one caller; most overdue first. */
   claimDue(request: ClaimRequest): Promise<Claim[]>

@@ -41,6 +41,16 @@ export interface Account {
   readonly lastError: string | null
   /** Tells whether `STARTING_TOKEN` is the one already taken; not the token, and no way back to it. */
   readonly seedFingerprint: string | null
+  /** Goes up with each write that changes what a reader may be given, never down; also over removal and re-creation. */
+  readonly revision: number
+  /** The owner's word for a token that the provider has not confirmed yet; null = it has to be confirmed first. */
+  readonly trustedAt: Date | null
+  /** When a grant, seed or paste was last accepted. */
+  readonly connectedAt: Date
+  /** The last daily look that the provider answered well. */
+  readonly checkedAt: Date | null
+  /** When the next daily look is; null = not planned yet. */
+  readonly nextCheckAt: Date | null
   readonly createdAt: Date
 }
 

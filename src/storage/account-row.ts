@@ -29,6 +29,11 @@ export interface AccountRow {
   readonly last_error_code: string | null
   readonly last_error: string | null
   readonly seed_fingerprint: string | null
+  readonly revision: number
+  readonly trusted_at: Instant | null
+  readonly connected_at: Instant | null
+  readonly checked_at: Instant | null
+  readonly next_check_at: Instant | null
   readonly created_at: Instant
 }
 
@@ -54,9 +59,34 @@ const CHANGEABLE: Record<keyof Required<AccountChange>, keyof AccountRow> = {
   lastErrorCode: 'last_error_code',
   lastError: 'last_error',
   seedFingerprint: 'seed_fingerprint',
+  trustedAt: 'trusted_at',
+  connectedAt: 'connected_at',
+  checkedAt: 'checked_at',
+  nextCheckAt: 'next_check_at',
 }
 
-export const ACCOUNT_COLUMNS = ['name', 'provider', 'version', 'created_at', 'failing_since', ...Object.values(CHANGEABLE)].join(', ')
+/** The columns that decide what a reader may be given: a write that changes one of them raises the row's revision. */
+export const READ_COLUMNS: ReadonlySet<string> = new Set<keyof AccountRow>([
+  'access_token',
+  'expires_at',
+  'state',
+  'paused_at',
+  'allowed_domains',
+  'js_constant',
+  'scopes',
+  'provider_user_id',
+  'trusted_at',
+])
+
+export const ACCOUNT_COLUMNS = [
+  'name',
+  'provider',
+  'version',
+  'revision',
+  'created_at',
+  'failing_since',
+  ...Object.values(CHANGEABLE),
+].join(', ')
 
 /** Every column that an account's life may fill. */
 export const FILLED_COLUMNS: readonly string[] = Object.values(CHANGEABLE)
@@ -95,6 +125,11 @@ export function toAccount(row: AccountRow): Account {
     lastErrorCode: row.last_error_code,
     lastError: row.last_error,
     seedFingerprint: row.seed_fingerprint,
+    revision: row.revision,
+    trustedAt: toDate(row.trusted_at),
+    connectedAt: new Date(row.connected_at ?? row.created_at),
+    checkedAt: toDate(row.checked_at),
+    nextCheckAt: toDate(row.next_check_at),
     createdAt: new Date(row.created_at),
   }
 }

@@ -3,7 +3,7 @@ import { type Account, DEFAULT_ACCOUNT } from '../domain/account.ts'
 import type { AccountChange, AccountEvent, AccountStore, Claim, ClaimRequest } from '../domain/account-store.ts'
 import { NOTHING_TOLD, nextLookAt } from '../domain/alert.ts'
 import type { AccountRow } from './account-row.ts'
-import { ACCOUNT_COLUMNS, changedColumns, FILLED_COLUMNS, toAccount, toDate } from './account-row.ts'
+import { ACCOUNT_COLUMNS, changedColumns, FILLED_COLUMNS, READ_COLUMNS, toAccount, toDate } from './account-row.ts'
 import type { Database, Param, Queryable } from './database.ts'
 import { EVENT_COLUMNS, type EventRow, insertEvent, toEvent } from './event-row.ts'
 
@@ -21,6 +21,16 @@ const KEPT_ON_REMOVAL = ['state', 'failure_count', 'seed_fingerprint']
 const refilled = (column: string): string =>
   column === 'seed_fingerprint' ? `${column} = coalesce(excluded.${column}, accounts.${column})` : `${column} = excluded.${column}`
 const NOBODY_AT_WORK = 'lease_owner = null, lease_until = null, attempt_id = null, attempt_started_at = null, interrupted_at = null'
+/** The default's name. The release before writes accounts.default_since alone, so a mark newer than the table's wins. */
+const SERVED = `(select case
+    when marked.name is not null and (installation.default_since is null or marked.default_since > installation.default_since) then marked.name
+    when installation.default_since is null then '${DEFAULT_ACCOUNT}'
+    else installation.default_account end
+  from installation left join (
+    select name, default_since from accounts where default_since is not null order by default_since desc limit 1
+  ) marked on true where installation.id = 1)`
+// Who makes an account the default, or removes it, waits here for the other.
+const LOCK_INSTALLATION = 'update installation set id = id where id = 1'
 const NOTHING_TO_TELL = 'failing_since = null, alert_told = null, alert_told_at = null, alert_at = null'
 
 export function createAccountStore(db: Database): AccountStore {
@@ -42,18 +52,30 @@ export function createAccountStore(db: Database): AccountStore {
   const lookAt = (moment: string): string => `alert_at = case when alert_lease_until > ${now} then alert_at else ${moment} end`
 
   function setsOf(change: AccountChange, params: Param[]): string[] {
-    const sets = changedColumns(change).map(({ column, value }) => `${column} = $${params.push(value)}`)
+    const differs: string[] = []
+    const sets = changedColumns(change).map(({ column, value }) => {
+      const at = `$${params.push(value)}`
+      if (READ_COLUMNS.has(column)) differs.push(`${column} is distinct from ${at}`)
+      return `${column} = ${at}`
+    })
+    if (differs.length > 0) sets.push(`revision = revision + case when ${differs.join(' or ')} then 1 else 0 end`)
     if (change.failureCount === 0) sets.push('failing_since = null')
     else if (change.failureCount !== undefined)
       sets.push(`failing_since = case when failure_count = 0 then ${now} else coalesce(failing_since, ${now}) end`)
     return sets
   }
 
-  /** A change and its event, both or neither. */
-  function changed(sql: string, params: readonly Param[], event: AccountEvent): Promise<boolean> {
+  /** A change and its event, both or neither; `also` is done in the same transaction, where the change found its row. */
+  function changed(
+    sql: string,
+    params: readonly Param[],
+    event: AccountEvent,
+    also?: (tx: Queryable) => Promise<unknown>,
+  ): Promise<boolean> {
     return db.transaction(async (tx) => {
       const rows = await ask(tx, `${sql} returning ${now} as clock`, params)
       if (rows.length === 0) return false
+      await also?.(tx)
       await write(tx, event)
       return true
     })
@@ -69,9 +91,7 @@ export function createAccountStore(db: Database): AccountStore {
     nowMs: () => Date.now() + aheadMs,
 
     async find(name) {
-      const named = 'name = $1'
-      const served = '(default_since is not null or name = $1) order by default_since is null, default_since desc limit 1'
-      const [row] = await select(name === null ? served : named, [name ?? DEFAULT_ACCOUNT])
+      const [row] = await (name === null ? select(`name = ${SERVED}`, []) : select('name = $1', [name]))
       return row ?? null
     },
 
@@ -91,9 +111,12 @@ export function createAccountStore(db: Database): AccountStore {
       const columns = ['name', 'provider', ...changes.map(({ column }) => column)]
       const sql = `insert into accounts (${columns.join(', ')}, created_at) values (${params.map((_, i) => `$${i + 1}`).join(', ')}, ${now})
         on conflict (name) do update set provider = excluded.provider, created_at = excluded.created_at, removed_at = null,
-          version = accounts.version + 1, ${FILLED_COLUMNS.map(refilled).join(', ')}
+          version = accounts.version + 1, revision = accounts.revision + 1, ${FILLED_COLUMNS.map(refilled).join(', ')}
         where accounts.removed_at is not null`
-      return changed(sql, params, event)
+      // The first account ever created is the default; a later one never becomes it by itself.
+      const first = `update installation set default_account = $1, default_since = ${now}
+        where id = 1 and default_since is null and not exists (select 1 from accounts where name <> $1)`
+      return changed(sql, params, event, (tx) => tx.query(first, [account.name]))
     },
 
     replace(name, version, change, event) {
@@ -110,17 +133,26 @@ export function createAccountStore(db: Database): AccountStore {
     },
 
     makeDefault(name, event) {
-      const sql = `update accounts set default_since = case when name = $1 then ${now} end
-        where (name = $1 or default_since is not null)
-          and exists (select 1 from accounts wanted where wanted.name = $1 and wanted.removed_at is null)`
-      return changed(sql, [name], event)
+      const sql = `update installation set default_account = $1, default_since = ${now}
+        where id = 1 and exists (select 1 from accounts where name = $1 and removed_at is null)`
+      const mark = `update accounts set default_since = case when name = $1 then (select default_since from installation where id = 1) end
+        where name = $1 or default_since is not null`
+      return changed(sql, [name], event, (tx) => tx.query(mark, [name]))
     },
 
     remove(name, event) {
       const emptied = FILLED_COLUMNS.filter((column) => !KEPT_ON_REMOVAL.includes(column)).map((column) => `${column} = null`)
       const sql = `update accounts set ${emptied.join(', ')}, state = 'unverified', failure_count = 0, version = version + 1,
-        default_since = null, removed_at = ${now}, ${NOTHING_TO_TELL}, ${NOBODY_AT_WORK} where name = $1 and removed_at is null`
-      return changed(sql, [name], event)
+        revision = revision + 1, default_since = null, removed_at = ${now}, ${NOTHING_TO_TELL}, ${NOBODY_AT_WORK}
+        where name = $1 and removed_at is null returning ${now} as clock`
+      return db.transaction(async (tx) => {
+        await tx.query(LOCK_INSTALLATION)
+        const [{ served } = { served: null }] = await tx.query<{ served: string | null }>(`select ${SERVED} as served`)
+        if ((await ask(tx, sql, [name])).length === 0) return false
+        if (served === name) await tx.query(`update installation set default_account = null, default_since = ${now} where id = 1`)
+        await write(tx, event)
+        return true
+      })
     },
 
     // Two processes may sweep at once (a web dyno and the CLI). Claiming in one statement gives each account to one of

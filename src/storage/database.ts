@@ -28,6 +28,8 @@ export interface Database extends Queryable {
   transaction<T>(work: (tx: Queryable) => Promise<T>): Promise<T>
   /** A transaction that one process at a time may be in; the others wait. For migrations. */
   exclusively<T>(work: (tx: Script) => Promise<T>): Promise<T>
+  /** Tells this store from a copy of it, as far as the engine can tell them apart. */
+  identity(): Promise<string>
   close(): Promise<void>
 }
 

@@ -89,6 +89,12 @@ export function openPostgres(url: string, { selfSignedPlatform = false, onConnec
           },
         })
       }),
+    async identity() {
+      const { rows } = await explained(pool.query('select oid::text as oid from pg_database where datname = current_database()'))
+      // The server's own number; a hosted one may keep it from its users, and then the database's has to do.
+      const server = await pool.query('select system_identifier::text as id from pg_control_system()').catch(() => null)
+      return `${server?.rows[0]?.id ?? ''} ${rows[0]?.oid}`
+    },
     close: () => pool.end(),
   }
 }

@@ -1,3 +1,4 @@
+import { statSync } from 'node:fs'
 import type { DatabaseSync } from 'node:sqlite'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { AppError } from '../domain/errors.ts'
@@ -81,6 +82,8 @@ export async function openSqlite(path: string): Promise<Database> {
     query: <Row>(sql: string, params?: readonly Param[]) => inTurn(() => own.query<Row>(sql, params)),
     transaction: (work) => within(PATIENCE_MS, work),
     exclusively: (work) => within(MIGRATION_PATIENCE_MS, work),
+    // A copied file has another number, also under the same name.
+    identity: async () => (path === ':memory:' ? path : String(statSync(path).ino)),
     close: () => inTurn(async () => sqlite.close()),
   }
 }

@@ -45,6 +45,7 @@ export function watchDatabase(db: Database): WatchedDatabase {
     transaction: (work) => watched(() => db.transaction(work)),
     // The others' turn at the lock is waited for here: that is no silence of the store.
     exclusively: (work) => db.exclusively(work),
+    identity: () => watched(() => db.identity()),
     close: () => db.close(),
     state() {
       const [oldest] = waiting

@@ -32,6 +32,11 @@ const healthy: Account = {
   lastErrorCode: null,
   lastError: null,
   seedFingerprint: null,
+  revision: 0,
+  trustedAt: null,
+  connectedAt: NOW,
+  checkedAt: null,
+  nextCheckAt: null,
   createdAt: at(-100 * DAY),
 }
 const events = (change: Partial<Account>, told: Told = NOTHING_TOLD) => judge({ ...healthy, ...change }, told, NOW).alert?.event ?? null

@@ -72,11 +72,16 @@ eachStore(t, 'gives every value back as it was, to the millisecond', async (t, d
     lastErrorCode: 'transient',
     lastError: 'Zeile 1\nZeile 2 – “x”',
     seedFingerprint: 'f'.repeat(64),
+    trustedAt: new Date('2026-11-01T00:00:00.250Z'),
+    connectedAt: new Date('2026-11-02T00:00:00.500Z'),
+    checkedAt: new Date('2026-11-03T00:00:00.750Z'),
+    nextCheckAt: new Date('2026-11-04T00:00:00.999Z'),
   }
   const store = await storeWith(db, full)
-  const { version, createdAt, failingSince: _, ...kept } = present(await store.find(full.name))
+  const { version, revision, createdAt, failingSince: _, ...kept } = present(await store.find(full.name))
   t.strictSame(kept, full)
   t.equal(version, 1)
+  t.equal(revision, 0)
   t.ok(Math.abs(createdAt.getTime() - store.now().getTime()) < 60_000)
   t.strictSame(await store.list(), [await store.find(full.name)])
   t.equal(await store.find('nobody'), null)

@@ -14,29 +14,74 @@ const ready = (name: string) =>
   ({ name, provider: 'instagram', state: 'active', accessToken: `sealed ${name}`, nextRefreshAt: new Date(0) }) as const
 const claim = { owner: 'me', leaseSeconds: 60, limit: 10 }
 
-eachStore(
-  t,
-  'the account called default is served until another one is made the default, and again when that is removed',
-  async (t, db) => {
-    const store = createAccountStore(db)
-    t.equal(await store.find(null), null)
-    await store.insert(ready('shop'), event('shop', 'created'))
-    t.equal(await store.find(null), null, 'no account becomes the default by chance')
-    for (const name of ['default', 'blog']) await store.insert(ready(name), event(name, 'created'))
-    t.match(await store.find(null), { name: 'default' })
-    t.equal(await store.makeDefault('shop', event('shop', 'made_default')), true)
-    t.match(await store.find(null), { name: 'shop' })
-    t.equal(await store.makeDefault('nobody', event('nobody', 'made_default')), false)
-    t.match(await store.find(null), { name: 'shop' }, 'a wrong name takes nothing away')
-    t.strictSame(await store.events('nobody', 9), [])
-    await store.makeDefault('blog', event('blog', 'made_default'))
-    await store.makeDefault('default', event('default', 'made_default'))
-    t.match(await store.find(null), { name: 'default' })
-    await store.makeDefault('shop', event('shop', 'made_default'))
-    await store.remove('shop', event('shop', 'removed'))
-    t.match(await store.find(null), { name: 'default' })
-  },
-)
+eachStore(t, 'the first account ever created is the default, and no other becomes it by itself', async (t, db) => {
+  const store = createAccountStore(db)
+  const served = async () => (await store.find(null))?.name ?? null
+  t.equal(await served(), null)
+  for (const name of ['shop', 'default', 'blog']) await store.insert(ready(name), event(name, 'created'))
+  t.equal(await served(), 'shop')
+  t.equal(await store.makeDefault('blog', event('blog', 'made_default')), true)
+  t.equal(await served(), 'blog')
+  t.equal(await store.makeDefault('nobody', event('nobody', 'made_default')), false)
+  t.equal(await served(), 'blog', 'a wrong name takes nothing away')
+  t.strictSame(await store.events('nobody', 9), [])
+  await store.remove('shop', event('shop', 'removed'))
+  t.equal(await served(), 'blog', 'the removal of another account takes nothing away')
+  await store.remove('blog', event('blog', 'removed'))
+  t.equal(await served(), null, 'the removal of the default promotes no other account')
+  for (const name of ['blog', 'later']) await store.insert(ready(name), event(name, 'created'))
+  t.equal(await served(), null)
+  await store.makeDefault('default', event('default', 'made_default'))
+  t.equal(await served(), 'default')
+})
+
+eachStore(t, 'the default that the release before has set last is heard', async (t, db) => {
+  const store = createAccountStore(db)
+  for (const name of ['default', 'shop']) await store.insert(ready(name), event(name, 'created'))
+  await db.query('update installation set default_account = null, default_since = null')
+  await db.query('update accounts set default_since = null')
+  t.match(await store.find(null), { name: 'default' }, 'before a default was ever chosen, it is the account of that name')
+  await db.query(`update accounts set default_since = ${db.dialect.now} where name = 'shop'`)
+  t.match(await store.find(null), { name: 'shop' })
+  await store.makeDefault('default', event('default', 'made_default'))
+  t.match(await store.find(null), { name: 'default' })
+  t.match(await db.query('select name from accounts where default_since is not null'), [{ name: 'default' }])
+})
+
+eachStore(t, 'the revision rises with what a reader may be given, and with nothing else', async (t, db) => {
+  const store = createAccountStore(db)
+  await store.insert({ ...ready('shop'), expiresAt: new Date(1e12) }, event('shop', 'created'))
+  const revision = async () => (await store.find('shop'))?.revision
+  const changes = [
+    { allowedDomains: 'a.example' },
+    { jsConstant: 'Mine' },
+    { pausedAt: new Date(5) },
+    { pausedAt: null },
+    { state: 'reconnect' },
+    { scopes: 'a b' },
+    { trustedAt: new Date(7) },
+    { providerUserId: '1' },
+    { expiresAt: new Date(2e12) },
+  ] as const
+  for (const [before, change] of changes.entries()) {
+    await store.update('shop', change, event('shop'))
+    t.equal(await revision(), before + 1, JSON.stringify(change))
+    await store.update('shop', change, event('shop'))
+    t.equal(await revision(), before + 1, 'the same value once more is no change')
+  }
+  await store.update('shop', { lastError: 'x', lastErrorCode: 'transient', checkedAt: new Date(3), username: 'u' }, event('shop'))
+  const [first] = await store.claimDue({ ...claim, force: true })
+  if (first === undefined) throw new Error('nothing was claimed')
+  await store.commit(first, { state: 'reconnect', failureCount: 1, nextRefreshAt: new Date(0) }, event('shop', 'refresh_failed'))
+  t.equal(await revision(), changes.length, 'neither errors, looks and claims, nor a failure that changes no state')
+  const [second] = await store.claimDue(claim)
+  if (second === undefined) throw new Error('nothing was claimed')
+  await store.commit(second, { accessToken: 'new' }, event('shop', 'refreshed'))
+  t.equal(await revision(), changes.length + 1)
+  await store.remove('shop', event('shop', 'removed'))
+  await store.insert(ready('shop'), event('shop', 'created'))
+  t.equal(await revision(), changes.length + 3, 'it goes on over a removal')
+})
 
 eachStore(t, 'a removed account leaves its history, its version and its seed’s fingerprint, and nothing else', async (t, db) => {
   const store = createAccountStore(db)

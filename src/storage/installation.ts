@@ -1,0 +1,36 @@
+import { createHash, randomBytes } from 'node:crypto'
+import type { InstallationStore } from '../domain/installation.ts'
+import { toDate } from './account-row.ts'
+import type { Database } from './database.ts'
+
+interface InstallationRow {
+  readonly cache_id: string | null
+  readonly signed_out_at: Date | string | null
+}
+
+export function createInstallationStore(db: Database): InstallationStore {
+  return {
+    async read() {
+      const [row] = await db.query<InstallationRow>('select cache_id, signed_out_at from installation where id = 1')
+      return row?.cache_id == null ? null : { cacheId: row.cache_id, signedOutAt: toDate(row.signed_out_at) }
+    },
+    async signOutEverywhere() {
+      await db.query(`update installation set signed_out_at = ${db.dialect.now} where id = 1`)
+    },
+  }
+}
+
+/**
+ * Gives the store its name in a shared cache. A copy of a store (a fork, a restored dump) answers to another address or
+ * lies elsewhere: it gets a name of its own, so that neither serves what the other has put into the cache.
+ */
+export async function prepareInstallation(db: Database, appUrl: string): Promise<void> {
+  const home = createHash('sha256')
+    .update(`${appUrl}\0${await db.identity()}`)
+    .digest('base64url')
+  // Of instances that start together the first names the store, and the others find it named.
+  await db.query(`update installation set cache_id = $1, home = $2 where id = 1 and (cache_id is null or home is distinct from $2)`, [
+    randomBytes(16).toString('base64url'),
+    home,
+  ])
+}
