@@ -13,6 +13,9 @@ export interface Vault {
   open(sealed: string, place: Place): Secret
   /** True where the value was sealed with the newest key. */
   isCurrent(sealed: string): boolean
+  /** A mark that only an agent with one of the keys can make: 32 hexadecimal digits. */
+  mac(use: string, text: string): string
+  hasMac(use: string, text: string, mac: string): boolean
   /** Names the installation in a shared cache without giving its key away; the same while keys are rotated. */
   readonly namespace: string
   /** How the values begin that one of its keys has sealed. */
@@ -40,4 +43,15 @@ export function tryOpen(vault: Vault, sealed: string, place: Place): Secret | nu
 
 export function accountPlace(name: string, column: 'access_token' | 'refresh_token'): Place {
   return { table: 'accounts', row: name, column }
+}
+
+const MAC_LENGTH = 32
+
+/** For what leaves the agent and comes back, such as an OAuth state: a made-up one is then refused without the database. */
+export function marked(vault: Vault, use: string, text: string): string {
+  return text + vault.mac(use, text)
+}
+
+export function isMarked(vault: Vault, use: string, value: string): boolean {
+  return vault.hasMac(use, value.slice(0, -MAC_LENGTH), value.slice(-MAC_LENGTH))
 }

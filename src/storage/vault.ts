@@ -1,4 +1,4 @@
-import { createCipheriv, createDecipheriv, createHash, hkdfSync, randomBytes } from 'node:crypto'
+import { createCipheriv, createDecipheriv, createHash, createHmac, hkdfSync, randomBytes, timingSafeEqual } from 'node:crypto'
 import { Secret } from '../domain/secret.ts'
 import type { Place, Vault } from '../domain/vault.ts'
 import { UnreadableError } from '../domain/vault.ts'
@@ -7,10 +7,12 @@ const CIPHER = 'aes-256-gcm'
 const KEY_BYTES = 32
 const NONCE_BYTES = 12
 const TAG_BYTES = 16
+const MAC_BYTES = 16
 
 interface Key {
   readonly id: string
   readonly bytes: Uint8Array
+  readonly macBytes: Uint8Array
 }
 
 /** `secrets` newest first: the first seals, all open. A sealed value is `v1.<key id>.<nonce>.<ciphertext and tag>`. */
@@ -25,6 +27,13 @@ export function createVault(secrets: readonly string[]): Vault {
     namespace: oldest.id,
     marks: keys.map(({ id }) => `v1.${id}.`),
     isCurrent: (sealed) => sealed.startsWith(`v1.${newest.id}.`),
+    mac: (use, text) => macOf(newest, use, text).toString('hex'),
+    hasMac(use, text, mac) {
+      const given = Buffer.from(mac, 'hex')
+      // The decoder stops at what is no hexadecimal digit, and takes capitals: one spelling alone is ours.
+      if (given.length !== MAC_BYTES || given.toString('hex') !== mac) return false
+      return keys.reduce((found, key) => timingSafeEqual(macOf(key, use, text), given) || found, false)
+    },
 
     seal(value, place) {
       const nonce = randomBytes(NONCE_BYTES)
@@ -62,7 +71,14 @@ function deriveKey(secret: string): Key {
   if (secret === '') throw new Error('A key of the vault is empty.')
   const bytes = new Uint8Array(hkdfSync('sha256', secret, '', 'token-agent seal v1', KEY_BYTES))
   const id = createHash('sha256').update(bytes).digest().subarray(0, 8).toString('base64url')
-  return { id, bytes }
+  return { id, bytes, macBytes: new Uint8Array(hkdfSync('sha256', secret, '', 'token-agent mac v1', KEY_BYTES)) }
+}
+
+function macOf({ macBytes }: Key, use: string, text: string): Buffer {
+  return createHmac('sha256', macBytes)
+    .update(JSON.stringify([use, text]))
+    .digest()
+    .subarray(0, MAC_BYTES)
 }
 
 /** JSON, because no two places may look alike: a plain join would take “a.b” + “c” for “a” + “b.c”. */

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { Secret } from '../../src/domain/secret.ts'
-import { accountPlace, UnreadableError } from '../../src/domain/vault.ts'
+import { accountPlace, isMarked, marked, UnreadableError } from '../../src/domain/vault.ts'
 import { createVault, generateKey } from '../../src/storage/vault.ts'
 
 const PLACE = accountPlace('shop', 'access_token')
@@ -83,4 +83,27 @@ t.test('says which value cannot be opened and what to do, without showing it', a
 t.test('refuses to work without a key', async (t) => {
   t.throws(() => createVault([]))
   t.throws(() => createVault(['']))
+})
+
+t.test('a mark holds under every key in force, for one use and one text, in one spelling', async (t) => {
+  const old = createVault(['the old key'])
+  const value = marked(old, 'oauth state', 'abc')
+  t.match(value, /^abc[0-9a-f]{32}$/)
+  for (const keys of [['the new key', 'the old key'], ['the old key', 'the new key'], ['the old key']])
+    t.equal(isMarked(createVault(keys), 'oauth state', value), true, keys.join())
+  const vault = createVault(['the new key', 'the old key'])
+  t.equal(isMarked(old, 'oauth state', marked(vault, 'oauth state', 'abc')), false, 'the newest key marks')
+  for (const [use, wrong] of [
+    ['deletion code', value],
+    ['oauth state', `abd${value.slice(3)}`],
+    ['oauth state', value.toUpperCase()],
+    ['oauth state', `${value}0`],
+    ['oauth state', value.slice(0, -1)],
+    ['oauth state', 'abc'],
+    ['oauth state', ''],
+    ['oauth state', `abc${'0'.repeat(32)}`],
+    ['oauth state', `abc${'é'.repeat(32)}`],
+  ] as const)
+    t.equal(isMarked(vault, use, wrong), false, `${use} ${wrong}`)
+  t.equal(isMarked(createVault(['the new key']), 'oauth state', value), false, 'without the key that made it')
 })
