@@ -9,26 +9,27 @@ export interface ReadFacts {
   readonly rawHeaders: readonly string[]
 }
 
-/** `origin` belongs into `Access-Control-Allow-Origin`; null = the request named none. `reason` is for the site's owner. */
-export type ReadDecision = { readonly allowed: true; readonly origin: string | null } | { readonly allowed: false; readonly reason: string }
+/** Why a read is refused. The sentence for each is in http/refusal-sentence.ts. */
+export type RefusalReason = 'doubled' | 'navigation' | 'origin' | 'no address' | 'app' | 'referer' | 'unnamed' | 'wrong key'
+
+export interface Refusal {
+  readonly allowed: false
+  readonly reason: RefusalReason
+  /** The web site that asks, where it may be repeated in an answer. */
+  readonly site: string | null
+  /** What may stand in `Access-Control-Allow-Origin` of the refusal, so that the page can read why. */
+  readonly origin: string | null
+}
+
+/** `origin` belongs into `Access-Control-Allow-Origin`; null = the request named none. */
+export type ReadDecision = { readonly allowed: true; readonly origin: string | null } | Refusal
 
 // `fetch` says `empty`, `<script>` says `script`, `import … with { type: 'json' }` says `json`.
 const DESTINATIONS: Record<TokenResource, readonly string[]> = { script: ['script', 'empty'], json: ['empty', 'json'], text: ['empty'] }
 const MODES = ['cors', 'no-cors', 'same-origin']
+const MAX_REPEATED_LENGTH = 200
 
-const refuse = (reason: string): ReadDecision => Object.freeze({ allowed: false, reason })
 const ALLOWED_WITHOUT_ORIGIN: ReadDecision = Object.freeze({ allowed: true, origin: null })
-const DOUBLED = refuse('The request has a header twice that may stand in it only once.')
-const NAVIGATION = refuse('A token is read by a script of an allowed web site; it cannot be opened as a page, frame or image.')
-const ORIGIN_NOT_LISTED = refuse('This web site is not on the list. Add its host name to ALLOWED_DOMAINS, exactly as the browser shows it.')
-const NO_ADDRESS = refuse('A page without an address of its own, such as a local file or a sandboxed frame, cannot read a token.')
-const REFERER_NOT_LISTED = refuse(
-  'The page that asks is not on the list. Add its host name to ALLOWED_DOMAINS, and put crossorigin="anonymous" on the script tag.',
-)
-const NOBODY = refuse(
-  'The request does not say which web site it comes from. Put crossorigin="anonymous" on the script tag; a server sends one of SERVER_KEYS as “Authorization: Bearer …”.',
-)
-const WRONG_KEY = refuse('This key is not one of SERVER_KEYS.')
 
 /**
  * The one decision on who may read a token. It keeps other web sites out, because browsers tell the truth about the page
@@ -50,47 +51,68 @@ export function decideRead(
     const value = rawHeaders[at + 1]
     switch (nameOf(rawHeaders[at] ?? '')) {
       case 'origin':
-        if (origin !== undefined) return DOUBLED
+        if (origin !== undefined) return refuse('doubled')
         origin = value
         break
       case 'referer':
-        if (referer !== undefined) return DOUBLED
+        if (referer !== undefined) return refuse('doubled')
         referer = value
         break
       case 'authorization':
-        if (authorization !== undefined) return DOUBLED
+        if (authorization !== undefined) return refuse('doubled')
         authorization = value
         break
       case 'sec-fetch-mode':
-        if (mode !== undefined) return DOUBLED
+        if (mode !== undefined) return refuse('doubled')
         mode = value
         break
       case 'sec-fetch-dest':
-        if (destination !== undefined) return DOUBLED
+        if (destination !== undefined) return refuse('doubled')
         destination = value
         break
       case 'sec-fetch-site':
-        if (site !== undefined) return DOUBLED
+        if (site !== undefined) return refuse('doubled')
         site = value
         break
       case 'sec-fetch-user':
-        if (user !== undefined) return DOUBLED
+        if (user !== undefined) return refuse('doubled')
         user = value
         break
     }
   }
   // Old browsers and servers send neither; one that does is held to it, whatever key it has.
-  if (mode !== undefined && !MODES.includes(mode)) return NAVIGATION
-  if (destination !== undefined && !DESTINATIONS[resource].includes(destination)) return NAVIGATION
+  const isNavigation = mode !== undefined && !MODES.includes(mode)
+  if (isNavigation || (destination !== undefined && !DESTINATIONS[resource].includes(destination))) return refuse('navigation', origin)
 
   // An Origin that is not on the list, `null` and an empty one too, must never be outvoted by a Referer or a key.
   if (origin !== undefined) {
     if (allows(allowList, origin)) return { allowed: true, origin }
-    return origin === 'null' ? NO_ADDRESS : ORIGIN_NOT_LISTED
+    return refuse(reasonAgainst(origin), origin)
   }
-  if (referer !== undefined) return isListedReferer(allowList, referer) ? ALLOWED_WITHOUT_ORIGIN : REFERER_NOT_LISTED
-  if (authorization === undefined) return NOBODY
-  return isBearer(authorization) && isServerKey(authorization.slice(7)) ? ALLOWED_WITHOUT_ORIGIN : WRONG_KEY
+  if (referer !== undefined) {
+    const site = siteOf(referer)
+    return allows(allowList, site) ? ALLOWED_WITHOUT_ORIGIN : { ...refuse('referer'), site: repeatable(site) }
+  }
+  if (authorization === undefined) return refuse('unnamed')
+  return isBearer(authorization) && isServerKey(authorization.slice(7)) ? ALLOWED_WITHOUT_ORIGIN : refuse('wrong key')
+}
+
+function refuse(reason: RefusalReason, origin?: string): Refusal {
+  const site = origin === undefined ? null : repeatable(origin)
+  // A local file or a sandboxed frame can read why it is refused by no other word.
+  return { allowed: false, reason, site, origin: origin === 'null' ? origin : site }
+}
+
+function reasonAgainst(origin: string): RefusalReason {
+  if (origin === 'null' || origin.startsWith('file:')) return 'no address'
+  // `capacitor://localhost`, `chrome-extension://…`
+  return /^(?!https?:)[a-z][a-z0-9+.-]*:\/\//.test(origin) ? 'app' : 'origin'
+}
+
+/** The origin where it is a web site’s, written as browsers write it, and short: nothing else of a request is repeated. */
+function repeatable(origin: string): string | null {
+  if (origin.length > MAX_REPEATED_LENGTH || !/^https?:/.test(origin)) return null
+  return URL.parse(origin)?.origin === origin ? origin : null
 }
 
 /** Lower-cases only what may be one of ours: the other twenty headers of a request cost a comparison of two numbers. */
@@ -105,11 +127,11 @@ function nameOf(name: string): string {
 }
 
 /** A browser sends the whole address or, by its policy, the origin and a slash. A space in it is two headers joined by a proxy. */
-function isListedReferer(allowList: AllowList, referer: string): boolean {
-  if (referer.includes(' ')) return false
+function siteOf(referer: string): string {
+  if (referer.includes(' ')) return ''
   const hostStart = referer.startsWith('https://') ? 8 : 7
   const hostEnd = referer.indexOf('/', hostStart)
-  return allows(allowList, hostEnd === -1 ? referer : referer.slice(0, hostEnd))
+  return hostEnd === -1 ? referer : referer.slice(0, hostEnd)
 }
 
 // The scheme's name has no case (RFC 9110, 11.1).

@@ -91,21 +91,14 @@ export function answerClientError({ code }: { code?: string }, socket: Socket): 
 }
 
 /** JSON, or for a script a comment, which a browser can show but never runs. */
-export function sendError(
-  reply: FastifyReply,
-  resource: TokenResource | undefined,
-  status: number,
-  code: string,
-  message: string,
-  body = errorBody(resource, code, message),
-): void {
+export function sendError(reply: FastifyReply, resource: TokenResource | undefined, status: number, code: string, message: string): void {
   reply.code(status).header('cache-control', 'no-store')
   if (status === 503) reply.header('retry-after', '5')
   if (status === 401) reply.header('www-authenticate', 'Bearer')
-  reply.header('content-type', CONTENT_TYPES[resource ?? 'json']).send(body)
+  reply.header('content-type', CONTENT_TYPES[resource ?? 'json']).send(errorBody(resource, code, message))
 }
 
-export function errorBody(resource: TokenResource | undefined, code: string, message: string): string {
+function errorBody(resource: TokenResource | undefined, code: string, message: string): string {
   if (resource === 'script') return `// ${message.replace(/\s+/g, ' ')}\n`
   return resource === 'text' ? `${message}\n` : JSON.stringify({ error: code, message })
 }

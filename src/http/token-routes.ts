@@ -7,12 +7,13 @@ import { decideRead, type ReadDecision, type TokenResource } from '../domain/dec
 import { AppError } from '../domain/errors.ts'
 import { constantNameProblem } from '../domain/js-constant.ts'
 import type { HttpDeps } from './deps.ts'
-import { CONTENT_TYPES, errorBody, sendError } from './errors.ts'
+import { CONTENT_TYPES, sendError } from './errors.ts'
+import { refusalSentence } from './refusal-sentence.ts'
 import { createRefusalLog } from './request-log.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** On a preflight: may the read that it asks for be made. */
+    /** On a preflight: whether the read that it asks for is allowed. */
     decision: ReadDecision | null
   }
   interface FastifyContextConfig {
@@ -45,16 +46,31 @@ export const tokenRoutes: FastifyPluginAsync<{ deps: HttpDeps }> = async (app, {
 
   /** Goes on with what was found where the caller may have it, or be told that it does not exist; else answers. */
   function decide(request: FastifyRequest, reply: FastifyReply, resource: TokenResource, found: Found, next: Next): void {
-    const allowList = listOf(found) ?? deps.allowList
-    const decision = decideRead({ resource, rawHeaders: request.raw.rawHeaders }, allowList, deps.isServerKey)
+    const own = listOf(found)
+    const decision = decideRead({ resource, rawHeaders: request.raw.rawHeaders }, own ?? deps.allowList, deps.isServerKey)
     reply.header('vary', VARY).header('x-content-type-options', 'nosniff')
-    reply.header('cross-origin-resource-policy', decision.allowed ? 'cross-origin' : 'same-origin')
-    const origin = allowedOrigin(decision)
-    if (origin !== null) reply.header('access-control-allow-origin', origin)
-    if (!decision.allowed) logRefusal(request, decision.reason)
-    // A name that does not exist is no secret: names stand in public addresses.
-    if (decision.allowed || isNotFound(found)) next(request, reply, resource, found, decision)
-    else sendError(reply, resource, 403, 'forbidden', decision.reason, refusalBody(resource, decision.reason))
+    // A name that does not exist is no secret: names stand in public addresses. But its 404 is for listed sites to read.
+    const isUnknown = isNotFound(found)
+    reply.header('cross-origin-resource-policy', decision.allowed || !isUnknown ? 'cross-origin' : 'same-origin')
+    if (decision.allowed) {
+      if (decision.origin !== null) reply.header('access-control-allow-origin', decision.origin)
+      next(request, reply, resource, found, decision)
+      return
+    }
+    const sentence = refusalSentence(decision, {
+      isOwn: own !== null,
+      account: accountIn(request),
+      appUrl: deps.settings.appUrl,
+    })
+    logRefusal(request, sentence)
+    // A refusal holds no token, so the page may read which setting keeps it out; behind a preflight, too.
+    const isPreflight = request.method === 'OPTIONS' && decision.origin !== null
+    if (isUnknown || isPreflight) {
+      next(request, reply, resource, found, decision)
+      return
+    }
+    if (decision.origin !== null) reply.header('access-control-allow-origin', decision.origin)
+    sendError(reply, resource, 403, 'forbidden', sentence)
   }
 
   /** Within one turn of the event loop where the token is at hand: a promise costs a read more than the decision does. */
@@ -96,7 +112,7 @@ export const tokenRoutes: FastifyPluginAsync<{ deps: HttpDeps }> = async (app, {
     await preflights.register(cors, {
       hook: 'preHandler',
       delegator: ({ decision }: FastifyRequest, callback: (error: Error | null, options: object) => void) => {
-        const origin = allowedOrigin(decision)
+        const origin = decision?.origin ?? null
         callback(null, origin === null ? { origin: false } : { origin, methods: 'GET, HEAD', maxAge: 300, strictPreflight: false })
       },
     })
@@ -104,7 +120,7 @@ export const tokenRoutes: FastifyPluginAsync<{ deps: HttpDeps }> = async (app, {
       const onRequest: onRequestHookHandler = (request, reply, done) => {
         const next: Next = (_request, _reply, _resource, found, decision) => {
           request.decision = decision
-          done(isNotFound(found) && allowedOrigin(decision) === null ? found : undefined)
+          done(isNotFound(found) && !(decision.allowed && decision.origin !== null) ? found : undefined)
         }
         admit(request, reply, resource, next)?.catch(done)
       }
@@ -143,14 +159,18 @@ function isRespelt(url: string): boolean {
 }
 
 function read(deps: HttpDeps, request: FastifyRequest): Found | Promise<Found> {
-  const { account } = request.params as { account?: string }
-  const otherwise = account === undefined ? expectedWithoutName : expected
+  const account = accountIn(request)
+  const otherwise = account === null ? expectedWithoutName : expected
   try {
-    const found = deps.readToken(account ?? null)
+    const found = deps.readToken(account)
     return found instanceof Promise ? found.catch(otherwise) : found
   } catch (error) {
     return otherwise(error)
   }
+}
+
+function accountIn({ params }: FastifyRequest): string | null {
+  return (params as { account?: string }).account ?? null
 }
 
 /** An address without a name cannot be a wrong one: there is just no token yet. */
@@ -168,21 +188,6 @@ function expected(error: unknown): AppError {
 function listOf(found: Found): AllowList | null {
   if (found instanceof AppError) return found instanceof TokenProblem ? found.allowList : null
   return found.allowList
-}
-
-const refusalBodies: Record<TokenResource, Map<string, string>> = { script: new Map(), json: new Map(), text: new Map() }
-
-/** Prepared, as tokens are: refusing must cost no more than serving. There is a dozen of reasons. */
-function refusalBody(resource: TokenResource, reason: string): string {
-  const known = refusalBodies[resource].get(reason)
-  if (known !== undefined) return known
-  const body = errorBody(resource, 'forbidden', reason)
-  refusalBodies[resource].set(reason, body)
-  return body
-}
-
-function allowedOrigin(decision: ReadDecision | null): string | null {
-  return decision?.allowed === true ? decision.origin : null
 }
 
 function isNotFound(found: Found): found is AppError {

@@ -119,13 +119,10 @@ t.test('takes a key only from a request that names no web site', async (t) => {
     `Bearer\t${KEY}`,
     `Bearer${KEY}`,
   ]) {
-    t.match(reasonOf(['Authorization', value]), /not one of SERVER_KEYS/, `Authorization: ${value}`)
+    t.equal(reasonOf(['Authorization', value]), 'wrong key', `Authorization: ${value}`)
   }
-  t.match(reasonOf([]), /does not say which web site/)
-  t.match(
-    reasonOf(['Host', 'example.com', 'User-Agent', 'curl/8', 'Accept', '*/*', 'Cookie', `origin=${SITE}`]),
-    /does not say which web site/,
-  )
+  t.equal(reasonOf([]), 'unnamed')
+  t.equal(reasonOf(['Host', 'example.com', 'User-Agent', 'curl/8', 'Accept', '*/*', 'Cookie', `origin=${SITE}`]), 'unnamed')
 })
 
 t.test('knows only the real headers, not ones with a like name', async (t) => {
@@ -161,19 +158,19 @@ t.test('refuses a header that comes twice, with equal values too and in any spel
     ['Sec-Fetch-Mode', 'cors'],
     ['Sec-Fetch-Dest', 'empty'],
   ] as const) {
-    t.match(reasonOf([...good, name, value]), /twice/, name)
-    t.match(reasonOf([name.toLowerCase(), value, ...good]), /twice/, name.toLowerCase())
+    t.equal(reasonOf([...good, name, value]), 'doubled', name)
+    t.equal(reasonOf([name.toLowerCase(), value, ...good]), 'doubled', name.toLowerCase())
   }
   for (const [name, value] of [
     ['Referer', `${SITE}/`],
     ['Authorization', `Bearer ${KEY}`],
     ['Sec-Fetch-User', '?1'],
   ] as const) {
-    t.match(reasonOf([...good, name, value, name.toUpperCase(), value]), /twice/, name)
-    t.match(reasonOf([name, value, name, value]), /twice/, name)
+    t.equal(reasonOf([...good, name, value, name.toUpperCase(), value]), 'doubled', name)
+    t.equal(reasonOf([name, value, name, value]), 'doubled', name)
   }
-  t.match(reasonOf(['Origin', '', 'Origin', SITE]), /twice/)
-  t.match(reasonOf(['Referer', '', 'Referer', `${SITE}/`]), /twice/)
+  t.equal(reasonOf(['Origin', '', 'Origin', SITE]), 'doubled')
+  t.equal(reasonOf(['Referer', '', 'Referer', `${SITE}/`]), 'doubled')
 })
 
 t.test('refuses a navigation and every destination that does not fit, for a listed site and with a key', async (t) => {
@@ -213,21 +210,47 @@ t.test('refuses a navigation and every destination that does not fit, for a list
   }
 })
 
-t.test('says why in a sentence of its own, made once, that repeats nothing of the request', async (t) => {
-  const canary = 'canary.evil'
-  const requests = [
-    ['Origin', `https://${canary}`],
-    ['Referer', `https://${canary}/`],
-    ['Authorization', `Bearer ${canary}`],
-    ['Origin', canary, 'Origin', canary],
-    ['Origin', SITE, 'Sec-Fetch-Mode', canary],
-    ['Origin', 'null'],
-    ['X-Canary', canary],
+t.test('repeats an origin only where it is a web site’s, as browsers write it, of 200 ASCII characters at most', async (t) => {
+  const repeated = [
+    'https://evil.com',
+    'http://localhost:5173',
+    'http://127.0.0.1:8080',
+    'http://[::1]:3000',
+    'https://xn--bcher-kva.example',
+    `https://${'a.'.repeat(95)}b`,
   ]
-  for (const request of requests) {
-    t.equal(reasonOf(request).includes(canary), false)
-    t.match(reasonOf(request), /^[A-Z].*\.$/)
-    t.equal(decide(request), decide(request), 'one object for all')
+  const kept = [
+    '',
+    ' ',
+    'undefined',
+    'https://EVIL.com',
+    'https://evil.com/',
+    'https://evil.com:443',
+    'https://u:p@evil.com',
+    'https://bücher.example',
+    'https://evil.com*/alert(1)//',
+    'https://evil.com\nalert(1)',
+    'https://evil.com\u2028x',
+    'https://evil.com, https://other.com',
+    `https://${'a.'.repeat(96)}b`,
+    'file://',
+    'ftp://evil.com',
+    'blob:https://evil.com',
+    'capacitor://localhost',
+    'chrome-extension://abcdefghijklmnop',
+  ]
+  for (const origin of repeated) {
+    t.match(decide(['Origin', origin]), { reason: 'origin', site: origin, origin })
+    t.match(decide(['Origin', origin, ...NAVIGATE]), { reason: 'navigation', origin })
+    t.match(decide(['Referer', `${origin}/page?secret=1`]), { reason: 'referer', site: origin, origin: null })
   }
-  t.equal(new Set(requests.map(reasonOf)).size, requests.length)
+  for (const origin of kept) {
+    t.match(decide(['Origin', origin]), { allowed: false, site: null, origin: null }, encodeURI(origin))
+    t.match(decide(['Referer', `${origin}/x`]), { allowed: false, origin: null }, encodeURI(origin))
+  }
+  t.match(decide(['Origin', 'null']), { reason: 'no address', site: null, origin: 'null' })
+  t.match(decide(['Origin', 'file://']), { reason: 'no address' })
+  for (const app of ['capacitor://localhost', 'ionic://localhost', 'tauri://localhost', 'moz-extension://0123'])
+    t.match(decide(['Origin', app]), { reason: 'app' }, app)
+  t.match(decide(['Origin', SITE, 'Origin', 'https://evil.com']), { reason: 'doubled', site: null, origin: null })
 })

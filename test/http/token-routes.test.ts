@@ -13,6 +13,9 @@ const PATHS = [
 const TYPES: Record<string, string> = { js: 'text/javascript', json: 'application/json', token: 'text/plain' }
 const kindOf = (path: string): string => /\.(\w+)$/.exec(path)?.[1] ?? 'token'
 
+/** What may stand in a refusal of what an Origin said. */
+const repeatable = (origin = ''): string | undefined => (origin === 'null' || URL.parse(origin)?.origin === origin ? origin : undefined)
+
 const { agent, token } = await startServing(t)
 const bodyOf = (path: string): string => (kindOf(path) === 'json' ? JSON.stringify({ token }) : kindOf(path) === 'token' ? token : '')
 
@@ -112,10 +115,11 @@ for (const path of PATHS) {
           } = await ask(agent, path, { method, headers: { ...headers, 'if-none-match': '*' } })
           t.equal(status, 403)
           t.equal(answered['cache-control'], 'no-store')
-          t.equal(answered['cross-origin-resource-policy'], 'same-origin')
+          t.equal(answered['cross-origin-resource-policy'], 'cross-origin', 'so that the page may read the sentence')
           t.equal(answered['x-content-type-options'], 'nosniff')
           t.equal(answered['vary'], VARY)
-          t.equal(answered['access-control-allow-origin'], undefined)
+          t.equal(answered['access-control-allow-origin'], repeatable(headers['origin']))
+          t.equal(answered['access-control-allow-credentials'], undefined)
           t.equal(answered['etag'], undefined)
           t.same(doubled, [])
           t.notMatch(body, token)
@@ -128,18 +132,23 @@ for (const path of PATHS) {
     }
   })
 
-  t.test(`a preflight for ${path} is answered to allowed origins alone`, async (t) => {
+  t.test(`a preflight for ${path} lets a page read the token, or why it may not`, async (t) => {
     const preflight = { 'access-control-request-method': 'GET', 'access-control-request-headers': 'x-anything' }
-    const yes = await ask(agent, path, { method: 'OPTIONS', headers: { origin: SITE, ...preflight } })
-    t.equal(yes.status, 204)
-    t.equal(yes.body, '')
-    t.equal(yes.headers['access-control-allow-origin'], SITE)
-    t.match(yes.headers['access-control-allow-methods'], /GET/)
-    t.notMatch(yes.headers['access-control-allow-methods'], /POST|PUT|DELETE|PATCH/)
-    t.match(yes.headers['vary'], /Origin/)
-    for (const origin of [OTHER_SITE, 'null', `${SITE}.evil.example`]) {
+    for (const origin of [SITE, OTHER_SITE, 'null', `${SITE}.evil.example`]) {
+      const yes = await ask(agent, path, { method: 'OPTIONS', headers: { origin, ...preflight } })
+      t.equal(yes.status, 204, origin)
+      t.equal(yes.body, '')
+      t.equal(yes.headers['access-control-allow-origin'], origin)
+      t.equal(yes.headers['access-control-allow-credentials'], undefined)
+      t.match(yes.headers['access-control-allow-methods'], /GET/)
+      t.notMatch(yes.headers['access-control-allow-methods'], /POST|PUT|DELETE|PATCH/)
+      t.match(yes.headers['vary'], /Origin/)
+      const read = await ask(agent, path, { headers: { origin, 'x-anything': '1' } })
+      t.equal(read.status, origin === SITE ? 200 : 403)
+    }
+    for (const origin of ['', `${SITE}/`, `${SITE}, ${OTHER_SITE}`, 'https://EVIL.example']) {
       const no = await ask(agent, path, { method: 'OPTIONS', headers: { origin, ...preflight } })
-      t.equal(no.status, 403)
+      t.equal(no.status, 403, origin)
       t.equal(no.headers['access-control-allow-origin'], undefined)
       t.equal(no.headers['access-control-allow-methods'], undefined)
       t.equal(no.headers['cache-control'], 'no-store')
@@ -242,6 +251,9 @@ t.test('an unknown account is 404 for everybody, and says nothing more', async (
       const { status, body, headers: answered } = await ask(agent, `/accounts/${name}/token.json`, { headers })
       t.equal(status, 404, name)
       t.equal(answered['access-control-allow-origin'], answered['access-control-allow-origin'] && SITE)
+      const preflight = { ...headers, 'access-control-request-method': 'GET' }
+      const before = await ask(agent, `/accounts/${name}/token.json`, { method: 'OPTIONS', headers: preflight })
+      t.equal(before.headers['access-control-allow-origin'], before.headers['access-control-allow-origin'] && SITE)
       t.notMatch(body, name.length > 2 ? name : token)
     }
   }
