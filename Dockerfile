@@ -8,6 +8,7 @@ RUN npm ci && npm prune --omit=dev
 
 FROM node:24-bookworm-slim AS agent
 ENV NODE_ENV=production
+ENV AGENT_PLATFORM=docker
 WORKDIR /app
 COPY --from=build /app/node_modules ./node_modules
 COPY --from=build /app/dist ./dist

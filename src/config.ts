@@ -1,3 +1,4 @@
+import { type AgentCommand, agentCommand } from './agent-command.ts'
 import { type AllowList, parseAllowList } from './domain/allow-list.ts'
 import { constantNameProblem } from './domain/js-constant.ts'
 import type { RefreshFrequency, RefreshMode } from './domain/next-refresh.ts'
@@ -15,6 +16,8 @@ export interface Config {
   readonly appUrl: string
   readonly appUrlIsGuess: boolean
   readonly platform: Platform
+  /** The line that runs a command of the agent here. */
+  readonly command: AgentCommand
   readonly startingToken: Secret | null
   /** What was typed, for the pages; null = unset, so only the agent's own origin may read. */
   readonly allowedDomains: string | null
@@ -189,6 +192,7 @@ export function readConfig(env: NodeJS.ProcessEnv): Config {
     port,
     appUrl,
     platform: detectPlatform(env),
+    command: agentCommand(env),
     appUrlIsGuess: text('APP_URL') === null && guessed === null,
     startingToken: startingToken === null ? null : new Secret(startingToken),
     allowedDomains,

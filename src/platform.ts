@@ -1,4 +1,3 @@
-import { existsSync } from 'node:fs'
 import { Secret } from './domain/secret.ts'
 import { readTlsMode } from './storage/tls-mode.ts'
 
@@ -16,10 +15,13 @@ const SIGNS: readonly (readonly [variable: string, platform: Platform])[] = [
   ['FLY_APP_NAME', 'fly'],
 ]
 
-/** The platform that this environment is of; a container without a platform's variables is Docker's. */
-export function detectPlatform(env: NodeJS.ProcessEnv, isContainer: () => boolean = () => existsSync('/.dockerenv')): Platform {
+/**
+ * The platform that this environment is of. That there is a container says nothing, a plain start in one is no image of
+ * ours: our Dockerfile says that it is what runs here.
+ */
+export function detectPlatform(env: NodeJS.ProcessEnv): Platform {
   const found = SIGNS.find(([variable]) => env[variable])
-  return found?.[1] ?? (isContainer() ? 'docker' : 'server')
+  return found?.[1] ?? (env['AGENT_PLATFORM'] === 'docker' ? 'docker' : 'server')
 }
 
 /** The agent's address as the hosting platform tells it, or null where it tells none. */

@@ -158,6 +158,7 @@ function httpDeps(config: Config, services: Services, health: HttpDeps['health']
     appUrl: config.appUrl,
     appUrlIsGuess: config.appUrlIsGuess,
     platform: config.platform,
+    command: config.command,
     jsConstantName: config.jsConstantName,
     hideHelpPages: config.hideHelpPages,
     allowedDomains: config.allowedDomains,

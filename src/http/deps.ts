@@ -25,6 +25,8 @@ export interface Settings {
   readonly appUrlIsGuess: boolean
   /** Whose way to keep variables the setup page shows first. */
   readonly platform: string
+  /** The line that runs a command of the agent on this platform, such as `seed shop`; pages show no other form. */
+  readonly command: (words: string) => string
   readonly jsConstantName: string
   readonly hideHelpPages: boolean
   readonly allowedDomains: string | null
