@@ -34,7 +34,7 @@ const FORBIDDEN: Record<string, string[]> = {
     '../config.ts',
   ],
   'src/application/planted.ts': [
-    'node:crypto',
+    'node:fs',
     'pg',
     '../storage/vault.ts',
     '../cache/memcached.ts',
@@ -68,7 +68,7 @@ const FORBIDDEN: Record<string, string[]> = {
 }
 const ALLOWED: Record<string, string[]> = {
   'src/domain/planted.ts': ['./account.ts'],
-  'src/application/planted.ts': ['./read-token.ts', '../domain/account.ts'],
+  'src/application/planted.ts': ['./read-token.ts', '../domain/account.ts', 'node:crypto'],
   'src/storage/planted.ts': ['./vault.ts', '../domain/account.ts', 'pg', 'node:fs'],
   'src/cache/planted.ts': ['./memcached.ts', '../domain/row-cache.ts', 'memjs'],
   'src/providers/planted.ts': ['./http.ts', '../domain/provider.ts'],

@@ -2,18 +2,7 @@ import type { AccountEvent, AccountStore } from '../domain/account-store.ts'
 import { Secret } from '../domain/secret.ts'
 import type { SessionStore, SignInAttempts } from '../domain/session-store.ts'
 import { type Place, tryOpen, type Vault } from '../domain/vault.ts'
-
-/** How the owner proves to be the owner. */
-export interface PasswordCheck {
-  /** `one-time`: no password is set, and the log has one that works once. `off`: no password is set, and none can be had. */
-  readonly mode: 'password' | 'one-time' | 'off'
-  /** True where the one of `one-time` has been used. */
-  isSpent(): boolean
-  /** Spends the one of `one-time`. */
-  matches(candidate: string): Promise<boolean>
-  /** Changes with the password, and so ends the sessions that began with another one. */
-  readonly credential: string
-}
+import type { PasswordCheck } from './password.ts'
 
 export interface SignInDeps {
   readonly sessions: SessionStore
@@ -51,7 +40,7 @@ export async function signIn(deps: SignInDeps, password: string, device: string 
   const source = known === null ? 'everybody' : `device ${deps.hash(known)}`
   const turn = await deps.attempts.begin(source)
   if (!turn.allowed) return { outcome: 'wait', seconds: turn.waitSeconds }
-  if (!(await deps.password.matches(password))) {
+  if (!deps.password.matches(password)) {
     await deps.store.record(event('sign_in_failed', 'A wrong password was given.'))
     return { outcome: 'refused' }
   }

@@ -1,12 +1,15 @@
 import type { JsonSchemaToTsProvider } from '@fastify/type-provider-json-schema-to-ts'
 import type { FastifyInstance, FastifyReply } from 'fastify'
+import { MAX_PASSWORD_LENGTH } from '../application/password.ts'
 import { signIn, signOut } from '../application/sign-in.ts'
 import type { HttpDeps } from './deps.ts'
 import { cookiesOf } from './owner-scope.ts'
 import type { Pages } from './pages.ts'
 
 const DEVICE_SECONDS = 400 * 24 * 3600
-const Form = { type: 'object', properties: { password: { type: 'string', maxLength: 4096 } }, required: ['password'] } as const
+// A keyboard may write each letter and its accents as characters of their own.
+const typed = { type: 'string', maxLength: 4 * MAX_PASSWORD_LENGTH } as const
+const Form = { type: 'object', properties: { password: typed }, required: ['password'] } as const
 
 export function signInRoutes(scope: FastifyInstance, deps: HttpDeps, pages: Pages): void {
   const app = scope.withTypeProvider<JsonSchemaToTsProvider>()
