@@ -25,6 +25,9 @@ alter table accounts add column connected_at timestamptz; -- the last grant, see
 -- The daily look, which asks the provider whether the token still works.
 alter table accounts add column checked_at timestamptz; -- the last look that the provider answered well
 alter table accounts add column next_check_at timestamptz; -- null = not planned yet
+-- An answer to a refresh that is believed only when it is given again ten minutes later.
+alter table accounts add column doubted text;
+alter table accounts add column doubted_at timestamptz;
 
 -- Whoever is served today is served after the upgrade.
 update accounts set trusted_at = created_at

@@ -1,9 +1,9 @@
 import { type Account, isServable } from '../domain/account.ts'
 import type { AccountChange, AccountEvent } from '../domain/account-store.ts'
 import { ProviderError } from '../domain/errors.ts'
-import { nextRefreshAt } from '../domain/next-refresh.ts'
+import { nextCheckAt, nextRefreshAt } from '../domain/next-refresh.ts'
 import type { Grant, Profile, Provider } from '../domain/provider.ts'
-import { accountPlace, UnreadableError } from '../domain/vault.ts'
+import { accountPlace, tryOpen, UnreadableError } from '../domain/vault.ts'
 import type { RefreshDeps } from './refresh-account.ts'
 
 /** What an attempt came to: what it changes in the row, and what stands in the history. */
@@ -16,6 +16,14 @@ export interface Ending {
 type Deps = Pick<RefreshDeps, 'vault' | 'policy'>
 
 const CONFIRMATION_MS = 10 * 60_000
+export const NO_TROUBLE = {
+  failureCount: 0,
+  refusedAt: null,
+  doubted: null,
+  doubtedAt: null,
+  lastErrorCode: null,
+  lastError: null,
+} as const
 
 export const identity = ({ userId, username, appUserId }: Profile): AccountChange => ({
   providerUserId: userId,
@@ -30,14 +38,12 @@ export function verified(deps: Deps, account: Account, provider: Provider, profi
     outcome: 'verified',
     change: {
       ...(profile === null ? {} : identity(profile)),
+      ...NO_TROUBLE,
       state: 'active',
-      failureCount: 0,
       // At the latest: when it was first seen. From then on its refusals count like those of any other token.
       issuedAt: since,
-      refusedAt: null,
-      lastErrorCode: null,
-      lastError: null,
       nextRefreshAt: new Date(oldEnough),
+      nextCheckAt: nextCheckAt(now, deps.policy.random),
     },
     event: {
       kind: 'verified',
@@ -63,14 +69,12 @@ export function granted(
     accessToken: vault.seal(accessToken, accountPlace(account, 'access_token')),
     refreshToken: refreshToken === null ? null : vault.seal(refreshToken, accountPlace(account, 'refresh_token')),
     refreshExpiresAt: refreshToken === null || refreshExpiresInSeconds === null ? null : after(refreshExpiresInSeconds),
+    ...NO_TROUBLE,
     state: 'active',
     issuedAt: askedAt,
     expiresAt,
     nextRefreshAt: nextRefreshAt(history, policy, askedAt),
-    failureCount: 0,
-    refusedAt: null,
-    lastErrorCode: null,
-    lastError: null,
+    nextCheckAt: nextCheckAt(askedAt, policy.random),
   } satisfies AccountChange
 }
 
@@ -92,9 +96,12 @@ export function refreshed(deps: Deps, account: Account, provider: Provider, prof
 /** Keeps the token, and says why it could not be renewed and when the next try is. Anything unforeseen is rethrown. */
 export function failure(deps: Deps, account: Account, error: unknown, now: Date): Ending {
   if (!(error instanceof ProviderError) && !(error instanceof UnreadableError)) throw error
-  const kind = error instanceof ProviderError ? error.kind : 'unreadable'
+  const told = error instanceof ProviderError ? error.kind : 'unreadable'
+  const neverWorked = account.providerUserId === null && (told === 'reconnect' || told === 'misconfigured')
+  const doubt = error instanceof ProviderError && !neverWorked ? error.doubt : null
+  const isDoubted = doubt !== null && !isGivenAgain(account, doubt.answer, now)
+  const [kind, message] = isDoubted ? (['transient', doubt.atFirst] as const) : [told, error.message]
   const refusal = kind === 'reconnect'
-  const neverWorked = account.providerUserId === null && (refusal || kind === 'misconfigured')
   // A single refusal is not believed: only a second one, at least ten minutes after the first of this run.
   const refusedAt = refusal ? (account.lastErrorCode === null ? now : (account.refusedAt ?? now)) : account.refusedAt
   const confirmed = refusal && refusedAt !== null && now.getTime() - refusedAt.getTime() >= CONFIRMATION_MS
@@ -117,8 +124,8 @@ export function failure(deps: Deps, account: Account, error: unknown, now: Date)
     deps.policy,
     now,
   )
-  const earliest = now.getTime() + (refusal ? CONFIRMATION_MS + deps.policy.random() * 60_000 : 0)
-  const serving = isServable({ ...account, state, failureCount }, now) ? ' The present token is still served.' : ''
+  const earliest = now.getTime() + (refusal || isDoubted ? CONFIRMATION_MS + deps.policy.random() * 60_000 : 0)
+  const isServed = isServable({ ...account, state, failureCount }, now) && opens(deps.vault, account)
   return {
     outcome: 'failed',
     change: {
@@ -128,13 +135,23 @@ export function failure(deps: Deps, account: Account, error: unknown, now: Date)
       state,
       failureCount,
       refusedAt,
-      ...(keepsCause ? {} : { lastErrorCode: kind, lastError: error.message }),
+      ...(doubt === null ? {} : { doubted: doubt.answer, doubtedAt: account.doubted === doubt.answer ? account.doubtedAt : now }),
+      ...(keepsCause ? {} : { lastErrorCode: kind, lastError: message }),
       nextRefreshAt: new Date(Math.max(wait.getTime(), earliest)),
     },
     event: {
       kind: state === 'reconnect' && account.state !== 'reconnect' ? 'reconnect_needed' : 'refresh_failed',
       outcome: 'failed',
-      detail: error.message + serving,
+      detail: isServed ? `${message} The present token is still served.` : message,
     },
   }
+}
+
+/** True where the account's last doubted answer was this one, at least ten minutes ago. */
+export function isGivenAgain({ doubted, doubtedAt }: Account, answer: string, now: Date): boolean {
+  return doubted === answer && doubtedAt !== null && now.getTime() - doubtedAt.getTime() >= CONFIRMATION_MS
+}
+
+function opens(vault: RefreshDeps['vault'], { name, accessToken }: Account): boolean {
+  return accessToken !== null && tryOpen(vault, accessToken, accountPlace(name, 'access_token')) !== null
 }

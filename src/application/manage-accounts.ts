@@ -113,7 +113,8 @@ export async function pasteToken(deps: OwnerDeps, { account, provider, token, ac
   } catch (error) {
     if (!(error instanceof ConnectError)) throw error
     // With nothing to lose, an unchecked token is better than none.
-    if (error.isTransient && over !== null && isServable(over, deps.store.now())) return { outcome: 'postponed', message: error.message }
+    const hasGoodToken = over !== null && over.state !== 'reconnect' && isServable(over, deps.store.now())
+    if (error.isTransient && hasGoodToken) return { outcome: 'postponed', message: error.message }
     // Another app's token cannot be traded with this app's secret; it may be a good one all the same.
   }
   return seedAccount(deps, { account, provider, token, actor, fingerprint: account === DEFAULT_ACCOUNT ? deps.startingFingerprint : null })

@@ -27,7 +27,19 @@ const TTL_SECONDS = 24 * 3600
 const PATIENCE_MS = 3_000
 const LOOK_AGAIN_MS = 100
 const SAVE_RETRY_MS = [100, 250, 500, 1000, 2000]
-const INSTANTS = new Set(['issuedAt', 'expiresAt', 'refreshExpiresAt', 'lastRefreshAt', 'nextRefreshAt', 'refusedAt'])
+const INSTANTS: ReadonlySet<string> = new Set<keyof AccountChange>([
+  'issuedAt',
+  'expiresAt',
+  'refreshExpiresAt',
+  'lastRefreshAt',
+  'nextRefreshAt',
+  'nextCheckAt',
+  'checkedAt',
+  'refusedAt',
+  'doubtedAt',
+  'trustedAt',
+  'connectedAt',
+])
 
 type SaveDeps = Pick<RefreshDeps, 'store' | 'publish' | 'pending' | 'log'>
 

@@ -6,7 +6,7 @@ import type { RefreshPolicy } from '../domain/next-refresh.ts'
 import type { Grant, Profile, Provider } from '../domain/provider.ts'
 import type { Secret } from '../domain/secret.ts'
 import { accountPlace, type Vault } from '../domain/vault.ts'
-import { type Ending, failure, identity, refreshed, verified } from './attempt-ending.ts'
+import { type Ending, failure, identity, isGivenAgain, refreshed, verified } from './attempt-ending.ts'
 import type { Pace } from './pace.ts'
 import { type PendingAnswers, saveEnding } from './pending-answer.ts'
 
@@ -45,7 +45,10 @@ export interface Asked {
   readonly reqId?: string
 }
 
-/** Three calls at most (whose is it, refresh, whose is the new one), and room to commit. */
+const MINUTE_MS = 60_000
+const DAY_MS = 86_400_000
+
+/** Three calls at most (whose is it, refresh, and whose is the new one or does the old one still work), and room to commit. */
 export const leaseSeconds = (providers: Iterable<Provider>): number =>
   Math.ceil((3 * Math.max(0, ...[...providers].map((provider) => provider.timeoutMs))) / 1000) + 10
 
@@ -107,6 +110,7 @@ async function attempt(deps: RefreshDeps, claim: Claim, now: () => Date): Promis
   try {
     grant = await provider.refresh(held)
     await checkOwner(provider, profile?.userId ?? account.providerUserId, held.accessToken, grant.accessToken)
+    await checkLife(provider, account, { before: held.accessToken, grant, askedAt })
   } catch (error) {
     if (error instanceof ProviderError) {
       const alive = await profileOfYoung(error, account, provider, held.accessToken, askedAt)
@@ -144,6 +148,48 @@ async function checkOwner(provider: Provider, userId: string | null, before: Sec
   if (owner.userId !== userId) {
     throw new ProviderError('transient', 'The provider handed out the token of another user; the old one stays.')
   }
+}
+
+/**
+ * A token that works for weeks is not given away for one of seconds, unless the provider says so twice, or the old one
+ * has ended with it.
+ */
+async function checkLife(
+  provider: Provider,
+  account: Account,
+  { before, grant, askedAt }: { before: Secret; grant: Grant; askedAt: Date },
+): Promise<void> {
+  const toldEnd = toldEndOf(account, provider)
+  const { expiresInSeconds, refreshToken } = grant
+  const end = askedAt.getTime() + expiresInSeconds * 1000
+  // Where refresh tokens rotate, the old one is known to die: its successor is always saved.
+  if (toldEnd === null || refreshToken !== null || end >= toldEnd.getTime() - DAY_MS) return
+  const earlier = /^life of (\d+) s$/.exec(account.doubted ?? '')?.[1]
+  // The length or the end: a provider may count down to a fixed moment.
+  const isSame =
+    earlier !== undefined &&
+    (Math.abs(Number(earlier) - expiresInSeconds) <= Number(earlier) / 10 ||
+      Math.abs((account.doubtedAt?.getTime() ?? 0) + Number(earlier) * 1000 - end) <= MINUTE_MS)
+  const answer = isSame ? (account.doubted ?? '') : `life of ${expiresInSeconds} s`
+  if (isGivenAgain(account, answer, askedAt)) return
+  if (before.reveal() !== grant.accessToken.reveal() && (await isDead(provider, before))) return
+  const sentence = 'The provider handed out a token that ends sooner than the one in hand; the old one stays, and the agent asks again.'
+  throw new ProviderError('transient', sentence, { doubt: { answer, atFirst: sentence } })
+}
+
+/** When the token in hand ends by the provider's own word; null = it has not said, or said what cannot be. */
+function toldEndOf({ issuedAt, expiresAt, lastRefreshAt, connectedAt }: Account, { maximumLifeSeconds }: Provider): Date | null {
+  if (issuedAt === null || expiresAt === null) return null
+  // An imported token has an end that somebody wrote down, and a beginning that is neither a refresh nor a grant.
+  const isTold = [lastRefreshAt, connectedAt].some((at) => at?.getTime() === issuedAt.getTime())
+  return isTold ? new Date(Math.min(expiresAt.getTime(), issuedAt.getTime() + maximumLifeSeconds * 1000)) : null
+}
+
+async function isDead(provider: Provider, token: Secret): Promise<boolean> {
+  return provider.profile(token).then(
+    () => false,
+    (error: unknown) => error instanceof ProviderError && error.kind === 'reconnect',
+  )
 }
 
 /** Whose the token is that is only too young to be refreshed; null = that is not why it was refused. */

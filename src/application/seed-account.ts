@@ -5,7 +5,7 @@ import type { Provider } from '../domain/provider.ts'
 import type { Secret } from '../domain/secret.ts'
 import { tokenProblem } from '../domain/token.ts'
 import { accountPlace, tryOpen } from '../domain/vault.ts'
-import { identity } from './attempt-ending.ts'
+import { identity, NO_TROUBLE } from './attempt-ending.ts'
 import { leaseSeconds, type RefreshDeps, type RefreshResult } from './refresh-account.ts'
 import { refreshDue } from './refresh-due.ts'
 
@@ -43,6 +43,8 @@ export async function seedAccount(deps: RefreshDeps, seed: Seed): Promise<SeedRe
   const provider = deps.providers.get(seed.provider)
   if (provider === undefined) throw new AppError('invalid', `This agent does not know the provider “${seed.provider}”.`)
 
+  const existing = await deps.store.find(seed.account)
+  const now = deps.store.now()
   const fresh: AccountChange = {
     accessToken: deps.vault.seal(seed.token, accountPlace(seed.account, 'access_token')),
     refreshToken: null,
@@ -52,12 +54,12 @@ export async function seedAccount(deps: RefreshDeps, seed: Seed): Promise<SeedRe
     username: null,
     state: 'unverified',
     issuedAt: null,
-    expiresAt: seed.expiresAt ?? null,
-    nextRefreshAt: deps.store.now(),
-    failureCount: 0,
-    refusedAt: null,
-    lastErrorCode: null,
-    lastError: null,
+    expiresAt: writtenDown(seed, provider, now),
+    nextRefreshAt: now,
+    nextCheckAt: null,
+    ...NO_TROUBLE,
+    connectedAt: now,
+    trustedAt: isTrusted(seed, existing) ? now : null,
     ...seedMark(seed),
   }
   const event = (kind: 'seeded' | 'seed_refused' | 'replaced', detail: string): AccountEvent => ({
@@ -68,7 +70,6 @@ export async function seedAccount(deps: RefreshDeps, seed: Seed): Promise<SeedRe
     detail,
   })
 
-  const existing = await deps.store.find(seed.account)
   if (existing === null) {
     const account = { ...fresh, name: seed.account, provider: seed.provider, state: 'unverified' as const }
     // Where another instance was faster, it is refreshing the same seed at this moment.
@@ -79,7 +80,12 @@ export async function seedAccount(deps: RefreshDeps, seed: Seed): Promise<SeedRe
     if (seed.actor === 'boot' && existing.seedFingerprint === seed.fingerprint) return taken(null)
     if (isHeld(deps, existing, seed.token)) {
       // A double click, say. Put in place anew it would take the account out of the hands of whoever is refreshing it.
-      await deps.store.update(seed.account, seedMark(seed), event('seeded', 'The token that is stored already was given once more.'))
+      const trusted = isTrusted(seed, existing) ? { trustedAt: now } : {}
+      await deps.store.update(
+        seed.account,
+        { ...trusted, ...seedMark(seed) },
+        event('seeded', 'The token that is stored already was given once more.'),
+      )
     } else {
       const left = await replaceToken(deps, seed, existing, provider, fresh, event)
       if (left !== null) return left
@@ -95,6 +101,23 @@ function taken(result: RefreshResult | null, message = result?.message ?? 'Anoth
 }
 
 const seedMark = ({ fingerprint }: Seed): AccountChange => (fingerprint === null ? {} : { seedFingerprint: fingerprint })
+
+/**
+ * With no other token to fall back on, the owner's word lets pages have this one while the provider is silent. A paste in
+ * the browser is not the owner's word: a browser may fill a field in by itself.
+ */
+function isTrusted({ actor }: Seed, existing: Account | null): boolean {
+  if (actor !== 'boot' && actor !== 'cli') return false
+  return existing === null || existing.providerUserId === null || isGivenUp(existing)
+}
+
+/** The provider has refused the token for good: whatever comes next is better. */
+const isGivenUp = ({ state }: Account): boolean => state === 'reconnect'
+
+/** No token lives longer than its provider documents, whatever was written down. */
+function writtenDown({ expiresAt = null }: Seed, { maximumLifeSeconds }: Provider, now: Date): Date | null {
+  return expiresAt === null ? null : new Date(Math.min(expiresAt.getTime(), now.getTime() + maximumLifeSeconds * 1000))
+}
 
 function isHeld({ vault }: RefreshDeps, { name, accessToken }: Account, token: Secret): boolean {
   return accessToken !== null && tryOpen(vault, accessToken, accountPlace(name, 'access_token'))?.reveal() === token.reveal()
@@ -131,8 +154,9 @@ async function replaceToken(
     } catch (error) {
       if (!(error instanceof ProviderError)) throw error
       const silent = error.kind === 'transient' || error.kind === 'throttled'
-      // Of two tokens that nobody has confirmed, the newer one is the better guess.
-      if (silent && before.providerUserId !== null) {
+      // Of two tokens on the owner's word alone, the newer one is the better guess.
+      const givesWay = isGivenUp(before) || (before.providerUserId === null && fresh.trustedAt !== null)
+      if (silent && !givesWay) {
         await release()
         return { outcome: 'postponed', message: error.message }
       }

@@ -29,6 +29,8 @@ export async function takeGrant(deps: OwnerDeps, taking: Taking): Promise<void> 
     ...granted(deps, account, minimumAgeSeconds, grant, askedAt),
     scopes: grant.scopes,
     lastRefreshAt: null,
+    connectedAt: askedAt,
+    trustedAt: null,
     ...(account === DEFAULT_ACCOUNT && deps.startingFingerprint !== null ? { seedFingerprint: deps.startingFingerprint } : {}),
   }
   const detail = over?.accessToken ? 'Connected again; the new token took over.' : 'Connected.'

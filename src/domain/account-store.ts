@@ -86,6 +86,8 @@ export type AccountChange = Partial<
     | 'connectedAt'
     | 'checkedAt'
     | 'nextCheckAt'
+    | 'doubted'
+    | 'doubtedAt'
   >
 >
 

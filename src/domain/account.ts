@@ -51,6 +51,9 @@ export interface Account {
   readonly checkedAt: Date | null
   /** When the next daily look is; null = not planned yet. */
   readonly nextCheckAt: Date | null
+  /** An answer to a refresh that is believed only when it is given again ten minutes later, and when it came first. */
+  readonly doubted: string | null
+  readonly doubtedAt: Date | null
   readonly createdAt: Date
 }
 
@@ -68,15 +71,16 @@ export function isAccountName(name: string): boolean {
 export const ACCOUNT_NAME_RULE = 'An account’s name has the letters a to z, digits and inner hyphens, 40 characters at most.'
 
 /**
- * A token is served until its own expiry, also while its refreshes fail. One that the provider refused before it
- * ever confirmed it is not: handing it out would only move the error into the web page.
+ * A token that the provider has confirmed is served until its own expiry, also while its refreshes fail or are refused.
+ * One that it has never confirmed may be anything, a password put into the wrong field included: it is served only on
+ * the owner's word, and not once it is refused.
  */
 export function isServable(account: Account, now: Date): boolean {
   if (account.accessToken === null || account.pausedAt !== null) return false
   if (account.expiresAt !== null && account.expiresAt <= now) return false
-  // Not asked about yet: a moment later the provider has answered, or has failed to and the token is served on trust.
-  if (account.state === 'unverified') return account.failureCount > 0
-  return account.state !== 'reconnect' || account.providerUserId !== null
+  if (account.providerUserId !== null) return true
+  // With no failure yet it has not been asked about: a moment later the provider has answered, or has failed to.
+  return account.trustedAt !== null && account.state !== 'reconnect' && (account.state === 'active' || account.failureCount > 0)
 }
 
 /** What is left of the token's life, from 1 down to 0; null = its life is not known. */

@@ -22,6 +22,14 @@ export class AppError extends Error {
  */
 export type ProviderErrorKind = 'transient' | 'throttled' | 'reconnect' | 'misconfigured'
 
+/** An answer that is believed only when it is given again ten minutes later. */
+export interface Doubt {
+  /** Two answers with the same text are one answer given twice. */
+  readonly answer: string
+  /** The sentence for the owner until then. */
+  readonly atFirst: string
+}
+
 /** `message` is one sentence for the owner and never holds a token, a secret or a URL. */
 export class ProviderError extends Error {
   readonly kind: ProviderErrorKind
@@ -29,15 +37,18 @@ export class ProviderError extends Error {
   readonly retryAfterSeconds: number | null
   /** A throttle of all that this agent asks, not of this account alone. */
   readonly concernsAll: boolean
+  /** Null = it is believed at once. */
+  readonly doubt: Doubt | null
   constructor(
     kind: ProviderErrorKind,
     message: string,
-    options: ErrorOptions & { retryAfterSeconds?: number | null; concernsAll?: boolean } = {},
+    options: ErrorOptions & { retryAfterSeconds?: number | null; concernsAll?: boolean; doubt?: Doubt | null } = {},
   ) {
     super(message, options)
     this.name = 'ProviderError'
     this.kind = kind
     this.retryAfterSeconds = options.retryAfterSeconds ?? null
     this.concernsAll = options.concernsAll ?? false
+    this.doubt = options.doubt ?? null
   }
 }

@@ -53,6 +53,14 @@ export function nextRefreshAt(history: RefreshHistory, policy: RefreshPolicy, no
   return new Date(Math.min(Math.max(wanted, earliest), quarterLeft))
 }
 
+// A little more than a day after the last good answer: with a daily refresh the refresh comes first, and no look is due.
+const CHECK_MS = DAY_MS + SPREAD_MS
+
+/** When the provider is next asked whether the token still works, after it has answered well at `now`. */
+export function nextCheckAt(now: Date, random: () => number): Date {
+  return new Date(now.getTime() + CHECK_MS + random() * SPREAD_MS)
+}
+
 function backoffMs({ failureCount, retryAfterSeconds }: RefreshHistory, random: number): number {
   const longest = Math.min(MAX_BACKOFF_MS, MINUTE_MS * 2 ** Math.min(failureCount, 20))
   // Half of the wait is left to chance, so that instances that failed together do not return together.

@@ -27,6 +27,8 @@ export interface Provider {
   readonly name: string
   /** How old a token must be before the provider refreshes it, in seconds. */
   readonly minimumAgeSeconds: number
+  /** The longest life of a token that the provider documents: no answer and no owner is believed beyond it. */
+  readonly maximumLifeSeconds: number
   /** The longest that one call may take; a lease must outlast it. */
   readonly timeoutMs: number
   refresh(held: { accessToken: Secret; refreshToken: Secret | null }): Promise<Grant>

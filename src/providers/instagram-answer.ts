@@ -5,8 +5,10 @@ import { tokenProblem } from '../domain/token.ts'
 
 // What stands in Instagram's answers, checked before anybody believes it.
 
-/** Instagram gives 60 days. Whatever exceeds this is no lifetime but a mistake, or an instant. */
-const MAX_LIFETIME_SECONDS = 400 * 24 * 3600
+/** Instagram gives 60 days: a token that is said to live longer is planned and served as if it lived this long. */
+export const MAX_LIFE_SECONDS = 61 * 24 * 3600
+/** What exceeds this is no lifetime but a mistake, or an instant. */
+const IMPOSSIBLE_LIFE_SECONDS = 400 * 24 * 3600
 
 export function tokenOf({ access_token: token }: Record<string, unknown>): Secret {
   if (typeof token !== 'string') throw unusable('token is missing')
@@ -20,10 +22,10 @@ export function grantOf(fields: Record<string, unknown>): Grant {
   const { expires_in: seconds } = fields
   // A number, as documented. A string of digits is refused too: a changed type may well be a changed unit, and the
   // token in hand is good for weeks.
-  if (typeof seconds !== 'number' || !Number.isInteger(seconds) || seconds <= 0 || seconds > MAX_LIFETIME_SECONDS) {
+  if (typeof seconds !== 'number' || !Number.isInteger(seconds) || seconds <= 0 || seconds > IMPOSSIBLE_LIFE_SECONDS) {
     throw unusable('token’s lifetime is missing or impossible')
   }
-  return { accessToken, refreshToken: null, expiresInSeconds: seconds, refreshExpiresInSeconds: null }
+  return { accessToken, refreshToken: null, expiresInSeconds: Math.min(seconds, MAX_LIFE_SECONDS), refreshExpiresInSeconds: null }
 }
 
 /**

@@ -1,6 +1,6 @@
 import type { Provider } from '../domain/provider.ts'
 import { call, TIMEOUT_MS } from './http.ts'
-import { fieldsOf, grantOf, parse, profileOf } from './instagram-answer.ts'
+import { fieldsOf, grantOf, MAX_LIFE_SECONDS, parse, profileOf } from './instagram-answer.ts'
 import { fetchPicture } from './instagram-picture.ts'
 import { refusal } from './instagram-refusal.ts'
 
@@ -28,6 +28,7 @@ export function createInstagram({ graphUrl, fetch = globalThis.fetch, timeoutMs 
   return {
     name: 'instagram',
     minimumAgeSeconds: 24 * 3600,
+    maximumLifeSeconds: MAX_LIFE_SECONDS,
     timeoutMs,
 
     // Instagram has no refresh token: a long-lived access token renews itself while it is still valid.

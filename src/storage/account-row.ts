@@ -34,6 +34,8 @@ export interface AccountRow {
   readonly connected_at: Instant | null
   readonly checked_at: Instant | null
   readonly next_check_at: Instant | null
+  readonly doubted: string | null
+  readonly doubted_at: Instant | null
   readonly created_at: Instant
 }
 
@@ -63,6 +65,8 @@ const CHANGEABLE: Record<keyof Required<AccountChange>, keyof AccountRow> = {
   connectedAt: 'connected_at',
   checkedAt: 'checked_at',
   nextCheckAt: 'next_check_at',
+  doubted: 'doubted',
+  doubtedAt: 'doubted_at',
 }
 
 /** The columns that decide what a reader may be given: a write that changes one of them raises the row's revision. */
@@ -130,6 +134,8 @@ export function toAccount(row: AccountRow): Account {
     connectedAt: new Date(row.connected_at ?? row.created_at),
     checkedAt: toDate(row.checked_at),
     nextCheckAt: toDate(row.next_check_at),
+    doubted: row.doubted,
+    doubtedAt: toDate(row.doubted_at),
     createdAt: new Date(row.created_at),
   }
 }

@@ -24,7 +24,20 @@ export const MINUTE_MS = 60_000
 export const HOUR_MS = 60 * MINUTE_MS
 export const DAY_MS = 24 * HOUR_MS
 
-const INSTANTS = ['issued_at', 'expires_at', 'last_refresh_at', 'next_refresh_at', 'refused_at', 'lease_until', 'attempt_started_at']
+const INSTANTS = [
+  'issued_at',
+  'expires_at',
+  'last_refresh_at',
+  'next_refresh_at',
+  'refused_at',
+  'lease_until',
+  'attempt_started_at',
+  'connected_at',
+  'trusted_at',
+  'checked_at',
+  'next_check_at',
+  'doubted_at',
+]
 
 export interface World {
   readonly instagram: Instagram

@@ -1,6 +1,7 @@
 import t from 'tap'
 import { refreshAccount } from '../../src/application/refresh-account.ts'
 import { reportStatus } from '../../src/application/report-status.ts'
+import { seedAccount } from '../../src/application/seed-account.ts'
 import { Secret } from '../../src/domain/secret.ts'
 import { accountPlace } from '../../src/domain/vault.ts'
 import { createInstagram } from '../../src/providers/instagram.ts'
@@ -51,7 +52,6 @@ type Outcome = [kind: string, fromMs: number, toMs: number, sentence: RegExp]
 const TRANSIENT: Outcome = ['transient', MINUTE_MS, 2 * MINUTE_MS, /tries again by itself/]
 const THROTTLED: Outcome = ['throttled', MINUTE_MS, 2 * MINUTE_MS, /rate limit/]
 const REFUSED: Outcome = ['reconnect', CONFIRMATION_MS, CONFIRMATION_MS + MINUTE_MS, /token/]
-const OPERATOR: Outcome = ['misconfigured', MINUTE_MS, 2 * MINUTE_MS, /./]
 const OUTCOMES: Record<FaultName, Outcome> = {
   expired: ['reconnect', CONFIRMATION_MS, CONFIRMATION_MS + MINUTE_MS, /has expired/],
   passwordChanged: ['reconnect', CONFIRMATION_MS, CONFIRMATION_MS + MINUTE_MS, /password/],
@@ -78,7 +78,7 @@ const OUTCOMES: Record<FaultName, Outcome> = {
   unsupported: ['misconfigured', MINUTE_MS, 2 * MINUTE_MS, /Basic Display.*tester invitation.*secret/],
   wrongApp: ['misconfigured', MINUTE_MS, 2 * MINUTE_MS, /app id and secret/],
   wrongSecret: ['misconfigured', MINUTE_MS, 2 * MINUTE_MS, /app id and secret/],
-  unheardOf: OPERATOR,
+  unheardOf: ['transient', CONFIRMATION_MS, CONFIRMATION_MS + MINUTE_MS, /asks again in about ten minutes/],
   html502: TRANSIENT,
   html200: TRANSIENT,
   empty500: TRANSIENT,
@@ -206,6 +206,141 @@ t.test('a refusal is not confirmed by a time-out', async (t) => {
   await world.later(CONFIRMATION_MS + 2 * MINUTE_MS)
   await world.refresh()
   t.match(await world.account(), { state: 'active', lastErrorCode: 'transient' })
+})
+
+t.test('a code that the agent does not know calls a person when it is answered again ten minutes later', async (t) => {
+  for (const [code, again] of [
+    [24, 24],
+    [7777, 9004],
+  ] as const) {
+    const world = await refreshedOnce(t)
+    const needPerson = async () => (await reportStatus(world.deps)).needPerson
+    const refuse = async (with_: number | 'html502') => {
+      world.instagram.fail('/refresh_access_token', with_ === 'html502' ? with_ : { kind: 'graph', code: with_ }, 1)
+      await world.refresh(true)
+    }
+    await refuse(code)
+    t.match(await world.account(), { lastErrorCode: 'transient', lastError: new RegExp(`asks again.*code ${code}`) })
+    await world.later(5 * MINUTE_MS)
+    await refuse(again)
+    t.strictSame(await needPerson(), [], 'within ten minutes it is one opinion')
+    await refuse('html502')
+    await world.later(6 * MINUTE_MS)
+    await refuse(again)
+    t.match(await world.account(), { state: 'active', lastErrorCode: 'misconfigured', lastError: /look the code up/ })
+    t.strictSame(await needPerson(), ['default'])
+    await world.refresh(true)
+    t.match(await world.account(), { lastErrorCode: null, doubted: null, doubtedAt: null })
+    await refuse(code)
+    t.strictSame(await needPerson(), [], 'a success in between begins it again')
+  }
+})
+
+t.test('a refresh never shortens a life that the provider told by more than a day', async (t) => {
+  for (const [expiresIn, isTaken] of [
+    ['5', false],
+    ['3600', false],
+    [String(40 * 86_400), false],
+    [String(51 * 86_400), true],
+    [String(51 * 86_400 + 1), true],
+    [String(365 * 86_400), true],
+  ] as const) {
+    t.test(`in hand 52 days, answered ${expiresIn} s`, async (t) => {
+      const world = await refreshedOnce(t)
+      const [before, old] = [await world.account(), await world.token()]
+      world.instagram.knobs.expiresIn = expiresIn
+      await world.refresh()
+      const after = await world.account()
+      t.equal((await world.token()) !== old, isTaken)
+      t.ok(await world.isServed())
+      if (isTaken) t.ok((after.expiresAt?.getTime() ?? 0) <= world.deps.store.now().getTime() + 61 * DAY_MS)
+      else {
+        t.same(after.expiresAt, before.expiresAt)
+        t.match(after, { lastErrorCode: 'transient', lastError: /ends sooner than the one in hand/, state: 'active' })
+        await waitsBetween(t, world, CONFIRMATION_MS, CONFIRMATION_MS + MINUTE_MS)
+      }
+    })
+  }
+})
+
+t.test('a shorter life is believed when the same one is answered again ten minutes later', async (t) => {
+  const world = await refreshedOnce(t)
+  const old = await world.token()
+  const answer = async (expiresIn: number, afterMs: number): Promise<boolean> => {
+    await world.later(afterMs)
+    world.instagram.knobs.expiresIn = String(expiresIn)
+    await world.refresh(true)
+    return (await world.token()) !== old
+  }
+  t.notOk(await answer(10 * 86_400, 0))
+  t.notOk(await answer(10 * 86_400, 5 * MINUTE_MS), 'too soon')
+  t.notOk(await answer(5, 6 * MINUTE_MS), 'another one')
+  t.notOk(await answer(10 * 86_400, 11 * MINUTE_MS), 'the first again, which begins anew')
+  t.ok(await answer(10 * 86_400 - 660, 11 * MINUTE_MS), 'counted down to the same end')
+  t.match(await world.account(), { state: 'active', failureCount: 0, doubted: null })
+})
+
+t.test('a shorter life is taken at once where the old token has ended with the answer', async (t) => {
+  const world = await refreshedOnce(t, { knobs: { oldString: 'invalid' } })
+  const old = await world.token()
+  world.instagram.knobs.expiresIn = String(10 * 86_400)
+  t.equal((await world.refresh()).refreshed, 1)
+  t.equal(await world.token(), world.instagram.issued.get(old)?.replacedBy)
+})
+
+t.test('only what the provider told is compared: neither an imported end nor one beyond what can be', async (t) => {
+  const world = await createAgentWorld(t)
+  const seed = (expiresAt: Date, ageSeconds: number, account: string) =>
+    seedAccount(world.deps, {
+      account,
+      provider: 'instagram',
+      token: new Secret(world.instagram.issue({ ageSeconds })),
+      actor: 'cli',
+      fingerprint: null,
+      expiresAt,
+    })
+  world.instagram.knobs.expiresIn = String(20 * 86_400)
+  t.match(await seed(new Date('2099-01-01'), 7 * 86_400, 'old'), { result: { outcome: 'refreshed' } })
+  t.match(await seed(new Date('2099-01-01'), 60, 'young'), { result: { outcome: 'verified' } })
+  const { expiresAt } = await world.account('young')
+  t.ok((expiresAt?.getTime() ?? 0) <= world.deps.store.now().getTime() + 61 * DAY_MS, 'an imported end is bounded too')
+  await world.later(2 * DAY_MS)
+  t.equal((await world.refresh()).refreshed, 1)
+  t.match(await world.account('young'), { failureCount: 0 })
+
+  const kept = await refreshedOnce(t)
+  await kept.set('expires_at', new Date(Date.now() + 357 * DAY_MS))
+  t.equal((await kept.refresh()).refreshed, 1, 'a year, which an earlier release believed')
+})
+
+t.test('“still served” is said only where it is true', async (t) => {
+  const says = async (world: World): Promise<boolean> => {
+    world.instagram.fail('/refresh_access_token', 'html502', 1)
+    await world.refresh(true)
+    const [event] = await world.events()
+    t.match(event, { kind: 'refresh_failed' })
+    return /still served/.test(event?.detail ?? '')
+  }
+  const world = await refreshedOnce(t)
+  t.ok(await says(world))
+  await world.set('expires_at', new Date(Date.now() - 1000))
+  t.notOk(await says(world), 'expired')
+  await world.set('expires_at', new Date(Date.now() + DAY_MS))
+  const { accessToken } = await world.account()
+  for (const provider of ['instagram', 'myspace']) {
+    await world.set('provider', provider)
+    await world.set('access_token', 'v1.otherkey.AAAA.AAAA')
+    t.notOk(await says(world), `no key opens it (${provider})`)
+    await world.set('access_token', accessToken)
+  }
+  await world.set('provider', 'instagram')
+  await world.set('provider_user_id', null)
+  await world.set('state', 'unverified')
+  await world.set('issued_at', new Date(Date.now() - 2 * DAY_MS))
+  for (const trustedAt of [null, new Date()]) {
+    await world.set('trusted_at', trustedAt)
+    t.equal(await says(world), trustedAt !== null, 'unconfirmed')
+  }
 })
 
 // By then nobody has mended anything: only a success, or a surer word, takes back what a person is asked to do.

@@ -96,6 +96,62 @@ t.test('while the provider is silent, a seed is served on trust, and confirmed w
   }
 })
 
+t.test('a token that was pasted in the browser is not served before the provider has confirmed it', async (t) => {
+  const world = await createAgentWorld(t)
+  const paste = (token: string) =>
+    seedAccount(world.deps, { account: 'default', provider: 'instagram', token: new Secret(token), actor: 'owner', fingerprint: null })
+  world.instagram.fail('*', 'html502')
+  const pasted = world.instagram.issue()
+  for (let round = 0; round < 3; round++) {
+    if (round === 0) t.match(await paste(pasted), { outcome: 'taken', result: { outcome: 'failed' } })
+    else await world.refresh(true)
+    t.match(await world.account(), { state: 'unverified', failureCount: round + 1, trustedAt: null })
+    t.notOk(await world.isServed())
+    t.notMatch((await world.events())[0]?.detail ?? '', /still served/)
+  }
+  t.match(await world.seed(pasted), { outcome: 'taken' }, 'the same one from the command line is the owner’s word')
+  t.ok(await world.isServed())
+  t.match(await paste(world.instagram.issue()), { outcome: 'postponed' }, 'which a paste does not push out')
+  t.ok(await world.isServed())
+  world.instagram.heal()
+  await world.later(MINUTE_MS)
+  const confirmed = world.instagram.issue({ username: 'pasted' })
+  t.match(await paste(confirmed), { outcome: 'taken', result: { outcome: 'refreshed' } })
+  t.match(await world.account(), { username: 'pasted', trustedAt: null })
+  t.ok(await world.isServed())
+})
+
+t.test('a new token takes the place of one that was refused twice, also while the provider is silent', async (t) => {
+  for (const actor of ['boot', 'cli', 'owner'] as const) {
+    t.test(actor, async (t) => {
+      const world = await createAgentWorld(t)
+      await world.seed(world.instagram.issue())
+      await world.later(8 * DAY_MS)
+      const give = (token: string) =>
+        seedAccount(world.deps, { account: 'default', provider: 'instagram', token: new Secret(token), actor, fingerprint: 'of the new' })
+      world.instagram.fail('/refresh_access_token', 'passwordChanged', 1)
+      await world.refresh()
+      world.instagram.fail('*', 'html502')
+      const good = world.instagram.issue({ username: 'back' })
+      t.match(await give(good), { outcome: 'postponed' }, 'refused once: it may work yet')
+      world.instagram.heal()
+      world.instagram.fail('/refresh_access_token', 'passwordChanged', 1)
+      await world.later(12 * MINUTE_MS)
+      await world.refresh()
+      t.match(await world.account(), { state: 'reconnect' })
+      world.instagram.fail('*', 'html502')
+      t.match(await give(good), { outcome: 'taken', result: { outcome: 'failed' } })
+      t.equal(await world.token(), good)
+      t.equal(await world.isServed(), actor !== 'owner', 'on the owner’s word, which a paste is not')
+      world.instagram.heal()
+      await world.later(5 * MINUTE_MS)
+      await world.refresh()
+      t.match(await world.account(), { state: 'active', username: 'back' })
+      t.ok(await world.isServed())
+    })
+  }
+})
+
 t.test('a seed that the provider refuses is kept, not served, and explained', async (t) => {
   const refusals = (Object.keys(FAULTS) as FaultName[]).filter((name) =>
     ['expired', 'passwordChanged', 'appRemoved', 'unsupported', 'noPermission', 'wrongApp', 'sessionDead', 'unheardOf'].includes(name),

@@ -37,6 +37,8 @@ const healthy: Account = {
   connectedAt: NOW,
   checkedAt: null,
   nextCheckAt: null,
+  doubted: null,
+  doubtedAt: null,
   createdAt: at(-100 * DAY),
 }
 const events = (change: Partial<Account>, told: Told = NOTHING_TOLD) => judge({ ...healthy, ...change }, told, NOW).alert?.event ?? null

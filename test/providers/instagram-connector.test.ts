@@ -74,6 +74,46 @@ t.test('a code is good once, for its own redirect URI, and not for ever', async 
   t.match((await failure(t, connector.exchangeCode(late, { redirectUri, verifier }), late)).happened, /too old/)
 })
 
+t.test('a refused code is told by the meaning of the words: start again, or what else is wrong', async (t) => {
+  const { instagram, connector } = await setUp(t)
+  const legacy = (message: string) => ({ error_type: 'OAuthException', code: 400, error_message: message })
+  const graph = (message: string, fields = {}) => ({ error: { message, type: 'OAuthException', code: 100, ...fields } })
+  const spent = [
+    legacy('This authorization code has been used'),
+    legacy('This authorization code has been used.'),
+    legacy('This authorization code has expired'),
+    legacy('Invalid authorization code'),
+    legacy('Matching code was not found or was already used.'),
+    legacy('Authorization code expired or already redeemed'),
+    legacy('The code is no longer valid'),
+    legacy('Code was invalid or expired. User 12 has not authorized application 34.'),
+    legacy('The authorization_code was revoked'),
+    graph('This authorization code has been used.'),
+    graph('Invalid verification code format.'),
+    graph('This authorization code has expired.', { error_subcode: 36_007 }),
+    graph('Something else', { error_subcode: 36_009 }),
+    { error: 'invalid_grant', error_description: 'no words about it' },
+  ]
+  const other: [object, RegExp][] = [
+    [legacy('Error validating verification code. Please make sure your redirect_uri is identical to the one you used'), /redirect URI/],
+    [legacy('Invalid redirect URL'), /redirect URI/],
+    [legacy('Invalid platform app'), /app ID and secret/],
+    [legacy('Invalid client_id'), /app ID and secret/],
+    [{ error: 'invalid_client' }, /app ID and secret/],
+    [legacy('Invalid grant_type: authorization_code'), /no reason that the agent knows/],
+    [legacy('Sorry, error code 12 is unknown'), /no reason that the agent knows/],
+    [graph('API access deactivated.', { code: 200 }), /switched this app off/],
+  ]
+  const cases: [object, RegExp][] = [...spent.map((body): [object, RegExp] => [body, /used already, or is too old/]), ...other]
+  for (const [body, happened] of cases) {
+    instagram.fail('/oauth/access_token', { kind: 'answer', status: 400, body: JSON.stringify(body) }, 1)
+    const error = await failure(t, connector.exchangeCode('AQcode', { redirectUri, verifier }), 'AQcode')
+    t.match(error.happened, happened, JSON.stringify(body))
+    t.equal(error.isTransient, false, JSON.stringify(body))
+    t.notMatch(error.message, /code 400/, 'an HTTP status is no code of Meta’s')
+  }
+})
+
 t.test('a token of an hour is traded, and one that lasts is told from it', async (t) => {
   const { instagram, connector } = await setUp(t)
   const traded = await connector.lengthen(new Secret(instagram.issue({ life: 'short', ageSeconds: 60 })))

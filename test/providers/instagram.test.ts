@@ -162,6 +162,59 @@ t.test('codes 200 to 299 are missing permissions, their neighbours are unknown',
   }
 })
 
+t.test('an app that Meta has switched off is named as such, in each of Meta’s wordings', async (t) => {
+  const { instagram, refresh, profile } = await setUp(t)
+  const wordings: [code: number, message: string][] = [
+    [200, 'API access deactivated. To reactivate, go to the app dashboard and complete Data Use Checkup.'],
+    [200, 'API access blocked.'],
+    [200, '(#200) API access disabled'],
+    [200, 'API Access has been temporarily suspended.'],
+    [200, '(#200) Access to this data is temporarily disabled for non-active apps or apps that have not recently accessed this data.'],
+    [200, 'App not active: This app is not currently accessible and the app developer is aware of the issue.'],
+    [10, 'Application has been deactivated.'],
+    [190, 'Error validating application. Application has been deleted.'],
+    [101, 'Error validating application. The application has been disabled.'],
+  ]
+  for (const [code, message] of wordings) {
+    instagram.fail('*', { kind: 'graph', code, message })
+    for (const error of [await refused(t, refresh(CANARY)), await refused(t, profile(CANARY))]) {
+      t.match(error, { kind: 'misconfigured', message: /Meta has switched this app off: open it in the Meta App Dashboard/ }, message)
+      t.notMatch(error.message, /make a new token/, message)
+    }
+    instagram.heal()
+  }
+  const others: [code: number, message: string, kind: ProviderErrorKind][] = [
+    [190, 'Error validating access token: The user has not authorized application 12.', 'reconnect'],
+    [190, 'Error validating access token: The user has blocked the app.', 'reconnect'],
+    [10, 'Application does not have permission for this action', 'misconfigured'],
+    [4, '(#4) Application request limit reached', 'throttled'],
+    [4, 'This application is temporarily blocked for too many calls', 'throttled'],
+    [200, 'Permissions error', 'misconfigured'],
+  ]
+  for (const [code, message, kind] of others) {
+    instagram.fail('*', { kind: 'graph', code, message }, 1)
+    const error = await refused(t, refresh(CANARY))
+    t.equal(error.kind, kind, message)
+    t.notMatch(error.message, /switched this app off/, message)
+  }
+})
+
+t.test('trouble of Instagram’s own and blocks for a while need nobody, whatever their code', async (t) => {
+  const { instagram, refresh } = await setUp(t)
+  const kinds: [code: number, kind: ProviderErrorKind][] = [
+    [-1, 'transient'],
+    [-2, 'transient'],
+    [368, 'throttled'],
+    ...[80_000, 80_001, 80_004, 80_006, 80_008, 80_014].map((code): [number, ProviderErrorKind] => [code, 'throttled']),
+  ]
+  for (const [code, kind] of kinds) {
+    instagram.fail('*', { kind: 'graph', code }, 1)
+    t.match(await refused(t, refresh(CANARY)), { kind, doubt: null, concernsAll: false }, String(code))
+  }
+  instagram.fail('*', { kind: 'graph', code: 25, subcode: 2_207_050 }, 1)
+  t.match(await refused(t, refresh(CANARY)), { kind: 'reconnect', message: /log in at instagram\.com/ })
+})
+
 t.test('an unknown code is believed to pass where Instagram says so, or where its status does', async (t) => {
   const { instagram, refresh } = await setUp(t)
   const cases: [Partial<Extract<Fault, { kind: 'graph' }>>, ProviderErrorKind][] = [
@@ -255,8 +308,14 @@ t.test('a lifetime that is missing, impossible or no number keeps the old token'
     const error = await refused(t, refresh(instagram.issue({ token: CANARY })))
     t.match(error, { kind: 'transient', message: /without a usable token.*lifetime.*token in hand is kept/ }, text)
   }
-  instagram.knobs.expiresIn = String(year)
-  t.equal((await refresh(instagram.issue())).expiresInSeconds, year)
+  for (const [told, believed] of [
+    [year, 61 * 86_400],
+    [61 * 86_400 + 1, 61 * 86_400],
+    [60 * 86_400, 60 * 86_400],
+  ] as const) {
+    instagram.knobs.expiresIn = String(told)
+    t.equal((await refresh(instagram.issue())).expiresInSeconds, believed, 'no longer than Meta documents, and a day')
+  }
 })
 
 t.test('a token that cannot be one keeps the old token', async (t) => {

@@ -76,6 +76,8 @@ eachStore(t, 'gives every value back as it was, to the millisecond', async (t, d
     connectedAt: new Date('2026-11-02T00:00:00.500Z'),
     checkedAt: new Date('2026-11-03T00:00:00.750Z'),
     nextCheckAt: new Date('2026-11-04T00:00:00.999Z'),
+    doubted: 'life of 5 s',
+    doubtedAt: new Date('2026-11-23T08:00:00.001Z'),
   }
   const store = await storeWith(db, full)
   const { version, revision, createdAt, failingSince: _, ...kept } = present(await store.find(full.name))
