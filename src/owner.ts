@@ -13,11 +13,12 @@ const hash = (text: string): string => createHash('sha256').update(text).digest(
 
 /** What the owner's doings need, in the browser or on the command line. */
 export function ownerDeps({ appUrl }: Config, services: Services): OwnerDeps {
-  const { refreshDeps, connectors, oauthStates: states, startingFingerprint, reader, overview } = services
+  const { refreshDeps, connectors, oauthStates: states, signedRequests, startingFingerprint, reader, overview } = services
   return {
     ...refreshDeps,
     connectors,
     states,
+    signedRequests,
     overview,
     pictures: createPictures(refreshDeps),
     appUrl,

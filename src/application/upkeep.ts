@@ -8,6 +8,8 @@ export interface UpkeepDeps {
   /** Null = nobody wants to be told. */
   readonly send: SendAlert | null
   readonly overview: Pick<Overview, 'trimEvents'>
+  /** What the store need not keep for long. */
+  readonly shortLived: readonly { clear(): Promise<void> }[]
   readonly log: Log
   /** A clock that only goes forward. */
   readonly clockMs?: () => number
@@ -19,7 +21,7 @@ const SLICE = 1000
 
 /** What each tick does beside refreshing: tells the operator, and once a day clears the history. One run at a time. */
 export function createUpkeep(
-  { alerts, send, overview, log, clockMs = () => performance.now() }: UpkeepDeps,
+  { alerts, send, overview, shortLived, log, clockMs = () => performance.now() }: UpkeepDeps,
   signal: AbortSignal,
 ): () => Promise<void> {
   let trimmedAtMs = Number.NEGATIVE_INFINITY
@@ -27,6 +29,7 @@ export function createUpkeep(
 
   async function run(): Promise<void> {
     if (send !== null) await sendAlerts({ alerts, send, log }, signal)
+    for (const each of shortLived) await each.clear()
     if (clockMs() - trimmedAtMs < DAY_MS) return
     // Several instances may come to it on the same day: the second finds nothing left to do.
     const removed = await trimEvents(overview, signal)

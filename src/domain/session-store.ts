@@ -9,20 +9,6 @@ export interface SessionStore {
   endAll(): Promise<void>
 }
 
-/** One trip to a provider, as it is remembered until it comes back. */
-export interface OAuthState {
-  readonly sessionId: string
-  readonly provider: string
-  readonly account: string
-  readonly sealed: string
-}
-
-export interface OAuthStateStore {
-  keep(id: string, state: OAuthState): Promise<void>
-  /** Gives it out once; `tooOld` where it came after its ten minutes. */
-  take(id: string): Promise<(OAuthState & { readonly tooOld: boolean }) | null>
-}
-
 /** Counts what is tried, for all instances together. */
 export interface SignInAttempts {
   /** Counts an attempt as failed before it is made; or says in how many seconds the next one may be. */

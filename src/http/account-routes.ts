@@ -16,6 +16,7 @@ const DONE = new Map(
   Object.entries({
     created: 'The account was created. Connect it, or paste a token.',
     connected: 'Connected. Web sites get the new token from now on.',
+    declined: 'Nothing was changed, and what the provider had granted was deleted.',
     stored: 'The token is stored; whether it works is being looked at.',
     taken: 'The token works and is stored.',
     checked: 'The token works and is stored. It is too young to be refreshed, which is normal; the agent does that when it is a day old.',

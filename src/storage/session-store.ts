@@ -1,9 +1,8 @@
-import type { OAuthState, OAuthStateStore, SessionStore, SignInAttempts } from '../domain/session-store.ts'
+import type { SessionStore, SignInAttempts } from '../domain/session-store.ts'
 import type { Database } from './database.ts'
 
 const IDLE_SECONDS = 30 * 60
 const MAX_AGE_SECONDS = 12 * 3600
-const STATE_AGE_SECONDS = 10 * 60
 
 export function createSessionStore(db: Database): SessionStore {
   const { now, nowPlus } = db.dialect
@@ -35,41 +34,6 @@ export function createSessionStore(db: Database): SessionStore {
       await db.query('delete from sessions')
     },
   }
-}
-
-interface StateRow {
-  readonly session_id: string
-  readonly provider: string
-  readonly account: string
-  readonly sealed: string
-  readonly too_old: boolean | number
-}
-
-export function createOAuthStateStore(db: Database): OAuthStateStore {
-  const { now, nowPlus } = db.dialect
-  return {
-    async keep(id, { sessionId, provider, account, sealed }) {
-      // Those that never came back are kept for a day, so that a late one is told from a forged one.
-      await db.query(`delete from oauth_states where created_at < ${nowPlus('$1')}`, [-24 * 3600])
-      await db.query(
-        `insert into oauth_states (id, session_id, provider, account, sealed, created_at) values ($1, $2, $3, $4, $5, ${now})`,
-        [id, sessionId, provider, account, sealed],
-      )
-    },
-    async take(id) {
-      // Deleting is taking: of two that come with the same one, the second finds none.
-      const rows = await db.query<StateRow>(
-        `delete from oauth_states where id = $2
-        returning session_id, provider, account, sealed, created_at <= ${nowPlus('$1')} as too_old`,
-        [-STATE_AGE_SECONDS, id],
-      )
-      return rows[0] === undefined ? null : toState(rows[0])
-    },
-  }
-}
-
-function toState({ session_id, provider, account, sealed, too_old }: StateRow): OAuthState & { tooOld: boolean } {
-  return { sessionId: session_id, provider, account, sealed, tooOld: Boolean(too_old) }
 }
 
 const FORGOTTEN_AFTER_SECONDS = 3600

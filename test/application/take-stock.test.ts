@@ -61,7 +61,10 @@ t.test('the history is cleared once a day, to the last event that is older than 
   let now = 0
   const overview = createOverview(db, deps.vault.marks)
   const alerts = createAlertStore(db)
-  const upkeep = createUpkeep({ alerts, send: null, overview, log: deps.log, clockMs: () => now }, new AbortController().signal)
+  const upkeep = createUpkeep(
+    { alerts, send: null, overview, shortLived: [], log: deps.log, clockMs: () => now },
+    new AbortController().signal,
+  )
   await old()
   await upkeep()
   t.equal(await left(), 1)

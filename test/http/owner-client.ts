@@ -2,6 +2,7 @@
 export interface Client {
   readonly cookies: Map<string, string>
   get(path: string, headers?: Record<string, string>): Promise<Answer>
+  head(path: string): Promise<Answer>
   /** Sends a form as the agent's own pages would. */
   post(path: string, form?: Record<string, string>, headers?: Record<string, string>): Promise<Answer>
   signIn(password: string): Promise<Answer>
@@ -33,6 +34,7 @@ export function createClient(url: string): Client {
   const client: Client = {
     cookies,
     get: (path, headers = {}) => send(path, { headers }),
+    head: (path) => send(path, { method: 'HEAD' }),
     post: (path, form = {}, headers = SAME_ORIGIN) => send(path, { method: 'POST', body: new URLSearchParams(form), headers }),
     signIn: (password) => client.post('/admin/sign-in', { password }),
   }

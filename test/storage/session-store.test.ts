@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
-import { createOAuthStateStore, createSessionStore, createSignInAttempts } from '../../src/storage/session-store.ts'
+import { createSessionStore, createSignInAttempts } from '../../src/storage/session-store.ts'
 import { eachStore } from './engines.ts'
 
 eachStore(t, 'a session ends after half an hour without a sign of life, after twelve hours, and when it is told to', async (t, db) => {
@@ -27,24 +27,6 @@ eachStore(t, 'a session ends after half an hour without a sign of life, after tw
   )
   await sessions.endAll()
   t.equal(await sessions.touch('used'), null)
-})
-
-eachStore(t, 'a state is given out once, also where two come with it at the same moment', async (t, db, engine) => {
-  const states = createOAuthStateStore(db)
-  const others = createOAuthStateStore(await engine.open())
-  const state = { sessionId: 's', provider: 'instagram', account: 'default', sealed: 'v1.x' }
-  for (let round = 0; round < 10; round++) {
-    await states.keep(`a${round}`, state)
-    const taken = await Promise.all([states.take(`a${round}`), others.take(`a${round}`)])
-    t.strictSame(
-      taken.filter((one) => one !== null),
-      [{ ...state, tooOld: false }],
-    )
-  }
-  t.equal(await states.take('a0'), null)
-  await states.keep('late', state)
-  await db.query(`update oauth_states set created_at = ${db.dialect.nowPlus('$1')}`, [-601])
-  t.match(await states.take('late'), { tooOld: true })
 })
 
 eachStore(t, 'guesses from everywhere are slowed together, and nobody is locked out for longer than a minute', async (t, db, engine) => {
