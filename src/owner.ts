@@ -1,8 +1,10 @@
 import { createHash, randomBytes } from 'node:crypto'
+import { createKnownDevices } from './application/known-devices.ts'
 import type { OwnerDeps } from './application/owner-deps.ts'
 import { createOneTimePassword, createPasswordCheck, NO_PASSWORD, type PasswordCheck } from './application/password.ts'
 import { createPictures } from './application/show-picture.ts'
 import type { SignInDeps } from './application/sign-in.ts'
+import { createDraw } from './application/sign-in-draw.ts'
 import type { Config } from './config.ts'
 import type { Log } from './domain/log.ts'
 import { isPublicSuffix } from './public-suffix.ts'
@@ -32,8 +34,22 @@ export function ownerDeps({ appUrl }: Config, services: Services): OwnerDeps {
 }
 
 /** What the sign-in needs. With no password set, the log of an agent with a store of its own gets one that works once. */
-export function signInDeps(config: Config, { sessions, signInAttempts: attempts, store, vault }: Services, log: Log): SignInDeps {
-  return { sessions, attempts, store, vault, password: passwordCheck(config, log), randomId, hash }
+export function signInDeps(config: Config, services: Services, log: Log): SignInDeps {
+  const { sessions, installation, signInAttempts: attempts, wrongPasswords, store, vault } = services
+  const password = passwordCheck(config, log)
+  return {
+    sessions,
+    installation,
+    store,
+    vault,
+    password,
+    draw: createDraw({ attempts, vault, nowMs: () => store.nowMs(), randomId }),
+    devices: createKnownDevices({ attempts, vault, credential: password.credential, hash, randomId }),
+    wrongPasswords,
+    log,
+    randomId,
+    hash,
+  }
 }
 
 function passwordCheck({ adminPassword, database, appUrl }: Config, log: Log): PasswordCheck {

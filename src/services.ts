@@ -25,7 +25,7 @@ import type { OAuthStateStore } from './domain/oauth-states.ts'
 import type { AccountSummary, Overview } from './domain/overview.ts'
 import type { Provider } from './domain/provider.ts'
 import type { Secret } from './domain/secret.ts'
-import type { SessionStore, SignInAttempts } from './domain/session-store.ts'
+import type { SessionStore, SignInAttempts, WrongPasswords } from './domain/session-store.ts'
 import type { SignedRequests } from './domain/signed-requests.ts'
 import type { Vault } from './domain/vault.ts'
 import { createInstagram } from './providers/instagram.ts'
@@ -39,7 +39,8 @@ import { createOAuthStateStore } from './storage/oauth-states.ts'
 import { createOverview } from './storage/overview.ts'
 import { loadOrCreateKeyFile } from './storage/private-file.ts'
 import { readRubyToken } from './storage/ruby-token.ts'
-import { createSessionStore, createSignInAttempts } from './storage/session-store.ts'
+import { createSessionStore } from './storage/session-store.ts'
+import { createSignInAttempts, createWrongPasswords } from './storage/sign-in-attempts.ts'
 import { createSignedRequests } from './storage/signed-requests.ts'
 import { createVault } from './storage/vault.ts'
 import { type StoreState, watchDatabase } from './storage/watched-database.ts'
@@ -53,6 +54,7 @@ export interface Services {
   readonly store: AccountStore
   readonly sessions: SessionStore
   readonly signInAttempts: SignInAttempts
+  readonly wrongPasswords: WrongPasswords
   readonly installation: InstallationStore
   readonly oauthStates: OAuthStateStore
   readonly signedRequests: SignedRequests
@@ -120,11 +122,12 @@ export async function createServices(config: Config, log: Log, paceLimits: PaceL
   let running: Promise<RefreshSummary> | null = null
   const overview = createOverview(db, vault.marks)
   const send = config.alertWebhookUrl === null ? null : await openWebhook(config.alertWebhookUrl, config.appUrl)
+  const wrongPasswords = createWrongPasswords(db)
   const readHistory = createReadHistory(reader.counters)
   const oauthStates = createOAuthStateStore(db)
   const signedRequests = createSignedRequests(db)
   const keepUp = createUpkeep(
-    { alerts: createAlertStore(db), send, overview, shortLived: [oauthStates, signedRequests], log },
+    { alerts: createAlertStore(db), send, wrongPasswords, overview, shortLived: [oauthStates, signedRequests], log },
     stopping.signal,
   )
   const upkeep = (): Promise<void> => {
@@ -165,6 +168,7 @@ export async function createServices(config: Config, log: Log, paceLimits: PaceL
     store,
     sessions: createSessionStore(db),
     signInAttempts: createSignInAttempts(db),
+    wrongPasswords,
     installation: createInstallationStore(db),
     oauthStates,
     signedRequests,
