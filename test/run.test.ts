@@ -1,10 +1,12 @@
 import { spawn } from 'node:child_process'
-import { existsSync } from 'node:fs'
+import { existsSync, symlinkSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import { launch } from './support/process.ts'
 import { isAlive, processesNaming } from './support/process-list.ts'
 import { missing } from './support/services.ts'
+import { tempFolder } from './support/temp-folder.ts'
 import { waitFor } from './support/wait-for.ts'
 
 interface Started {
@@ -58,5 +60,28 @@ t.test('nothing outlives an interrupted run', { skip: missing('postgres', 'memca
     })
     await waitFor('its folders to be removed', () => !existsSync(folder))
     t.not((await run.exited).code, 0, `after ${signal}`)
+  }
+})
+
+t.test('a test process that something keeps running ends, names it and fails', async (t) => {
+  const folder = tempFolder(t, 'leak')
+  symlinkSync(fileURLToPath(new URL('../node_modules', import.meta.url)), join(folder, 'node_modules'))
+  const leaks = fileURLToPath(new URL('support/leaks.ts', import.meta.url))
+  const kept: Record<string, string> = {
+    TCPServerWrap: 'createServer().listen(0)',
+    // Node's own trap: the loop is empty, and the process waits for the handle all the same.
+    TCPSocketWrap: `const server = createServer((socket) => socket.on('error', () => {}).unref()).listen(0, () => {
+      const socket = connect(server.address().port, () => { socket.end('x'); socket.resetAndDestroy(); server.close() })
+    })`,
+  }
+  for (const [name, code] of Object.entries(kept)) {
+    const file = join(folder, `${name}.test.ts`)
+    writeFileSync(file, `import { connect, createServer } from 'node:net'\nimport t from 'tap'\nt.pass('done')\n${code}\n`)
+    const run = await launch(process.execPath, [`--import=${leaks}`, file], { env: { LEAK_PATIENCE_MS: '500' } })
+    t.teardown(() => run.end('SIGKILL'))
+    t.equal((await run.exited).code, 1)
+    t.match(run.stdout(), /^ok 1 - done$/m)
+    t.match(run.stderr(), `${name}.test.ts leaks: `)
+    t.match(run.stderr(), name)
   }
 })

@@ -3,6 +3,7 @@ import type { ServerResponse } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Answer } from './instagram-graph.ts'
 import { json } from './instagram-graph.ts'
+import { reset } from './tcp-proxy.ts'
 
 /** What goes wrong with a call. Plain data, so that another process can ask for it. `{token}` in a text = the caller's token. */
 export type Fault =
@@ -119,7 +120,7 @@ export async function perform(response: ServerResponse, fault: Fault | null, tok
     case 'hang':
       return
     case 'reset':
-      response.socket?.resetAndDestroy()
+      if (response.socket !== null) reset(response.socket)
       return
     case 'lost':
       await run()

@@ -34,6 +34,12 @@ export interface TcpProxy {
   close(): Promise<void>
 }
 
+/** Answers with RST. Node's own reset of a socket that is ending leaves a handle for which the process waits at its exit for ever. */
+export function reset(socket: Socket): void {
+  if (socket.writableEnded) socket.destroy()
+  else socket.resetAndDestroy()
+}
+
 /** Stands between a client and a server and does, at run time, what networks do. */
 export async function startTcpProxy(t: Teardown, { host = '127.0.0.1', port }: { host?: string; port: number }): Promise<TcpProxy> {
   let mode: Mode = { kind: 'pass' }
@@ -50,10 +56,12 @@ export async function startTcpProxy(t: Teardown, { host = '127.0.0.1', port }: {
   const forward = (pair: Pair, from: Socket, to: Socket) => {
     from.on('data', (bytes: Buffer) => deliver(pair, () => write(pair, to, bytes)))
     from.on('end', () => deliver(pair, () => to.end()))
-    from.on('error', () => to.resetAndDestroy())
+    from.on('error', () => reset(to))
     from.on('close', () => {
       if (from === pair.client || !pair.lost) deliver(pair, () => to.destroySoon())
-      if (from === pair.client) pairs.delete(pair)
+      if (from !== pair.client) return
+      pairs.delete(pair)
+      if (pair.lost) pair.target.destroy()
     })
   }
   const write = (pair: Pair, to: Socket, bytes: Buffer) => {
@@ -73,7 +81,7 @@ export async function startTcpProxy(t: Teardown, { host = '127.0.0.1', port }: {
     accepted += 1
     if (mode.kind === 'reset') {
       client.on('error', () => {})
-      client.resetAndDestroy()
+      reset(client)
       return
     }
     const target = connect({ host, port, allowHalfOpen: true })
@@ -93,8 +101,8 @@ export async function startTcpProxy(t: Teardown, { host = '127.0.0.1', port }: {
       pair.answerBytesLeft = cut
       if (next.kind === 'black-hole' && !next.resume) pair.lost = true
       if (next.kind === 'reset') {
-        pair.client.resetAndDestroy()
-        pair.target.resetAndDestroy()
+        reset(pair.client)
+        reset(pair.target)
       }
       if (next.kind !== 'black-hole') for (const act of pair.held.splice(0)) deliver(pair, act)
     }
