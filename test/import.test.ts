@@ -102,6 +102,16 @@ t.test('an expired token is not taken, with the remedy', { skip }, async (t) => 
   t.equal(await account(), undefined)
 })
 
+t.test('an expiry that no calendar here has says nothing: the token is taken, and Instagram tells its life', { skip }, async (t) => {
+  for (const written of ['infinity', '-infinity', '0044-03-15 BC', '294276-12-31']) {
+    const { instagram, db, cli, account } = await setUp(t)
+    await db.query('insert into tokens (value, expires_at, success) values ($1, $2::text::timestamp, true)', [instagram.issue(), written])
+    const { code, stderr } = await cli(['import'])
+    t.equal(code, 0, `${written}: ${stderr}`)
+    t.ok(((await account())?.expires_at.getTime() ?? 0) > Date.now(), written)
+  }
+})
+
 t.test('of several rows the one that lives longest is taken; a time with a zone is read as it is', { skip }, async (t) => {
   const { instagram, db, cli, account } = await setUp(t, 'expires_at timestamptz')
   instagram.fail('*', 'empty500')

@@ -34,9 +34,12 @@ function dayInUtc(at: Date): string {
   return day().format(at)
 }
 
-/** The history keeps instants as machines write them. */
+/** The history keeps instants as machines write them. What only looks like one, in a web site's name, stays as it is. */
 function plain(text: string): string {
-  return text.replace(/\b\d{4}-\d\d-\d\dT[\d:.]+Z/g, (instant) => dayInUtc(new Date(instant)))
+  return text.replace(/\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z\b/g, (written) => {
+    const at = new Date(written)
+    return Number.isNaN(at.getTime()) ? written : dayInUtc(at)
+  })
 }
 
 export interface Run {

@@ -24,6 +24,13 @@ t.test('an instant is told as a person would', async (t) => {
   for (const [seconds, expected] of said) t.equal(words.inWords(after(seconds), now), expected)
   t.equal(words.dueInWords(after(-3600), now), 'within a minute', 'what is due is done at the next tick')
   t.equal(words.inUtc(now), '25 Oct 2026, 00:30 UTC')
+  for (const text of [
+    '2026-99-99T99.99Z.example.com',
+    '2026-99-99T99:99:99Z',
+    'https://2026-01-01T00Z.example.com',
+    '2026-13-01T00:00:00.000Z',
+  ])
+    t.equal(words.plain(`May read it: ${text}`), `May read it: ${text}`, 'what only looks like an instant stays')
   t.equal(words.plain('It is good until 2027-01-24T08:00:00.000Z.'), 'It is good until 24 Jan 2027.')
 })
 
