@@ -75,10 +75,7 @@ async function run(
       return print(`“${name}” was removed; its history stays.`)
     }
     case 'set-domains':
-      await manage.setDomains(deps, name, words.length === 0 ? null : words.join(' '), 'cli')
-      return print(
-        words.length === 0 ? `For “${name}” the global list holds.` : `The token of “${name}” may be read by ${words.join(' ')}.`,
-      )
+      return setDomains(deps, name, words)
     case 'set-constant':
       await manage.setConstant(deps, name, words[0] ?? null, 'cli')
       return print(
@@ -91,6 +88,12 @@ async function run(
       await manage.setPaused(deps, name, command === 'pause', 'cli')
       return print(command === 'pause' ? `“${name}” is neither refreshed nor served from now on.` : `“${name}” is on again.`)
   }
+}
+
+async function setDomains(deps: OwnerDeps, name: string, words: string[]): Promise<number> {
+  const { saved, warnings } = await manage.setDomains(deps, name, words.length === 0 ? null : words.join(' '), 'cli')
+  for (const warning of warnings) process.stderr.write(`Careful: ${warning}.\n`)
+  return print(saved === null ? `For “${name}” the global list holds.` : `The token of “${name}” may be read by ${saved}.`)
 }
 
 async function list(deps: OwnerDeps, json: boolean): Promise<number> {

@@ -2,12 +2,17 @@ import { type AgentCommand, agentCommand } from './agent-command.ts'
 import { type AllowList, parseAllowList } from './domain/allow-list.ts'
 import { constantNameProblem } from './domain/js-constant.ts'
 import type { RefreshFrequency, RefreshMode } from './domain/next-refresh.ts'
+import { readPastedToken } from './domain/pasted-token.ts'
 import { Secret } from './domain/secret.ts'
+import { sharedHostWarnings } from './domain/shared-hosts.ts'
 import { tokenProblem } from './domain/token.ts'
+import { characters, keySpellings, readEnvironment, type Warning } from './environment.ts'
 import { type InstagramConfig, readInstagram } from './instagram-config.ts'
+import { createKnownSecrets } from './known-secrets.ts'
 import { alertUrlProblem, printable, readHost, readPort, readTrustProxy } from './network-config.ts'
 import { type DatabaseConfig, detectPlatform, guessAppUrl, type Platform, readDatabase } from './platform.ts'
 import { isPublicSuffix } from './public-suffix.ts'
+import { checkPassword } from './weak-password.ts'
 
 export interface Config {
   readonly host: string
@@ -31,6 +36,8 @@ export interface Config {
   readonly database: DatabaseConfig
   /** Newest first; null = the embedded store keeps its own key beside it. */
   readonly encryptionKeys: readonly Secret[] | null
+  /** Other spellings of the keys, which open too: a release before took quotes around them for a part of them. */
+  readonly otherKeySpellings: readonly Secret[]
   readonly memcached: { readonly servers: string; readonly username: string | null; readonly password: Secret | null } | null
   readonly logLevel: string
   readonly trustProxy: boolean | string[]
@@ -39,6 +46,7 @@ export interface Config {
   readonly metricsKey: Secret | null
   readonly alertWebhookUrl: Secret | null
   readonly instagram: InstagramConfig
+  readonly warnings: readonly Warning[]
 }
 
 export class ConfigError extends Error {
@@ -85,8 +93,6 @@ export const VARIABLES = [
 ] as const
 type Variable = (typeof VARIABLES)[number]
 
-// What the Ruby agent's app.json and documentation told people to replace.
-const PLACEHOLDERS = new Set(['copy_token_here', 'copy_app_name_here', 'yourwebsite.com'])
 const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const
 const FLAGS = ['true', 'false', '1', '0', 'yes', 'no', 'on', 'off'] as const
 const MAKE_KEY = 'make one with: openssl rand -hex 32'
@@ -94,14 +100,15 @@ const MAKE_KEY = 'make one with: openssl rand -hex 32'
 /** Reads and checks the whole environment; throws one `ConfigError` that lists every problem. */
 export function readConfig(env: NodeJS.ProcessEnv): Config {
   const problems: string[] = []
+  const warnings: Warning[] = []
+  const warn = (text: string, forOwner = false): void => void warnings.push({ text, forOwner })
+  const { text, list, quoted } = readEnvironment(env, VARIABLES, warnings)
 
-  const text = (name: Variable): string | null => {
-    const value = env[name]?.trim() ?? ''
-    return value === '' || PLACEHOLDERS.has(value) ? null : value
-  }
   const secret = (name: Variable, value: string | null, minimum: number, remedy: string): Secret | null => {
     if (value === null) return null
-    if (value.length < minimum) problems.push(`${name}: has ${value.length} characters, which can be guessed; ${remedy}`)
+    // A release before counted the quotes, and what ran with it must not stop.
+    if (value.length < (quoted(name) === null ? minimum : minimum - 2))
+      problems.push(`${name}: has ${characters(value.length)}, which can be guessed; ${remedy}`)
     else if (!/^[\x21-\x7e]+$/.test(value)) problems.push(`${name}: may hold only visible ASCII characters without spaces; ${remedy}`)
     return new Secret(value)
   }
@@ -114,10 +121,6 @@ export function readConfig(env: NodeJS.ProcessEnv): Config {
   }
   // The Ruby agent's documentation knew only "true"; people wrote what their other apps take.
   const flag = (name: Variable): boolean => ['true', '1', 'yes', 'on'].includes(choice(name, FLAGS, 'false'))
-  const list = (name: Variable): string[] =>
-    text(name)
-      ?.split(/[\s,]+/)
-      .filter((one) => one !== '') ?? []
   const origin = (name: Variable, fallback: string): string => {
     const value = text(name)
     if (value === null) return fallback
@@ -141,24 +144,26 @@ export function readConfig(env: NodeJS.ProcessEnv): Config {
   const guessed = guessAppUrl(env, text('APP_NAME'), problems)
   const appUrl = origin('APP_URL', guessed ?? `http://localhost:${port}`)
 
-  const allowedDomains =
-    list('ALLOWED_DOMAINS')
-      .filter((entry) => !PLACEHOLDERS.has(entry))
-      .join(' ') || null
+  const allowedDomains = text('ALLOWED_DOMAINS')
   // Which port the system will choose for 0 is not known yet; no page is the agent's own until APP_URL names it.
   const ownOrigin = appUrl === 'http://localhost:0' ? '' : appUrl
   const allowed = parseAllowList(allowedDomains ?? ownOrigin, isPublicSuffix)
+  for (const warning of sharedHostWarnings(allowed.list)) warn(`ALLOWED_DOMAINS: ${warning}`)
   problems.push(...allowed.problems.map((problem) => `${allowedDomains === null ? 'APP_URL' : 'ALLOWED_DOMAINS'}: ${problem}`))
 
   const startingToken = text('STARTING_TOKEN')
-  const badToken = startingToken === null ? null : tokenProblem(startingToken)
-  if (badToken !== null) problems.push(`STARTING_TOKEN: ${badToken}`)
+  const badToken = startingToken === null ? null : readPastedToken(startingToken, 'instagram').problem
+  if (startingToken !== null && badToken !== null) {
+    // What a release before took must not stop this one: it is only not taken for a token any more.
+    if (tokenProblem(startingToken) === null) warn(`STARTING_TOKEN: ${badToken}. It is not used.`)
+    else problems.push(`STARTING_TOKEN: ${badToken}`)
+  }
 
   const jsConstantName = text('JS_CONSTANT_NAME') ?? 'InstagramToken'
   const badName = constantNameProblem(jsConstantName)
   if (badName !== null) problems.push(`JS_CONSTANT_NAME: ${badName}`)
 
-  const database = readDatabase(env, text('DATABASE_URL'), problems)
+  const database = readDatabase(env, text('DATABASE_URL'), { problems, warn })
   const keys = list('ENCRYPTION_KEY')
     .map((key) => secret('ENCRYPTION_KEY', key, 16, MAKE_KEY))
     .filter((key) => key !== null)
@@ -178,10 +183,8 @@ export function readConfig(env: NodeJS.ProcessEnv): Config {
     )
   }
 
-  // Typed by a person, spaces and accents included; only its length says that it is a bad one.
   const adminPassword = text('ADMIN_PASSWORD')
-  if (adminPassword !== null && adminPassword.length < 8)
-    problems.push(`ADMIN_PASSWORD: has ${adminPassword.length} characters, which can be guessed; choose at least 8`)
+  if (adminPassword !== null) checkPassword(adminPassword, quoted('ADMIN_PASSWORD') !== null, { problems, warn })
 
   const alertUrl = text('ALERT_WEBHOOK_URL')
   const badAlertUrl = alertUrl === null ? null : alertUrlProblem(alertUrl)
@@ -206,7 +209,7 @@ export function readConfig(env: NodeJS.ProcessEnv): Config {
     jsConstantName,
     webhookSecret: secret('WEBHOOK_SECRET', text('WEBHOOK_SECRET'), 8, MAKE_KEY),
     database,
-    encryptionKeys: keys.length === 0 ? null : keys,
+    ...keySpellings(keys, quoted('ENCRYPTION_KEY')),
     memcached:
       servers === null
         ? null
@@ -217,7 +220,11 @@ export function readConfig(env: NodeJS.ProcessEnv): Config {
     metricsKey: secret('METRICS_KEY', text('METRICS_KEY'), 8, MAKE_KEY),
     alertWebhookUrl: alertUrl === null ? null : new Secret(alertUrl),
     instagram: readInstagram({ text, list, origin }, problems),
+    warnings,
   }
+  const mixedUp = startingToken === null ? null : createKnownSecrets(config).nameIn(startingToken)
+  if (mixedUp !== null)
+    warn(`STARTING_TOKEN: is the value of ${mixedUp}, or holds it, and is no token. It is not used: put the access token there.`)
   if (problems.length > 0) throw new ConfigError(problems)
   return config
 }

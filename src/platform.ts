@@ -1,4 +1,5 @@
 import { Secret } from './domain/secret.ts'
+import type { Notes } from './environment.ts'
 import { readTlsMode } from './storage/tls-mode.ts'
 
 export type DatabaseConfig =
@@ -40,7 +41,7 @@ export function guessAppUrl(env: NodeJS.ProcessEnv, appName: string | null, prob
 }
 
 /** Where the store is; adds to `problems` what is wrong with it, and what this platform would do to it. */
-export function readDatabase(env: NodeJS.ProcessEnv, url: string | null, problems: string[]): DatabaseConfig {
+export function readDatabase(env: NodeJS.ProcessEnv, url: string | null, { problems, warn }: Notes): DatabaseConfig {
   const path = url === null ? 'data/token-agent.sqlite' : url.replace(/^sqlite:(\/\/(?=\/))?/, '')
   if (url !== null && /^postgres(ql)?:\/\//.test(url)) {
     if (!URL.canParse(url))
@@ -59,7 +60,13 @@ export function readDatabase(env: NodeJS.ProcessEnv, url: string | null, problem
     problems.push(
       `DATABASE_URL: ${path === '' ? 'names no file' : 'a store in memory forgets every token at each restart'}; name a file, such as sqlite:data/token-agent.sqlite`,
     )
-  } else if (losesItsDisk(env, path)) {
+  } else if (wipesItsDisk(env) && path.startsWith('/')) {
+    // Dokku and Knative set the same variables, and have volumes: their owner knows what is mounted there.
+    if (hasNoVolume(env))
+      warn(
+        `DATABASE_URL: names a file, and this platform usually wipes its disk at each restart; the tokens live on only where a permanent volume is mounted at that path`,
+      )
+  } else if (wipesItsDisk(env)) {
     problems.push(
       'DATABASE_URL: this platform wipes its disk at each restart, and a starting token that came back after 60 days would be dead; add a Postgres database (on Heroku: heroku addons:create heroku-postgresql), or name a file on a permanent volume: sqlite:/absolute/path',
     )
@@ -67,9 +74,8 @@ export function readDatabase(env: NodeJS.ProcessEnv, url: string | null, problem
   return { kind: 'sqlite', path }
 }
 
-// Heroku, Cloud Run and Lambda have no permanent disk at all. Render, Railway and Fly have volumes, mounted at an
-// absolute path that only their owner knows; a relative path there lies on the disk that is wiped.
-function losesItsDisk(env: NodeJS.ProcessEnv, path: string): boolean {
-  if (['DYNO', 'K_SERVICE', 'AWS_LAMBDA_FUNCTION_NAME'].some((name) => env[name])) return true
-  return ['RENDER', 'RAILWAY_ENVIRONMENT', 'FLY_APP_NAME'].some((name) => env[name]) && !path.startsWith('/')
-}
+// Heroku, Cloud Run and Lambda have no permanent disk of their own. Render, Railway and Fly have volumes. All of them mount
+// one at an absolute path that only its owner knows; a relative path lies on the disk that is wiped.
+const hasNoVolume = (env: NodeJS.ProcessEnv): boolean => ['DYNO', 'K_SERVICE', 'AWS_LAMBDA_FUNCTION_NAME'].some((name) => env[name])
+const wipesItsDisk = (env: NodeJS.ProcessEnv): boolean =>
+  hasNoVolume(env) || ['RENDER', 'RAILWAY_ENVIRONMENT', 'FLY_APP_NAME'].some((name) => env[name])

@@ -4,6 +4,7 @@ import closeWithGrace from 'close-with-grace'
 import type { Logger } from 'pino'
 import type { PaceLimits } from './application/pace.ts'
 import { type Config, readConfig } from './config.ts'
+import { entriesOf } from './domain/allow-list.ts'
 import { AppError } from './domain/errors.ts'
 import type { Log } from './domain/log.ts'
 import { createHealthWatch } from './health.ts'
@@ -28,6 +29,7 @@ const START_PATIENCE_MS = 2_000
 export async function serve(env: NodeJS.ProcessEnv, paceLimits?: PaceLimits): Promise<void> {
   const config = readConfig(env)
   const log = createLogger(config.logLevel)
+  for (const { text } of config.warnings) log.warn({}, text)
   keepTickShape()
   const stopped = new AbortController()
   // Set once there is something to stop: a signal may come at any moment of the start.
@@ -161,7 +163,8 @@ function httpDeps(config: Config, services: Services, health: HttpDeps['health']
     command: config.command,
     jsConstantName: config.jsConstantName,
     hideHelpPages: config.hideHelpPages,
-    allowedDomains: config.allowedDomains,
+    allowedDomains: config.allowedDomains === null ? null : entriesOf(config.allowList).join(' '),
+    warnings: config.warnings,
     hasWebhookSecret: config.webhookSecret !== null,
     hasServerKeys: config.serverKeys.length > 0,
     store: config.database.kind,
@@ -183,7 +186,8 @@ function httpDeps(config: Config, services: Services, health: HttpDeps['health']
     health,
     lastHour: () => services.readHistory.lastHour(),
     owner: ownerDeps(config, services),
-    signIn: signInDeps(config, services, log),
+    // The one-time password is no matter of verbosity: without it nobody gets in.
+    signIn: signInDeps(config, services, log.child({}, { level: 'warn' })),
     viewsFolder: VIEWS_FOLDER,
   }
 }

@@ -21,13 +21,12 @@ import type { Connector } from './domain/connector.ts'
 import { AppError } from './domain/errors.ts'
 import type { InstallationStore } from './domain/installation.ts'
 import type { Log } from './domain/log.ts'
-import type { OAuthStateStore } from './domain/oauth-states.ts'
 import type { AccountSummary, Overview } from './domain/overview.ts'
 import type { Provider } from './domain/provider.ts'
 import type { Secret } from './domain/secret.ts'
-import type { SessionStore, SignInAttempts, WrongPasswords } from './domain/session-store.ts'
-import type { SignedRequests } from './domain/signed-requests.ts'
+import type { OAuthStateStore, SessionStore, SignInAttempts } from './domain/session-store.ts'
 import type { Vault } from './domain/vault.ts'
+import { createKnownSecrets, type KnownSecrets } from './known-secrets.ts'
 import { createInstagram } from './providers/instagram.ts'
 import { createInstagramConnector } from './providers/instagram-connector.ts'
 import { createAccountStore } from './storage/account-store.ts'
@@ -35,13 +34,10 @@ import { createAlertStore } from './storage/alert-store.ts'
 import type { Database } from './storage/database.ts'
 import { createInstallationStore, prepareInstallation } from './storage/installation.ts'
 import { migrate } from './storage/migrate.ts'
-import { createOAuthStateStore } from './storage/oauth-states.ts'
 import { createOverview } from './storage/overview.ts'
 import { loadOrCreateKeyFile } from './storage/private-file.ts'
 import { readRubyToken } from './storage/ruby-token.ts'
-import { createSessionStore } from './storage/session-store.ts'
-import { createSignInAttempts, createWrongPasswords } from './storage/sign-in-attempts.ts'
-import { createSignedRequests } from './storage/signed-requests.ts'
+import { createOAuthStateStore, createSessionStore, createSignInAttempts } from './storage/session-store.ts'
 import { createVault } from './storage/vault.ts'
 import { type StoreState, watchDatabase } from './storage/watched-database.ts'
 
@@ -54,13 +50,12 @@ export interface Services {
   readonly store: AccountStore
   readonly sessions: SessionStore
   readonly signInAttempts: SignInAttempts
-  readonly wrongPasswords: WrongPasswords
   readonly installation: InstallationStore
   readonly oauthStates: OAuthStateStore
-  readonly signedRequests: SignedRequests
   readonly overview: Overview
   readonly stock: () => Promise<AccountSummary>
   readonly vault: Vault
+  readonly secrets: KnownSecrets
   readonly reader: TokenReader
   readonly readHistory: ReadHistory
   readonly refreshDeps: RefreshDeps
@@ -90,7 +85,13 @@ export interface Services {
 export async function createServices(config: Config, log: Log, paceLimits: PaceLimits = PACE_LIMITS): Promise<Services> {
   const db = watchDatabase(await openDatabase(config, log))
   const store = createAccountStore(db)
-  const vault = createVault(await encryptionKeys(config))
+  const keys = await encryptionKeys(config)
+  const vault = createVault(
+    keys,
+    config.otherKeySpellings.map((key) => key.reveal()),
+  )
+  const secrets = createKnownSecrets(config)
+  for (const key of keys) secrets.add(config.encryptionKeys === null ? 'the key file' : 'ENCRYPTION_KEY', key)
   const memcached = config.memcached === null ? null : await openMemcached(config.memcached, log)
   const reader = createTokenReader({
     store,
@@ -115,6 +116,7 @@ export async function createServices(config: Config, log: Log, paceLimits: PaceL
     pending: createPendingAnswers({ cache: memcached, isUp: () => memcached?.state().up !== false, vault, digest: shortDigest }),
     pace: createPace(paceLimits),
     tally: createTally(),
+    secrets,
     log,
   }
 
@@ -122,14 +124,8 @@ export async function createServices(config: Config, log: Log, paceLimits: PaceL
   let running: Promise<RefreshSummary> | null = null
   const overview = createOverview(db, vault.marks)
   const send = config.alertWebhookUrl === null ? null : await openWebhook(config.alertWebhookUrl, config.appUrl)
-  const wrongPasswords = createWrongPasswords(db)
   const readHistory = createReadHistory(reader.counters)
-  const oauthStates = createOAuthStateStore(db)
-  const signedRequests = createSignedRequests(db)
-  const keepUp = createUpkeep(
-    { alerts: createAlertStore(db), send, wrongPasswords, overview, shortLived: [oauthStates, signedRequests], log },
-    stopping.signal,
-  )
+  const keepUp = createUpkeep({ alerts: createAlertStore(db), send, overview, log }, stopping.signal)
   const upkeep = (): Promise<void> => {
     readHistory.sample()
     return keepUp()
@@ -154,7 +150,10 @@ export async function createServices(config: Config, log: Log, paceLimits: PaceL
     } catch (error) {
       // Another instance, started with the same new token, was faster.
       if (error instanceof AppError && error.code === 'conflict') return true
-      throw error
+      if (!(error instanceof AppError && error.code === 'invalid')) throw error
+      // It is no token. What has a token goes on, as it does after a refusal.
+      log.warn({ outcome: 'refused' }, `STARTING_TOKEN has not taken over: ${error.message}`)
+      return true
     }
   }
 
@@ -168,13 +167,12 @@ export async function createServices(config: Config, log: Log, paceLimits: PaceL
     store,
     sessions: createSessionStore(db),
     signInAttempts: createSignInAttempts(db),
-    wrongPasswords,
     installation: createInstallationStore(db),
-    oauthStates,
-    signedRequests,
+    oauthStates: createOAuthStateStore(db),
     overview,
     stock: createStock({ store, overview, vault }),
     vault,
+    secrets,
     reader,
     readHistory,
     refreshDeps,

@@ -25,11 +25,14 @@ t.test('the whole of it without a browser: add, seed, settings, default, serve, 
   t.match(await run('accounts set-constant shop ShopToken'), { code: 0 })
   t.match(await run('accounts set-default shop'), { code: 0 })
   const listed = await run('accounts list')
-  t.match(listed.stdout, /shop {2}instagram @the\.shop {2}\(what \/token\.js serves\).*blog\.example \*\.blog\.example.*ShopToken/s)
+  t.match(
+    listed.stdout,
+    /shop {2}instagram @the\.shop {2}\(what \/token\.js serves\).*https:\/\/blog\.example https:\/\/\*\.blog\.example.*ShopToken/s,
+  )
   const json = JSON.parse((await run('accounts list --json')).stdout)
   t.match(json, [
     { name: 'default', isDefault: false, token: /^IGAA..… \(\d+ characters\)$/ },
-    { name: 'shop', isDefault: true, allowedDomains: 'blog.example *.blog.example', jsConstant: 'ShopToken' },
+    { name: 'shop', isDefault: true, allowedDomains: 'https://blog.example https://*.blog.example', jsConstant: 'ShopToken' },
   ])
 
   const agent = await startAgent(t, { ready: '/readyz', cwd, env })

@@ -40,7 +40,7 @@ t.test('an empty environment is a whole configuration', async (t) => {
 // A wrong value, and a word that its problem must have besides the variable's name.
 const WRONG: [name: string, value: string, words: RegExp][] = [
   ['STARTING_TOKEN', 'a b', /space or a line break/],
-  ['STARTING_TOKEN', '"IGAAabc"', /quotes/],
+  ['STARTING_TOKEN', '{"access_token": ""}', /no field is called access_token/],
   ['STARTING_TOKEN', 'a\nb', /line break/],
   ['STARTING_TOKEN', 'x'.repeat(10_240), /10240 characters/],
   ['STARTING_TOKEN', 'IGAAü', /character that no token has/],
@@ -102,6 +102,7 @@ const WRONG: [name: string, value: string, words: RegExp][] = [
   ['TRUST_PROXY', 'loopback, 10.0.0.0/0', /range that does not exist; write 1 to 32/],
   ['TRUST_PROXY', 'fd00::/129', /range that does not exist; write 1 to 128/],
   ['ADMIN_PASSWORD', 'short', /can be guessed/],
+  ['ADMIN_PASSWORD', 'x'.repeat(1500), /1500 characters, and the sign-in takes 1024/],
   ['METRICS_KEY', 'short', /can be guessed/],
   ['ALERT_WEBHOOK_URL', 'http://hooks.example/x', /https/],
   ['ALERT_WEBHOOK_URL', 'not an address', /https/],
@@ -246,7 +247,7 @@ t.test('without ALLOWED_DOMAINS the agent’s own origin is the list', async (t)
 t.test('a disk that is wiped at each restart is refused, with the remedy', async (t) => {
   const wiped: Record<string, string>[] = [
     { DYNO: 'web.1' },
-    { DYNO: 'web.1', DATABASE_URL: 'sqlite:/var/agent.db' },
+    { DYNO: 'web.1', DATABASE_URL: 'sqlite:agent.db' },
     { K_SERVICE: 'agent' },
     { RENDER: 'true' },
     { RENDER: 'true', DATABASE_URL: 'sqlite:data/agent.db' },
@@ -254,7 +255,11 @@ t.test('a disk that is wiped at each restart is refused, with the remedy', async
     { RAILWAY_ENVIRONMENT: 'production' },
   ]
   for (const env of wiped) t.match(problemsOf(env), [/^DATABASE_URL: .*wipes its disk.*add a Postgres database/], JSON.stringify(env))
-  t.same(problemsOf({ RENDER: 'true', DATABASE_URL: 'sqlite:/var/data/agent.db' }), [], 'a volume is fine')
+  for (const name of ['DYNO', 'K_SERVICE', 'AWS_LAMBDA_FUNCTION_NAME', 'RENDER']) {
+    const { database, warnings } = readConfig({ [name]: 'x', DATABASE_URL: 'sqlite:/var/data/agent.db' })
+    t.same(database, { kind: 'sqlite', path: '/var/data/agent.db' }, `${name}: an absolute path is its owner's word`)
+    t.equal(warnings.length, name === 'RENDER' ? 0 : 1, name)
+  }
   t.same(problemsOf({ DYNO: 'web.1', ...POSTGRES }), [])
 })
 
@@ -272,6 +277,99 @@ t.test('Postgres needs a key, and the problem says how to make one', async (t) =
       selfSignedChain: false,
     })
   t.match(readConfig({ ...POSTGRES, DYNO: 'web.1' }).database, { selfSignedChain: true })
+})
+
+t.test('quotes around a value are taken off, for every variable, with a warning that names it and shows no value', async (t) => {
+  const plain: Record<string, string> = {
+    STARTING_TOKEN: 'IGAAcanary',
+    APP_NAME: 'canary',
+    APP_URL: 'https://canary.example',
+    ALLOWED_DOMAINS: 'canary.example,*.canary.example',
+    SERVER_KEYS: 'canary-key-1,canary-key-2',
+    HIDE_HELP_PAGES: 'true',
+    REFRESH_MODE: 'scheduled',
+    REFRESH_FREQUENCY: 'daily',
+    JS_CONSTANT_NAME: 'Canary',
+    WEBHOOK_SECRET: 'canary-hook',
+    DATABASE_URL: 'postgres://me:canary@db.example/agent',
+    ENCRYPTION_KEY: 'canary-0123456789abcdef',
+    MEMCACHIER_SERVERS: 'canary.example:11211,canary.example:11212',
+    MEMCACHIER_USERNAME: 'canary',
+    MEMCACHIER_PASSWORD: 'canary-password',
+    PORT: '4000',
+    HOST: '127.0.0.1',
+    LOG_LEVEL: 'debug',
+    TRUST_PROXY: 'loopback,10.0.0.0/8',
+    ADMIN_PASSWORD: 'canary password of mine',
+    METRICS_KEY: 'canary-metrics',
+    ALERT_WEBHOOK_URL: 'https://hooks.example/canary',
+    INSTAGRAM_APP_ID: '123',
+    INSTAGRAM_APP_SECRET: '0123456789canary',
+    INSTAGRAM_SCOPES: 'instagram_business_basic,instagram_business_manage_comments',
+    INSTAGRAM_GRAPH_URL: 'https://graph.canary.example',
+    INSTAGRAM_API_URL: 'https://api.canary.example',
+    INSTAGRAM_WEB_URL: 'https://web.canary.example',
+  }
+  const shown = (config: Config) =>
+    JSON.stringify({ ...config, warnings: null, otherKeySpellings: null }, (_, value) => (value instanceof Set ? [...value] : value)) +
+    [config.startingToken, config.webhookSecret, config.adminPassword, config.metricsKey, ...config.serverKeys].map((one) =>
+      one?.reveal(),
+    ) +
+    (config.database.kind === 'postgres' ? config.database.url.reveal() : '')
+  const expected = readConfig(plain)
+  t.same(expected.warnings, [])
+  t.same(Object.keys(plain).sort(), [...VARIABLES].sort(), 'every variable is here')
+  const quotings: ((value: string) => string)[] = [
+    ...['""', "''", '``', '“”', '‘’', '«»'].map((pair) => (value: string) => `${pair[0]}${value}${pair[1]}`),
+    (value) => ` " ${value} " `,
+    (value) => `"'${value}'"`,
+    (value) =>
+      value.includes(',')
+        ? value
+            .split(',')
+            .map((one) => `"${one}"`)
+            .join(',')
+        : `"${value}"`,
+  ]
+  for (const quoting of quotings) {
+    const quoted = Object.fromEntries(Object.entries(plain).map(([name, value]) => [name, quoting(value)]))
+    const config = readConfig(quoted)
+    t.equal(shown(config), shown(expected), quoting('value,value'))
+    t.same(config.warnings.map(({ text }) => text.split(':')[0]).sort(), [...VARIABLES].sort(), 'each is named')
+    t.notMatch(config.warnings.map(({ text }) => text).join(), /canary/i)
+  }
+  const empty = Object.fromEntries(VARIABLES.map((name) => [name, '""']))
+  t.same(shown(readConfig(empty)), shown(readConfig({})), 'nothing in quotes is nothing')
+})
+
+t.test('what an agent runs with never stops its next release: it is warned of', async (t) => {
+  const warned: [Record<string, string>, RegExp][] = [
+    [{ SERVER_KEYS: '"123456"' }, /^SERVER_KEYS: stands in quotes/],
+    [{ ADMIN_PASSWORD: '"123456"' }, /^ADMIN_PASSWORD: stands in quotes/],
+    [{ STARTING_TOKEN: 'EAABsomething' }, /^STARTING_TOKEN: is one of Facebook Login.*It is not used/],
+    [{ STARTING_TOKEN: 'https://graph.instagram.com/me' }, /^STARTING_TOKEN: is an address/],
+    [
+      { STARTING_TOKEN: 'a password of mine'.replaceAll(' ', '-'), ADMIN_PASSWORD: 'a-password-of-mine' },
+      /^STARTING_TOKEN: is the value of ADMIN_PASSWORD/,
+    ],
+    [{ ALLOWED_DOMAINS: '*.squarespace.com' }, /^ALLOWED_DOMAINS: `\*\.squarespace\.com` allows everybody’s site.*next release refuses/],
+    [{ ALLOWED_DOMAINS: 'shop.example https://*.wordpress.com:8443' }, /^ALLOWED_DOMAINS: `\*\.wordpress\.com`/],
+    [{ ALLOWED_DOMAINS: 'sites.google.com' }, /^ALLOWED_DOMAINS: `https:\/\/sites\.google\.com` is the origin of other people/],
+    [{ ALLOWED_DOMAINS: 'https://localhost' }, /^ALLOWED_DOMAINS: `https:\/\/localhost`/],
+  ]
+  for (const [env, says] of warned) t.match(readConfig(env).warnings[0]?.text, says, JSON.stringify(env))
+  for (const ALLOWED_DOMAINS of ['shop.squarespace.com', '*.shop.wordpress.com', 'localhost:8080', 'squarespace.com.example'])
+    t.same(readConfig({ ALLOWED_DOMAINS }).warnings, [], ALLOWED_DOMAINS)
+})
+
+t.test('a password that can be guessed is warned of, to the owner alone', async (t) => {
+  for (const ADMIN_PASSWORD of ['12345678', 'elevenchars', 'qwerty123456', 'QWERTY123456', 'leavemealone', 'é'.repeat(11)]) {
+    const { warnings } = readConfig({ ADMIN_PASSWORD })
+    t.match(warnings, [{ forOwner: true, text: /^ADMIN_PASSWORD: (has fewer than 12|is one of the 100,000)/ }], ADMIN_PASSWORD)
+  }
+  t.match(readConfig({ ADMIN_PASSWORD: 'two lines\nof it all' }).warnings, [{ forOwner: true, text: /line break/ }])
+  for (const ADMIN_PASSWORD of ['twelve chars', 'correct horse battery', 'x'.repeat(1024)])
+    t.same(readConfig({ ADMIN_PASSWORD }).warnings, [])
 })
 
 t.test('a printed configuration shows no secret', async (t) => {

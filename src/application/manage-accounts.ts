@@ -1,12 +1,13 @@
 import { ACCOUNT_NAME_RULE, type Account, type Actor, DEFAULT_ACCOUNT, isAccountName, isServable } from '../domain/account.ts'
 import type { AccountChange, AccountEvent, EventKind } from '../domain/account-store.ts'
-import { parseAllowList } from '../domain/allow-list.ts'
+import { entriesOf, parseAllowList } from '../domain/allow-list.ts'
 import { ConnectError } from '../domain/connector.ts'
 import { AppError, ProviderError } from '../domain/errors.ts'
 import { constantNameProblem } from '../domain/js-constant.ts'
 import type { Secret } from '../domain/secret.ts'
-import { tokenProblem } from '../domain/token.ts'
+import { sharedHostWarnings } from '../domain/shared-hosts.ts'
 import { accountPlace, UnreadableError } from '../domain/vault.ts'
+import { acceptToken, refuseSecret } from './accept-token.ts'
 import type { OwnerDeps } from './owner-deps.ts'
 import type { RefreshResult } from './refresh-account.ts'
 import { refreshDue } from './refresh-due.ts'
@@ -23,27 +24,39 @@ export async function findAccount({ store }: Pick<OwnerDeps, 'store'>, name: str
 /** An account without a token yet: it waits to be connected, or for a token. */
 export async function createAccount(deps: OwnerDeps, name: string, provider: string, actor: Actor): Promise<void> {
   if (!isAccountName(name)) throw new AppError('invalid', ACCOUNT_NAME_RULE)
+  refuseSecret(deps.secrets, name)
   if (!deps.providers.has(provider)) throw new AppError('invalid', 'This agent does not know this provider.')
   const created = await deps.store.insert({ name, provider, state: 'unverified', nextRefreshAt: null }, event(name, 'created', actor))
   if (!created) throw new AppError('conflict', `There is an account “${name}” already; choose another name.`)
   if (name === DEFAULT_ACCOUNT) await deps.publishDefault()
 }
 
-/** Who may read this account's token; null = the global list again. Throws an AppError that lists every problem. */
-export async function setDomains(deps: OwnerDeps, name: string, typed: string | null, actor: Actor): Promise<void> {
+export interface SavedDomains {
+  /** Null = the global list holds. */
+  readonly saved: string | null
+  readonly warnings: readonly string[]
+}
+
+/**
+ * Who may read this account's token; null = the global list again. Gives back the list as it was saved, in full, and what
+ * is risky in it. Throws an AppError that lists every problem.
+ */
+export async function setDomains(deps: OwnerDeps, name: string, typed: string | null, actor: Actor): Promise<SavedDomains> {
   const text = typed?.trim() || null
-  const problems = text === null ? [] : parseAllowList(text, deps.isPublicSuffix).problems
+  const { list, problems } = parseAllowList(text ?? '', deps.isPublicSuffix)
   if (problems.length > 0) throw new AppError('invalid', problems.map((problem) => `${problem.replace(/`([^`]*)`/g, '“$1”')}.`).join(' '))
-  const entries = text?.split(/[\s,]+/).filter((entry) => entry !== '') ?? []
-  if (text !== null && entries.length === 0) throw new AppError('invalid', 'The list names no web site.')
-  const said = text === null ? 'The global list of web sites holds.' : `Web sites that may read the token: ${entries.join(' ')}`
-  await change(deps, name, { allowedDomains: text === null ? null : entries.join(' ') }, event(name, 'changed', actor, said.slice(0, 2000)))
+  const saved = entriesOf(list).join(' ') || null
+  if (text !== null && saved === null) throw new AppError('invalid', 'The list names no web site.')
+  const said = saved === null ? 'The global list of web sites holds.' : `Web sites that may read the token: ${saved}`
+  await change(deps, name, { allowedDomains: saved }, event(name, 'changed', actor, said.slice(0, 2000)))
+  return { saved, warnings: sharedHostWarnings(list) }
 }
 
 export async function setConstant(deps: OwnerDeps, name: string, typed: string | null, actor: Actor): Promise<void> {
   const jsConstant = typed?.trim() || null
   const problem = jsConstant === null ? null : constantNameProblem(jsConstant)
   if (problem !== null) throw new AppError('invalid', `The name of the constant ${problem}.`)
+  refuseSecret(deps.secrets, jsConstant ?? '')
   await change(deps, name, { jsConstant }, event(name, 'changed', actor, `Name of the constant: ${jsConstant ?? 'the global one'}`))
 }
 
@@ -95,9 +108,8 @@ export interface Paste {
 }
 
 /** Takes a token over that a person pasted. One that lives an hour is traded for one that lasts, where that is possible. */
-export async function pasteToken(deps: OwnerDeps, { account, provider, token, actor, otherUser }: Paste): Promise<SeedResult> {
-  const problem = tokenProblem(token.reveal())
-  if (problem !== null) throw new AppError('invalid', `The token ${problem}.`)
+export async function pasteToken(deps: OwnerDeps, { account, provider, token: pasted, actor, otherUser }: Paste): Promise<SeedResult> {
+  const token = acceptToken(deps.secrets, provider, pasted)
   const over = await deps.store.find(account)
   if (!otherUser && over?.providerUserId != null) await mustBeSameUser(deps, over, token)
   const askedAt = deps.store.now()

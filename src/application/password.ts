@@ -1,4 +1,5 @@
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto'
+import { unquoted } from '../domain/quotes.ts'
 import type { Secret } from '../domain/secret.ts'
 
 /** In UTF-16 units. A form with a longer one would not fit into a request's body. */
@@ -54,7 +55,10 @@ function comparer(password: string): (candidate: string) => boolean {
   return (candidate) => timingSafeEqual(digest(candidate), expected)
 }
 
-// One keyboard writes é as one character, another as two; and an environment variable has no blanks at its ends.
+// One keyboard writes é as one character, another as two; an environment variable has no blanks at its ends, and those who
+// set it in quotes may type them.
 function digest(password: string): Buffer {
-  return createHash('sha256').update(password.normalize('NFC').trim()).digest()
+  return createHash('sha256')
+    .update(unquoted(password.normalize('NFC')))
+    .digest()
 }

@@ -6,6 +6,7 @@ import type { RefreshPolicy } from '../domain/next-refresh.ts'
 import type { Grant, Profile, Provider } from '../domain/provider.ts'
 import type { Secret } from '../domain/secret.ts'
 import { accountPlace, type Vault } from '../domain/vault.ts'
+import type { SecretNames } from './accept-token.ts'
 import { type Ending, failure, identity, isGivenAgain, refreshed, verified } from './attempt-ending.ts'
 import type { Pace } from './pace.ts'
 import { type PendingAnswers, saveEnding } from './pending-answer.ts'
@@ -23,6 +24,8 @@ export interface RefreshDeps {
   readonly pace: Pace
   /** How the attempts of this process ended, counted. */
   readonly tally: Tally
+  /** What must never be taken for a token. */
+  readonly secrets: SecretNames
   readonly log: Log
 }
 

@@ -3,8 +3,8 @@ import type { AccountChange, AccountEvent, Claim } from '../domain/account-store
 import { AppError, ProviderError } from '../domain/errors.ts'
 import type { Provider } from '../domain/provider.ts'
 import type { Secret } from '../domain/secret.ts'
-import { tokenProblem } from '../domain/token.ts'
 import { accountPlace, tryOpen } from '../domain/vault.ts'
+import { acceptToken } from './accept-token.ts'
 import { identity, NO_TROUBLE } from './attempt-ending.ts'
 import { leaseSeconds, type RefreshDeps, type RefreshResult } from './refresh-account.ts'
 import { refreshDue } from './refresh-due.ts'
@@ -37,9 +37,8 @@ const CLAIM_RETRY_MS = 250
  * Takes a long-lived token over. It is checked with the provider before it replaces one that works, and refreshed at
  * once to learn its life, which nobody tells beforehand.
  */
-export async function seedAccount(deps: RefreshDeps, seed: Seed): Promise<SeedResult> {
-  const problem = tokenProblem(seed.token.reveal())
-  if (problem !== null) throw new AppError('invalid', `The token ${problem}.`)
+export async function seedAccount(deps: RefreshDeps, given: Seed): Promise<SeedResult> {
+  const seed = { ...given, token: acceptToken(deps.secrets, given.provider, given.token) }
   const provider = deps.providers.get(seed.provider)
   if (provider === undefined) throw new AppError('invalid', `This agent does not know the provider “${seed.provider}”.`)
 

@@ -5,20 +5,12 @@ import type { AccountEvent } from './account-store.ts'
 const CONDITIONS = ['expired', 'unreadable', 'reconnect', 'misconfigured', 'tenth', 'quarter', 'failing'] as const
 export type Condition = (typeof CONDITIONS)[number]
 
-export type AlertKind =
-  | 'person_needed'
-  | 'unreadable'
-  | 'tenth_of_life_left'
-  | 'quarter_of_life_left'
-  | 'failing_for_a_day'
-  | 'recovered'
-  | 'password_guessed_at'
+export type AlertKind = 'person_needed' | 'unreadable' | 'tenth_of_life_left' | 'quarter_of_life_left' | 'failing_for_a_day' | 'recovered'
 
 export interface Alert {
   readonly event: AlertKind
-  /** Both null where the alert concerns no account. */
-  readonly account: string | null
-  readonly state: Account['state'] | null
+  readonly account: string
+  readonly state: Account['state']
   /** One sentence or two for the operator, without secrets. */
   readonly message: string
 }

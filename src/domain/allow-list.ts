@@ -57,12 +57,21 @@ export function parseAllowList(text: string, isPublicSuffix: (host: string) => b
   return { list: { exact, wildcards }, problems }
 }
 
+/** The entries in full, with their schemes, as they are shown and saved. */
+export function entriesOf({ exact, wildcards }: AllowList): string[] {
+  return [...exact, ...[...wildcards].map((origin) => origin.replace('//', '//*.'))]
+}
+
 type ParsedEntry = { origin: string; isWildcard: boolean }
 
 /** The entry, or what is wrong with it. Strict before `new URL`, which would quietly repair or reread much of it. */
 function parseEntry(entry: string, isPublicSuffix: (host: string) => boolean): ParsedEntry | string {
   const schemeEnd = entry.indexOf('://')
-  const scheme = schemeEnd === -1 ? 'https' : entry.slice(0, schemeEnd).toLowerCase()
+  const typedScheme = schemeEnd === -1 ? null : entry.slice(0, schemeEnd).toLowerCase()
+  const scheme = typedScheme ?? 'https'
+  if (APP_SCHEMES.test(scheme)) {
+    return 'is no web site: every app or extension of this kind shares this origin and could read the token; let a server of yours ask for it, with a server key (SERVER_KEYS)'
+  }
   if (scheme !== 'https' && scheme !== 'http') return 'is no web site; an entry starts with https://, http:// or the host name itself'
   // An address copied from a browser ends in a slash.
   const written = entry.slice(schemeEnd === -1 ? 0 : schemeEnd + 3).replace(/\/$/, '')
@@ -77,6 +86,8 @@ function parseEntry(entry: string, isPublicSuffix: (host: string) => boolean): P
   if (port !== undefined && !(/^[1-9]\d{0,4}$/.test(port) && Number(port) <= 65_535)) {
     return 'has a port that does not exist; a port is a number from 1 to 65535, as in example.com:8443'
   }
+  if (name.includes('*') && previewHostOf(name) !== null)
+    return `has a \`*\` inside a name, and anybody can get such a name under ${previewHostOf(name)}; ${FOR_PREVIEWS}`
   if (name.includes('*')) return 'has a `*` in the wrong place; one `*.` in front of a host name stands for all its subdomains'
   if (name.startsWith('.')) return 'starts with a dot; for all subdomains of a host write *.example.com'
   if (name.endsWith('.')) return 'ends in a dot; write the host name without it'
@@ -85,15 +96,31 @@ function parseEntry(entry: string, isPublicSuffix: (host: string) => boolean): P
   if (name.normalize('NFKD') !== name.normalize('NFD') || /[^\P{C}\u200c\u200d]|。/u.test(name)) {
     return 'has full-width or invisible characters; type the host name again'
   }
-  const url = URL.parse(`${scheme}://${name}${port === undefined ? '' : `:${port}`}`)
+  // A trial on one's own computer has no certificate.
+  const url = URL.parse(`${typedScheme ?? (LOOPBACK.test(name) ? 'http' : 'https')}://${name}${port === undefined ? '' : `:${port}`}`)
   if (url === null) return 'is no host name that a browser can open'
   const isAddress = url.hostname.startsWith('[') || /^\d+\.\d+\.\d+\.\d+$/.test(url.hostname)
   if (isAddress && url.hostname !== name) return `is an IP address in an unusual form; write ${url.host} if you mean it`
   if (isAddress && isWildcard) return 'has a `*` before an IP address, which has no subdomains'
   if (!isAddress && !isName(url.hostname)) return 'is no host name: it has an empty or too long part, or a character that no host name has'
-  if (isWildcard && isPublicSuffix(url.hostname)) return `would allow everybody’s site under ${url.hostname}; name your own host`
+  if (isWildcard && isPublicSuffix(url.hostname)) {
+    const advice = previewHostOf(`x.${url.hostname}`) === null ? '' : `. ${capital(FOR_PREVIEWS)}`
+    return `would allow everybody’s site under ${url.hostname}; name your own host${advice}`
+  }
   return { origin: url.origin, isWildcard }
 }
+
+// What apps and extensions give as their origin: Capacitor, Ionic, Tauri, Electron and the browsers' own schemes.
+const APP_SCHEMES = /^(capacitor(-electron)?|ionic|cordova|tauri|wails|electron|app|file|asset|ms-appx(-web)?|[a-z-]+-extension)$/
+const LOOPBACK = /^((.+\.)?localhost|127(\.\d+){3}|0\.0\.0\.0|\[::1\])$/i
+
+// Where each branch gets an address beside those of strangers, such as deploy-preview-1--shop.netlify.app.
+const PREVIEW_HOSTS =
+  /\.(netlify\.(?:app|com)|vercel\.(?:app|dev)|now\.sh|onrender\.com|web\.app|firebaseapp\.com|herokuapp\.com|azurestaticapps\.net|surge\.sh|up\.railway\.app|fly\.dev|deno\.dev|pages\.dev|workers\.dev)$/i
+const FOR_PREVIEWS =
+  'for previews use a domain of your own, such as *.preview.example.com, or let a server ask, with a server key (SERVER_KEYS)'
+const previewHostOf = (name: string): string | null => PREVIEW_HOSTS.exec(name)?.[1] ?? null
+const capital = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1)
 
 const MISTAKES: readonly (readonly [sign: string, problem: string])[] = [
   [';', 'has a semicolon; separate entries with spaces or commas'],

@@ -1,5 +1,6 @@
 import type { JsonSchemaToTsProvider } from '@fastify/type-provider-json-schema-to-ts'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { acceptToken } from '../application/accept-token.ts'
 import { redirectUriOf } from '../application/connect-account.ts'
 import { type AccountView, describeAccount, describePage } from '../application/describe-account.ts'
 import * as manage from '../application/manage-accounts.ts'
@@ -8,7 +9,6 @@ import { Secret } from '../domain/secret.ts'
 import type { HttpDeps } from './deps.ts'
 import { STATUS } from './errors.ts'
 import { inTime, type Pages } from './pages.ts'
-import { createSnippets } from './snippets.ts'
 import { type ListQuery, listingOf, pageRequestOf } from './status-page.ts'
 
 const PAGE_LENGTH = 50
@@ -16,7 +16,6 @@ const DONE = new Map(
   Object.entries({
     created: 'The account was created. Connect it, or paste a token.',
     connected: 'Connected. Web sites get the new token from now on.',
-    declined: 'Nothing was changed, and what the provider had granted was deleted.',
     stored: 'The token is stored; whether it works is being looked at.',
     taken: 'The token works and is stored.',
     checked: 'The token works and is stored. It is too young to be refreshed, which is normal; the agent does that when it is a day old.',
@@ -24,6 +23,8 @@ const DONE = new Map(
     verified: 'The token works, but is too young to be refreshed: the provider refuses that in its first 24 hours.',
     lost: 'The token is being refreshed at this moment; look again in a minute.',
     domains: 'The list of web sites was saved.',
+    domains_shared:
+      'The list of web sites was saved, but others than you can have pages under one of its entries and read the token there. Name your own hosts: the next release refuses such entries.',
     constant: 'The name of the constant was saved.',
     paused: 'The account is paused: its token is neither refreshed nor served.',
     resumed: 'The account is on again.',
@@ -60,7 +61,6 @@ interface Shown {
 export function accountRoutes(scope: FastifyInstance, deps: HttpDeps, pages: Pages): void {
   const { owner, settings } = deps
   const app = scope.withTypeProvider<JsonSchemaToTsProvider>()
-  const snippets = createSnippets(deps.viewsFolder)
   const messageOf = (request: FastifyRequest): string | null => DONE.get((request.query as { done?: string }).done ?? '') ?? null
 
   async function home(reply: FastifyReply, data: { message?: string | null; problem?: string; typed?: string }): Promise<FastifyReply> {
@@ -87,11 +87,7 @@ export function accountRoutes(scope: FastifyInstance, deps: HttpDeps, pages: Pag
     const found = await manage.findAccount(owner, name)
     const [account, history] = await Promise.all([describeAccount(owner, found), owner.store.events(name, 5)])
     const connector = owner.connectors.get(account.provider) ?? null
-    const constantName = account.jsConstant ?? settings.jsConstantName
-    const code = snippets({ appUrl: settings.appUrl, account: account.isDefault ? null : name, constantName })
-    // Without its second script, which says what the page does with the token.
-    const tag = code['script']?.split('\n<script>')[0]
-    return pages.send(reply, 'account', { signedIn: true, account, history, connector, tag, field: null, typed: {}, ...data })
+    return pages.send(reply, 'account', { signedIn: true, account, history, connector, field: null, typed: {}, ...data })
   }
 
   /** Does what was asked and shows the account again, with a refusal in words and what was typed. */
@@ -114,13 +110,15 @@ export function accountRoutes(scope: FastifyInstance, deps: HttpDeps, pages: Pag
 
   app.post('/admin/accounts', { schema: { body: Create } }, async ({ body }, reply) => {
     const name = body.name.trim()
+    const token = body.token?.trim() ?? ''
     try {
+      // Before anything is stored: a password manager may have filled the field.
+      if (token !== '') acceptToken(owner.secrets, body.provider, new Secret(token))
       await manage.createAccount(owner, name, body.provider, 'owner')
     } catch (error) {
       if (!(error instanceof AppError) || error.code === 'unavailable') throw error
       return home(reply.code(STATUS[error.code]), { problem: error.message, typed: name })
     }
-    const token = body.token?.trim() ?? ''
     return act(reply, name, () => (token === '' ? Promise.resolve('created') : take(name, token, false)), 'token')
   })
 
@@ -152,8 +150,13 @@ export function accountRoutes(scope: FastifyInstance, deps: HttpDeps, pages: Pag
     act(reply, account, () => take(account, body.token.trim(), body.otherUser !== undefined), 'token'),
   )
 
+  async function saveDomains(account: string, typed: string): Promise<string> {
+    const { warnings } = await manage.setDomains(owner, account, typed, 'owner')
+    return warnings.length === 0 ? 'domains' : 'domains_shared'
+  }
+
   app.post(at('domains'), { schema: { params: Params, body: Domains } }, ({ params: { account }, body }, reply) =>
-    act(reply, account, () => manage.setDomains(owner, account, body.domains, 'owner').then(() => 'domains'), 'domains', body),
+    act(reply, account, () => saveDomains(account, body.domains), 'domains', body),
   )
 
   app.post(at('constant'), { schema: { params: Params, body: Constant } }, ({ params: { account }, body }, reply) =>

@@ -29,7 +29,10 @@ export interface Settings {
   readonly command: (words: string) => string
   readonly jsConstantName: string
   readonly hideHelpPages: boolean
+  /** In full, as browsers write origins. */
   readonly allowedDomains: string | null
+  /** Of the configuration; `forOwner` ones are not for strangers. */
+  readonly warnings: readonly { readonly text: string; readonly forOwner: boolean }[]
   readonly hasWebhookSecret: boolean
   readonly hasServerKeys: boolean
   readonly store: 'postgres' | 'sqlite'

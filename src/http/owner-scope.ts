@@ -25,8 +25,6 @@ declare module 'fastify' {
 export interface Cookies {
   readonly session: string
   readonly device: string
-  /** The place of one who waits to be signed in. */
-  readonly ticket: string
   readonly options: { path: '/'; httpOnly: true; sameSite: 'lax'; secure: boolean }
 }
 
@@ -37,7 +35,6 @@ export function cookiesOf({ appUrl }: Settings): Cookies {
   return {
     session: `${prefix}token-agent-session`,
     device: `${prefix}token-agent-device`,
-    ticket: `${prefix}token-agent-ticket`,
     options: { path: '/', httpOnly: true, sameSite: 'lax', secure },
   }
 }

@@ -4,7 +4,8 @@ import { type AccountView, describePage } from '../application/describe-account.
 import { needsPerson } from '../domain/account.ts'
 import type { AllowList } from '../domain/allow-list.ts'
 import { type AccountSummary, totalOf } from '../domain/overview.ts'
-import type { HttpDeps } from './deps.ts'
+import { sharedHostWarnings } from '../domain/shared-hosts.ts'
+import type { HttpDeps, Settings } from './deps.ts'
 import { inTime } from './pages.ts'
 
 /** `next`: the first thing to do. `later`: to be done after it. */
@@ -33,6 +34,8 @@ export interface SetupPage {
   readonly moreVisits: number
   /** Whether the sites that were tried may be named: an account's own list is its owner's affair. */
   readonly namesSites: boolean
+  /** What the configuration has to be looked at for. */
+  readonly warnings: readonly string[]
 }
 
 /** What a page at this origin got when it asked for the token. */
@@ -60,12 +63,13 @@ export async function describeSetup(app: FastifyInstance, deps: HttpDeps, reques
   const { visits, more } = await visitAs(app, own ?? deps.allowList)
   const working = isWorking(stock)
   const hasSites = settings.allowedDomains !== null || own !== null
+  const warnings = warningsFor(isOwner, settings.warnings, own)
   const { mode } = deps.signIn.password
   const spent = mode === 'one-time' && deps.signIn.password.isSpent()
   const connector = owner.connectors.get('instagram') ?? null
   const states = statesOf({
     database: stock === null ? 'wrong' : 'done',
-    password: mode === 'off' ? 'open' : 'done',
+    password: mode === 'off' ? 'open' : isOwner && settings.warnings.some(isOfPassword) ? 'wrong' : 'done',
     token: stock !== null && working === false ? 'wrong' : working === true ? 'done' : 'open',
     sites: hasSites ? 'done' : 'open',
     address: settings.appUrlIsGuess ? 'open' : 'done',
@@ -86,7 +90,17 @@ export async function describeSetup(app: FastifyInstance, deps: HttpDeps, reques
     visits,
     moreVisits: more,
     namesSites: own === null || isOwner,
+    warnings,
   }
+}
+
+const isOfPassword = ({ text, forOwner }: Settings['warnings'][number]): boolean => forOwner && text.startsWith('ADMIN_PASSWORD:')
+
+/** `own`: the list of the account that is served, where it has one. */
+function warningsFor(isOwner: boolean, configured: Settings['warnings'], own: AllowList | null): string[] {
+  if (!isOwner) return configured.filter(({ forOwner }) => !forOwner).map(({ text }) => text)
+  const ofList = own === null ? [] : sharedHostWarnings(own).map((text) => `The account’s own list of web sites: ${text}`)
+  return [...configured.map(({ text }) => text), ...ofList]
 }
 
 /** Working = every account's token can be served and nobody has to do anything; null = no account yet. */

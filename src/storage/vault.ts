@@ -15,11 +15,14 @@ interface Key {
   readonly macBytes: Uint8Array
 }
 
-/** `secrets` newest first: the first seals, all open. A sealed value is `v1.<key id>.<nonce>.<ciphertext and tag>`. */
-export function createVault(secrets: readonly string[]): Vault {
-  const keys = secrets.map(deriveKey)
+/**
+ * `secrets` newest first: the first seals, all open, and so do `others`. A sealed value is
+ * `v1.<key id>.<nonce>.<ciphertext and tag>`.
+ */
+export function createVault(secrets: readonly string[], others: readonly string[] = []): Vault {
+  const keys = [...secrets, ...others].map(deriveKey)
   const newest = keys[0]
-  const oldest = keys.at(-1)
+  const oldest = keys[secrets.length - 1]
   if (!newest || !oldest) throw new Error('A vault needs at least one key.')
 
   return {

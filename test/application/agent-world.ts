@@ -91,6 +91,7 @@ export async function createAgentWorld(t: Test, { knobs = {}, open, timeoutMs = 
     pending: createPendingAnswers({ cache: null, vault, digest }),
     pace: createPace(PACE_LIMITS, () => performance.now() + travelledMs),
     tally: createTally(),
+    secrets: { nameIn: () => null, nameOf: () => null },
     log: { info: log, warn: log },
   }
   const account = async (name = DEFAULT_ACCOUNT): Promise<Account> => {

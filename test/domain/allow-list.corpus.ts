@@ -320,7 +320,9 @@ export const REFUSED_ENTRIES: readonly (readonly [entry: string, says: RegExp])[
     (e) =>
       [
         e,
-        new RegExp(`^\`${e.replaceAll('.', '\\.').replace('*', '\\*')}\` would allow everybody’s site under .*; name your own host$`),
+        new RegExp(
+          `^\`${e.replaceAll('.', '\\.').replace('*', '\\*')}\` would allow everybody’s site under .*; name your own host($|\\. For previews use )`,
+        ),
       ] as const,
   ),
   ...[
@@ -355,17 +357,29 @@ export const REFUSED_ENTRIES: readonly (readonly [entry: string, says: RegExp])[
   ...['*example.com', 'www.*.com', 'example.*', '*.*.example.com', '**.example.com', 'a*.example.com', '*.*', '**', '*.exa*mple.com'].map(
     (e) => [e, /`\*` in the wrong place/] as const,
   ),
-  ...[
-    'ftp://example.com',
-    'file:///x',
-    'blob:https://example.com',
-    'ws://example.com',
-    'chrome-extension://abc',
-    'view-source:https://example.com',
-  ].map((e) => [e, /is no web site/] as const),
-  ...['://example.com', 'httpss://example.com', 'https+://example.com', 'capacitor://localhost', 'ｈttps://example.com'].map(
+  ...['ftp://example.com', 'blob:https://example.com', 'ws://example.com', 'view-source:https://example.com'].map(
     (e) => [e, /is no web site/] as const,
   ),
+  ...[
+    'capacitor://localhost',
+    'Capacitor://localhost/',
+    'ionic://localhost',
+    'tauri://localhost',
+    'app://bundle',
+    'file:///x',
+    'file://',
+    'chrome-extension://abc',
+    'moz-extension://abc',
+  ].map((e) => [e, /is no web site: every app or extension of this kind shares this origin .* a server key \(SERVER_KEYS\)$/] as const),
+  ...[
+    '*--shop.netlify.app',
+    'deploy-preview-*--shop.netlify.app',
+    'shop-*.vercel.app',
+    'https://shop-git-*-team.vercel.app',
+    'shop--*.web.app',
+    'shop-pr-*.onrender.com',
+  ].map((e) => [e, /has a `\*` inside a name, .* use a domain of your own, such as \*\.preview\.example\.com, .* server key/] as const),
+  ...['://example.com', 'httpss://example.com', 'https+://example.com', 'ｈttps://example.com'].map((e) => [e, /is no web site/] as const),
   ...[
     'example.com:0',
     'example.com:65536',
@@ -456,7 +470,15 @@ export const ACCEPTED_ENTRIES: readonly (readonly [entry: string, allowed: strin
   ['example.com:8443', 'https://example.com:8443', 'https://example.com'],
   ['example.com:65535', 'https://example.com:65535', 'https://example.com:6553'],
   ['http://localhost:8080', 'http://localhost:8080', 'http://localhost'],
-  ['localhost', 'https://localhost', 'http://localhost'],
+  ['localhost', 'http://localhost', 'https://localhost'],
+  ['localhost:8080', 'http://localhost:8080', 'https://localhost:8080'],
+  ['LocalHost:8080/', 'http://localhost:8080', 'http://localhost'],
+  ['https://localhost:8080', 'https://localhost:8080', 'http://localhost:8080'],
+  ['shop.localhost:3000', 'http://shop.localhost:3000', 'http://localhost:3000'],
+  ['*.shop.localhost:3000', 'http://a.shop.localhost:3000', 'http://a.localhost:3000'],
+  ['127.0.0.1:5173', 'http://127.0.0.1:5173', 'https://127.0.0.1:5173'],
+  ['[::1]:4321', 'http://[::1]:4321', 'https://[::1]:4321'],
+  ['localhost.example.com', 'https://localhost.example.com', 'http://localhost.example.com'],
   ['*.example.com', 'https://a.example.com', 'https://example.com'],
   ['*.example.com', 'https://a.b.c.example.com', 'https://a.b.c-example.com'],
   ['*.Example.com/', 'https://a-b_1.example.com', 'https://a.example.com:8443'],
@@ -474,7 +496,7 @@ export const ACCEPTED_ENTRIES: readonly (readonly [entry: string, allowed: strin
   ['straße.de', 'https://xn--strae-oqa.de', 'https://strasse.de'],
   ['例え.jp', 'https://xn--r8jz45g.jp', 'https://xn--r8jz45g.jp.evil.com'],
   ['xn--mnchen-3ya.de', 'https://xn--mnchen-3ya.de', 'https://mnchen-3ya.de'],
-  ['127.0.0.1', 'https://127.0.0.1', 'https://2130706433'],
+  ['127.0.0.1', 'http://127.0.0.1', 'https://2130706433'],
   ['http://192.168.1.10:3000', 'http://192.168.1.10:3000', 'http://192.168.1.1:3000'],
   ['http://[::1]:3000', 'http://[::1]:3000', 'http://[::2]:3000'],
   ['my_site.example.com', 'https://my_site.example.com', 'https://mysite.example.com'],

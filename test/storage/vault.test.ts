@@ -1,4 +1,5 @@
 import t from 'tap'
+import { readConfig } from '../../src/config.ts'
 import { Secret } from '../../src/domain/secret.ts'
 import { accountPlace, isMarked, marked, UnreadableError } from '../../src/domain/vault.ts'
 import { createVault, generateKey } from '../../src/storage/vault.ts'
@@ -106,4 +107,31 @@ t.test('a mark holds under every key in force, for one use and one text, in one 
   ] as const)
     t.equal(isMarked(vault, use, wrong), false, `${use} ${wrong}`)
   t.equal(isMarked(createVault(['the new key']), 'oauth state', value), false, 'without the key that made it')
+})
+
+t.test('what was sealed while quotes were taken for part of the keys opens without them, and the other way round', async (t) => {
+  const [a, b] = ['a-key-0123456789abcdef', 'b-key-0123456789abcdef']
+  const vaultOf = (value: string) => {
+    const { encryptionKeys, otherKeySpellings } = readConfig({ ENCRYPTION_KEY: value })
+    return createVault(
+      encryptionKeys?.map((key) => key.reveal()) ?? [],
+      otherKeySpellings.map((key) => key.reveal()),
+    )
+  }
+  const place = { table: 'accounts', row: 'shop', column: 'access_token' }
+  for (const quoted of [`"${a}"`, `'${a}'`, `\`${a}\``, `"${a},${b}"`, `"${a}","${b}"`, `'${b},${a}'`, `"${b}", "${a}"`]) {
+    // As the release before read it.
+    const before = createVault(quoted.split(/[\s,]+/))
+    const plain = quoted.includes(b) ? `${a},${b}` : a
+    for (const now of [vaultOf(quoted), vaultOf(plain)])
+      t.equal(now.open(before.seal(new Secret('IGAA'), place), place).reveal(), 'IGAA', `${quoted}, sealed before`)
+    t.equal(before.open(vaultOf(quoted).seal(new Secret('IGAA'), place), place).reveal(), 'IGAA', `${quoted}, opened after a roll-back`)
+    t.equal(
+      vaultOf(quoted)
+        .open(vaultOf(plain).seal(new Secret('IGAA'), place), place)
+        .reveal(),
+      'IGAA',
+      `${quoted}, beside an instance without`,
+    )
+  }
 })

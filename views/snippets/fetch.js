@@ -1,8 +1,4 @@
 fetch('%token%.json')
-  .then((response) => response.json())
-  .then(({ token, message }) => {
-    // The agent says in a sentence what is wrong.
-    if (!token) throw new Error(message)
-    showFeed(token)
-  })
+  .then((response) => (response.ok ? response.json() : Promise.reject(new Error(`No token: ${response.status}`))))
+  .then(({ token }) => showFeed(token))
   .catch((error) => console.error('No Instagram feed:', error.message))

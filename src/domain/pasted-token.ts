@@ -1,0 +1,87 @@
+import { unquoted } from './quotes.ts'
+import { tokenProblem } from './token.ts'
+
+export type PastedToken = { readonly token: string; readonly problem: null } | { readonly token: null; readonly problem: string }
+
+const QUOTES = '\\\\"\'`“”„‘’‚«»‹›'
+const AFTER_NAME = `[${QUOTES}\\]]*\\s*(?:=>|[=:])\\s*[${QUOTES}]*(?:(?:Bearer|OAuth)\\s+[${QUOTES}]*|(?!Basic\\b))`
+const END = `\\s&#,;<>{}()\\[\\]${QUOTES}`
+// A sentence has short words after “token:” too.
+const VALUE = `((?-i:IG|EA|TH)[^${END}]*|[^${END}]{16,})`
+/** Best first: only where one finds nothing, the next one looks. */
+const SHAPES: readonly RegExp[] = [
+  new RegExp(`access[_-]?token${AFTER_NAME}${VALUE}`, 'gi'),
+  new RegExp(`\\bBearer\\s+[${QUOTES}]*${VALUE}`, 'gi'),
+  new RegExp(`\\bauthorization${AFTER_NAME}${VALUE}`, 'gi'),
+  // STARTING_TOKEN=, token:, IG_TOKEN =>; a refresh token and a form's token are something else.
+  new RegExp(`(?<!refresh[_-]?|client[_-]?|csrf[_-]?|xsrf[_-]?|id[_-]|verify[_-]?)token${AFTER_NAME}${VALUE}`, 'gi'),
+  new RegExp(`(?<=^|[${END}.:=/|])((?:IG|TH)[A-Z]{2}[\\w-]{20,})(?=[.:?!]?(?:[${END}]|$))`, 'g'),
+  new RegExp(`(?<=^|[${END}.:=/|])(EAA[\\w-]{20,})(?=[.:?!]?(?:[${END}]|$))`, 'g'),
+]
+const PLAIN = /^[\w.~+/|-]+=*$/
+const ADDRESS = /^(?:[a-z][a-z0-9+.-]*:\/\/|www\.)/i
+const GENERATE = 'generate one in the Meta App Dashboard under “API setup with Instagram login”: it begins with IGAA'
+
+/** What people take for an Instagram token. https://developers.facebook.com/docs/facebook-login/guides/access-tokens */
+const OTHERS: readonly (readonly [RegExp, string])[] = [
+  [/^EAA[A-Za-z0-9]/, `is one of Facebook Login (EAA…), which Instagram’s own login does not take; ${GENERATE}`],
+  [/^TH[A-Z]{2}[\w-]{20,}/, `is one of Threads (TH…), which Instagram does not take; ${GENERATE}`],
+  [/^\d+\|/, `is an app’s own token (a number, a bar and a secret), which belongs to no Instagram account; ${GENERATE}`],
+  [/^\d{5,25}$/, `is a number, the id of an app or of a user; ${GENERATE}`],
+  [/^[0-9a-f]{32}$/i, `looks like an app secret, which must not be given away; ${GENERATE}`],
+  [
+    /^AQ[\w-]{40,}$|#_(?:=_)?$/,
+    'is an authorization code, which works once and is not a token; connect the account in the browser instead',
+  ],
+]
+
+/**
+ * Finds the one token in what was pasted: alone, in quotes, as `access_token=…`, in an address, in JSON, in a header or a
+ * command. `problem` completes the sentence “The token …”, and never repeats what was pasted.
+ */
+export function readPastedToken(pasted: string, provider: string): PastedToken {
+  // Chats and documents add characters that nobody sees.
+  const text = unquoted(pasted.replace(/\p{Cf}/gu, '')).replace(/[;,]+$/, '')
+  const found = PLAIN.test(text) ? new Set([text]) : tokensIn(text)
+  const [token = text] = found
+  const problem =
+    found.size > 1
+      ? 'stands there beside another one; paste one token alone'
+      : (shapeProblem(token) ?? (provider === 'instagram' ? otherThanInstagrams(token) : null) ?? tokenProblem(token))
+  return problem === null ? { token, problem } : { token: null, problem }
+}
+
+function tokensIn(text: string): Set<string> {
+  // Also an address that is itself a parameter of an address.
+  for (const spelling of [text, decoded(text)]) {
+    for (const shape of SHAPES) {
+      const found = new Set([...spelling.matchAll(shape)].map(([, value = '']) => decoded(value)))
+      if (found.size > 0) return found
+    }
+  }
+  return new Set()
+}
+
+function otherThanInstagrams(token: string): string | null {
+  return OTHERS.find(([shape]) => shape.test(token))?.[1] ?? null
+}
+
+function shapeProblem(text: string): string | null {
+  if (ADDRESS.test(text)) {
+    return /[?&#]code=/.test(text)
+      ? 'is an address with an authorization code, which works once and is not a token; connect the account in the browser instead'
+      : 'is an address with no token in it; paste the token itself'
+  }
+  if (/^[{[]/.test(text)) return 'is not in there: no field is called access_token; paste the token alone'
+  if (/\.\.\.|…/.test(text)) return 'was shortened where it was copied (there are dots in it); copy the whole token'
+  if (/^[A-Za-z_]\w*\s*[=:]\s*[^=\s]/.test(text)) return 'is not in there, only another setting or field; paste the token alone'
+  return null
+}
+
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text)
+  } catch {
+    return text
+  }
+}

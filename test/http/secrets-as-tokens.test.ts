@@ -1,0 +1,96 @@
+import t from 'tap'
+import { runCli, startAgent } from '../support/agent.ts'
+import { startInstagram } from '../support/instagram.ts'
+import { createClient } from './owner-client.ts'
+import { createOwnerWorld, PASSWORD } from './owner-world.ts'
+
+const SECRETS = {
+  SERVER_KEYS: 'server-key-of-a-test',
+  METRICS_KEY: 'metrics-key-of-a-test',
+  WEBHOOK_SECRET: 'webhook-secret-of-a-test',
+  ENCRYPTION_KEY: 'encryption-key-of-a-test',
+}
+const { instagram, agent, owner } = await createOwnerWorld(t, { env: { ...SECRETS, STARTING_TOKEN: SECRETS.METRICS_KEY } })
+const all = { ...SECRETS, ADMIN_PASSWORD: PASSWORD, INSTAGRAM_APP_SECRET: instagram.apps[0]?.clientSecret ?? '' }
+const refusal = (name: string): RegExp =>
+  new RegExp(`This is the value of ${name}, .*nothing was stored or sent\\. Paste the access token alone`)
+
+t.test('a secret of the configuration is no token, wherever it is pasted: nothing is stored, and Instagram is not asked', async (t) => {
+  await owner.post('/admin/accounts', { name: 'empty', provider: 'instagram' })
+  for (const [name, secret] of Object.entries(all)) {
+    for (const token of [secret, `“${secret}” `, `access_token=${secret}`]) {
+      const created = await owner.post('/admin/accounts', { name: 'shop', provider: 'instagram', token })
+      t.match(created, { status: 400, text: refusal(name) }, name)
+      t.notOk(created.text.includes(secret))
+      t.match(await owner.post('/admin/accounts/empty/token', { token }), { status: 400, text: refusal(name) }, name)
+    }
+    t.equal((await owner.get('/admin/accounts/shop')).status, 404, 'not even its name')
+  }
+  const env = { ...all, INSTAGRAM_APP_ID: '1', INSTAGRAM_GRAPH_URL: instagram.url }
+  const { code, stdout, stderr } = await runCli(t, ['seed'], { env, stdin: PASSWORD })
+  t.equal(code, 1)
+  t.match(stdout + stderr, refusal('ADMIN_PASSWORD'))
+  t.equal(instagram.calls.length, 0)
+})
+
+t.test('nor is it a name that everybody can read', async (t) => {
+  const says = /This is the value of SERVER_KEYS, which everybody could read here\. Nothing was saved/
+  t.match(await owner.post('/admin/accounts', { name: SECRETS.SERVER_KEYS, provider: 'instagram' }), { status: 400, text: says })
+})
+
+t.test('a token is taken out of what was pasted, and what is none is named', async (t) => {
+  const token = instagram.issue()
+  t.match(await owner.post('/admin/accounts', { name: 'found', provider: 'instagram', token: `{"access_token":"${token}"}` }), {
+    status: 303,
+  })
+  t.ok(instagram.calls.length > 0)
+  const wrong = await owner.post('/admin/accounts', { name: 'lost', provider: 'instagram', token: instagram.issue({ family: 'facebook' }) })
+  t.match(wrong, { status: 400, text: /The token is one of Facebook Login/ })
+})
+
+t.test('web sites are saved and shown in full; one that others share is saved with a warning', async (t) => {
+  await owner.post('/admin/accounts/empty/domains', { domains: 'localhost:8080, Shop.example *.shops.example' })
+  t.match((await owner.get('/admin/accounts/empty')).text, /http:\/\/localhost:8080 https:\/\/shop\.example https:\/\/\*\.shops\.example/)
+  const { location } = await owner.post('/admin/accounts/empty/domains', { domains: '*.wordpress.com' })
+  t.match((await owner.get(location ?? '')).text, /others than you can have pages under one of its entries/)
+  await owner.post('/admin/accounts/empty/domains', { domains: '2026-99-99T99.99Z.example.com' })
+  t.equal((await owner.get('/admin/accounts/empty')).status, 200, 'a name that looks like an instant breaks no page')
+})
+
+t.test('/setup tells everybody what is wrong in the settings, but the owner alone that the password can be guessed', async (t) => {
+  const env = { ADMIN_PASSWORD: '"1234567"', ALLOWED_DOMAINS: '*.squarespace.com localhost:8080', LOG_LEVEL: 'warn' }
+  const weak = await startAgent(t, { ready: '/readyz', env })
+  const visitor = createClient(weak.url)
+  const seen = (await visitor.get('/setup')).text
+  t.match(seen, /ADMIN_PASSWORD: stands in quotes/)
+  t.match(seen, /\*\.squarespace\.com.* allows everybody’s site/)
+  t.match(seen, /https:\/\/\*\.squarespace\.com/, 'in full')
+  t.match(seen, /http:\/\/localhost:8080/)
+  t.notMatch(seen, /guessed|1234567/)
+  for (const word of ['stands in quotes', 'allows everybody’s site', 'which can be guessed']) t.ok(weak.stdout().includes(word), word)
+  t.notOk(weak.stdout().includes('1234567'))
+  t.match(await visitor.signIn('"1234567"'), { status: 303 }, 'as it was typed before')
+  const own = (await visitor.get('/setup')).text
+  t.match(own, /<li class="card wrong-step" id="step-password">/)
+  t.match(own, /ADMIN_PASSWORD: has fewer than 12 characters/)
+})
+
+t.test('the one-time password is printed whatever LOG_LEVEL says, and is no token', async (t) => {
+  for (const LOG_LEVEL of ['error', 'silent']) {
+    const stand = await startInstagram()
+    t.teardown(() => stand.close())
+    const fresh = await startAgent(t, { ready: '/readyz', env: { LOG_LEVEL, INSTAGRAM_GRAPH_URL: stand.url } })
+    const password = /use this password: ([\w-]+)/.exec(fresh.stdout())?.[1] ?? ''
+    const client = createClient(fresh.url)
+    t.match(await client.signIn(password), { status: 303 }, LOG_LEVEL)
+    const pasted = await client.post('/admin/accounts', { name: 'shop', provider: 'instagram', token: password })
+    t.match(pasted, { status: 400, text: /This is the value of the one-time password/ })
+    t.equal(stand.calls.length, 0)
+  }
+})
+
+t.test('STARTING_TOKEN that is another secret is not used, and the agent runs', async (t) => {
+  t.equal((await owner.get('/admin/accounts/default')).status, 404)
+  t.match((await owner.get('/setup')).text, /STARTING_TOKEN: is the value of METRICS_KEY/)
+  t.match(agent.stdout(), /STARTING_TOKEN has not taken over: This is the value of METRICS_KEY/)
+})
