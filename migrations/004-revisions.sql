@@ -40,7 +40,7 @@ alter table oauth_states add column used_at timestamptz; -- emptied then; the ro
 create table signed_requests (
   digest text primary key,
   answer text not null,
-  at timestamptz not null
+  at timestamptz -- null = the call does not say how old it is, so the answer is kept for good
 );
 
 create index accounts_default_since on accounts (default_since) where default_since is not null;

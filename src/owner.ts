@@ -1,8 +1,10 @@
 import { createHash, randomBytes } from 'node:crypto'
+import { createKnownDevices } from './application/known-devices.ts'
 import type { OwnerDeps } from './application/owner-deps.ts'
 import { createOneTimePassword, createPasswordCheck, NO_PASSWORD, type PasswordCheck } from './application/password.ts'
 import { createPictures } from './application/show-picture.ts'
 import type { SignInDeps } from './application/sign-in.ts'
+import { createDraw } from './application/sign-in-draw.ts'
 import type { Config } from './config.ts'
 import type { Log } from './domain/log.ts'
 import type { KnownSecrets } from './known-secrets.ts'
@@ -14,11 +16,12 @@ const hash = (text: string): string => createHash('sha256').update(text).digest(
 
 /** What the owner's doings need, in the browser or on the command line. */
 export function ownerDeps({ appUrl }: Config, services: Services): OwnerDeps {
-  const { refreshDeps, connectors, oauthStates: states, startingFingerprint, reader, overview } = services
+  const { refreshDeps, connectors, oauthStates: states, signedRequests, startingFingerprint, reader, overview } = services
   return {
     ...refreshDeps,
     connectors,
     states,
+    signedRequests,
     overview,
     pictures: createPictures(refreshDeps),
     appUrl,
@@ -33,8 +36,21 @@ export function ownerDeps({ appUrl }: Config, services: Services): OwnerDeps {
 
 /** What the sign-in needs. With no password set, the log of an agent with a store of its own gets one that works once. */
 export function signInDeps(config: Config, services: Services, log: Log): SignInDeps {
-  const { sessions, signInAttempts: attempts, store, vault, secrets } = services
-  return { sessions, attempts, store, vault, password: passwordCheck(config, secrets, log), randomId, hash }
+  const { sessions, installation, signInAttempts: attempts, wrongPasswords, store, vault, secrets } = services
+  const password = passwordCheck(config, secrets, log)
+  return {
+    sessions,
+    installation,
+    store,
+    vault,
+    password,
+    draw: createDraw({ attempts, vault, nowMs: () => store.nowMs(), randomId }),
+    devices: createKnownDevices({ attempts, vault, credential: password.credential, hash, randomId }),
+    wrongPasswords,
+    log,
+    randomId,
+    hash,
+  }
 }
 
 function passwordCheck({ adminPassword, database, appUrl }: Config, secrets: KnownSecrets, log: Log): PasswordCheck {

@@ -21,10 +21,12 @@ import type { Connector } from './domain/connector.ts'
 import { AppError } from './domain/errors.ts'
 import type { InstallationStore } from './domain/installation.ts'
 import type { Log } from './domain/log.ts'
+import type { OAuthStateStore } from './domain/oauth-states.ts'
 import type { AccountSummary, Overview } from './domain/overview.ts'
 import type { Provider } from './domain/provider.ts'
 import type { Secret } from './domain/secret.ts'
-import type { OAuthStateStore, SessionStore, SignInAttempts } from './domain/session-store.ts'
+import type { SessionStore, SignInAttempts, WrongPasswords } from './domain/session-store.ts'
+import type { SignedRequests } from './domain/signed-requests.ts'
 import type { Vault } from './domain/vault.ts'
 import { createKnownSecrets, type KnownSecrets } from './known-secrets.ts'
 import { createInstagram } from './providers/instagram.ts'
@@ -34,10 +36,13 @@ import { createAlertStore } from './storage/alert-store.ts'
 import type { Database } from './storage/database.ts'
 import { createInstallationStore, prepareInstallation } from './storage/installation.ts'
 import { migrate } from './storage/migrate.ts'
+import { createOAuthStateStore } from './storage/oauth-states.ts'
 import { createOverview } from './storage/overview.ts'
 import { loadOrCreateKeyFile } from './storage/private-file.ts'
 import { readRubyToken } from './storage/ruby-token.ts'
-import { createOAuthStateStore, createSessionStore, createSignInAttempts } from './storage/session-store.ts'
+import { createSessionStore } from './storage/session-store.ts'
+import { createSignInAttempts, createWrongPasswords } from './storage/sign-in-attempts.ts'
+import { createSignedRequests } from './storage/signed-requests.ts'
 import { createVault } from './storage/vault.ts'
 import { type StoreState, watchDatabase } from './storage/watched-database.ts'
 
@@ -50,8 +55,10 @@ export interface Services {
   readonly store: AccountStore
   readonly sessions: SessionStore
   readonly signInAttempts: SignInAttempts
+  readonly wrongPasswords: WrongPasswords
   readonly installation: InstallationStore
   readonly oauthStates: OAuthStateStore
+  readonly signedRequests: SignedRequests
   readonly overview: Overview
   readonly stock: () => Promise<AccountSummary>
   readonly vault: Vault
@@ -124,8 +131,14 @@ export async function createServices(config: Config, log: Log, paceLimits: PaceL
   let running: Promise<RefreshSummary> | null = null
   const overview = createOverview(db, vault.marks)
   const send = config.alertWebhookUrl === null ? null : await openWebhook(config.alertWebhookUrl, config.appUrl)
+  const wrongPasswords = createWrongPasswords(db)
   const readHistory = createReadHistory(reader.counters)
-  const keepUp = createUpkeep({ alerts: createAlertStore(db), send, overview, log }, stopping.signal)
+  const oauthStates = createOAuthStateStore(db)
+  const signedRequests = createSignedRequests(db)
+  const keepUp = createUpkeep(
+    { alerts: createAlertStore(db), send, wrongPasswords, overview, shortLived: [oauthStates, signedRequests], log },
+    stopping.signal,
+  )
   const upkeep = (): Promise<void> => {
     readHistory.sample()
     return keepUp()
@@ -167,8 +180,10 @@ export async function createServices(config: Config, log: Log, paceLimits: PaceL
     store,
     sessions: createSessionStore(db),
     signInAttempts: createSignInAttempts(db),
+    wrongPasswords,
     installation: createInstallationStore(db),
-    oauthStates: createOAuthStateStore(db),
+    oauthStates,
+    signedRequests,
     overview,
     stock: createStock({ store, overview, vault }),
     vault,

@@ -21,6 +21,50 @@ function enhance(root) {
     const code = value.querySelector('code')
     if (code && !value.querySelector('button')) value.append(copyButton(code, code.textContent))
   }
+  for (const form of root.querySelectorAll('form[data-retries]')) retrying(form)
+}
+
+// What was typed stays in its field, and nowhere else, until the agent has looked at it.
+function retrying(form) {
+  const button = form.querySelector('button')
+  form.addEventListener('submit', async (event) => {
+    event.preventDefault()
+    if (button.disabled) return
+    button.disabled = true
+    for (;;) {
+      const answer = await send(form)
+      if (answer?.redirected) return location.assign(answer.url)
+      const fresh = answer && new DOMParser().parseFromString(await answer.text(), 'text/html').querySelector('main')
+      if (fresh && answer.status !== 429 && answer.status !== 503) {
+        swap(form.closest('main'), fresh)
+        return document.querySelector('[data-retries] input:not([hidden])')?.focus()
+      }
+      const seconds = Number(answer?.headers.get('retry-after')) || 5
+      note(form, `${fresh?.querySelector('[role=status]')?.textContent ?? 'The agent does not answer at the moment.'} This page tries again by itself; keep it open.`)
+      // Not to the millisecond: browsers that wait for the same draw would stay together.
+      await new Promise((resolve) => setTimeout(resolve, seconds * 1000 + Math.random() * 200))
+    }
+  })
+}
+
+async function send(form) {
+  try {
+    return await fetch(form.action, { method: 'POST', body: new URLSearchParams(new FormData(form)), signal: AbortSignal.timeout(10_000) })
+  } catch {
+    return null
+  }
+}
+
+function note(form, text) {
+  let said = form.parentElement.querySelector(':scope > [role=status]')
+  if (!said) {
+    form.parentElement.querySelector(':scope > [role=alert]')?.remove()
+    said = document.createElement('p')
+    said.className = 'note'
+    said.setAttribute('role', 'status')
+    form.before(said)
+  }
+  if (said.textContent !== text) said.textContent = text
 }
 
 function nameOf(pre) {

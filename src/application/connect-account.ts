@@ -1,13 +1,11 @@
 import { ACCOUNT_NAME_RULE, isAccountName } from '../domain/account.ts'
 import { ConnectError, type Connector } from '../domain/connector.ts'
 import { AppError } from '../domain/errors.ts'
-import type { Profile } from '../domain/provider.ts'
-import { Secret } from '../domain/secret.ts'
-import { type Place, tryOpen } from '../domain/vault.ts'
+import type { KeptState } from '../domain/oauth-states.ts'
+import { isMarked, marked } from '../domain/vault.ts'
 import type { OwnerDeps } from './owner-deps.ts'
-import { type Taking, takeGrant } from './take-grant.ts'
-
-type Grant = Taking['grant']
+import { takeGrant } from './take-grant.ts'
+import { connected, openPending, type Pending, seal, unseal, waiting, write } from './waiting-grant.ts'
 
 export interface Arrival {
   readonly provider: string
@@ -38,56 +36,143 @@ export async function startConnect(
 ): Promise<URL> {
   const connector = connectorOf(deps, provider)
   if (!isAccountName(account)) throw new AppError('invalid', ACCOUNT_NAME_RULE)
-  const [state, verifier] = [deps.randomId(), deps.randomId()]
-  await keep(deps, state, { sessionId, provider, account }, verifier)
+  const [state, verifier] = [marked(deps.vault, STATE, deps.randomId()), deps.randomId()]
+  const id = deps.hash(state)
+  await deps.states.keep(id, { sessionId, provider, account, sealed: seal(deps.vault, id, verifier) })
   return connector.authorizeUrl({ state, verifier, redirectUri: redirectUriOf(deps.appUrl, provider) })
 }
 
-/** Throws `ConnectError` where the trip ended without a token; nothing is changed then. */
+/**
+ * Throws `ConnectError` where the trip ended without a token; nothing is changed then. A second arrival, by a double click,
+ * the back button or a reload, gets what the first one got.
+ */
 export async function finishConnect(deps: OwnerDeps, arrival: Arrival): Promise<Connected> {
-  const { provider, sessionId, code, state, error } = arrival
+  const { provider, sessionId, code, state = '', error } = arrival
   const connector = connectorOf(deps, provider)
   const { title } = connector
   const again = `Press “Connect ${title}” again; nothing was changed.`
   // A denial may come without its state, and changes nothing: it needs none.
-  if (error !== undefined && state === undefined) throw denied(connector, error)
-  const trip = state === undefined ? null : await take(deps, state, sessionId, provider)
-  if (trip === null) throw new ConnectError('This answer does not belong to a request of yours, or was used already.', again)
-  if (trip.tooOld) throw new ConnectError(`It took more than ten minutes to come back from ${title}.`, again)
   if (error !== undefined) throw denied(connector, error)
-  if (code === undefined || code === '') throw new ConnectError(`${title} sent no code along.`, again)
-
-  const askedAt = deps.store.now()
-  const grant = await connector.exchangeCode(code, { verifier: trip.sealed, redirectUri: redirectUriOf(deps.appUrl, provider) })
-  const profile = await connector.identify(grant.accessToken)
-  const { account } = trip
-  const over = await deps.store.find(account)
-  if (over === null || over.providerUserId === null || over.providerUserId === profile.userId) {
-    await takeGrant(deps, { account, provider, grant, profile, askedAt, actor: 'owner', over })
-    return { outcome: 'connected', account, username: profile.username }
+  const trip = await findTrip(deps, state, sessionId)
+  const { account } = trip ?? {}
+  if (trip?.provider === connected(provider)) return { outcome: 'connected', account: trip.account, username: null }
+  if (trip?.provider === waiting(provider)) {
+    if (trip.usedSecondsAgo !== null) return { outcome: 'connected', account: trip.account, username: null }
+    const pending = openPending(deps.vault, trip)
+    if (pending === null || trip.tooOld) throw new ConnectError('This question was asked more than ten minutes ago.', again)
+    return question(deps, trip.account, pending, state)
   }
-  const answer = deps.randomId()
-  await keep(deps, answer, { sessionId, provider: waiting(provider), account }, write({ grant, profile, askedAt, version: over.version }))
-  return { outcome: 'other_user', account, present: over.username, username: profile.username, answer }
+  if (trip === null || account === undefined || trip.provider !== provider) {
+    throw new ConnectError('This answer does not belong to a request of yours, or was used already.', again)
+  }
+  const { id } = trip
+  const running = underWay.get(id)
+  if (running !== undefined) return running
+  if (trip.usedSecondsAgo !== null) {
+    const happened = `This answer of ${title} was used ${trip.usedSecondsAgo > LONGEST_SECONDS ? 'already' : 'a moment ago'}, and the account is not connected yet.`
+    if (trip.usedSecondsAgo > LONGEST_SECONDS) throw new ConnectError(happened, `Press “Connect ${title}” again.`)
+    throw new ConnectError(happened, 'Reload this page in a few seconds.', { isTransient: true })
+  }
+  if (trip.tooOld) throw new ConnectError(`It took more than ten minutes to come back from ${title}.`, again)
+  if (code === undefined || code === '') throw new ConnectError(`${title} sent no code along.`, again)
+  const verifier = unseal(deps.vault, trip)
+  if (verifier === null) throw new ConnectError('No key of this agent opens the request that this answer belongs to.', again)
+
+  return once(
+    deps,
+    id,
+    async () => {
+      const askedAt = deps.store.now()
+      const grant = await connector.exchangeCode(code, { verifier, redirectUri: redirectUriOf(deps.appUrl, provider) })
+      const profile = await connector.identify(grant.accessToken)
+      const over = await deps.store.find(account)
+      if (over === null || over.providerUserId === null || over.providerUserId === profile.userId) {
+        await takeGrant(deps, { account, provider, grant, profile, askedAt, actor: 'owner', over })
+        return arrived(deps, id, { provider, account, username: profile.username })
+      }
+      const pending = { grant, profile, askedAt, version: over.version }
+      await deps.states.advance(id, { provider: waiting(provider), sealed: seal(deps.vault, id, write(pending)) })
+      return question(deps, account, pending, state)
+    },
+    () => finishConnect(deps, arrival),
+  )
+}
+
+async function arrived(
+  deps: OwnerDeps,
+  id: string,
+  { provider, account, username }: { provider: string; account: string; username: string | null },
+): Promise<Connected> {
+  // The token is stored: an error of this note must not read as if it was not.
+  await deps.states.advance(id, { provider: connected(provider), sealed: '' }).catch(() => {})
+  return { outcome: 'connected', account, username }
+}
+
+interface Answer {
+  readonly provider: string
+  readonly sessionId: string
+  readonly answer: string
 }
 
 /** The owner's word that another user may take the account over. */
-export async function confirmConnect(
-  deps: OwnerDeps,
-  { provider, sessionId, answer }: { provider: string; sessionId: string; answer: string },
-): Promise<{ account: string }> {
+export async function confirmConnect(deps: OwnerDeps, { provider, sessionId, answer }: Answer): Promise<Connected> {
   const { title } = connectorOf(deps, provider)
-  const trip = await take(deps, answer, sessionId, waiting(provider))
-  if (trip === null || trip.tooOld) {
+  const trip = await findTrip(deps, answer, sessionId)
+  const { account = '' } = trip ?? {}
+  const isWaiting = trip?.provider === waiting(provider)
+  const running = trip !== null && isWaiting ? underWay.get(trip.id) : undefined
+  if (running !== undefined) return running
+  // A double click: the first one has been answered.
+  if (trip?.provider === connected(provider) || (isWaiting && trip.usedSecondsAgo !== null))
+    return { outcome: 'connected', account, username: null }
+  const pending = trip !== null && isWaiting && !trip.tooOld ? openPending(deps.vault, trip) : null
+  if (trip === null || pending === null) {
     throw new ConnectError('This question was answered already, or more than ten minutes ago.', `Press “Connect ${title}” again.`)
   }
-  const { version, ...pending } = read(trip.sealed)
-  const over = await deps.store.find(trip.account)
-  if (over?.version !== version) {
-    throw new ConnectError('The account was changed since you were asked.', `Look at it, then press “Connect ${title}” again.`)
-  }
-  await takeGrant(deps, { ...pending, account: trip.account, provider, actor: 'owner', over })
+  return once(
+    deps,
+    trip.id,
+    async () => {
+      const { version, ...grant } = pending
+      const over = await deps.store.find(account)
+      if (over?.version !== version) {
+        throw new ConnectError('The account was changed since you were asked.', `Look at it, then press “Connect ${title}” again.`)
+      }
+      await takeGrant(deps, { ...grant, account, provider, actor: 'owner', over })
+      return arrived(deps, trip.id, { provider, account, username: grant.profile.username })
+    },
+    () => confirmConnect(deps, { provider, sessionId, answer }),
+  )
+}
+
+/** The owner's word that it may not: what the provider granted is deleted at once. Null where the question is answered already. */
+export async function declineConnect(deps: OwnerDeps, { provider, sessionId, answer }: Answer): Promise<{ account: string } | null> {
+  const trip = await findTrip(deps, answer, sessionId)
+  if (trip?.provider !== waiting(provider)) return null
+  await deps.states.forget(trip.id)
   return { account: trip.account }
+}
+
+/** Longer than the calls of one exchange may take together. */
+const LONGEST_SECONDS = 60
+const underWay = new Map<string, Promise<Connected>>()
+
+/** Of several that come with the same one at once, one does the work; `afterwards` is for those that another process was faster than. */
+function once(deps: OwnerDeps, id: string, work: () => Promise<Connected>, afterwards: () => Promise<Connected>): Promise<Connected> {
+  const run = async (): Promise<Connected> => {
+    if (!(await deps.states.use(id))) {
+      underWay.delete(id)
+      return afterwards()
+    }
+    // Nothing came of it: a reload is told to begin again.
+    return work().catch(async (error: unknown) => {
+      await deps.states.forget(id).catch(() => {})
+      throw error
+    })
+  }
+  const running = run().finally(() => underWay.delete(id))
+  underWay.set(id, running)
+  return running
 }
 
 function connectorOf({ connectors }: OwnerDeps, provider: string): Connector {
@@ -108,57 +193,16 @@ function denied({ title }: Connector, error: string): ConnectError {
   return new ConnectError(`${title} ended the request with an error of its own.`, `Press “Connect ${title}” again in a few minutes.`)
 }
 
-interface Kept {
-  readonly sessionId: string
-  readonly provider: string
-  readonly account: string
+const STATE = 'oauth state'
+
+/** Null where the state is made up, another browser's, or too long gone. */
+async function findTrip(deps: OwnerDeps, state: string, sessionId: string): Promise<KeptState | null> {
+  if (!isMarked(deps.vault, STATE, state)) return null
+  const trip = await deps.states.find(deps.hash(state))
+  return trip?.sessionId === sessionId ? trip : null
 }
 
-/** A grant that waits is no state that came back: one must not pass for the other. */
-const waiting = (provider: string): string => `${provider} waits`
-
-async function keep(deps: OwnerDeps, secret: string, kept: Kept, text: string): Promise<void> {
-  const id = deps.hash(secret)
-  await deps.states.keep(id, { ...kept, sealed: deps.vault.seal(new Secret(text), statePlace(id)) })
-}
-
-/** Whoever comes with it uses it up; only the browser and the provider that it was made for gets something for it. */
-async function take(
-  deps: OwnerDeps,
-  secret: string,
-  sessionId: string,
-  provider: string,
-): Promise<(Kept & { sealed: string; tooOld: boolean }) | null> {
-  const id = deps.hash(secret)
-  const state = await deps.states.take(id)
-  if (state === null || state.sessionId !== sessionId || state.provider !== provider) return null
-  const sealed = tryOpen(deps.vault, state.sealed, statePlace(id))
-  return sealed === null ? null : { ...state, sealed: sealed.reveal() }
-}
-
-function statePlace(id: string): Place {
-  return { table: 'oauth_states', row: id, column: 'sealed' }
-}
-
-interface Pending {
-  readonly grant: Grant
-  readonly profile: Profile
-  readonly askedAt: Date
-  readonly version: number
-}
-
-// A Secret prints itself as such, on purpose: its value is put into the text by hand, to be sealed.
-function write({ grant, ...rest }: Pending): string {
-  const { accessToken, refreshToken } = grant
-  return JSON.stringify({ ...rest, grant: { ...grant, accessToken: accessToken.reveal(), refreshToken: refreshToken?.reveal() ?? null } })
-}
-
-function read(text: string): Pending {
-  const { grant, askedAt, ...rest } = JSON.parse(text)
-  const { accessToken, refreshToken } = grant
-  return {
-    ...rest,
-    askedAt: new Date(askedAt),
-    grant: { ...grant, accessToken: new Secret(accessToken), refreshToken: refreshToken === null ? null : new Secret(refreshToken) },
-  }
+async function question(deps: OwnerDeps, account: string, { profile }: Pending, answer: string): Promise<Connected> {
+  const present = (await deps.store.find(account))?.username ?? null
+  return { outcome: 'other_user', account, present, username: profile.username, answer }
 }

@@ -1,6 +1,7 @@
 import type { Connector } from '../domain/connector.ts'
+import type { OAuthStateStore } from '../domain/oauth-states.ts'
 import type { Overview } from '../domain/overview.ts'
-import type { OAuthStateStore } from '../domain/session-store.ts'
+import type { SignedRequests } from '../domain/signed-requests.ts'
 import type { RefreshDeps } from './refresh-account.ts'
 import type { Pictures } from './show-picture.ts'
 
@@ -9,6 +10,7 @@ export interface OwnerDeps extends RefreshDeps {
   /** Of the providers whose app credentials are known. */
   readonly connectors: ReadonlyMap<string, Connector>
   readonly states: OAuthStateStore
+  readonly signedRequests: SignedRequests
   readonly overview: Pick<Overview, 'page' | 'attempts' | 'lastAnswer'>
   readonly pictures: Pictures
   /** The agent's own origin. */

@@ -29,6 +29,7 @@ export async function takeGrant(deps: OwnerDeps, taking: Taking): Promise<void> 
     ...granted(deps, account, minimumAgeSeconds, grant, askedAt),
     scopes: grant.scopes,
     lastRefreshAt: null,
+    // Not when it is saved: what the user takes back in between counts.
     connectedAt: askedAt,
     trustedAt: null,
     ...(account === DEFAULT_ACCOUNT && deps.startingFingerprint !== null ? { seedFingerprint: deps.startingFingerprint } : {}),

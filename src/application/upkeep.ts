@@ -1,13 +1,17 @@
 import type { AlertStore, SendAlert } from '../domain/alert.ts'
 import type { Log } from '../domain/log.ts'
 import type { Overview } from '../domain/overview.ts'
+import { type GuessesDeps, reportGuesses } from './report-guesses.ts'
 import { sendAlerts } from './send-alerts.ts'
 
 export interface UpkeepDeps {
   readonly alerts: AlertStore
   /** Null = nobody wants to be told. */
   readonly send: SendAlert | null
+  readonly wrongPasswords: GuessesDeps['wrongPasswords']
   readonly overview: Pick<Overview, 'trimEvents'>
+  /** What the store need not keep for long. */
+  readonly shortLived: readonly { clear(): Promise<void> }[]
   readonly log: Log
   /** A clock that only goes forward. */
   readonly clockMs?: () => number
@@ -19,14 +23,18 @@ const SLICE = 1000
 
 /** What each tick does beside refreshing: tells the operator, and once a day clears the history. One run at a time. */
 export function createUpkeep(
-  { alerts, send, overview, log, clockMs = () => performance.now() }: UpkeepDeps,
+  { alerts, send, wrongPasswords, overview, shortLived, log, clockMs = () => performance.now() }: UpkeepDeps,
   signal: AbortSignal,
 ): () => Promise<void> {
   let trimmedAtMs = Number.NEGATIVE_INFINITY
   let running: Promise<void> | null = null
 
   async function run(): Promise<void> {
-    if (send !== null) await sendAlerts({ alerts, send, log }, signal)
+    if (send !== null) {
+      await sendAlerts({ alerts, send, log }, signal)
+      await reportGuesses({ wrongPasswords, send, log })
+    }
+    for (const each of shortLived) await each.clear()
     if (clockMs() - trimmedAtMs < DAY_MS) return
     // Several instances may come to it on the same day: the second finds nothing left to do.
     const removed = await trimEvents(overview, signal)

@@ -16,6 +16,7 @@ export type EventKind =
   | 'made_default'
   | 'removed'
   | 'erased'
+  | 'call_ignored'
   | 'signed_in'
   | 'sign_in_failed'
   | 'alert_sent'

@@ -5,12 +5,20 @@ import type { AccountEvent } from './account-store.ts'
 const CONDITIONS = ['expired', 'unreadable', 'reconnect', 'misconfigured', 'tenth', 'quarter', 'failing'] as const
 export type Condition = (typeof CONDITIONS)[number]
 
-export type AlertKind = 'person_needed' | 'unreadable' | 'tenth_of_life_left' | 'quarter_of_life_left' | 'failing_for_a_day' | 'recovered'
+export type AlertKind =
+  | 'person_needed'
+  | 'unreadable'
+  | 'tenth_of_life_left'
+  | 'quarter_of_life_left'
+  | 'failing_for_a_day'
+  | 'recovered'
+  | 'password_guessed_at'
 
 export interface Alert {
   readonly event: AlertKind
-  readonly account: string
-  readonly state: Account['state']
+  /** Both null where the alert concerns no account. */
+  readonly account: string | null
+  readonly state: Account['state'] | null
   /** One sentence or two for the operator, without secrets. */
   readonly message: string
 }

@@ -22,8 +22,18 @@ export interface Connector {
   lengthen(accessToken: Secret): Promise<Grant | null>
   /** Takes back what the user has granted to the app. */
   revoke(accessToken: Secret): Promise<void>
-  /** The user that the provider's own call concerns; null where the call is not the provider's. */
-  readSignedRequest(signedRequest: string): { readonly userId: string } | null
+  /** Null where the call is not the provider's. */
+  readSignedRequest(signedRequest: string): SignedCall | null
+}
+
+/** A call that the provider makes by itself. */
+export interface SignedCall {
+  /** The user that it concerns. */
+  readonly userId: string
+  /** In milliseconds since 1970; null where the call does not say. */
+  readonly issuedAtMs: number | null
+  /** What the signature covers: of one call it is spelled in one way only. */
+  readonly signed: string
 }
 
 /** One sentence on what happened and one on what to do; neither holds a token, a secret or a URL. */

@@ -9,6 +9,7 @@ import { Secret } from '../domain/secret.ts'
 import type { HttpDeps } from './deps.ts'
 import { STATUS } from './errors.ts'
 import { inTime, type Pages } from './pages.ts'
+import { createSnippets } from './snippets.ts'
 import { type ListQuery, listingOf, pageRequestOf } from './status-page.ts'
 
 const PAGE_LENGTH = 50
@@ -16,6 +17,7 @@ const DONE = new Map(
   Object.entries({
     created: 'The account was created. Connect it, or paste a token.',
     connected: 'Connected. Web sites get the new token from now on.',
+    declined: 'Nothing was changed, and what the provider had granted was deleted.',
     stored: 'The token is stored; whether it works is being looked at.',
     taken: 'The token works and is stored.',
     checked: 'The token works and is stored. It is too young to be refreshed, which is normal; the agent does that when it is a day old.',
@@ -61,6 +63,7 @@ interface Shown {
 export function accountRoutes(scope: FastifyInstance, deps: HttpDeps, pages: Pages): void {
   const { owner, settings } = deps
   const app = scope.withTypeProvider<JsonSchemaToTsProvider>()
+  const snippets = createSnippets(deps.viewsFolder)
   const messageOf = (request: FastifyRequest): string | null => DONE.get((request.query as { done?: string }).done ?? '') ?? null
 
   async function home(reply: FastifyReply, data: { message?: string | null; problem?: string; typed?: string }): Promise<FastifyReply> {
@@ -87,7 +90,11 @@ export function accountRoutes(scope: FastifyInstance, deps: HttpDeps, pages: Pag
     const found = await manage.findAccount(owner, name)
     const [account, history] = await Promise.all([describeAccount(owner, found), owner.store.events(name, 5)])
     const connector = owner.connectors.get(account.provider) ?? null
-    return pages.send(reply, 'account', { signedIn: true, account, history, connector, field: null, typed: {}, ...data })
+    const constantName = account.jsConstant ?? settings.jsConstantName
+    const code = snippets({ appUrl: settings.appUrl, account: account.isDefault ? null : name, constantName })
+    // Without its second script, which says what the page does with the token.
+    const tag = code['script']?.split('\n<script>')[0]
+    return pages.send(reply, 'account', { signedIn: true, account, history, connector, tag, field: null, typed: {}, ...data })
   }
 
   /** Does what was asked and shows the account again, with a refusal in words and what was typed. */

@@ -6,7 +6,7 @@ import { accountRoutes } from './account-routes.ts'
 import { callbackRoutes } from './callback-routes.ts'
 import { connectRoutes } from './connect-routes.ts'
 import type { HttpDeps } from './deps.ts'
-import { answerClientError, handleErrors, refuseAddress } from './errors.ts'
+import { answerClientError, handleErrors, refuseAddress, refuseUnstorable } from './errors.ts'
 import { operationsRoutes } from './operations-routes.ts'
 import { ownerScope } from './owner-scope.ts'
 import { pageRoutes } from './page-routes.ts'
@@ -40,6 +40,7 @@ export async function createApp(deps: HttpDeps, trustProxy: boolean | string[]):
   await app.register(tokenRoutes, { deps })
   await app.register(async (logged) => {
     logRequests(logged, deps.log)
+    refuseUnstorable(logged)
     await logged.register(operationsRoutes, { deps })
     await logged.register(pageRoutes, { deps })
     await logged.register(async (owners) => {

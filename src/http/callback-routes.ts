@@ -1,8 +1,9 @@
 import formbody from '@fastify/formbody'
 import type { JsonSchemaToTsProvider } from '@fastify/type-provider-json-schema-to-ts'
 import type { FastifyPluginAsync } from 'fastify'
-import { erasureDoneAt, userDeauthorized, userWantsErasure } from '../application/user-gone.ts'
+import { findErasure, userDeauthorized, userWantsErasure } from '../application/user-gone.ts'
 import type { HttpDeps } from './deps.ts'
+import { CONTENT_TYPES } from './errors.ts'
 import { createPages, registerPageHeaders } from './pages.ts'
 
 const Params = { type: 'object', properties: { provider: { type: 'string', maxLength: 40 } }, required: ['provider'] } as const
@@ -11,6 +12,8 @@ const Signed = {
   properties: { signed_request: { type: 'string', maxLength: 8192 } },
   required: ['signed_request'],
 } as const
+
+const JSON_TYPE = CONTENT_TYPES.json
 
 /**
  * What a provider calls by itself. Signed with the app's secret, which is all that tells it from a stranger.
@@ -24,18 +27,17 @@ export const callbackRoutes: FastifyPluginAsync<{ deps: HttpDeps }> = async (sco
   await app.register(formbody)
 
   app.post('/callbacks/:provider/deauthorize', { schema: { params: Params, body: Signed } }, async ({ params, body }, reply) => {
-    await userDeauthorized(owner, params.provider, body.signed_request)
-    return reply.header('cache-control', 'no-store').send({})
+    const answer = await userDeauthorized(owner, params.provider, body.signed_request)
+    return reply.header('cache-control', 'no-store').type(JSON_TYPE).send(answer)
   })
 
   app.post('/callbacks/:provider/delete', { schema: { params: Params, body: Signed } }, async ({ params, body }, reply) => {
-    const code = await userWantsErasure(owner, params.provider, body.signed_request)
-    const url = `${settings.appUrl}/callbacks/${params.provider}/deletions/${code}`
-    return reply.header('cache-control', 'no-store').send({ url, confirmation_code: code })
+    const answer = await userWantsErasure(owner, params.provider, body.signed_request)
+    return reply.header('cache-control', 'no-store').type(JSON_TYPE).send(answer)
   })
 
   app.get<{ Params: { code: string } }>('/callbacks/:provider/deletions/:code', async ({ params: { code } }, reply) => {
-    const at = await erasureDoneAt(owner, code)
-    return pages.send(reply.code(at === null ? 404 : 200), 'deletion', { at })
+    const request = await findErasure(owner, code)
+    return pages.send(reply.code(request === null ? 404 : 200), 'deletion', { request })
   })
 }

@@ -1,6 +1,13 @@
 import type { JsonSchemaToTsProvider } from '@fastify/type-provider-json-schema-to-ts'
-import type { FastifyInstance, FastifyReply } from 'fastify'
-import { type Connected, confirmConnect, finishConnect, redirectUriOf, startConnect } from '../application/connect-account.ts'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import {
+  type Connected,
+  confirmConnect,
+  declineConnect,
+  finishConnect,
+  redirectUriOf,
+  startConnect,
+} from '../application/connect-account.ts'
 import { DEFAULT_ACCOUNT } from '../domain/account.ts'
 import { ConnectError } from '../domain/connector.ts'
 import type { HttpDeps } from './deps.ts'
@@ -57,6 +64,10 @@ export function connectRoutes(scope: FastifyInstance, { owner, settings, log }: 
   )
 
   app.get('/connect/:provider/callback', { schema: { params: Params, querystring: Return } }, (request, reply) => {
+    if (!isNavigation(request)) {
+      const text = 'Nothing was looked at: this address is for a browser that goes to it, not for one that fetches it ahead.\n'
+      return reply.code(503).header('vary', AHEAD.join(', ')).type('text/plain; charset=utf-8').send(text)
+    }
     const { code, state, error } = request.query
     const { provider } = request.params
     return outcome(request, reply, provider, finishConnect(owner, { provider, code, state, error, sessionId: request.ownerSession }))
@@ -64,12 +75,23 @@ export function connectRoutes(scope: FastifyInstance, { owner, settings, log }: 
 
   app.post('/connect/:provider/confirm', { schema: { params: Params, body: ConfirmForm } }, (request, reply) => {
     const { provider } = request.params
-    const confirmed = confirmConnect(owner, { provider, answer: request.body.answer, sessionId: request.ownerSession })
-    return outcome(
-      request,
-      reply,
-      provider,
-      confirmed.then(({ account }) => ({ outcome: 'connected', account, username: null })),
-    )
+    const answer = { provider, answer: request.body.answer, sessionId: request.ownerSession }
+    return outcome(request, reply, provider, confirmConnect(owner, answer))
   })
+
+  app.post('/connect/:provider/decline', { schema: { params: Params, body: ConfirmForm } }, async (request, reply) => {
+    const { provider } = request.params
+    const declined = await declineConnect(owner, { provider, answer: request.body.answer, sessionId: request.ownerSession })
+    return reply.redirect(declined === null ? '/admin' : `/admin/accounts/${declined.account}?done=declined`, 303)
+  })
+}
+
+// https://developer.chrome.com/docs/web-platform/prerender-pages, and what older browsers and link previews send.
+const AHEAD = ['sec-purpose', 'purpose', 'x-purpose', 'x-moz']
+
+/** A person's browser that goes to the address: not one that fetches it ahead, and nothing inside another page. */
+function isNavigation({ method, headers }: FastifyRequest): boolean {
+  const { 'sec-fetch-dest': destination } = headers
+  const isAhead = AHEAD.some((name) => /prefetch|prerender|preview/i.test(String(headers[name] ?? '')))
+  return method === 'GET' && !isAhead && (destination === undefined || destination === 'document')
 }

@@ -2,6 +2,7 @@ import type { Socket } from 'node:net'
 import type { FastifyBaseLogger, FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { TokenResource } from '../domain/decide-read.ts'
 import { AppError, type ErrorCode } from '../domain/errors.ts'
+import { isStorable } from '../domain/storable.ts'
 
 export const CONTENT_TYPES: Record<TokenResource, string> = {
   script: 'text/javascript; charset=utf-8',
@@ -53,6 +54,15 @@ export function explain(error: FastifyError | AppError, request: FastifyRequest,
   if (status < 500) return { status, code: 'invalid', message: FASTIFY_SENTENCES[status] ?? 'The request was refused.' }
   log.error({ err: error, reqId: request.id, route: request.routeOptions.url }, 'a request failed')
   return { status: 500, code: 'internal', message: 'Something went wrong here; the agent’s log has the details.' }
+}
+
+/** For every route that may bring a caller's text to the store: the same refusal whichever field has it. */
+export function refuseUnstorable(scope: FastifyInstance): void {
+  scope.addHook('preValidation', (request, _reply, done) => {
+    const fields = [request.params, request.query, request.body].flatMap((part) => Object.values(part ?? {}).flat())
+    const isRefused = fields.some((value) => typeof value === 'string' && !isStorable(value))
+    done(isRefused ? new AppError('invalid', 'The request has a character that no text can have (U+0000, or half of a pair).') : undefined)
+  })
 }
 
 /** A person with a browser, not a script: `fetch` and curl take anything. */

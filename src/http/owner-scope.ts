@@ -25,6 +25,8 @@ declare module 'fastify' {
 export interface Cookies {
   readonly session: string
   readonly device: string
+  /** The place of one who waits to be signed in. */
+  readonly ticket: string
   readonly options: { path: '/'; httpOnly: true; sameSite: 'lax'; secure: boolean }
 }
 
@@ -35,6 +37,7 @@ export function cookiesOf({ appUrl }: Settings): Cookies {
   return {
     session: `${prefix}token-agent-session`,
     device: `${prefix}token-agent-device`,
+    ticket: `${prefix}token-agent-ticket`,
     options: { path: '/', httpOnly: true, sameSite: 'lax', secure },
   }
 }

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { readdirSync, readFileSync } from 'node:fs'
 import { join, parse } from 'node:path'
 
@@ -23,6 +24,17 @@ export function createSnippets(viewsFolder: string): (place: SnippetPlace) => Sn
       token: `${appUrl}${account === null ? '' : `/accounts/${account}`}/token`,
       constant: constantName,
     }
-    return Object.fromEntries(files.map(([name, text]) => [name, text.replace(/%([a-z]+)%/g, (all, key) => values[key] ?? all)]))
+    const filled = files.map(([name, text]) => [name, text.replace(/%([a-z]+)%/g, (all, key) => values[key] ?? all)] as const)
+    const hashes = [...new Set(filled.flatMap(([, text]) => inlineScripts(text)))].map(hashOf).join('\n  ')
+    return Object.fromEntries(filled.map(([name, text]) => [name, text.replace('%hashes%', hashes)]))
   }
+}
+
+/** What a Content-Security-Policy must name by its hash: https://www.w3.org/TR/CSP3/#unsafe-hashes-usage */
+function inlineScripts(text: string): string[] {
+  return [...text.matchAll(/<script>(.*?)<\/script>|\bonerror="([^"]*)"/gs)].map(([, script, handler]) => script ?? handler ?? '')
+}
+
+function hashOf(script: string): string {
+  return `'sha256-${createHash('sha256').update(script).digest('base64')}'`
 }

@@ -1,5 +1,5 @@
 import { createHmac, timingSafeEqual } from 'node:crypto'
-import type { Connector } from '../domain/connector.ts'
+import type { Connector, SignedCall } from '../domain/connector.ts'
 import type { Secret } from '../domain/secret.ts'
 import { type Answer, type Call, call, TIMEOUT_MS } from './http.ts'
 import { fieldsOf, grantOf, parse, profileOf, tokenOf } from './instagram-answer.ts'
@@ -118,7 +118,7 @@ function scopesOf(permissions: unknown): string | null {
 
 // https://developers.facebook.com/docs/facebook-login/guides/advanced/existing-system#parsingsr: signature "." payload,
 // both base64url; the signature is the HMAC-SHA256 of the payload's text with the app secret.
-function readSignedRequest(signedRequest: string, secret: Secret): { userId: string } | null {
+function readSignedRequest(signedRequest: string, secret: Secret): SignedCall | null {
   const [signature, payload, ...rest] = signedRequest.split('.')
   if (signature === undefined || payload === undefined || rest.length > 0) return null
   const given = Buffer.from(signature, 'base64url')
@@ -126,7 +126,18 @@ function readSignedRequest(signedRequest: string, secret: Secret): { userId: str
   if (given.length !== expected.length || !timingSafeEqual(given, expected)) return null
   const fields = parse(Buffer.from(payload, 'base64url').toString('utf8'))
   if (typeof fields !== 'object' || fields === null) return null
-  const { algorithm, user_id: userId } = fields as Record<string, unknown>
+  const { algorithm, user_id: userId, issued_at: issuedAt } = fields as Record<string, unknown>
   if (String(algorithm).toUpperCase() !== 'HMAC-SHA256') return null
-  return typeof userId === 'string' && /^\d{1,32}$/.test(userId) ? { userId } : null
+  if (typeof userId !== 'string' || !/^\d{1,32}$/.test(userId)) return null
+  return { userId, issuedAtMs: instantOf(issuedAt), signed: payload }
+}
+
+/** The year 1973 in milliseconds, and 5138 in seconds. */
+const MILLISECONDS_FROM = 100_000_000_000
+
+/** Seconds, as documented; milliseconds are known by their size. */
+function instantOf(value: unknown): number | null {
+  const number = typeof value === 'string' && /^\d{1,16}$/.test(value) ? Number(value) : value
+  if (typeof number !== 'number' || !Number.isFinite(number)) return null
+  return number < MILLISECONDS_FROM ? number * 1000 : number
 }

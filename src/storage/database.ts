@@ -1,3 +1,5 @@
+import { storable } from '../domain/storable.ts'
+
 export type Param = string | number | Date | null
 
 export interface Queryable {
@@ -35,5 +37,7 @@ export interface Database extends Queryable {
 
 /** One text for an instant in both engines, whatever the machine's time zone. */
 export function toSql(param: Param): string | number | null {
-  return param instanceof Date ? param.toISOString() : param
+  if (param instanceof Date) return param.toISOString()
+  // Whatever wrote it: a provider's answer must not fail to be saved for one character. Callers are refused earlier.
+  return typeof param === 'string' ? storable(param) : param
 }

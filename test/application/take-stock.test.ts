@@ -4,6 +4,7 @@ import { createStock } from '../../src/application/take-stock.ts'
 import { createUpkeep } from '../../src/application/upkeep.ts'
 import { createAlertStore } from '../../src/storage/alert-store.ts'
 import { createOverview } from '../../src/storage/overview.ts'
+import { createWrongPasswords } from '../../src/storage/sign-in-attempts.ts'
 import { createAgentWorld, DAY_MS } from './agent-world.ts'
 
 t.test('a token that was altered counts as one that no key opens, before anybody uses it', async (t) => {
@@ -61,7 +62,10 @@ t.test('the history is cleared once a day, to the last event that is older than 
   let now = 0
   const overview = createOverview(db, deps.vault.marks)
   const alerts = createAlertStore(db)
-  const upkeep = createUpkeep({ alerts, send: null, overview, log: deps.log, clockMs: () => now }, new AbortController().signal)
+  const upkeep = createUpkeep(
+    { alerts, send: null, wrongPasswords: createWrongPasswords(db), overview, shortLived: [], log: deps.log, clockMs: () => now },
+    new AbortController().signal,
+  )
   await old()
   await upkeep()
   t.equal(await left(), 1)

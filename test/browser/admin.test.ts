@@ -63,7 +63,7 @@ t.test('first run: sign in, connect, copy the snippet, and the shop has the toke
   t.match(await page.getByRole('status').textContent(), /Connected/)
 
   const snippet = (await page.locator('#snippet').textContent()) ?? ''
-  t.match(snippet, `<script src="${AGENT}/token.js" crossorigin="anonymous"></script>`)
+  t.match(snippet, `<script src="${AGENT}/token.js" crossorigin="anonymous"\nonerror="`)
   shop.body = `<!doctype html><title>Shop</title>${snippet}<script>document.title = globalThis.InstagramToken ?? 'none'</script>`
   const visitor = await (await browser.newContext()).newPage()
   await visitor.goto('https://shop.example/')

@@ -6,13 +6,16 @@ import { type BrowserName, launchBrowser } from '../support/browser.ts'
 import { type Page, pages, proxyTo, startSites } from '../support/sites.ts'
 import type { Teardown } from '../support/temp-folder.ts'
 import { waitFor } from '../support/wait-for.ts'
+import { launchWebKit, type WebKit } from '../support/webkit.ts'
 
 export const ALLOWED = 'https://shop.example'
 export const HOSTILE = 'https://evil.example'
-export const INSTAFEED = { type: 'text/javascript', body: read('../../node_modules/instafeed.js/dist/instafeed.min.js') }
+export const INSTAFEED = javascript(read('../../node_modules/instafeed.js/dist/instafeed.min.js'))
 
 export interface World extends Serving {
   browser(name: BrowserName): Promise<Browser>
+  /** WebKit, for which the sites are the whole internet, too. */
+  webkit(): Promise<WebKit>
   /** Opens the page in this browser and waits until nothing more is asked for, and for this outcome. */
   open(name: BrowserName, site: string, path: string, outcome?: Outcome): Promise<Visit>
 }
@@ -60,9 +63,14 @@ export async function startWorld(t: Teardown, byPath: Record<string, string | Pa
     launched[name] ??= launchBrowser(t, name, sites)
     return launched[name]
   }
+  let webkit: Promise<WebKit> | undefined
   return {
     ...serving,
     browser,
+    webkit() {
+      webkit ??= launchWebKit(t, sites)
+      return webkit
+    },
     async open(name, site, path, { answers: enough = 1, page = 'true' } = {}) {
       answers = []
       const mine = answers
@@ -88,4 +96,8 @@ export async function copySnippets({ browser }: World, query = ''): Promise<Reco
 
 export function read(path: string): string {
   return readFileSync(new URL(path, import.meta.url), 'utf8')
+}
+
+export function javascript(body: string) {
+  return { type: 'text/javascript', body }
 }

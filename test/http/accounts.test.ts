@@ -1,4 +1,3 @@
-import { createHmac } from 'node:crypto'
 import { DatabaseSync } from 'node:sqlite'
 import t, { type Test } from 'tap'
 import { startAgent } from '../support/agent.ts'
@@ -7,7 +6,7 @@ import { missing } from '../support/services.ts'
 import { createDatabase } from '../support/shared-postgres.ts'
 import { waitFor } from '../support/wait-for.ts'
 import { createClient } from './owner-client.ts'
-import { connect, createOwnerWorld, type OwnerWorld, served, settingsFor } from './owner-world.ts'
+import { connect, createOwnerWorld, type OwnerWorld, served, settingsFor, signedRequest } from './owner-world.ts'
 
 const readAt = async ({ agent }: OwnerWorld, path: string, origin = 'https://shop.example') => {
   const response = await agent.fetch(path, { headers: { origin } })
@@ -143,7 +142,7 @@ t.test('any account can be made the default, and each keeps its own address', as
   t.equal((await served(agent, '/accounts/shop/token.json')).token, shop)
   t.match((await owner.get('/admin/accounts/shop')).text, `${agent.url}/token.js&quot;`.replace('&quot;', '"'))
   await owner.post('/admin/accounts/shop/remove', { name: 'shop' })
-  t.equal((await served(agent)).token, undefined, 'where it is removed, no other account takes its place')
+  t.equal((await served(agent)).token, null, 'where it is removed, no other account takes its place')
   await owner.post('/admin/accounts/default/default')
   t.equal((await served(agent)).token, one)
 })
@@ -303,11 +302,6 @@ t.test(
   },
 )
 
-function signedRequest(payload: object, secret = 'a-secret-of-the-instagram-app'): string {
-  const text = Buffer.from(JSON.stringify(payload)).toString('base64url')
-  return `${createHmac('sha256', secret).update(text).digest('base64url')}.${text}`
-}
-
 async function callback({ agent }: OwnerWorld, what: string, signed: string) {
   const response = await agent.fetch(`/callbacks/instagram/${what}`, {
     method: 'POST',
@@ -316,17 +310,105 @@ async function callback({ agent }: OwnerWorld, what: string, signed: string) {
   return { status: response.status, body: (await response.json()) as Record<string, string> }
 }
 
-t.test('when a user takes the permission back, the account asks to be connected again', async (t) => {
-  const world = await createOwnerWorld(t, { knobs: { signedInAs: '17841400000000001' } })
+const USER = '17841400000000001'
+const secondsAgo = (seconds: number): number => Math.floor(Date.now() / 1000) - seconds
+const callOf = (issued_at: unknown, user_id = USER): string => signedRequest({ algorithm: 'HMAC-SHA256', issued_at, user_id })
+
+/** The same call: its signature has the same bytes in another spelling. */
+const respelled = (signed: string): string => signed.replace(/^([^.]*)/, '$1=')
+
+function rows<Row>({ agent }: OwnerWorld, sql: string): Row[] {
+  const db = new DatabaseSync(`${agent.cwd}/data/token-agent.sqlite`)
+  try {
+    return db.prepare(sql).all() as Row[]
+  } finally {
+    db.close()
+  }
+}
+
+t.test('when a user takes the permission back, the account asks to be connected again, and is tried once a day', async (t) => {
+  const world = await createOwnerWorld(t, { knobs: { signedInAs: USER } })
   const { owner, agent } = world
   for (const id of ['own', 'app'] as const) {
     await connect(owner)
-    const { userId, appScopedId } = world.instagram.users.get('17841400000000001') ?? { userId: '', appScopedId: '' }
-    const signed = signedRequest({ algorithm: 'HMAC-SHA256', issued_at: 1, user_id: id === 'own' ? userId : appScopedId })
-    t.match(await callback(world, 'deauthorize', signed), { status: 200 })
+    const { userId, appScopedId } = world.instagram.users.get(USER) ?? { userId: '', appScopedId: '' }
+    const signed = callOf(secondsAgo(0), id === 'own' ? userId : appScopedId)
+    t.match(await callback(world, 'deauthorize', signed), { status: 200, body: {} })
     t.match((await owner.get('/admin/accounts/default')).text, /needs you.*taken the permission back/s)
     t.match(await served(agent), { status: 200 }, 'the token is served to its end')
+    const [row] = rows<{ next_refresh_at: string }>(world, 'select next_refresh_at from accounts')
+    const hours = (new Date(row?.next_refresh_at ?? 0).getTime() - Date.now()) / 3_600_000
+    t.ok(hours > 23 && hours < 25, `${hours}`)
   }
+})
+
+t.test('a call of the provider counts where it was made after the account was connected, and within a day', async (t) => {
+  const world = await createOwnerWorld(t, { knobs: { signedInAs: USER } })
+  await connect(world.owner)
+  const connectedAgo = (seconds: number) =>
+    rows(world, `update accounts set connected_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '-${seconds} seconds') returning name`)
+  const state = () => rows<{ state: string }>(world, "select state from accounts where name = 'default'")[0]?.state
+  const late = () => rows(world, "select id from events where kind = 'call_ignored'").length
+  const year = 365 * 86_400
+  const cases: [name: string, issuedAt: unknown, connected: number, counts: boolean][] = [
+    ['a year old', secondsAgo(year), 1, false],
+    ['a year old, on an account that is older', secondsAgo(year), 2 * year, false],
+    ['a year old, in milliseconds', secondsAgo(year) * 1000, 2 * year, false],
+    ['a year old, as text', String(secondsAgo(year)), 2 * year, false],
+    ['from 1970', 1, year, false],
+    ['before 1970', -1e300, year, false],
+    ['more than a day old', secondsAgo(86_500), 2 * year, false],
+    ['more than a minute older than the connection', secondsAgo(162), 100, false],
+    ['less than a minute older than the connection', secondsAgo(140), 100, true],
+    ['less than a day old', secondsAgo(86_000), year, true],
+    ['of this moment, in milliseconds', Date.now(), 1, true],
+    ['of this moment, as text', String(secondsAgo(4)), 1, true],
+    ['of a clock that is ahead', secondsAgo(-3600), 1, true],
+    ['in a year', secondsAgo(-year), 1, true],
+    ['without a time', undefined, 1, true],
+    ['with null', null, 1, true],
+    ['with words', 'soon', 1, true],
+    ['with an object', { $gt: 0 }, 1, true],
+  ]
+  let ignored = 0
+  for (const [name, issuedAt, connected, counts] of cases) {
+    // The name makes it another call than the one before.
+    const signed = signedRequest({ algorithm: 'HMAC-SHA256', issued_at: issuedAt, user_id: USER, case: name })
+    rows(world, "update accounts set state = 'active' returning name")
+    connectedAgo(connected)
+    t.match(await callback(world, 'deauthorize', signed), { status: 200 }, name)
+    t.equal(state(), counts ? 'reconnect' : 'active', name)
+    if (!counts) ignored++
+    t.equal(late(), ignored, `${name}: one event for a call that is ignored`)
+    t.comment('the same call again, on either address, in another spelling of its signature')
+    rows(world, "update accounts set state = 'active' returning name")
+    const events = rows(world, 'select id from events').length
+    for (const [what, again] of [
+      ['deauthorize', signed],
+      ['delete', signed],
+      ['delete', respelled(signed)],
+    ] as const)
+      t.strictSame(await callback(world, what, again), { status: 200, body: {} }, name)
+    t.equal(state(), 'active', name)
+    t.equal(rows(world, 'select id from events').length, events, name)
+  }
+  const kept = rows<{ at: string | null }>(world, 'select at from signed_requests')
+  t.equal(kept.filter(({ at }) => at === null).length, 5, 'what has no age to be judged by is remembered for good')
+  t.match((await world.owner.get('/admin/accounts/default/history')).text, /late call.*was made before the account was connected/s)
+
+  t.comment('a deletion that comes too late erases nothing, and its page says so')
+  const old = await callback(world, 'delete', callOf(secondsAgo(year)))
+  t.match(old, { status: 200, body: { confirmation_code: /^[0-9a-f]{62}$/ } })
+  t.match(await (await fetch(old.body['url'] ?? '')).text(), /Nothing was erased/)
+  t.match(await served(world.agent), { status: 200 })
+  t.comment('one that counts erases, and is answered alike on both addresses, also after the account was connected again')
+  const signed = callOf(secondsAgo(0))
+  const first = await callback(world, 'delete', signed)
+  t.match(await served(world.agent), { status: 503 })
+  await connect(world.owner)
+  for (const what of ['delete', 'deauthorize']) t.strictSame(await callback(world, what, signed), first)
+  t.match(await served(world.agent), { status: 200 })
+  t.equal(state(), 'active')
 })
 
 t.test('when a user wants the data erased, it is, and a page shows that', async (t) => {
@@ -339,11 +421,20 @@ t.test('when a user wants the data erased, it is, and a page shows that', async 
   t.equal(status, 200)
   t.strictSame(Object.keys(body).sort(), ['confirmation_code', 'url'])
   t.match(body['confirmation_code'], /^[0-9a-z]{20,}$/)
+  const code = body['confirmation_code'] ?? ''
   t.ok(body['url']?.startsWith(`${agent.url}/`))
   const page = await fetch(body['url'] ?? '')
   t.equal(page.status, 200)
   t.match(await page.text(), /was erased on 20\d\d-/)
-  t.equal((await agent.fetch(`/callbacks/instagram/deletions/${'0'.repeat(30)}`)).status, 404)
+  for (const wrong of [
+    '0'.repeat(30),
+    '0'.repeat(62),
+    code.replace(/.$/, (last) => (last === '0' ? '1' : '0')),
+    code.toUpperCase(),
+    `${code}0`,
+  ])
+    t.equal((await agent.fetch(`/callbacks/instagram/deletions/${wrong}`)).status, 404, wrong)
+  t.equal((await agent.fetch(`/callbacks/instagram/deletions/${code.slice(0, 30)}`)).status, 200, 'as the release before gave it')
   t.match(await served(agent), { status: 503 })
   const db = new DatabaseSync(`${agent.cwd}/data/token-agent.sqlite`)
   const dump = JSON.stringify(['accounts', 'events', 'oauth_states'].map((table) => db.prepare(`select * from ${table}`).all()))

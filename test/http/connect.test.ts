@@ -5,7 +5,17 @@ import type { FaultName } from '../support/instagram-faults.ts'
 import { missing } from '../support/services.ts'
 import { createDatabase } from '../support/shared-postgres.ts'
 import { createClient } from './owner-client.ts'
-import { approve, authorizeUrlIn, connect, createOwnerWorld, type OwnerWorld, PASSWORD, served, settingsFor } from './owner-world.ts'
+import {
+  approve,
+  authorizeUrlIn,
+  connect,
+  createOwnerWorld,
+  type OwnerWorld,
+  PASSWORD,
+  served,
+  settingsFor,
+  signedRequest,
+} from './owner-world.ts'
 
 const newest = ({ instagram }: OwnerWorld, life = 'long') => [...instagram.issued.values()].filter((one) => one.life === life).at(-1)
 
@@ -36,7 +46,7 @@ t.test('connecting ends with the long-lived token served, whichever way Instagra
       redirect_uri: world.redirectUri,
       response_type: 'code',
       scope: 'instagram_business_basic',
-      state: /^[\w-]{43}$/,
+      state: /^[\w-]{43}[0-9a-f]{32}$/,
     })
     t.match(await world.owner.get(await approve(url.href)), { status: 303, location: '/admin/accounts/default?done=connected' })
     const token = newest(world)?.token ?? ''
@@ -59,9 +69,10 @@ t.test('a state is good once, for one browser, for ten minutes', async (t) => {
   const back = async (client = owner) => approve(authorizeUrlIn(await client.post('/connect/instagram', { account: 'default' })))
 
   const path = await back()
-  const [one, two] = await Promise.all([owner.get(path), owner.get(path)])
-  t.strictSame([one.status, two.status].sort(), [303, 422], 'a double click connects once')
-  t.match(await owner.get(path), { status: 422, text: /does not belong to a request of yours/ }, 'replayed')
+  const isConnected = { status: 303, location: '/admin/accounts/default?done=connected' }
+  t.match(await Promise.all([owner.get(path), owner.get(path)]), [isConnected, isConnected], 'a double click')
+  t.match(await owner.get(path), isConnected, 'a reload, or the back button')
+  t.equal(world.instagram.counts['/oauth/access_token'], 1, 'connects once')
   const before = (await served(agent)).token
 
   const forged = new URL(await back(), 'http://agent')
@@ -70,6 +81,7 @@ t.test('a state is good once, for one browser, for ten minutes', async (t) => {
     `/connect/instagram/callback?code=${code}`,
     `/connect/instagram/callback?code=${code}&state=`,
     `/connect/instagram/callback?code=${code}&state=${'A'.repeat(43)}`,
+    `/connect/instagram/callback?code=${code}&state=${'A'.repeat(43)}${'0'.repeat(32)}`,
     `/connect/instagram/callback?state=${forged.searchParams.get('state')}`,
   ]) {
     t.match(await owner.get(path), { status: 422, text: /nothing was changed/i }, path.slice(0, 40))
@@ -80,6 +92,10 @@ t.test('a state is good once, for one browser, for ten minutes', async (t) => {
   t.match(await other.get(await back()), { status: 422 }, 'of another browser that is signed in')
   t.match(await createClient(agent.url).get(await back()), { status: 303, location: '/admin/sign-in' }, 'of nobody')
   t.match(await owner.get((await back()).replace('/instagram/', '/tiktok/')), { status: 404 }, 'of another provider')
+
+  query(world, 'alter table oauth_states rename to hidden')
+  t.match(await owner.get(`/connect/instagram/callback?code=x&state=${'A'.repeat(75)}`), { status: 422 }, 'a made-up one is not looked for')
+  query(world, 'alter table hidden rename to oauth_states')
 
   const late = await back()
   query(world, "update oauth_states set created_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '-601 seconds') returning id")
@@ -178,11 +194,7 @@ t.test('another Instagram user takes an account over only when the owner says so
   t.notMatch(asked.text + JSON.stringify(query(world, 'select * from oauth_states')), newest(world)?.token.slice(0, 12) ?? '')
 
   const stranger = createClient(agent.url)
-  t.match(
-    await owner.get(`/connect/instagram/callback?code=x&state=${answer}`),
-    { text: /does not belong to a request of yours/ },
-    'an answer is no state',
-  )
+  t.match(await owner.get(`/connect/instagram/callback?code=x&state=${answer}`), { text: /Nothing is changed yet/ }, 'a reload asks again')
   const state = new URL(authorizeUrlIn(await owner.post('/connect/instagram', { account: 'default' }))).searchParams.get('state') ?? ''
   t.match(
     await owner.post('/connect/instagram/confirm', { answer: state }),
@@ -194,9 +206,13 @@ t.test('another Instagram user takes an account over only when the owner says so
   t.match(await stranger.post('/connect/instagram/confirm', { answer: again }), { status: 303, location: '/admin/sign-in' })
   t.match(await owner.post('/connect/instagram/confirm', { answer: again }, { 'sec-fetch-site': 'cross-site' }), { status: 403 })
   await changesNothing(t, world, before)
-  t.match(await owner.post('/connect/instagram/confirm', { answer: again }), { status: 303 })
+  const yes = () => owner.post('/connect/instagram/confirm', { answer: again })
+  const isConnected = { status: 303, location: '/admin/accounts/default?done=connected' }
+  t.match(await Promise.all([yes(), yes()]), [isConnected, isConnected], 'a double click')
   t.equal((await served(agent)).token, token)
-  t.match(await owner.post('/connect/instagram/confirm', { answer: again }), { status: 422 }, 'once')
+  t.match(await yes(), isConnected)
+  t.match(await owner.get(`/connect/instagram/callback?code=x&state=${again}`), isConnected, 'nor does the back button ask again')
+  t.match(query(world, "select version from accounts where name = 'default'"), [{ version: 2 }], 'it was taken once')
 
   t.match(await connect(owner), { status: 303 }, 'the same user again is not asked about')
 })
@@ -212,6 +228,80 @@ t.test('an answer to the question comes too late where the account has changed s
   const before = (await served(world.agent)).token
   t.match(await owner.post('/connect/instagram/confirm', { answer }), { status: 422, text: /changed since you were asked/ })
   await changesNothing(t, world, before)
+})
+
+t.test('a callback that is fetched ahead, or not by a person who goes there, leaves the state for the one who does', async (t) => {
+  const { owner, instagram } = await createOwnerWorld(t)
+  const path = await approve(authorizeUrlIn(await owner.post('/connect/instagram', { account: 'default' })))
+  for (const headers of [
+    { 'sec-purpose': 'prefetch' },
+    { 'sec-purpose': 'prefetch;prerender' },
+    { 'sec-purpose': 'prefetch;anonymous-client-ip' },
+    { purpose: 'prefetch' },
+    { 'x-purpose': 'preview' },
+    { 'x-moz': 'prefetch' },
+    { 'sec-fetch-dest': 'empty' },
+    { 'sec-fetch-dest': 'iframe' },
+    { 'sec-fetch-dest': 'image' },
+  ])
+    t.match(await owner.get(path, headers), { status: 503 }, JSON.stringify(headers))
+  t.match(await owner.head(path), { status: 503 })
+  t.equal(instagram.counts['/oauth/access_token'], undefined)
+  t.match(await owner.get(path, { 'sec-fetch-dest': 'document' }), { status: 303, location: /done=connected/ })
+})
+
+t.test('a second arrival is told how the first one ended', async (t) => {
+  const world = await createOwnerWorld(t)
+  const { owner, instagram } = world
+  const back = async () => approve(authorizeUrlIn(await owner.post('/connect/instagram', { account: 'default' })))
+  const failed = await back()
+  instagram.fail('/oauth/access_token', 'html502', 1)
+  t.match(await owner.get(failed), { status: 503, text: /did not answer/ })
+  t.match(await owner.get(failed), { status: 422, text: /was used already.*nothing was changed/s })
+  t.comment('at work on another instance, or died at it')
+  const used = await back()
+  const usedAgo = (seconds: number) =>
+    query(world, `update oauth_states set sealed = '', used_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '-${seconds} seconds') returning id`)
+  usedAgo(1)
+  t.match(await owner.get(used), { status: 503, text: /not connected yet.*Reload this page/s })
+  usedAgo(120)
+  t.match(await owner.get(used), { status: 422, text: /not connected yet.*Press “Connect Instagram” again/s })
+  t.match(query(world, 'select name from accounts'), [])
+})
+
+t.test('a grant that waits for the owner’s word goes with the owner’s “No” and with its user’s calls, and with no other', async (t) => {
+  const [present, other] = ['17841400000000001', '17841400000000003']
+  const world = await createOwnerWorld(t, { knobs: { signedInAs: present } })
+  const { owner, instagram, agent } = world
+  await connect(owner)
+  const before = (await served(agent)).token
+  instagram.knobs.signedInAs = other
+  const ask = async () => /name="answer" value="([^"]+)"/.exec((await connect(owner)).text)?.[1] ?? ''
+  const held = () => query(world, "select id from oauth_states where provider = 'instagram waits' and sealed <> ''").length
+  const call = (what: string, user_id: string, agoSeconds: number) => {
+    const issued_at = Math.floor(Date.now() / 1000) - agoSeconds
+    const body = new URLSearchParams({ signed_request: signedRequest({ algorithm: 'HMAC-SHA256', issued_at, user_id }) })
+    return agent.fetch(`/callbacks/instagram/${what}`, { method: 'POST', body })
+  }
+  const ends: [string, (answer: string) => Promise<{ status: number }>, number][] = [
+    ['another user’s deletion', () => call('delete', '17841400000000009', 0), 1],
+    ['a deletion from before the grant', () => call('delete', other, 120), 1],
+    ['a stranger’s “No”', (answer) => createClient(agent.url).post('/connect/instagram/decline', { answer }), 1],
+    ['the deletion', () => call('delete', other, 1), 0],
+    ['the deletion, by the app’s id of the user', () => call('delete', instagram.users.get(other)?.appScopedId ?? '', 2), 0],
+    ['the permission taken back', () => call('deauthorize', other, 3), 0],
+    ['“No”', (answer) => owner.post('/connect/instagram/decline', { answer }), 0],
+  ]
+  for (const [name, end, left] of ends) {
+    const answer = await ask()
+    t.equal(held(), 1, name)
+    t.match(await end(answer), { status: /^(200|303)$/ as unknown as number }, name)
+    t.equal(held(), left, name)
+    if (left === 0) t.match(await owner.post('/connect/instagram/confirm', { answer }), { status: 422 }, name)
+    else await owner.post('/connect/instagram/decline', { answer })
+    await changesNothing(t, world, before)
+  }
+  t.match(await owner.post('/connect/instagram/decline', { answer: await ask() }), { location: '/admin/accounts/default?done=declined' })
 })
 
 t.test('no page of the owner’s can be sent elsewhere by its address', async (t) => {
@@ -238,7 +328,10 @@ t.test('signed in on one instance, back from Instagram on another', { skip: miss
   const there = createClient(second.url)
   for (const [name, value] of world.owner.cookies) there.cookies.set(name, value)
   const path = await approve(authorizeUrlIn(await world.owner.post('/connect/instagram', { account: 'default' })))
-  t.match(await there.get(path), { status: 303 })
+  const both = await Promise.all([there.get(path), world.owner.get(path)])
+  t.match(both.map(({ status }) => status).sort(), [303, /^(303|503)$/], 'on both at once')
+  t.equal(world.instagram.counts['/oauth/access_token'], 1)
+  for (const client of [there, world.owner]) t.match(await client.get(path), { status: 303, location: /done=connected/ })
   const { token } = await served(second)
   t.equal(token, newest(world)?.token)
   t.equal((await served(world.agent)).token, token)

@@ -1,9 +1,13 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+
 /** A browser as far as forms and cookies go: no script, redirects followed by hand. */
 export interface Client {
   readonly cookies: Map<string, string>
   get(path: string, headers?: Record<string, string>): Promise<Answer>
+  head(path: string): Promise<Answer>
   /** Sends a form as the agent's own pages would. */
   post(path: string, form?: Record<string, string>, headers?: Record<string, string>): Promise<Answer>
+  /** Comes back as it is told to, while others are looked at first. */
   signIn(password: string): Promise<Answer>
 }
 
@@ -33,8 +37,16 @@ export function createClient(url: string): Client {
   const client: Client = {
     cookies,
     get: (path, headers = {}) => send(path, { headers }),
+    head: (path) => send(path, { method: 'HEAD' }),
     post: (path, form = {}, headers = SAME_ORIGIN) => send(path, { method: 'POST', body: new URLSearchParams(form), headers }),
-    signIn: (password) => client.post('/admin/sign-in', { password }),
+    async signIn(password) {
+      const untilMs = performance.now() + 60_000
+      for (;;) {
+        const answer = await client.post('/admin/sign-in', { password })
+        if (answer.status !== 429 || performance.now() > untilMs) return answer
+        await sleep(Number(answer.headers.get('retry-after')) * 1000)
+      }
+    },
   }
   return client
 }

@@ -1,3 +1,4 @@
+import { createHmac } from 'node:crypto'
 import type { Test } from 'tap'
 import { type Agent, type AgentOptions, startAgent } from '../support/agent.ts'
 import { freePort } from '../support/free-port.ts'
@@ -73,4 +74,10 @@ export async function served(
   const response = await agent.fetch(path, { headers: { origin } })
   const body = (await response.json()) as { token?: string }
   return { status: response.status, token: body.token ?? null }
+}
+
+/** What Instagram signs with the app's secret. */
+export function signedRequest(payload: object, secret = 'a-secret-of-the-instagram-app'): string {
+  const text = Buffer.from(JSON.stringify(payload)).toString('base64url')
+  return `${createHmac('sha256', secret).update(text).digest('base64url')}.${text}`
 }

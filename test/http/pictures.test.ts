@@ -1,9 +1,8 @@
-import { createHmac } from 'node:crypto'
 import { DatabaseSync } from 'node:sqlite'
 import t from 'tap'
 import { pictureOf } from '../support/instagram-pictures.ts'
 import { createClient } from './owner-client.ts'
-import { connect, createOwnerWorld, type OwnerWorld } from './owner-world.ts'
+import { connect, createOwnerWorld, type OwnerWorld, signedRequest } from './owner-world.ts'
 
 const USER = '17841400000000001'
 const OTHER = '17841400000000003'
@@ -123,11 +122,6 @@ t.test('the picture of a removed account, and of a user who wants erasure, is fo
     t.match(await look(world), { ...LETTER, path: `${PICTURE}?of=${USER}` }, how)
   }
 })
-
-function signedRequest(payload: object): string {
-  const text = Buffer.from(JSON.stringify(payload)).toString('base64url')
-  return `${createHmac('sha256', 'a-secret-of-the-instagram-app').update(text).digest('base64url')}.${text}`
-}
 
 t.test('pictures are the signed-in owner’s alone, and a page that shows them keeps no session alive', async (t) => {
   const world = await createOwnerWorld(t, { knobs: { signedInAs: USER } })

@@ -1,6 +1,6 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { type Browser, chromium, firefox } from 'playwright-core'
+import { type Browser, type BrowserContext, chromium, firefox } from 'playwright-core'
 import { processRoot } from './process-root.ts'
 import { binary } from './services.ts'
 import type { Sites } from './sites.ts'
@@ -32,11 +32,29 @@ export async function launchBrowser(t: Teardown, name: BrowserName, sites: Sites
 // With handlers of its own the process would survive SIGTERM.
 const UNHANDLED = { headless: true, handleSIGHUP: false, handleSIGINT: false, handleSIGTERM: false }
 
-function launchChromium({ hosts, port }: Sites): Promise<Browser> {
+/** Chromium with a profile of its own, in which its password manager works. */
+export async function launchKeepingPasswords(t: Teardown): Promise<BrowserContext> {
+  process.env['TMPDIR'] = processRoot()
+  // Under automation it fills nothing, and Chromium would ask the desktop for a place to keep secrets.
+  const context = await chromium.launchPersistentContext(tempFolder(t, 'profile'), {
+    ...UNHANDLED,
+    executablePath: binary('chromium'),
+    args: [...chromiumFlags({ hosts: [], port: 0 }), '--password-store=basic'],
+    ignoreDefaultArgs: ['--enable-automation'],
+  })
+  t.teardown(() => context.close())
+  return context
+}
+
+function launchChromium(sites: Sites): Promise<Browser> {
+  return chromium.launch({ ...UNHANDLED, executablePath: binary('chromium'), args: chromiumFlags(sites) })
+}
+
+function chromiumFlags({ hosts, port }: Sites): string[] {
   const rules = hosts.map((host) => `MAP ${host}:443 127.0.0.1:${port}`)
   // Exclusions must come before the rule that lets every other name fail.
   const resolver = ['EXCLUDE 127.0.0.1', 'EXCLUDE localhost', ...rules, 'MAP * ~NOTFOUND'].join(', ')
-  return chromium.launch({ ...UNHANDLED, executablePath: binary('chromium'), args: [...FLAGS, `--host-resolver-rules=${resolver}`] })
+  return [...FLAGS, `--host-resolver-rules=${resolver}`]
 }
 
 // By WebDriver BiDi, which Debian's own Firefox speaks. Playwright 1.65 begins every context with

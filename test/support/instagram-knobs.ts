@@ -34,6 +34,8 @@ export interface Knobs {
   /** Who is signed in at the authorize page; null = a new user each time. */
   signedInAs: string | null
   mediaCount: number
+  /** The first post has no picture, the second no permalink, the third no caption, and the first video no still picture. */
+  mediaGaps: boolean
 }
 
 export const DEFAULT_KNOBS: Readonly<Knobs> = {
@@ -61,4 +63,5 @@ export const DEFAULT_KNOBS: Readonly<Knobs> = {
   denialState: 'with',
   signedInAs: null,
   mediaCount: 60,
+  mediaGaps: false,
 }

@@ -125,7 +125,8 @@ export function createOAuth(graph: Graph, now: () => number, knobs: Knobs, url: 
       const item = mediaItem(start + offset, graph.user(held.userId).username)
       const unknown = fields.find((field) => !(field in item) && !UNSET_MEDIA_FIELDS.includes(field))
       if (unknown !== undefined) throw new Refusal(100, `Tried accessing nonexisting field (${unknown})`, { type: 'IGApiException' })
-      return Object.fromEntries(Object.entries(item).filter(([field]) => fields.includes(field)))
+      const gap = knobs.mediaGaps ? GAPS[start + offset] : undefined
+      return Object.fromEntries(Object.entries(item).filter(([field]) => fields.includes(field) && field !== gap))
     })
     const cursor = (at: number) => Buffer.from(String(at)).toString('base64url')
     const next = new URLSearchParams(params)
@@ -138,6 +139,8 @@ export function createOAuth(graph: Graph, now: () => number, knobs: Knobs, url: 
 }
 
 const UNSET_MEDIA_FIELDS = ['thumbnail_url', 'children']
+/** What posts with music of others, of closed accounts and the like lack, by their number. */
+const GAPS: Readonly<Record<number, string>> = { 0: 'media_url', 1: 'permalink', 2: 'caption', 4: 'thumbnail_url' }
 /** Every so manieth post. */
 const VIDEO_AT = 5
 

@@ -1,7 +1,7 @@
 import { accessSync, constants, existsSync, readdirSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
 
-export type Service = 'postgres' | 'memcached' | 'sasl' | 'chromium' | 'firefox' | 'nginx' | 'openssl'
+export type Service = 'postgres' | 'memcached' | 'sasl' | 'chromium' | 'firefox' | 'webkit' | 'xvfb' | 'nginx' | 'openssl'
 
 /** The Debian package that brings each service, and its program; Ubuntu's browsers go by other names. */
 export const SERVICES: Record<Service, { debianPackage: string; programs: string[] }> = {
@@ -10,6 +10,8 @@ export const SERVICES: Record<Service, { debianPackage: string; programs: string
   sasl: { debianPackage: 'sasl2-bin', programs: ['saslpasswd2'] },
   chromium: { debianPackage: 'chromium', programs: ['chromium', 'chromium-browser', 'google-chrome'] },
   firefox: { debianPackage: 'firefox-esr', programs: ['firefox-esr', 'firefox'] },
+  webkit: { debianPackage: 'webkit2gtk-driver', programs: ['WebKitWebDriver'] },
+  xvfb: { debianPackage: 'xvfb', programs: ['Xvfb'] },
   nginx: { debianPackage: 'nginx-light', programs: ['nginx'] },
   openssl: { debianPackage: 'openssl', programs: ['openssl'] },
 }

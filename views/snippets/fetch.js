@@ -1,4 +1,8 @@
 fetch('%token%.json')
-  .then((response) => (response.ok ? response.json() : Promise.reject(new Error(`No token: ${response.status}`))))
-  .then(({ token }) => showFeed(token))
+  .then((response) => response.json())
+  .then(({ token, message }) => {
+    // The agent says in a sentence what is wrong.
+    if (!token) throw new Error(message)
+    showFeed(token)
+  })
   .catch((error) => console.error('No Instagram feed:', error.message))

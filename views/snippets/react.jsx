@@ -1,3 +1,5 @@
+'use client'
+
 import { useEffect, useState } from 'react'
 
 export function InstagramFeed() {
@@ -13,7 +15,7 @@ export function InstagramFeed() {
     }
     const load = async () => {
       const { token } = await ask('%token%.json')
-      const fields = 'id,caption,media_url,thumbnail_url,permalink'
+      const fields = 'id,caption,media_type,media_url,thumbnail_url,permalink'
       const { data } = await ask(`https://graph.instagram.com/me/media?fields=${fields}&access_token=${token}`)
       setPosts(data)
     }
@@ -23,13 +25,13 @@ export function InstagramFeed() {
 
   return (
     <ul>
-      {posts.map((post) => (
-        <li key={post.id}>
-          <a href={post.permalink}>
-            <img src={post.thumbnail_url ?? post.media_url} alt={post.caption ?? ''} />
-          </a>
-        </li>
-      ))}
+      {posts.map(({ id, caption, media_type, media_url, thumbnail_url, permalink }) => {
+        // Of a video there is a still picture. Some posts have no picture at all.
+        const src = thumbnail_url || (media_type !== 'VIDEO' && media_url)
+        if (!src) return null
+        const picture = <img src={src} alt={caption || 'A post on Instagram'} />
+        return <li key={id}>{permalink ? <a href={permalink}>{picture}</a> : picture}</li>
+      })}
     </ul>
   )
 }

@@ -1,0 +1,32 @@
+import type { SignedRequests } from '../domain/signed-requests.ts'
+import { createAccountStore } from './account-store.ts'
+import type { Database } from './database.ts'
+import { createOAuthStateStore } from './oauth-states.ts'
+
+const KEPT_SECONDS = 2 * 24 * 3600
+
+export function createSignedRequests(db: Database): SignedRequests {
+  const { now, nowPlus } = db.dialect
+  return {
+    answerOnce: (digest, effect) =>
+      db.transaction(async (tx) => {
+        // First, so that of two that come at once the second waits here for the answer of the first.
+        const [begun] = await tx.query<{ clock: Date | string }>(
+          `insert into signed_requests (digest, answer) values ($1, '') on conflict (digest) do nothing returning ${now} as clock`,
+          [digest],
+        )
+        if (begun === undefined) {
+          const [row] = await tx.query<{ answer: string }>('select answer from signed_requests where digest = $1', [digest])
+          return row?.answer ?? ''
+        }
+        const within: Database = { ...db, query: tx.query, transaction: (work) => work(tx) }
+        const scope = { store: createAccountStore(within), states: createOAuthStateStore(within), now: new Date(begun.clock) }
+        const { answer, keepForGood } = await effect(scope)
+        await tx.query(`update signed_requests set answer = $2, at = ${keepForGood ? 'null' : now} where digest = $1`, [digest, answer])
+        return answer
+      }),
+    async clear() {
+      await db.query(`delete from signed_requests where at < ${nowPlus('$1')}`, [-KEPT_SECONDS])
+    },
+  }
+}

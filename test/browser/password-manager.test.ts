@@ -1,0 +1,53 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import t from 'tap'
+import { PASSWORD, settingsFor } from '../http/owner-world.ts'
+import { startAgent } from '../support/agent.ts'
+import { launchKeepingPasswords } from '../support/browser.ts'
+import { freePort } from '../support/free-port.ts'
+import { startInstagram } from '../support/instagram.ts'
+import { missing } from '../support/services.ts'
+import { waitFor } from '../support/wait-for.ts'
+
+t.test('a saved password of the owner never fills the field for a token', { skip: missing('chromium') }, async (t) => {
+  const instagram = await startInstagram()
+  t.teardown(() => instagram.close())
+  // Not by https: on a page whose certificate is not trusted Chromium fills nothing in.
+  const port = await freePort()
+  const url = `http://127.0.0.1:${port}`
+  const agent = await startAgent(t, { port, ready: '/readyz', env: { ...settingsFor(instagram), APP_URL: url } })
+  const context = await launchKeepingPasswords(t)
+  const tab = await context.newPage()
+  await tab.goto('chrome://password-manager/passwords')
+  const saved = { url: `${url}/admin/sign-in`, username: '', password: PASSWORD, note: '', useAccountStore: false }
+  await waitFor('the password manager', () => tab.evaluate("typeof chrome.passwordsPrivate === 'object'"))
+  await tab.evaluate(`new Promise((done) => chrome.passwordsPrivate.addPassword(${JSON.stringify(saved)}, done))`)
+
+  await tab.goto(`${url}/admin/sign-in`)
+  // It fills once the page has been touched; that it does fill shows that the password is there.
+  await tab.mouse.click(5, 5)
+  await waitFor('the password to be filled in', async () => (await tab.getByLabel('Password').inputValue()) === PASSWORD)
+  await tab.getByRole('button', { name: 'Sign in' }).click()
+  await tab.waitForURL(`${url}/admin`)
+
+  await tab.locator('#name').fill('')
+  await tab.locator('#name').pressSequentially('shop')
+  t.equal(await tab.locator('#token').inputValue(), '', 'typing a name fills nothing in')
+  await tab.getByRole('button', { name: 'Create' }).click()
+  await tab.waitForURL(/\/admin\/accounts\/shop\?done=created/)
+  t.match(await tab.locator('.facts').textContent(), /Token\s*none/)
+  await tab.mouse.click(5, 5)
+  t.equal(await tab.locator('#token').inputValue(), '', 'nor on the account’s own page')
+  t.notMatch(agent.stdout(), PASSWORD)
+})
+
+t.test('each field for a token says so to every password manager', async (t) => {
+  const folder = new URL('../../views/', import.meta.url)
+  const fields = readdirSync(folder)
+    .filter((file) => file.endsWith('.eta') && file !== 'sign-in.eta')
+    .flatMap((file) => [...readFileSync(new URL(file, folder), 'utf8').matchAll(/<input[^>]*type="password"[^>]*>/g)].map(([tag]) => tag))
+  t.ok(fields.length > 0)
+  for (const field of fields) {
+    for (const word of ['autocomplete="new-password"', 'data-1p-ignore', 'data-lpignore', 'data-bwignore', 'data-protonpass-ignore'])
+      t.match(field, word)
+  }
+})
