@@ -1,12 +1,12 @@
 # Built in one image, run in another: the compiler and the tests' tools stay behind.
-FROM node:24-bookworm-slim AS build
+FROM node:26-bookworm-slim AS build
 WORKDIR /app
 COPY package.json package-lock.json tsconfig.json tsconfig.build.json ./
 COPY src ./src
 # npm ci builds, through the “prepare” script.
 RUN npm ci && npm prune --omit=dev
 
-FROM node:24-bookworm-slim AS agent
+FROM node:26-bookworm-slim AS agent
 ENV NODE_ENV=production
 ENV AGENT_PLATFORM=docker
 WORKDIR /app

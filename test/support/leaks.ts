@@ -15,7 +15,7 @@ function fail(what: readonly string[]): never {
 if (file.endsWith('.test.ts')) {
   const { default: t } = await import('tap')
   t.teardown(() => setTimeout(() => fail(process.getActiveResourcesInfo()), PATIENCE_MS).unref())
-  // Node 24 waits for ever for a socket that was reset in the moment of its end: the loop is empty, and the handle is not closed.
+  // Node waits for ever for a socket that was reset in the moment of its end: the loop is empty, and the handle is not closed.
   process.on('exit', () => {
     const stuck = process.getActiveResourcesInfo().filter((name) => /^(TCP|Process)/.test(name))
     if (stuck.length > 0) fail(stuck)
