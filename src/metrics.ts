@@ -10,7 +10,7 @@ export interface Metrics {
   render(): Promise<string>
 }
 
-type Watched = Pick<Services, 'overview' | 'stock' | 'store' | 'storeState' | 'memcachedState' | 'reader' | 'refreshDeps'>
+type Watched = Pick<Services, 'overview' | 'stock' | 'store' | 'storeState' | 'memcachedState' | 'reader' | 'refreshDeps' | 'looks'>
 
 /** So many accounts have lines of their own, the most urgent first; all are in the totals. */
 const MAX_ACCOUNTS = 1_000
@@ -59,6 +59,7 @@ export function createMetrics(services: Watched, reads: ReadMeter): Metrics {
       },
     })
   counted('refreshes', 'Refresh attempts of this process, by outcome.', 'outcome', () => services.refreshDeps.tally)
+  counted('looks', 'Daily looks of this process at tokens, by outcome.', 'outcome', () => services.looks)
   counted('reads', 'Requests for a token, by outcome.', 'outcome', () => reads.outcomes())
   counted('lookups', 'Tokens found for a request, by where they came from.', 'source', () => services.reader.counters)
   registry.registerMetric(new ReadDurations(reads))

@@ -18,7 +18,7 @@ const LEASES_OVER_MS = 42_000
  * `wallClock` is in milliseconds, and a parameter so that a test can step it.
  */
 export function startSchedule(
-  services: Pick<Services, 'seedFromEnvironment' | 'recheckKeys' | 'sweep' | 'upkeep'>,
+  services: Pick<Services, 'seedFromEnvironment' | 'recheckKeys' | 'sweep' | 'checkTokens' | 'upkeep'>,
   log: Log,
   wallClock = Date.now,
 ): Schedule {
@@ -39,6 +39,7 @@ export function startSchedule(
       // Again when the first leases are over: what somebody was at work on is passed over.
       if (actor === 'boot' || !keysRechecked) await recheckKeys()
       await services.sweep({ actor })
+      await services.checkTokens()
     } catch (err) {
       log.warn({ err }, 'a tick could not be finished; the next one is in a minute')
     }

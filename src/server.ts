@@ -11,11 +11,12 @@ import { createHealthWatch } from './health.ts'
 import { createApp } from './http/app.ts'
 import type { HttpDeps, Settings } from './http/deps.ts'
 import { createReadMeter } from './http/read-meter.ts'
+import { isOneOf } from './keys.ts'
 import { createLogger } from './logger.ts'
 import { explainListen } from './network-config.ts'
 import { ownerDeps, signInDeps } from './owner.ts'
 import { type Schedule, startSchedule } from './schedule.ts'
-import { createServices, isOneOf, type Services, VIEWS_FOLDER } from './services.ts'
+import { createServices, type Services, VIEWS_FOLDER } from './services.ts'
 
 /** Long enough for a load balancer to notice; closing at once loses the requests that are on their way. */
 const DRAIN_MS = 4_000

@@ -1,7 +1,8 @@
-import { createHash, randomUUID, timingSafeEqual } from 'node:crypto'
+import { createHash, randomUUID } from 'node:crypto'
 import { hostname } from 'node:os'
 import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { createLookTally, createTokenChecks, type LookTally } from './application/check-tokens.ts'
 import type { ReadRubyToken } from './application/import-ruby-token.ts'
 import { createPace, PACE_LIMITS, type PaceLimits } from './application/pace.ts'
 import { createPendingAnswers } from './application/pending-answer.ts'
@@ -10,7 +11,7 @@ import { createTokenReader, type TokenReader } from './application/read-token.ts
 import { recheckKeys } from './application/recheck-keys.ts'
 import { createTally, type RefreshDeps } from './application/refresh-account.ts'
 import { type RefreshRequest, type RefreshSummary, refreshDue } from './application/refresh-due.ts'
-import { takeStartingToken } from './application/seed-account.ts'
+import { seedAtStart } from './application/seed-account.ts'
 import { createStock } from './application/take-stock.ts'
 import { createUpkeep } from './application/upkeep.ts'
 import type { MemcachedState } from './cache/memcached.ts'
@@ -18,7 +19,6 @@ import type { Config } from './config.ts'
 import type { AccountStore } from './domain/account-store.ts'
 import type { SendAlert } from './domain/alert.ts'
 import type { Connector } from './domain/connector.ts'
-import { AppError } from './domain/errors.ts'
 import type { InstallationStore } from './domain/installation.ts'
 import type { Log } from './domain/log.ts'
 import type { OAuthStateStore } from './domain/oauth-states.ts'
@@ -43,6 +43,7 @@ import { readRubyToken } from './storage/ruby-token.ts'
 import { createSessionStore } from './storage/session-store.ts'
 import { createSignInAttempts, createWrongPasswords } from './storage/sign-in-attempts.ts'
 import { createSignedRequests } from './storage/signed-requests.ts'
+import { createTimetable } from './storage/timetable.ts'
 import { createVault } from './storage/vault.ts'
 import { type StoreState, watchDatabase } from './storage/watched-database.ts'
 
@@ -78,6 +79,9 @@ export interface Services {
   /** Null where the store is not a Postgres: the Ruby agent knew no other. */
   readonly readRubyToken: ReadRubyToken | null
   readonly migrate: () => Promise<readonly string[]>
+  /** The daily look at each token, where it is due; the first run also plans what a changed policy moves. */
+  readonly checkTokens: () => Promise<void>
+  readonly looks: LookTally
   /** What each tick does beside refreshing: alerts, and a history of bounded length. */
   readonly upkeep: () => Promise<void>
   readonly storeState: () => StoreState
@@ -132,6 +136,8 @@ export async function createServices(config: Config, log: Log, paceLimits: PaceL
   const overview = createOverview(db, vault.marks)
   const send = config.alertWebhookUrl === null ? null : await openWebhook(config.alertWebhookUrl, config.appUrl)
   const wrongPasswords = createWrongPasswords(db)
+  const looks = createLookTally()
+  const checkTokens = createTokenChecks({ ...refreshDeps, timetable: createTimetable(db), events: store, looks, send }, stopping.signal)
   const readHistory = createReadHistory(reader.counters)
   const oauthStates = createOAuthStateStore(db)
   const signedRequests = createSignedRequests(db)
@@ -153,26 +159,9 @@ export async function createServices(config: Config, log: Log, paceLimits: PaceL
 
   const { startingToken } = config
   const startingFingerprint = startingToken === null ? null : digest(`seed\0${startingToken.reveal()}`).toString('hex').slice(0, 32)
-  const seed = async (): Promise<boolean> => {
-    if (startingToken === null || startingFingerprint === null) return true
-    try {
-      const taken = await takeStartingToken(refreshDeps, startingToken, startingFingerprint)
-      if (taken === null) return true
-      if (taken.outcome !== 'taken') log.warn({ outcome: taken.outcome }, `STARTING_TOKEN has not taken over: ${taken.message}`)
-      return taken.outcome !== 'postponed'
-    } catch (error) {
-      // Another instance, started with the same new token, was faster.
-      if (error instanceof AppError && error.code === 'conflict') return true
-      if (!(error instanceof AppError && error.code === 'invalid')) throw error
-      // It is no token. What has a token goes on, as it does after a refusal.
-      log.warn({ outcome: 'refused' }, `STARTING_TOKEN has not taken over: ${error.message}`)
-      return true
-    }
-  }
-
   let seeding: Promise<boolean> | null = null
   const seedFromEnvironment = (): Promise<boolean> => {
-    seeding = seed()
+    seeding = seedAtStart(refreshDeps, startingToken, startingFingerprint)
     return seeding
   }
 
@@ -193,6 +182,8 @@ export async function createServices(config: Config, log: Log, paceLimits: PaceL
     refreshDeps,
     connectors: createConnectors(config),
     sweep,
+    checkTokens,
+    looks,
     upkeep,
     storeState: () => db.state(),
     seedFromEnvironment,
@@ -208,7 +199,7 @@ export async function createServices(config: Config, log: Log, paceLimits: PaceL
     stopRefreshing: async (timeoutMs) => {
       stopping.abort()
       // An alert that has just arrived is noted, or the next start would send it again.
-      await Promise.race([Promise.allSettled([running, seeding, upkeep()]), sleep(timeoutMs, undefined, { ref: false })])
+      await Promise.race([Promise.allSettled([running, seeding, checkTokens(), upkeep()]), sleep(timeoutMs, undefined, { ref: false })])
     },
     close: async () => {
       memcached?.close()
@@ -254,13 +245,4 @@ const shortDigest = (text: string): string => digest(text).toString('base64url')
 
 function digest(text: string): Buffer {
   return createHash('sha256').update(text).digest()
-}
-
-/** Compares in constant time, by digests, so that not even the secrets' lengths show. */
-export function isOneOf(secrets: readonly Secret[]): (candidate: string) => boolean {
-  const digests = secrets.map((secret) => digest(secret.reveal()))
-  return (candidate) => {
-    const asked = digest(candidate)
-    return digests.reduce((found, one) => timingSafeEqual(one, asked) || found, false)
-  }
 }

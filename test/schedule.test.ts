@@ -28,6 +28,7 @@ function start(
       await (sweep?.() ?? Promise.resolve()).finally(() => seen.running--)
       return { refreshed: 0, failed: 0, results: [] }
     },
+    checkTokens: async () => {},
     upkeep: async () => void seen.upkeeps++,
   }
   const log = { info: () => {}, warn: (_: object, message: string) => void seen.warnings.push(message) }

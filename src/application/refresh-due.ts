@@ -1,6 +1,7 @@
 import type { Claim } from '../domain/account-store.ts'
 import { AppError } from '../domain/errors.ts'
 import { type Asked, leaseSeconds, type RefreshDeps, type RefreshResult, refreshAccount } from './refresh-account.ts'
+import { type Lane, sweepLanes } from './sweep.ts'
 
 export interface RefreshRequest extends Asked {
   /** Only this account. */
@@ -17,66 +18,33 @@ export interface RefreshSummary {
 }
 
 const MAX_RESULTS = 1000
-/** A sweep that waits for its turn looks up this often, to see whether it is to stop. */
-const LOOK_UP_MS = 200
-
-/** Accounts that share a limit of calls, and how to claim some of them. */
-interface Lane {
-  readonly name: string
-  claim(limit: number): Promise<Claim[]>
-  /** False where only what is due by now is claimed, so that an empty claim ends it. */
-  hasMore(): boolean
-}
-
 /**
  * Refreshes what is due, some accounts side by side, until nothing is left. What is due lives in the database, so the
  * timer, the boot, the webhook and the command line all call this, at any time, in any number of processes.
  */
 export async function refreshDue(deps: RefreshDeps, request: RefreshRequest, signal?: AbortSignal): Promise<RefreshSummary> {
   const summary = { refreshed: 0, failed: 0, results: [] as RefreshResult[] }
-  const failures: unknown[] = []
-  // After a failure nobody foresaw, what runs is waited for, and nothing new begins.
-  const mayClaim = (): boolean => failures.length === 0 && signal?.aborted !== true
-  const count = (result: RefreshResult): void => {
+  const run = async (claim: Claim): Promise<void> => {
+    const result = await refreshAccount(deps, claim, request)
     if (result.outcome === 'refreshed' || result.outcome === 'failed') summary[result.outcome]++
     if (summary.results.length < MAX_RESULTS) summary.results.push(result)
   }
-
-  const lanes = await lanesOf(deps, request)
-  await Promise.all(lanes.map((lane) => sweep(lane)))
-  if (failures.length > 0) throw failures[0]
+  await sweepLanes(
+    deps.pace,
+    (await lanesOf(deps, request)).map((lane) => ({ ...lane, run })),
+    signal,
+  )
   return summary
-
-  async function sweep(lane: Lane): Promise<void> {
-    const { pace } = deps
-    const running = new Set<Promise<void>>()
-    for (;;) {
-      const leave = mayClaim() ? pace.take(lane.name, pace.concurrency - running.size) : 0
-      const claims = leave === 0 ? [] : await lane.claim(leave).catch((error: unknown) => void failures.push(error))
-      pace.giveBack(lane.name, leave - (claims?.length ?? 0))
-      for (const claim of claims ?? []) {
-        const task = refreshAccount(deps, claim, request)
-          .then(count)
-          .catch((error: unknown) => void failures.push(error))
-          .finally(() => running.delete(task))
-        running.add(task)
-      }
-      const waitMs = leave === 0 ? pace.waitMs(lane.name) : 0
-      // A provider that wants quiet gets it: what is due waits for a later sweep.
-      const isOver = !mayClaim() || waitMs === null || (leave > 0 && !lane.hasMore())
-      if (running.size === 0 && isOver) return
-      const turn = isOver || running.size === pace.concurrency ? [] : [after(waitMs)]
-      await Promise.race([...running, ...turn])
-    }
-  }
 }
 
-async function lanesOf(deps: RefreshDeps, { account, force }: RefreshRequest): Promise<Lane[]> {
+type ClaimingLane = Omit<Lane<Claim>, 'run'>
+
+async function lanesOf(deps: RefreshDeps, { account, force }: RefreshRequest): Promise<ClaimingLane[]> {
   if (account !== undefined && (await deps.store.find(account)) === null) {
     throw new AppError('not_found', `There is no account “${account}”; npx token-agent status lists them.`)
   }
   const base = { owner: deps.owner, leaseSeconds: leaseSeconds(deps.providers.values()) }
-  const due = (name: string, wanted: object): Lane => ({
+  const due = (name: string, wanted: object): ClaimingLane => ({
     name,
     claim: (limit) => deps.store.claimDue({ ...base, ...wanted, limit }),
     hasMore: () => false,
@@ -92,8 +60,4 @@ async function lanesOf(deps: RefreshDeps, { account, force }: RefreshRequest): P
   const claimOne = (name: string): Promise<Claim[]> => deps.store.claimDue({ ...base, limit: 1, account: name, force: true })
   const claim = async (limit: number): Promise<Claim[]> => (await Promise.all(names.splice(0, limit).map(claimOne))).flat()
   return [{ name: 'asked for', claim, hasMore: () => names.length > 0 }]
-}
-
-function after(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, Math.min(LOOK_UP_MS, Math.max(1, ms))))
 }

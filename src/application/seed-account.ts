@@ -188,3 +188,21 @@ export async function takeStartingToken(deps: RefreshDeps, token: Secret, finger
   if ((await deps.store.seedFingerprint(DEFAULT_ACCOUNT)) === fingerprint) return null
   return seedAccount(deps, { account: DEFAULT_ACCOUNT, provider: 'instagram', token, actor: 'boot', fingerprint })
 }
+
+/** Takes `STARTING_TOKEN` over at a start; false = the provider did not answer, so ask again later. */
+export async function seedAtStart(deps: RefreshDeps, token: Secret | null, fingerprint: string | null): Promise<boolean> {
+  if (token === null || fingerprint === null) return true
+  try {
+    const taken = await takeStartingToken(deps, token, fingerprint)
+    if (taken === null) return true
+    if (taken.outcome !== 'taken') deps.log.warn({ outcome: taken.outcome }, `STARTING_TOKEN has not taken over: ${taken.message}`)
+    return taken.outcome !== 'postponed'
+  } catch (error) {
+    // Another instance, started with the same new token, was faster.
+    if (error instanceof AppError && error.code === 'conflict') return true
+    if (!(error instanceof AppError && error.code === 'invalid')) throw error
+    // It is no token. What has a token goes on, as it does after a refusal.
+    deps.log.warn({ outcome: 'refused' }, `STARTING_TOKEN has not taken over: ${error.message}`)
+    return true
+  }
+}

@@ -21,6 +21,7 @@ export type EventKind =
   | 'sign_in_failed'
   | 'alert_sent'
   | 'signed_out'
+  | 'provider_trouble'
 
 /** One thing that happened to an account; `detail` is safe to show. */
 export interface AccountEvent {

@@ -6,6 +6,7 @@ const CONDITIONS = ['expired', 'unreadable', 'reconnect', 'misconfigured', 'tent
 export type Condition = (typeof CONDITIONS)[number]
 
 export type AlertKind =
+  | 'provider_trouble'
   | 'person_needed'
   | 'unreadable'
   | 'tenth_of_life_left'

@@ -23,7 +23,7 @@ export interface RefreshHistory {
 const MINUTE_MS = 60_000
 const HOUR_MS = 60 * MINUTE_MS
 const DAY_MS = 24 * HOUR_MS
-const PERIOD_MS: Record<RefreshFrequency, number> = { daily: DAY_MS, weekly: 7 * DAY_MS, monthly: 30 * DAY_MS }
+export const PERIOD_MS: Record<RefreshFrequency, number> = { daily: DAY_MS, weekly: 7 * DAY_MS, monthly: 30 * DAY_MS }
 const SPREAD_MS = 10 * MINUTE_MS
 const MAX_BACKOFF_MS = 6 * HOUR_MS
 
@@ -59,6 +59,34 @@ const CHECK_MS = DAY_MS + SPREAD_MS
 /** When the provider is next asked whether the token still works, after it has answered well at `now`. */
 export function nextCheckAt(now: Date, random: () => number): Date {
   return new Date(now.getTime() + CHECK_MS + random() * SPREAD_MS)
+}
+
+export interface PlannedRefresh {
+  readonly issuedAt: Date
+  readonly expiresAt: Date
+  readonly nextRefreshAt: Date
+}
+
+/**
+ * When a healthy token is refreshed under a policy that was changed since it was planned. What is overdue by the new policy
+ * is spread over a day, so that very many accounts are no storm; it is never put off, however often the agent starts.
+ */
+export function replannedRefreshAt(planned: PlannedRefresh, minimumAgeSeconds: number, policy: RefreshPolicy, now: Date): Date {
+  const { issuedAt, expiresAt, nextRefreshAt: before } = planned
+  const history = { issuedAt, expiresAt, refused: false, failureCount: 0, retryAfterSeconds: null, minimumAgeSeconds }
+  const wanted = nextRefreshAt(history, policy, issuedAt)
+  if (wanted > now) return wanted
+  return new Date(Math.min(before.getTime(), now.getTime() + policy.random() * DAY_MS))
+}
+
+/** A number from 0 to 1 that is always the same for a name, and spreads names evenly. */
+export function fractionOf(name: string): number {
+  // FNV-1a, and a last mix: names that differ in their last digit alone must lie apart.
+  let hash = 0x811c9dc5
+  for (let at = 0; at < name.length; at++) hash = Math.imul(hash ^ name.charCodeAt(at), 0x01000193)
+  hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b)
+  hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35)
+  return ((hash ^ (hash >>> 16)) >>> 0) / 2 ** 32
 }
 
 function backoffMs({ failureCount, retryAfterSeconds }: RefreshHistory, random: number): number {

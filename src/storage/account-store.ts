@@ -158,7 +158,8 @@ export function createAccountStore(db: Database): AccountStore {
     // Two processes may sweep at once (a web dyno and the CLI). Claiming in one statement gives each account to one of
     // them without holding a transaction open while the provider answers. A claim lapses with its lease.
     async claimDue({ owner, leaseSeconds, limit, account, provider, exceptProviders = [], force = false }: ClaimRequest) {
-      const free = `(lease_until is null or lease_until <= ${now})`
+      // A lease without an attempt is a daily look's: a refresh asks more, and need not wait for it.
+      const free = `(attempt_id is null or lease_until <= ${now})`
       const params: Param[] = [owner, leaseSeconds, randomUUID(), limit]
       const ready = force ? `${free} and access_token is not null` : `${free} and next_refresh_at <= ${now}`
       const wanted = [ready, 'paused_at is null and removed_at is null']

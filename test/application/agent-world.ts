@@ -1,4 +1,5 @@
 import type { Test } from 'tap'
+import { type CheckDeps, createLookTally, createTokenChecks } from '../../src/application/check-tokens.ts'
 import { createPace, PACE_LIMITS } from '../../src/application/pace.ts'
 import { createPendingAnswers } from '../../src/application/pending-answer.ts'
 import { createTally, type RefreshDeps } from '../../src/application/refresh-account.ts'
@@ -14,6 +15,7 @@ import { createAccountStore } from '../../src/storage/account-store.ts'
 import type { Database } from '../../src/storage/database.ts'
 import { migrate } from '../../src/storage/migrate.ts'
 import { openSqlite } from '../../src/storage/sqlite.ts'
+import { createTimetable } from '../../src/storage/timetable.ts'
 import { createVault, generateKey } from '../../src/storage/vault.ts'
 import { MIGRATIONS } from '../storage/engines.ts'
 import { type Instagram, startInstagram } from '../support/instagram.ts'
@@ -48,6 +50,8 @@ export interface World {
   /** Another process on the same store. */
   process(change?: Partial<RefreshDeps>): RefreshDeps
   seed(token: string, account?: string): Promise<SeedResult>
+  /** The daily looks of a process that starts now. */
+  checker(change?: Partial<CheckDeps>): { looks: CheckDeps['looks']; check: () => Promise<void> }
   /** STARTING_TOKEN at a start. */
   boot(token: string): Promise<SeedResult | null>
   refresh(force?: boolean): ReturnType<typeof refreshDue>
@@ -112,6 +116,12 @@ export async function createAgentWorld(t: Test, { knobs = {}, open, timeoutMs = 
     process: (change = {}) => ({ ...deps, owner: 'another process', ...change }),
     seed: (token, name = DEFAULT_ACCOUNT) =>
       seedAccount(deps, { account: name, provider: 'instagram', token: new Secret(token), actor: 'cli', fingerprint: null }),
+    checker(change = {}) {
+      const looks = createLookTally()
+      const clockMs = (): number => performance.now() + travelledMs
+      const own: CheckDeps = { ...deps, timetable: createTimetable(db), events: store, looks, send: null, clockMs, ...change }
+      return { looks, check: createTokenChecks(own, new AbortController().signal) }
+    },
     boot: (token) => takeStartingToken(deps, new Secret(token), `fingerprint of ${token.slice(-8)}`),
     refresh: (force = false) => refreshDue(deps, { actor: 'timer', force }),
     account,

@@ -58,6 +58,7 @@ t.test('counts reads by outcome and source, refreshes by outcome, and shows each
   t.equal(value(after, `token_agent_account_state{${labels},state="active"}`), 1)
   t.equal(value(after, 'token_agent_accounts{state="active"}'), 1)
   t.equal(value(after, 'token_agent_refreshes_total{outcome="refreshed"}'), 1)
+  t.equal(value(after, 'token_agent_looks_total{outcome="works"}'), 0)
   t.equal(value(after, 'token_agent_store_up'), 1)
   for (const secret of [token, SERVER_KEY, WEBHOOK_SECRET, METRICS_KEY, ...instagram.issued.keys()]) t.notOk(after.includes(secret))
   for (const line of after.split('\n')) if (!/^(#.*|[a-z_\d]+(\{[^}]*\})? [-+.\deNaInf]+|)$/.test(line)) t.fail(line)
