@@ -25,6 +25,8 @@ const EXIT_BY_MS = 28_000
 const REFRESH_WAIT_MS = 20_000
 const LAST_ANSWERS_MS = 1_000
 const START_PATIENCE_MS = 2_000
+/** Connections that wait to be taken; the system keeps fewer where it is set so. One more than fits tries again after a second. */
+const BACKLOG = 4_096
 
 /** Runs the agent until it is told to stop. Binds its port before the database answers, and waits for it. */
 export async function serve(env: NodeJS.ProcessEnv, paceLimits?: PaceLimits): Promise<void> {
@@ -110,7 +112,7 @@ async function start(
     // is too new, or cannot be written, ends the start; one that does not answer is waited for behind an open port.
     await Promise.race([started, sleep(START_PATIENCE_MS, undefined, { ref: false })])
     if (stopped.aborted) return
-    const address = await app.listen({ host: config.host, port: config.port }).catch((error: unknown) => {
+    const address = await app.listen({ host: config.host, port: config.port, backlog: BACKLOG }).catch((error: unknown) => {
       throw explainListen(error, config)
     })
     const advice = config.allowedDomains === null ? '; ALLOWED_DOMAINS is not set, so only the agent’s own pages may read the token' : ''
@@ -180,6 +182,7 @@ function httpDeps(config: Config, services: Services, health: HttpDeps['health']
     isServerKey: isOneOf(config.serverKeys),
     isWebhookSecret: config.webhookSecret === null ? null : isOneOf([config.webhookSecret]),
     readToken: (account) => services.reader.read(account),
+    lookAtToken: (account) => services.reader.look(account),
     now: () => services.store.now(),
     nowMs: () => services.store.nowMs(),
     refreshDue: (reqId) => services.sweep({ actor: 'webhook', reqId }),

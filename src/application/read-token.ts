@@ -13,6 +13,8 @@ export interface TokenReader {
    * that says why.
    */
   read(name: string | null): Snapshot | Promise<Snapshot>
+  /** The same for the agent's own pages, which give no token out: it is not counted. */
+  look(name: string | null): Promise<Snapshot>
   /** Tells this process and the cache of an account that has just been written. Never rejects. */
   publish(account: Account): Promise<void>
   /** The same for one that has just been removed. */
@@ -70,33 +72,47 @@ export function createTokenReader({ log, maxSnapshots = 2000, clockMs = () => pe
   const refusals = new Map<string, { error: AppError; untilMs: number }>()
   let answering = true
 
-  function give({ found, source }: Outcome): Snapshot {
+  function snapshotOf({ found }: Outcome): Snapshot {
     if (found.kind === 'problem') throw found.error
     if (hasExpired(found.snapshot, store.nowMs())) throw expired()
-    counters[source]++
     return found.snapshot
   }
 
-  function readFirst(name: string): Promise<Snapshot> {
+  function give(outcome: Outcome): Snapshot {
+    const snapshot = snapshotOf(outcome)
+    counters[outcome.source]++
+    return snapshot
+  }
+
+  function find(asked: string | null): Outcome | Promise<Outcome> {
+    if (asked === SERVED) throw notFound()
+    const name = asked ?? SERVED
+    const entry = entries.get(name)
+    if (entry === undefined) return readFirst(name)
+    if (clockMs() - entry.checkedAtMs <= FRESH_MS) return { found: entry.found, source: 'process' }
+    return readAgain(name, entry)
+  }
+
+  function readFirst(name: string): Promise<Outcome> {
     const refusal = refusals.get(name)
     if (refusal !== undefined && clockMs() < refusal.untilMs) throw refusal.error
     if (name !== SERVED && !isAccountName(name)) throw notFound()
-    return (lookups.get(name) ?? begin(name)).done.then(give)
+    return (lookups.get(name) ?? begin(name)).done
   }
 
-  function readAgain(name: string, entry: Entry): Snapshot | Promise<Snapshot> {
+  function readAgain(name: string, entry: Entry): Outcome | Promise<Outcome> {
     const now = clockMs()
     const stale: Outcome = { found: entry.found, source: 'stale' }
     let lookup = lookups.get(name)
     if (lookup === undefined && (entry.retryAtMs === null || now >= entry.retryAtMs)) lookup = begin(name)
-    if (lookup === undefined || entry.retryAtMs !== null) return give(stale)
+    if (lookup === undefined || entry.retryAtMs !== null) return stale
     // Judged by its beginning: a lookup that hangs must not make those wait who come while it does.
     const isWarm = lookup.startedAtMs - entry.checkedAtMs <= WARM_MS
-    if (!isWarm || entry.found.kind === 'problem' || hasExpired(entry.found.snapshot, store.nowMs())) return lookup.done.then(give)
+    if (!isWarm || entry.found.kind === 'problem' || hasExpired(entry.found.snapshot, store.nowMs())) return lookup.done
     const leftMs = lookup.startedAtMs + PATIENCE_MS - now
-    if (leftMs <= 0) return give(stale)
+    if (leftMs <= 0) return stale
     lookup.patience ??= patience(lookup, stale, leftMs)
-    return Promise.race([lookup.done, lookup.patience]).then(give)
+    return Promise.race([lookup.done, lookup.patience])
   }
 
   function patience(lookup: Lookup, stale: Outcome, ms: number): Promise<Outcome> {
@@ -176,13 +192,10 @@ export function createTokenReader({ log, maxSnapshots = 2000, clockMs = () => pe
   return {
     counters,
     read(asked) {
-      if (asked === SERVED) throw notFound()
-      const name = asked ?? SERVED
-      const entry = entries.get(name)
-      if (entry === undefined) return readFirst(name)
-      if (clockMs() - entry.checkedAtMs <= FRESH_MS) return give({ found: entry.found, source: 'process' })
-      return readAgain(name, entry)
+      const outcome = find(asked)
+      return outcome instanceof Promise ? outcome.then(give) : give(outcome)
     },
+    look: async (asked) => snapshotOf(await find(asked)),
     async publish(account) {
       const current = entries.get(account.name)
       if (current !== undefined && current.found.version > account.version) return

@@ -1,7 +1,7 @@
 import { createRequire } from 'node:module'
 import type Ajv from '@fastify/ajv-compiler'
 import type FastJsonStringify from '@fastify/fast-json-stringify-compiler'
-import Fastify, { type FastifyInstance, type FastifyServerOptions, LogController } from 'fastify'
+import Fastify, { type FastifyInstance, type FastifyReply, type FastifyServerOptions, LogController } from 'fastify'
 import { accountRoutes } from './account-routes.ts'
 import { callbackRoutes } from './callback-routes.ts'
 import { connectRoutes } from './connect-routes.ts'
@@ -13,7 +13,17 @@ import { pageRoutes } from './page-routes.ts'
 import { pictureRoutes } from './picture-routes.ts'
 import { logRequests } from './request-log.ts'
 import { signInRoutes } from './sign-in-routes.ts'
+import { createTurnServer } from './socket-turns.ts'
 import { tokenRoutes } from './token-routes.ts'
+
+const SERVER_OPTIONS = {
+  // Fastify's default is 0: a client that never finishes its request would hold its socket for good.
+  requestTimeout: 10_000,
+  headersTimeout: 8_000,
+  connectionsCheckingInterval: 2_000,
+  keepAliveTimeout: 75_000,
+  maxHeaderSize: 8 * 1024,
+}
 
 /** The web server, not listening yet. */
 export async function createApp(deps: HttpDeps, trustProxy: boolean | string[]): Promise<FastifyInstance> {
@@ -24,23 +34,25 @@ export async function createApp(deps: HttpDeps, trustProxy: boolean | string[]):
     logController: new LogController({ disableRequestLogging: true }),
     trustProxy,
     schemaController: { compilersFactory: LAZY_COMPILERS },
-    frameworkErrors: refuseAddress,
+    frameworkErrors: (_error, _request, reply) => refuseAddress(reply as FastifyReply),
     clientErrorHandler: answerClientError,
     bodyLimit: 16 * 1024,
-    // Fastify's default is 0: a client that never finishes its request would hold its socket for good.
-    requestTimeout: 10_000,
-    keepAliveTimeout: 75_000,
     forceCloseConnections: 'idle',
     // A connection that was taken before the close may bring its first request after it: it gets its answer.
     return503OnClosing: false,
     routerOptions: { maxParamLength: 100 },
-    http: { maxHeaderSize: 8 * 1024, headersTimeout: 8_000, connectionsCheckingInterval: 2_000 },
+    serverFactory: (answer) => createTurnServer(SERVER_OPTIONS, answer),
   })
   handleErrors(app, deps.log)
   await app.register(tokenRoutes, { deps })
   await app.register(async (logged) => {
     logRequests(logged, deps.log)
     refuseUnstorable(logged)
+    // The router reads these as the address alone; a cache in front may read another one. Reads look closer themselves.
+    logged.addHook('onRequest', (request, reply, done) => {
+      if (/^\/(?!\/)[^#]*$/.test(request.raw.url ?? '')) done()
+      else refuseAddress(reply)
+    })
     await logged.register(operationsRoutes, { deps })
     await logged.register(pageRoutes, { deps })
     await logged.register(async (owners) => {

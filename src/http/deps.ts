@@ -59,6 +59,8 @@ export interface HttpDeps {
   readonly isServerKey: (token: string) => boolean
   /** Null = the account that the addresses without a name serve. */
   readonly readToken: (account: string | null) => Snapshot | Promise<Snapshot>
+  /** The same for a page of the agent's own: it is no read. */
+  readonly lookAtToken: (account: string | null) => Promise<Snapshot>
   readonly now: () => Date
   readonly nowMs: () => number
   /** `reqId` leads from the request to the log lines of its attempts. */

@@ -70,8 +70,8 @@ export function wantsPage({ method, headers }: FastifyRequest): boolean {
   return (method === 'GET' || method === 'HEAD') && /\btext\/html\b/.test(headers.accept ?? '')
 }
 
-/** An address that cannot be read, or is too long for any account's name: Fastify's own answers repeat it. */
-export function refuseAddress(_error: FastifyError, _request: FastifyRequest, reply: FastifyReply): void {
+/** An address that cannot be read, is written oddly, or is too long for any account's name: Fastify's own answers repeat it. */
+export function refuseAddress(reply: FastifyReply): void {
   const body = { error: 'not_found', message: 'There is nothing at this address.' }
   reply.code(404).header('cache-control', 'no-store').type('application/json; charset=utf-8').send(JSON.stringify(body))
 }

@@ -1,6 +1,7 @@
 import type { FastifyPluginAsync, FastifyRequest, FastifySchema } from 'fastify'
 import { AppError } from '../domain/errors.ts'
 import type { HttpDeps } from './deps.ts'
+import { sendError } from './errors.ts'
 
 const text = { type: 'string' }
 const instant = { type: 'string', format: 'date-time' }
@@ -10,6 +11,8 @@ const Result = record({ account: text, outcome: text, message: text, nextRefresh
 const Summary = record({ refreshed: { type: 'integer' }, failed: { type: 'integer' }, results: { type: 'array', items: Result } })
 const Part = record({ state: text, since: instant })
 const Readiness = record({ ready: { type: 'boolean' }, parts: { type: 'object', additionalProperties: Part } })
+
+const ONLY_POST = 'This address is called with POST, because a refresh changes something. Set the method to POST in your cron service.'
 
 /** For platforms, cron services and operators, and for whoever writes programs for the agent. */
 export const operationsRoutes: FastifyPluginAsync<{ deps: HttpDeps }> = async (app, { deps }) => {
@@ -78,9 +81,25 @@ export const operationsRoutes: FastifyPluginAsync<{ deps: HttpDeps }> = async (a
     }
   })
 
-  let description: Promise<object> | null = null
+  // Some cron services GET unless they are set to POST. Before the body is read, as above.
+  app.route({
+    method: app.supportedMethods.filter((method) => method !== 'POST'),
+    url: '/hooks/refresh',
+    onRequest: async (_request, reply) => {
+      sendError(reply.header('allow', 'POST'), undefined, 405, 'invalid', ONLY_POST)
+      return reply
+    },
+    handler: () => {},
+  })
+
+  let description: Promise<string> | null = null
   app.get('/openapi.json', async (_request, reply) => {
-    description ??= import('./openapi.ts').then(({ describeApi }) => describeApi(deps))
+    description ??= import('./openapi.ts').then(({ describeApi }) => describeApi(deps)).then(JSON.stringify)
+    // One that could not be made is made again for the next who asks.
+    description.catch(() => {
+      description = null
+    })
+    reply.type('application/json; charset=utf-8')
     // Tools that show such descriptions run on other sites; it holds nothing that is not in the README.
     reply.header('access-control-allow-origin', '*').header('cache-control', 'public, max-age=300')
     return description

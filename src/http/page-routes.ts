@@ -21,9 +21,13 @@ export const pageRoutes: FastifyPluginAsync<{ deps: HttpDeps }> = async (app, { 
   assetRoutes(app, deps.viewsFolder)
 
   // Here and not at the root, so that they have a page's headers and know who is signed in.
-  app.setNotFoundHandler((request, reply) => {
-    if (!wantsPage(request)) return sendError(reply, undefined, 404, 'not_found', 'There is nothing at this address.')
-    return pages.send(reply.code(404), 'not-found', {})
+  const nothingHere = pages.share('', 'not-found', async () => ({}))
+  app.setNotFoundHandler(async (request, reply) => {
+    if (!wantsPage(request)) {
+      sendError(reply, undefined, 404, 'not_found', 'There is nothing at this address.')
+      return reply
+    }
+    return isStranger(request) ? nothingHere(reply.code(404)) : pages.send(reply.code(404), 'not-found', {})
   })
   app.setErrorHandler((error: FastifyError | AppError, request, reply) => {
     if (!wantsPage(request)) return answerError(error, request, reply, log)
@@ -31,35 +35,48 @@ export const pageRoutes: FastifyPluginAsync<{ deps: HttpDeps }> = async (app, { 
     return pages.send(reply.code(status), 'problem', { happened: message, remedy: 'Try again in a moment.', redirectUri: null })
   })
 
-  const page = (url: string, view: string, data: (request: FastifyRequest) => Promise<object>): void => {
+  const page = (url: string, view: string, data: (request: FastifyRequest | null) => Promise<object>): void => {
+    const sendShared = pages.share(url, view, () => data(null))
     app.get(url, async (request, reply) => {
-      if (settings.hideHelpPages) return reply.code(204).send()
-      return pages.send(reply, view, await data(request))
+      if (settings.hideHelpPages && request.ownerSession === '') return reply.code(204).send()
+      if (isStranger(request) && accountOf(request) === null) return sendShared(reply)
+      return pages.send(reply, view, () => data(request))
     })
   }
   page('/', 'home', async (request) => {
-    const { account: named } = request.query as { account?: unknown }
-    const account = typeof named === 'string' && isAccountName(named) ? named : null
+    const account = accountOf(request)
     const { constantName, hasOwnList } = await settingsOf(deps, account)
     return {
       account,
       snippets: snippets({ appUrl: settings.appUrl, account, constantName }),
       hasOwnList,
       isEmpty: isWorking(await inTime(deps.stock())) === null,
-      choice: await choiceOf(deps, request),
+      choice: request === null ? null : await choiceOf(deps, request),
     }
   })
-  page('/setup', 'setup', (request) => describeSetup(app, deps, request))
+  page('/setup', 'setup', (request) => describeSetup(deps, isOwner(request)))
   page('/status', 'status', (request) => describeStatusPage(deps, request))
+}
+
+const isOwner = (request: FastifyRequest | null): boolean => request !== null && request.ownerSession !== ''
+
+/** Someone to whom a page says what it says to all who are not signed in. */
+const isStranger = ({ ownerSession, perhapsOwner }: FastifyRequest): boolean => ownerSession === '' && !perhapsOwner
+
+/** Whose code the home page shows. */
+function accountOf(request: FastifyRequest | null): string | null {
+  if (request === null || request.routeOptions.url !== '/') return null
+  const { account } = request.query as { account?: unknown }
+  return typeof account === 'string' && isAccountName(account) ? account : null
 }
 
 /** The account's own, where it can be told; else the global one. */
 async function settingsOf(
-  { readToken, settings }: HttpDeps,
+  { lookAtToken, settings }: HttpDeps,
   account: string | null,
 ): Promise<{ constantName: string; hasOwnList: boolean }> {
   try {
-    const { constantName, allowList } = await readToken(account)
+    const { constantName, allowList } = await lookAtToken(account)
     return { constantName, hasOwnList: allowList !== null }
   } catch {
     return { constantName: settings.jsConstantName, hasOwnList: false }

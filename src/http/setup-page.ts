@@ -1,12 +1,16 @@
-import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { redirectUriOf } from '../application/connect-account.ts'
 import { type AccountView, describePage } from '../application/describe-account.ts'
+import type { Snapshot } from '../application/snapshot.ts'
 import { needsPerson } from '../domain/account.ts'
 import type { AllowList } from '../domain/allow-list.ts'
+import { decideRead } from '../domain/decide-read.ts'
+import { AppError } from '../domain/errors.ts'
 import { type AccountSummary, totalOf } from '../domain/overview.ts'
 import { sharedHostWarnings } from '../domain/shared-hosts.ts'
 import type { HttpDeps, Settings } from './deps.ts'
 import { inTime } from './pages.ts'
+import { refusalSentence } from './refusal-sentence.ts'
+import { listOf } from './token-routes.ts'
 
 /** `next`: the first thing to do. `later`: to be done after it. */
 export type StepState = 'done' | 'wrong' | 'next' | 'later'
@@ -53,14 +57,13 @@ const LOOKED_AT = 20
 const MAX_VISITS = 6
 
 /** What of this installation is done, what is wrong, and what comes next. In public it gives away no account, time or error. */
-export async function describeSetup(app: FastifyInstance, deps: HttpDeps, request: FastifyRequest): Promise<SetupPage> {
+export async function describeSetup(deps: HttpDeps, isOwner: boolean): Promise<SetupPage> {
   const { settings, owner } = deps
-  const isOwner = request.ownerSession !== ''
-  const [stock, snapshot, served] = await Promise.all([inTime(deps.stock()), inTime(readServed(deps)), inTime(owner.store.find(null))])
+  const [stock, found, served] = await Promise.all([inTime(deps.stock()), inTime(lookAtServed(deps)), inTime(owner.store.find(null))])
   const servesRefused = served !== null && needsPerson(served, owner.store.now())
   const needy = isOwner && stock !== null && isWorking(stock) === false ? await needyOf(deps, stock) : []
-  const own = snapshot?.allowList ?? null
-  const { visits, more } = await visitAs(app, own ?? deps.allowList)
+  const own = found === null ? null : listOf(found)
+  const { visits, more } = visitAs(deps, found, own)
   const working = isWorking(stock)
   const hasSites = settings.allowedDomains !== null || own !== null
   const warnings = warningsFor(isOwner, settings.warnings, own)
@@ -125,8 +128,14 @@ function exampleFor(states: SetupPage['states'], mode: string): string {
   return states.address === 'next' ? 'APP_URL=https://token.example.com' : 'ALLOWED_DOMAINS=www.example.com'
 }
 
-async function readServed({ readToken }: HttpDeps) {
-  return readToken(null)
+/** The token, or why there is none. */
+async function lookAtServed({ lookAtToken }: HttpDeps): Promise<Snapshot | AppError> {
+  try {
+    return await lookAtToken(null)
+  } catch (error) {
+    if (error instanceof AppError) return error
+    throw error
+  }
 }
 
 function statesOf(judged: Record<StepName, 'done' | 'wrong' | 'open'>): Record<StepName, StepState> {
@@ -137,21 +146,20 @@ function statesOf(judged: Record<StepName, 'done' | 'wrong' | 'open'>): Record<S
   return Object.fromEntries(states) as Record<StepName, StepState>
 }
 
-/** Asks for the token by the real route, as a page on each listed site would. The token itself goes no further than this. */
-async function visitAs(app: FastifyInstance, { exact, wildcards }: AllowList): Promise<{ visits: Visit[]; more: number }> {
+/** What a page on each listed site would get, by the decision and the look-up of a read; it counts as none. */
+function visitAs(deps: HttpDeps, found: Snapshot | AppError | null, own: AllowList | null): { visits: Visit[]; more: number } {
+  const list = own ?? deps.allowList
   const origins = [
-    ...[...exact].map((origin) => ({ origin, isSample: false })),
-    ...[...wildcards].map((origin) => ({ origin: origin.replace('//', '//www.'), isSample: true })),
+    ...[...list.exact].map((origin) => ({ origin, isSample: false })),
+    ...[...list.wildcards].map((origin) => ({ origin: origin.replace('//', '//www.'), isSample: true })),
   ]
-  const visits = await Promise.all(origins.slice(0, MAX_VISITS).map(async (site) => ({ ...site, ...(await visit(app, site.origin)) })))
+  const problem = found === null ? 'The token cannot be looked up at the moment.' : found instanceof AppError ? found.message : null
+  const visits = origins.slice(0, MAX_VISITS).map((site) => {
+    const rawHeaders = ['origin', site.origin, 'sec-fetch-site', 'cross-site', 'sec-fetch-mode', 'cors', 'sec-fetch-dest', 'empty']
+    const decision = decideRead({ resource: 'json', rawHeaders }, list, deps.isServerKey)
+    const place = { isOwn: own !== null, account: null, appUrl: deps.settings.appUrl }
+    const why = decision.allowed ? problem : refusalSentence(decision, place)
+    return { ...site, works: why === null, why }
+  })
   return { visits, more: Math.max(0, origins.length - MAX_VISITS) }
-}
-
-async function visit(app: FastifyInstance, origin: string): Promise<Pick<Visit, 'works' | 'why'>> {
-  const headers = { origin, 'sec-fetch-site': 'cross-site', 'sec-fetch-mode': 'cors', 'sec-fetch-dest': 'empty' }
-  const { statusCode, headers: told, body } = await app.inject({ url: '/token.json', headers })
-  const answer = JSON.parse(body) as { token?: unknown; message?: unknown }
-  if (statusCode === 200 && told['access-control-allow-origin'] === origin && typeof answer.token === 'string')
-    return { works: true, why: null }
-  return { works: false, why: typeof answer.message === 'string' ? answer.message : `The agent answered ${statusCode}.` }
 }

@@ -28,11 +28,14 @@ export function signInRoutes(scope: FastifyInstance, deps: HttpDeps, pages: Page
   const cookies = cookiesOf(deps.settings)
   const { password } = deps.signIn
 
+  const empty = { mode: password.mode, problem: null, note: null, again: null }
   const page = (reply: FastifyReply, say: { problem?: string; note?: string; again?: string } = {}): FastifyReply =>
-    pages.send(reply, 'sign-in', { mode: password.mode, spent: password.isSpent(), problem: null, note: null, again: null, ...say })
+    pages.send(reply, 'sign-in', { ...empty, spent: password.isSpent(), ...say })
+  const form = (spent: boolean) => pages.share('/admin/sign-in', 'sign-in', async () => ({ ...empty, spent }))
+  const [sendForm, sendSpentForm] = [form(false), form(true)]
 
   app.get('/admin/sign-in', { config: { open: true } }, (request, reply) =>
-    request.ownerSession === '' ? page(reply) : reply.redirect('/admin', 303),
+    request.ownerSession !== '' ? reply.redirect('/admin', 303) : password.isSpent() ? sendSpentForm(reply) : sendForm(reply),
   )
 
   app.post('/admin/sign-in', { config: { open: true }, schema: { body: Form } }, async (request, reply) => {

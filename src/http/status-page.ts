@@ -68,17 +68,17 @@ export function listingOf(url: string, { page, search, onlyNeedy }: ReturnType<t
   }
 }
 
-/** In public one word; for the owner everything but the tokens. */
-export async function describeStatusPage(deps: HttpDeps, request: FastifyRequest): Promise<StatusPage> {
-  const isOwner = request.ownerSession !== ''
-  const [stock, details] = await Promise.all([inTime(deps.stock()), isOwner ? detailsOf(deps, request.query as ListQuery) : null])
+/** Without a request, and in public, one word; for the owner everything but the tokens. */
+export async function describeStatusPage(deps: HttpDeps, request: FastifyRequest | null): Promise<StatusPage> {
+  const owner = request === null || request.ownerSession === '' ? null : request
+  const [stock, details] = await Promise.all([inTime(deps.stock()), owner === null ? null : detailsOf(deps, owner.query as ListQuery)])
   const needPerson = stock === null ? 0 : stock.needPerson
   // The numbers may be some seconds old; the accounts on this page are not.
   const isIll = details !== null && (details.accounts === null || details.accounts.some(({ condition }) => condition === 'needs you'))
   return {
     working: isIll ? false : isWorking(stock),
     details: details === null ? null : { ...details, needPerson, nearEnd: stock?.nearEnd ?? 0, total: stock === null ? 0 : totalOf(stock) },
-    perhapsOwner: request.perhapsOwner,
+    perhapsOwner: request?.perhapsOwner ?? false,
   }
 }
 

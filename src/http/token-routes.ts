@@ -31,6 +31,8 @@ const RESOURCES: ReadonlyArray<{ suffix: string; resource: TokenResource }> = [
   { suffix: '.json', resource: 'json' },
   { suffix: '', resource: 'text' },
 ]
+const PATH_LENGTHS: Record<TokenResource, number> = { script: '/token.js'.length, json: '/token.json'.length, text: '/token'.length }
+const ACCOUNTS_LENGTH = '/accounts/'.length
 const TEXT = { type: 'string' }
 const TOKEN = { type: 'object', properties: { token: TEXT }, required: ['token'] }
 
@@ -75,7 +77,7 @@ export const tokenRoutes: FastifyPluginAsync<{ deps: HttpDeps }> = async (app, {
 
   /** Within one turn of the event loop where the token is at hand: a promise costs a read more than the decision does. */
   function admit(request: FastifyRequest, reply: FastifyReply, resource: TokenResource, next: Next): Promise<void> | undefined {
-    if (isRespelt(request.raw.url ?? '')) {
+    if (isRespelt(request, resource)) {
       sendError(reply, resource, 404, 'not_found', 'There is nothing at this address.')
       return
     }
@@ -148,14 +150,15 @@ function schemaOf(resource: TokenResource, named: boolean): FastifySchema {
 }
 
 /**
- * The router takes `/token%2ejs` for `/token.js`. A cache in front may not, and would then go by its rules for another
- * file; no page of ours and no browser writes a name so.
+ * The router takes `/token%2ejs`, `/token.js#.css` and `http://any.example/token.js` for `/token.js`. A cache in front may
+ * not, and would then go by its rules for another file; no page of ours and no browser writes an address so.
  */
-function isRespelt(url: string): boolean {
-  const percent = url.indexOf('%')
-  if (percent === -1) return false
+function isRespelt({ raw: { url = '' }, params }: FastifyRequest, resource: TokenResource): boolean {
   const query = url.indexOf('?')
-  return query === -1 || percent < query
+  const { account } = params as { account?: string }
+  // Each other spelling of the address that the router has found is longer.
+  const length = PATH_LENGTHS[resource] + (account === undefined ? 0 : ACCOUNTS_LENGTH + account.length)
+  return (query === -1 ? url.length : query) !== length
 }
 
 function read(deps: HttpDeps, request: FastifyRequest): Found | Promise<Found> {
@@ -185,7 +188,7 @@ function expected(error: unknown): AppError {
 }
 
 /** The account's own list; it decides also on who is told that its token cannot be served. */
-function listOf(found: Found): AllowList | null {
+export function listOf(found: Found): AllowList | null {
   if (found instanceof AppError) return found instanceof TokenProblem ? found.allowList : null
   return found.allowList
 }

@@ -1,7 +1,10 @@
 import { readFileSync } from 'node:fs'
 import { Validator } from '@seriousme/openapi-schema-validator'
+import Fastify from 'fastify'
 import t from 'tap'
 import { Check } from 'typebox/schema'
+import type { HttpDeps } from '../../src/http/deps.ts'
+import { operationsRoutes } from '../../src/http/operations-routes.ts'
 import { startPostgres } from '../support/postgres.ts'
 import { missing } from '../support/services.ts'
 import { type Asked, ask, OTHER_SITE, SERVER_KEY, SITE, startServing, WEBHOOK_SECRET } from './serving.ts'
@@ -50,6 +53,24 @@ t.test('who asks for it need not be on any list', async (t) => {
   t.equal(status, 200)
   t.match(headers['content-type'], 'application/json')
   t.equal(headers['access-control-allow-origin'], '*')
+})
+
+t.test('a description that could not be made is made for the next who asks', async (t) => {
+  let asked = 0
+  const settings = {
+    get appUrl() {
+      asked++
+      if (asked === 1) throw new Error('no memory left')
+      return 'https://agent.example'
+    },
+  }
+  const app = Fastify()
+  const deps = { settings, metering: null, log: app.log } as unknown as HttpDeps
+  await app.register(operationsRoutes, { deps })
+  t.equal((await app.inject('/openapi.json')).statusCode, 500)
+  t.match((await app.inject('/openapi.json')).json(), { servers: [{ url: 'https://agent.example' }] })
+  t.equal((await app.inject('/openapi.json')).statusCode, 200)
+  t.equal(asked, 2, 'it is made once')
 })
 
 t.test('the agent answers as it is described, each status of each address', { skip: missing('postgres') }, async (t) => {

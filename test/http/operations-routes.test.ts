@@ -82,7 +82,19 @@ t.test('nobody without the secret can use the hook', async (t) => {
     t.match(JSON.parse(body), { error: 'unauthorized', message: /WEBHOOK_SECRET/ })
   }
   t.equal((await ask(agent, `/hooks/refresh?secret=${WEBHOOK_SECRET}`, { method: 'POST' })).status, 401)
-  for (const method of ['GET', 'PUT', 'DELETE']) t.equal((await hook(undefined, method)).status, 404, method)
+  t.equal(instagram.calls.length, before)
+})
+
+t.test('the hook refreshes by POST alone, and says so, with the secret and without', async (t) => {
+  const before = instagram.calls.length
+  for (const method of ['GET', 'HEAD', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']) {
+    for (const headers of [{}, { authorization: `Bearer ${WEBHOOK_SECRET}` }]) {
+      const { status, headers: answered, body } = await hook(headers, method)
+      t.equal(status, 405, method)
+      t.equal(answered['allow'], 'POST', method)
+      if (method !== 'HEAD') t.match(JSON.parse(body), { error: 'invalid', message: /Set the method to POST/ }, method)
+    }
+  }
   t.equal(instagram.calls.length, before)
 })
 

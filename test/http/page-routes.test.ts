@@ -1,6 +1,7 @@
 import { DatabaseSync } from 'node:sqlite'
 import t from 'tap'
 import { waitFor } from '../support/wait-for.ts'
+import { createOwnerWorld } from './owner-world.ts'
 import { ask, startServing } from './serving.ts'
 
 const PAGES = ['/', '/setup', '/status']
@@ -25,7 +26,7 @@ t.test('the pages are HTML that runs nothing but files of its own, frames nothin
     t.notMatch(headers['content-security-policy'], /unsafe|\*/)
     t.equal(headers['referrer-policy'], 'no-referrer')
     t.equal(headers['x-content-type-options'], 'nosniff')
-    t.match(headers['strict-transport-security'], /max-age=/)
+    t.match(headers['strict-transport-security'], /^max-age=\d+$/, 'this host alone, not those under its name')
     t.match(body, /^<!doctype html>/i)
     for (const [tag] of body.matchAll(/<script[^>]*>.{0,9}/gis))
       t.match(tag, /^<script src="\/[\w./?=-]+"[^>]*><\/script>/, 'scripts are files of its own')
@@ -68,13 +69,35 @@ t.test('without a token the pages say, step by step, what to do', async (t) => {
   t.match((await ask(serving.agent, '/')).body, `http://localhost:${serving.agent.port}/token.js`)
 })
 
-t.test('HIDE_HELP_PAGES hides all of them', async (t) => {
-  const serving = await startServing(t, { HIDE_HELP_PAGES: 'true' })
+t.test('HIDE_HELP_PAGES hides all of them from visitors, and not from the owner, who finds the sign-in', async (t) => {
+  const { agent, owner } = await createOwnerWorld(t, { env: { HIDE_HELP_PAGES: 'true' } })
   for (const page of PAGES) {
-    const { status, body } = await ask(serving.agent, page)
+    const { status, body } = await ask(agent, page)
     t.equal(status, 204, page)
     t.equal(body, '')
+    t.match(await owner.get(page, { accept: 'text/html' }), { status: 200, text: /Sign out/ }, page)
   }
+  t.match((await ask(agent, '/admin')).headers['location'], '/admin/sign-in')
+  t.match((await ask(agent, '/admin/sign-in')).body, /name="password"/)
+})
+
+t.test('a look at a page is no read, and tells what a page on each listed site would get', async (t) => {
+  const key = 'metrics-key-0123456789abcdef'
+  const serving = await startServing(t, { METRICS_KEY: key })
+  const reads = async (): Promise<string[]> => {
+    const { body } = await ask(serving.agent, '/metrics', { headers: { authorization: `Bearer ${key}` } })
+    return body.split('\n').filter((line) => /^token_agent_(reads_total|lookups_total|read_duration_seconds_count)/.test(line))
+  }
+  const before = await reads()
+  t.ok(before.length > 4, before.join())
+  for (let look = 0; look < 3; look++) {
+    t.match(
+      (await ask(serving.agent, '/setup')).body,
+      /Works<\/span>\s+<code>https:\/\/shop\.example<.*Works<\/span>\s+<code>https:\/\/www\.shops\.example</s,
+    )
+    await ask(serving.agent, `/?account=default&look=${look}`)
+  }
+  t.strictSame(await reads(), before)
 })
 
 t.test('the pages are there while the store is not', async (t) => {

@@ -1,4 +1,5 @@
 import t from 'tap'
+import { sendRaw } from '../support/raw-http.ts'
 import { ask, OTHER_SITE, runScript, SERVER_KEY, SITE, startServing } from './serving.ts'
 
 const VARY = 'Origin, Referer, Sec-Fetch-Site, Sec-Fetch-Mode, Sec-Fetch-Dest'
@@ -256,6 +257,22 @@ t.test('an unknown account is 404 for everybody, and says nothing more', async (
       t.equal(before.headers['access-control-allow-origin'], before.headers['access-control-allow-origin'] && SITE)
       t.notMatch(body, name.length > 2 ? name : token)
     }
+  }
+})
+
+t.test('an address that a cache in front may read as another one is none', async (t) => {
+  const odd = [
+    '/token.js#.css',
+    '/token#',
+    '/accounts/default/token.json#x?',
+    'http://evil.example/token.js',
+    'https://x/token',
+    '//x/token',
+  ]
+  for (const target of [...odd, '/setup#.css', '/admin#x.js', 'http://evil.example/admin', '//admin', '/healthz#', '/readyz#a']) {
+    const { status, body } = await sendRaw(agent.port, `GET ${target} HTTP/1.1\r\nHost: x\r\nOrigin: ${SITE}\r\nConnection: close\r\n\r\n`)
+    t.equal(status, 404, target)
+    t.notMatch(body, token, target)
   }
 })
 
