@@ -1,7 +1,9 @@
 import type { FastifyRequest } from 'fastify'
 import { type AccountHealth, describeStatus, type ProviderHealth } from '../application/describe-account.ts'
 import type { LastHour } from '../application/read-history.ts'
+import { WRONG_A_DAY } from '../application/report-guesses.ts'
 import { totalOf } from '../domain/overview.ts'
+import type { WrongOfDay } from '../domain/session-store.ts'
 import type { Health, HttpDeps } from './deps.ts'
 import { type LifeBar, lifeBarOf } from './life-bar.ts'
 import { inTime } from './pages.ts'
@@ -39,6 +41,8 @@ interface Details {
   readonly total: number
   readonly listing: Listing
   readonly soonest: AccountCard | null
+  /** Null while no guesser is at work. */
+  readonly guesses: WrongOfDay | null
 }
 
 export const PAGE_LENGTH = 20
@@ -84,7 +88,11 @@ export async function describeStatusPage(deps: HttpDeps, request: FastifyRequest
 
 async function detailsOf(deps: HttpDeps, query: ListQuery): Promise<Omit<Details, 'needPerson' | 'nearEnd' | 'total'>> {
   const asked = pageRequestOf(query)
-  const [health, found] = await Promise.all([deps.health(), inTime(describeStatus(deps.owner, asked))])
+  const [health, found, wrong] = await Promise.all([
+    deps.health(),
+    inTime(describeStatus(deps.owner, asked)),
+    inTime(deps.signIn.wrongPasswords.ofDay()),
+  ])
   const accounts =
     found?.accounts.map((account) => ({ ...account, life: lifeBarOf(account, found.now), runs: runsOf(account.attempts) })) ?? null
   return {
@@ -94,6 +102,7 @@ async function detailsOf(deps: HttpDeps, query: ListQuery): Promise<Omit<Details
     providers: found?.providers ?? [],
     listing: listingOf('/status', asked, found?.total ?? 0),
     soonest: soonestOf(accounts ?? []),
+    guesses: wrong !== null && wrong.count >= WRONG_A_DAY ? wrong : null,
   }
 }
 

@@ -1,8 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { type AgentOptions, startAgent } from '../support/agent.ts'
+import { oldRelease } from '../support/old-release.ts'
 import { missing } from '../support/services.ts'
 import { createDatabase } from '../support/shared-postgres.ts'
+import { startTcpProxy } from '../support/tcp-proxy.ts'
 import { createClient } from './owner-client.ts'
 
 const PASSWORD = 'schön & lang, 8 Wörter'
@@ -195,6 +197,89 @@ t.test(
     t.equal(failures[0]?.n, looked, 'each is an event')
   },
 )
+
+t.test('a known browser ends with “Sign out everywhere” and with a new password', async (t) => {
+  const cwd = t.testdir()
+  const first = await start(t, {}, { cwd })
+  const client = createClient(first.url)
+  const comesAs = async (): Promise<string> => {
+    await client.signIn(PASSWORD)
+    return /From a (known browser|browser that was not signed in before)/.exec((await client.get('/admin/history')).text)?.[1] ?? ''
+  }
+  t.equal(await comesAs(), 'browser that was not signed in before')
+  t.equal(await comesAs(), 'known browser')
+  const kept = client.cookies.get('token-agent-device') ?? ''
+  await client.post('/admin/sign-out')
+  t.equal(await comesAs(), 'known browser', 'signing out in one browser is another thing')
+  await client.post('/admin/sign-out-everywhere')
+  t.notOk(client.cookies.has('token-agent-device'))
+  client.cookies.set('token-agent-device', kept)
+  t.equal(await comesAs(), 'browser that was not signed in before', 'nor does a copy of the cookie count')
+  await first.stop('SIGINT')
+
+  const second = await start(t, { ADMIN_PASSWORD: 'another password' }, { cwd, port: first.port })
+  await client.signIn('another password')
+  t.match((await client.get('/admin/history')).text, /not signed in before/)
+  await second.stop('SIGINT')
+})
+
+t.test('a browser without script waits with a button, and types its password once', async (t) => {
+  const agent = await start(t)
+  const form = { password: PASSWORD }
+  const clients = Array.from({ length: 4 }, () => createClient(agent.url))
+  const answers = await Promise.all(clients.map((client) => client.post('/admin/sign-in', form)))
+  t.strictSame(answers.map(({ status }) => status).sort(), [303, 429, 429, 429])
+  const turnedAway = answers.findIndex(({ status }) => status === 429)
+  const [client, answer] = [clients[turnedAway] as (typeof clients)[0], answers[turnedAway] as (typeof answers)[0]]
+  t.equal(answer.headers.get('retry-after'), '1')
+  t.match(answer.text, /you are not locked\s+out.*<button[^>]*>Try again</s)
+  t.notMatch(answer.text + answer.headers.getSetCookie().join(), PASSWORD.slice(0, 5))
+  t.match(answer.headers.getSetCookie(), [/^token-agent-ticket=[^;]{43,}; Max-Age=5; Path=\/; HttpOnly; SameSite=Lax$/])
+  const again = /name="again" value="([^"]+)"/.exec(answer.text)?.[1] ?? ''
+  await sleep(950)
+  t.match(await client.post('/admin/sign-in', { again }), { status: 303, location: '/admin' })
+  t.notOk(client.cookies.has('token-agent-ticket'))
+  for (const made of ['', 'v1.x.y.z', `${again}x`, client.cookies.get('token-agent-device') ?? ''])
+    t.match(await createClient(agent.url).post('/admin/sign-in', { again: made }), { status: 400, text: /Type the password again/ })
+})
+
+t.test(
+  'while the database does not answer, the sign-in says so, and that the password is not at fault',
+  { skip: missing('postgres') },
+  async (t) => {
+    const { url } = await createDatabase(t)
+    const proxy = await startTcpProxy(t, { port: Number(new URL(url).port || 5432), host: new URL(url).hostname })
+    const agent = await start(t, { DATABASE_URL: proxy.through(url), ENCRYPTION_KEY: KEY })
+    const client = createClient(agent.url)
+    proxy.reset()
+    const answer = await client.signIn(PASSWORD)
+    t.match(answer, { status: 503, text: /database does not answer.*Nothing is\s+wrong with your password.*type="password"/s })
+    t.equal(answer.headers.get('retry-after'), '5')
+    proxy.pass()
+    t.match(await client.signIn(PASSWORD), { status: 303 })
+  },
+)
+
+t.test('beside the release before a session of either is accepted by both', { skip: missing('postgres') }, async (t) => {
+  const { url } = await createDatabase(t)
+  const env = { DATABASE_URL: url, ENCRYPTION_KEY: KEY }
+  const { cli } = oldRelease(t)
+  const before = await start(t, env, { cli })
+  const now = await start(t, env)
+  for (const [one, other] of [
+    [before, now],
+    [now, before],
+  ] as const) {
+    const client = createClient(one.url)
+    await client.signIn(PASSWORD)
+    const there = createClient(other.url)
+    for (const [name, value] of client.cookies) there.cookies.set(name, value)
+    t.match(await there.get('/admin'), { status: 200 })
+    t.match(await there.signIn(PASSWORD), { status: 303 }, 'and its device cookie does no harm')
+    await there.post('/admin/sign-out-everywhere')
+    t.match(await client.get('/admin'), { status: 303 })
+  }
+})
 
 t.test('nothing that signs in is stored as it is', async (t) => {
   const { DatabaseSync } = await import('node:sqlite')
