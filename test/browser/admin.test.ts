@@ -34,6 +34,7 @@ async function setUp(t: Test) {
     await page.goto(`${AGENT}/admin`)
     await page.getByLabel('Password').fill(ONE_TIME.exec(agent.stdout())?.[1] ?? '')
     await page.getByRole('button', { name: 'Sign in' }).click()
+    await page.waitForURL(`${AGENT}/admin`)
   }
   return { instagram, agent, shop, evil, browser, context, page, signIn }
 }
