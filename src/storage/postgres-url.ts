@@ -10,6 +10,8 @@ const WITHOUT_VERIFICATION: ConnectionOptions = { rejectUnauthorized: false }
 export interface PostgresTarget {
   readonly connectionString: string
   readonly ssl: ConnectionOptions | false
+  /** For a server that does not want `ssl`; null = then there is no connection. */
+  readonly otherSsl: ConnectionOptions | false | null
 }
 
 /**
@@ -31,9 +33,11 @@ export function readPostgresUrl(url: string, selfSignedPlatform = false): Postgr
   refuseUnreadable(connectionString)
 
   if (problem !== null) throw new AppError('invalid', `DATABASE_URL: ${problem}.`)
-  const ssl = verification(mode, tls.sslrootcert)
-  if (ssl === false || !(tls.sslcert && tls.sslkey)) return { connectionString, ssl }
-  return { connectionString, ssl: { ...ssl, cert: certificate('sslcert', tls.sslcert), key: certificate('sslkey', tls.sslkey) } }
+  const { sslcert, sslkey } = tls
+  const shown = sslcert && sslkey ? { cert: certificate('sslcert', sslcert), key: certificate('sslkey', sslkey) } : {}
+  const withShown = (ssl: ConnectionOptions | false) => (ssl === false ? ssl : { ...ssl, ...shown })
+  const other = mode === 'prefer' ? false : mode === 'allow' ? WITHOUT_VERIFICATION : null
+  return { connectionString, ssl: withShown(verification(mode, tls.sslrootcert)), otherSsl: other === null ? null : withShown(other) }
 }
 
 function verification(mode: string, rootFile: string | undefined): ConnectionOptions | false {

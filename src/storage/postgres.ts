@@ -1,8 +1,9 @@
-import pg from 'pg'
+import type pg from 'pg'
 import { AppError } from '../domain/errors.ts'
 import type { Database, Dialect, Param, Queryable } from './database.ts'
 import { toSql } from './database.ts'
 import { readPostgresUrl } from './postgres-url.ts'
+import { FallbackPool } from './tls-fallback.ts'
 
 const CONNECT_TIMEOUT_MS = 2_000
 // Only a limit on our side ends the wait for a server that no packet reaches any more.
@@ -28,7 +29,7 @@ export interface PostgresOptions {
 
 /** Connects when first asked, so that the agent can start before its database does. */
 export function openPostgres(url: string, { selfSignedPlatform = false, onConnectionLost }: PostgresOptions = {}): Database {
-  const pool = new pg.Pool({
+  const pool = new FallbackPool({
     ...readPostgresUrl(url, selfSignedPlatform),
     max: 5,
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,

@@ -212,6 +212,7 @@ t.test('real Postgres', { skip: missing('postgres') }, async (t) => {
 
     await encrypted(at('localhost', '?sslmode=require'))
     await encrypted(at('localhost', '?sslmode=prefer'))
+    await encrypted(at('localhost', '?sslmode=allow'))
     await encrypted(at('localhost', '?sslmode=no-verify&application_name=x'))
     await encrypted(at('localhost', ''), { selfSignedPlatform: true })
     await encrypted(at('localhost', `?sslmode=verify-full${ca}`))
@@ -232,6 +233,26 @@ t.test('real Postgres', { skip: missing('postgres') }, async (t) => {
       await refused(at('localhost', `?sslmode=${mode}${foreignCa}`), /certificate is not trusted/)
     t.strictSame(warnings, [])
   })
+})
+
+t.test('sslmode=prefer and allow take what the server has, for many connections at once', { skip: missing('postgres') }, async (t) => {
+  const { url } = await createDatabase(t)
+  for (const mode of ['prefer', 'allow']) {
+    const address = new URL(url)
+    address.searchParams.set('sslmode', mode)
+    const db = open(t, address.href)
+    const all = await Promise.all(
+      Array.from({ length: 12 }, () => db.transaction(({ query }) => query('select ssl from pg_stat_ssl where pid = pg_backend_pid()'))),
+    )
+    t.strictSame(
+      all,
+      Array.from({ length: 12 }, () => [{ ssl: false }]),
+      `${mode}, without TLS`,
+    )
+    address.password = 'wrong'
+    address.username = 'not_there'
+    await unavailable(t, backend(open(t, address.href)), /refuses the user or the password/)
+  }
 })
 
 t.test('a URL that cannot be used becomes a sentence at once, without the password in it', async (t) => {
