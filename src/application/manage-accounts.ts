@@ -13,6 +13,7 @@ import type { RefreshResult } from './refresh-account.ts'
 import { refreshDue } from './refresh-due.ts'
 import { type SeedResult, seedAccount } from './seed-account.ts'
 import { takeGrant } from './take-grant.ts'
+import { waiting } from './waiting-grant.ts'
 
 /** Throws an AppError where there is none. */
 export async function findAccount({ store }: Pick<OwnerDeps, 'store'>, name: string): Promise<Account> {
@@ -95,6 +96,9 @@ export async function removeAccount(deps: OwnerDeps, name: string, revoke: boole
   if (!(await deps.store.remove(name, event(name, 'removed', actor, detail)))) throw gone()
   deps.pictures.forget(name)
   await deps.forget(name)
+  for (const state of await deps.states.waiting(waiting(account.provider))) {
+    if (state.account === name) await deps.states.forget(state.id)
+  }
   return revoke ? (revoked ? 'removed_and_revoked' : 'removed_not_revoked') : 'removed'
 }
 

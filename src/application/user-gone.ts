@@ -1,9 +1,9 @@
-import type { AccountChange, AccountEvent, EventKind } from '../domain/account-store.ts'
+import type { AccountChange, AccountEvent, AccountStore, EventKind } from '../domain/account-store.ts'
 import type { Connector, SignedCall } from '../domain/connector.ts'
 import { AppError } from '../domain/errors.ts'
 import { nextRefreshAt } from '../domain/next-refresh.ts'
 import type { SignedRequestScope } from '../domain/signed-requests.ts'
-import { isMarked, marked } from '../domain/vault.ts'
+import { isMarked, marked, type Vault } from '../domain/vault.ts'
 import type { OwnerDeps } from './owner-deps.ts'
 import { isWaitingGrantOf, waiting } from './waiting-grant.ts'
 
@@ -55,7 +55,7 @@ const CODE_FORM = /^([0-9a-f]{14})([0-9a-f]{16})([0-9a-f]{32})?$/
 
 /** The request with this code; null = there is none. `isDone` is false where it was ignored for its age. */
 export async function findErasure(
-  { store, vault }: Pick<OwnerDeps, 'store' | 'vault'>,
+  { store, vault }: { store: Pick<AccountStore, 'findEvent'>; vault: Vault },
   code: string,
 ): Promise<{ at: Date; isDone: boolean } | null> {
   const [, time, random, mac] = CODE_FORM.exec(code) ?? []

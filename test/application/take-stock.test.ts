@@ -60,10 +60,19 @@ t.test('the history is cleared once a day, to the last event that is older than 
   }
   const left = async () => (await db.query('select id from events')).length
   let now = 0
+  let cleared = 0
   const overview = createOverview(db, deps.vault.marks)
   const alerts = createAlertStore(db)
   const upkeep = createUpkeep(
-    { alerts, send: null, wrongPasswords: createWrongPasswords(db), overview, shortLived: [], log: deps.log, clockMs: () => now },
+    {
+      alerts,
+      send: null,
+      wrongPasswords: createWrongPasswords(db),
+      overview,
+      shortLived: [{ clear: async () => void cleared++ }],
+      log: deps.log,
+      clockMs: () => now,
+    },
     new AbortController().signal,
   )
   await old()
@@ -75,4 +84,5 @@ t.test('the history is cleared once a day, to the last event that is older than 
   now += DAY_MS
   await upkeep()
   t.equal(await left(), 1)
+  t.equal(cleared, 3, 'what is short-lived is cleared each time')
 })

@@ -275,6 +275,7 @@ t.test('a grant that waits for the owner’s word goes with the owner’s “No�
   const { owner, instagram, agent } = world
   await connect(owner)
   const before = (await served(agent)).token
+  await owner.post('/admin/accounts', { name: 'other', provider: 'instagram' })
   instagram.knobs.signedInAs = other
   const ask = async () => /name="answer" value="([^"]+)"/.exec((await connect(owner)).text)?.[1] ?? ''
   const held = () => query(world, "select id from oauth_states where provider = 'instagram waits' and sealed <> ''").length
@@ -291,6 +292,7 @@ t.test('a grant that waits for the owner’s word goes with the owner’s “No�
     ['the deletion, by the app’s id of the user', () => call('delete', instagram.users.get(other)?.appScopedId ?? '', 2), 0],
     ['the permission taken back', () => call('deauthorize', other, 3), 0],
     ['“No”', (answer) => owner.post('/connect/instagram/decline', { answer }), 0],
+    ['the removal of another account', () => owner.post('/admin/accounts/other/remove', { name: 'other' }), 1],
   ]
   for (const [name, end, left] of ends) {
     const answer = await ask()
@@ -302,6 +304,9 @@ t.test('a grant that waits for the owner’s word goes with the owner’s “No�
     await changesNothing(t, world, before)
   }
   t.match(await owner.post('/connect/instagram/decline', { answer: await ask() }), { location: '/admin/accounts/default?done=declined' })
+  await ask()
+  await owner.post('/admin/accounts/default/remove', { name: 'default' })
+  t.equal(held(), 0, 'the removal of the account')
 })
 
 t.test('no page of the owner’s can be sent elsewhere by its address', async (t) => {
