@@ -1,208 +1,136 @@
 import { readFileSync } from 'node:fs'
-import { parseArgs } from 'node:util'
-import { importRubyToken } from './application/import-ruby-token.ts'
-import { pasteToken } from './application/manage-accounts.ts'
-import type { OwnerDeps } from './application/owner-deps.ts'
-import { reportStatus, type StatusReport } from './application/report-status.ts'
-import { rotateKeys } from './application/rotate-keys.ts'
-import type { SeedResult } from './application/seed-account.ts'
-import { ACCOUNTS_HELP, accountsCommand } from './cli-accounts.ts'
-import { readConfig } from './config.ts'
-import { ACCOUNT_NAME_RULE, DEFAULT_ACCOUNT, isAccountName } from './domain/account.ts'
-import { AppError } from './domain/errors.ts'
-import { Secret } from './domain/secret.ts'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { agentCommand } from './agent-command.ts'
+import { PACE_LIMITS } from './application/pace.ts'
+import { accountsCommand } from './cli-accounts.ts'
+import { type Command, type CommandName, help, readArguments } from './cli-arguments.ts'
+import { importRuby, refresh, rotate, seed, status } from './cli-tokens.ts'
+import { type Config, readConfig } from './config.ts'
 import { createLogger } from './logger.ts'
 import { ownerDeps } from './owner.ts'
 import { createServices, type Services } from './services.ts'
-import { NO_ACCOUNT, print, UsageError, when } from './terminal.ts'
+import { endOutput, flushed, print, UsageError, watchOutput } from './terminal.ts'
+import { startWaitNotice } from './wait-notice.ts'
 
-const HELP = `token-agent keeps social-media access tokens alive and serves them to your web sites.
+const LAST_ANSWERS_MS = 1_000
+/** These ask for many rows, and nothing is held up meanwhile: a database that is slow to give them is not down. */
+const LISTS: readonly CommandName[] = ['status', 'accounts list', 'rotate-keys']
+const LIST_PATIENCE_MS = 120_000
+/** These ask a provider for a token that may be the only one that lives. */
+const ASKS_PROVIDER: readonly CommandName[] = ['seed', 'refresh', 'import']
+const MAY_BE_LOST = 'A token that the provider has just given may wait to be saved: ended now, it may be lost.'
 
-Usage: token-agent <command>
+export interface MainOptions {
+  /** How long a command waits in silence. */
+  readonly sayEveryMs?: number
+}
 
-  serve                        run the agent: web server and timer
-  migrate                      bring the database up to date
-  seed [account]               take over a long-lived token, read from standard input
-  refresh [account] [--force]  refresh what is due; --force refreshes even what is not
-  import [--force]             take over the token of the older Ruby agent, from its own database
-  status [--json]              show every account
-  rotate-keys                  seal every token again, with the newest key of ENCRYPTION_KEY
-${ACCOUNTS_HELP}
-Settings come from environment variables; the README lists them.
-Exit codes: 0 all is well, 1 something failed or an account needs a person, 2 the command was not understood.
-`
-
-const TAKES = new Map<string, readonly string[]>([
-  ['serve', []],
-  ['migrate', []],
-  ['seed', ['account']],
-  ['refresh', ['account', 'force']],
-  ['import', ['force']],
-  ['status', ['json']],
-  ['rotate-keys', []],
-])
-
-/** Runs one command; sets the exit code rather than exiting, so that output is written out. */
-export async function main(args: string[] = process.argv.slice(2), env: NodeJS.ProcessEnv = process.env): Promise<void> {
+/** Runs one command. Never throws; the exit code says how it ended, and all output is written by then. */
+export async function main(args = process.argv.slice(2), env = process.env, { sayEveryMs }: MainOptions = {}): Promise<void> {
+  watchOutput()
+  const command = agentCommand(env)
   try {
-    process.exitCode = await run(args, env)
-  } catch (error) {
-    const usage = error instanceof UsageError || (error as { code?: string }).code?.startsWith('ERR_PARSE_ARGS')
-    process.stderr.write(`${describe(error)}\n${usage ? '\nSee: npx token-agent --help\n' : ''}`)
-    process.exitCode = usage ? 2 : 1
-  }
-}
-
-async function run(args: string[], env: NodeJS.ProcessEnv): Promise<number> {
-  if (args[0] === 'accounts' && !args.includes('--help') && args[1] !== 'help') {
-    const command = accountsCommand(args.slice(1))
-    return withServices(env, async (services, owner) => {
-      await services.migrate()
-      return command(owner)
-    })
-  }
-  const { values, positionals } = parseArgs({
-    args,
-    allowPositionals: true,
-    options: {
-      help: { type: 'boolean', short: 'h' },
-      version: { type: 'boolean', short: 'v' },
-      force: { type: 'boolean' },
-      json: { type: 'boolean' },
-    },
-  })
-  if (values.version) return print(JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')).version)
-  const [command, account, ...rest] = positionals
-  // `accounts` comes this far only where it was asked for its help.
-  const wantsHelp = values.help || command === 'help' || command === 'accounts'
-  if (wantsHelp || command === undefined) {
-    process.stdout.write(HELP)
-    return wantsHelp ? 0 : 2
-  }
-  const takes = TAKES.get(command)
-  if (takes === undefined) throw new UsageError(`There is no command “${command}”.`)
-  for (const given of [...Object.keys(values), ...(account === undefined ? [] : ['account'])]) {
-    if (!takes.includes(given)) throw new UsageError(`${command} takes no ${given === 'account' ? `“${account}”` : `--${given}`}.`)
-  }
-  if (rest.length > 0) throw new UsageError(`${command} takes no “${rest[0]}”.`)
-  if (account !== undefined && !isAccountName(account)) {
-    // Not repeated: whoever types `seed IGAA…` would find the token in the terminal's record.
-    const token = command === 'seed' ? ' The token itself goes to standard input: npx token-agent seed < token.txt' : ''
-    throw new UsageError(`That is not an account’s name. ${ACCOUNT_NAME_RULE}${token}`)
-  }
-
-  if (command === 'serve') {
-    const { serve } = await import('./server.ts')
-    await serve(env)
-    return 0
-  }
-  return withServices(env, async (services, owner) => {
-    const applied = await services.migrate()
-    switch (command) {
-      case 'migrate':
-        return print(applied.length === 0 ? 'The database is up to date.' : `Applied ${applied.join(', ')}. The database is up to date.`)
-      case 'seed':
-        return seed(owner, account ?? DEFAULT_ACCOUNT)
-      case 'refresh':
-        return refresh(services, account, values.force === true)
-      case 'import':
-        return importRuby(services, values.force === true)
-      case 'status':
-        return status(services, values.json === true)
-      default:
-        return rotate(services)
+    const asked = readArguments(args, command)
+    if (asked === null || asked.name === 'help') {
+      process.stdout.write(help(command, asked === null ? null : asked.about))
+      process.exitCode = await endOutput(asked === null ? 2 : 0)
+    } else if (asked.name === 'version') {
+      print(JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')).version)
+      process.exitCode = await endOutput(0)
+    } else if (asked.name === 'serve') {
+      const { serve } = await import('./server.ts')
+      await serve(env)
+    } else {
+      await endProcess(await endOutput(await runCommand(asked, env, sayEveryMs)))
     }
-  })
+  } catch (error) {
+    const usage = error instanceof UsageError
+    process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n${usage ? `\nSee: ${command('--help')}\n` : ''}`)
+    await endOutput(0)
+    await endProcess(usage ? 2 : 1)
+  }
 }
 
-async function withServices(env: NodeJS.ProcessEnv, work: (services: Services, owner: OwnerDeps) => Promise<number>): Promise<number> {
+async function runCommand(asked: Command, env: NodeJS.ProcessEnv, everyMs: number | undefined): Promise<number> {
   const config = readConfig(env)
   // A command prints its own answer; what the parts log is for the server's log.
-  const services = await createServices(config, createLogger('silent'))
-  try {
-    return await work(services, ownerDeps(config, services))
-  } finally {
-    await services.close()
-  }
-}
-
-async function importRuby({ refreshDeps, readRubyToken: read, startingFingerprint }: Services, force: boolean): Promise<number> {
-  if (read === null)
-    throw new AppError('invalid', 'The older Ruby agent kept its token in Postgres; set DATABASE_URL to the address of its database.')
-  const { found, seed } = await importRubyToken(refreshDeps, { read, force, fingerprint: startingFingerprint })
-  print(`The old app has a token${found.expiresAt === null ? '' : `, good until ${when(found.expiresAt)}`}.`)
-  return printSeed(
-    DEFAULT_ACCOUNT,
-    seed,
-    'The old table was left as it is. When all is well, drop it: in it the token stands in the clear.',
+  const services = await createServices(
+    config,
+    createLogger('silent'),
+    PACE_LIMITS,
+    LISTS.includes(asked.name) ? LIST_PATIENCE_MS : undefined,
   )
-}
-
-async function seed(owner: OwnerDeps, account: string): Promise<number> {
-  if (process.stdin.isTTY) process.stderr.write('Paste the token and press Enter, then Ctrl-D:\n')
-  let text = ''
-  for await (const chunk of process.stdin) {
-    text += chunk
-    if (text.length > 100_000) throw new AppError('invalid', 'This is far too long for a token; paste the token alone.')
+  const notice = startWaitNotice(services.storeState, {
+    say,
+    ...(ASKS_PROVIDER.includes(asked.name) ? { advice: MAY_BE_LOST } : {}),
+    ...(everyMs === undefined ? {} : { everyMs }),
+  })
+  try {
+    const applied = await notice.during(
+      'Waiting until the database is up to date, which another process may be bringing about',
+      services.migrate(),
+    )
+    return await run(asked, applied, config, services)
+  } finally {
+    notice.stop()
+    // A database that hangs does not say goodbye.
+    await Promise.race([services.close(), sleep(LAST_ANSWERS_MS, undefined, { ref: false })]).catch(() => undefined)
   }
-  const token = new Secret(text.trim())
-  return printSeed(account, await pasteToken(owner, { account, provider: 'instagram', token, actor: 'cli', otherUser: true }))
 }
 
-function printSeed(account: string, taken: SeedResult, advice = ''): number {
-  if (taken.outcome !== 'taken') return print(`${taken.message}\nThe token was not taken; the one that works stays.`, 1)
-  if (taken.result?.outcome === 'failed') return print(`The token is stored, but: ${taken.message}`, 1)
-  return print(`The token is stored as “${account}”. ${taken.message}${advice && `\n${advice}`}`)
-}
-
-async function refresh(services: Services, account: string | undefined, force: boolean): Promise<number> {
-  const { results, failed } = await services.sweep({ actor: 'cli', force, ...(account === undefined ? {} : { account }) })
-  for (const { account: name, outcome, message } of results) print(`${name}: ${outcome}. ${message}`)
-  const report = await reportStatus(services)
-  if (results.length === 0) {
-    const next = report.accounts.filter((one) => account === undefined || one.account === account)
-    if (next.length === 0) print(NO_ACCOUNT)
-    for (const { account: name, nextRefreshAt } of next) {
-      const idle = report.idle.get(name)
-      if (idle !== undefined) print(`${name}: ${idle}, so there is nothing to refresh.`)
-      else print(`${name}: ${force ? 'another process is refreshing it at the moment' : `not due until ${when(nextRefreshAt)}`}.`)
-    }
+async function run(asked: Command, applied: readonly string[], config: Config, services: Services): Promise<number> {
+  const { name, account, options } = asked
+  const owner = ownerDeps(config, services)
+  switch (name) {
+    case 'migrate':
+      return print(applied.length === 0 ? 'The database is up to date.' : `Applied ${applied.join(', ')}. The database is up to date.`)
+    case 'seed':
+      return seed(owner, account, (work) => guarded(services, work))
+    case 'refresh':
+      return guarded(services, () => refresh(services, config.command, account, options.has('force')))
+    case 'import':
+      return guarded(services, () => importRuby(services, options.has('force')))
+    case 'status':
+      return status(services, config.command, options.has('json'))
+    case 'rotate-keys':
+      return rotate(services)
+    default:
+      return accountsCommand(owner, config.command, asked)
   }
-  return failed > 0 || needsPerson(report, account) ? 1 : 0
 }
 
-async function status(services: Services, json: boolean): Promise<number> {
-  const report = await reportStatus(services)
-  if (json) print(JSON.stringify(report.accounts, null, 2))
-  else if (report.accounts.length === 0) print(NO_ACCOUNT)
-  for (const one of json ? [] : report.accounts) {
-    print(`${one.account}  ${one.provider}${one.username === null ? '' : ` @${one.username}`}`)
-    const idle = report.idle.get(one.account)
-    const notes = [...(idle === undefined ? [] : [idle]), ...(report.needPerson.includes(one.account) ? ['needs a person'] : [])]
-    print(`  state         ${one.state}${notes.length === 0 ? '' : ` (${notes.join(', ')})`}`)
-    print(`  good until    ${when(one.expiresAt)}`)
-    print(`  last refresh  ${when(one.lastRefreshAt)}`)
-    print(`  next refresh  ${when(one.nextRefreshAt)}`)
-    if (one.lastError !== null) print(`  last error    ${one.lastError}`)
+/**
+ * The first Ctrl-C begins nothing new and lets what is under way be saved; the second one ends the process as it would
+ * have without this.
+ */
+async function guarded(services: Services, work: () => Promise<number>): Promise<number> {
+  const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
+  let caught = null as (typeof signals)[number] | null
+  const onSignal = (signal: NodeJS.Signals): void => {
+    caught = signals.find((one) => one === signal) ?? 'SIGTERM'
+    for (const one of signals) process.off(one, onSignal)
+    services.stopClaiming()
+    say(`Ending as soon as what is under way is saved; once more ends it at once. ${MAY_BE_LOST}`)
   }
-  return needsPerson(report, undefined) ? 1 : 0
+  for (const one of signals) process.on(one, onSignal)
+  try {
+    return await work()
+  } finally {
+    for (const one of signals) process.off(one, onSignal)
+    // A shell that runs a script sees that the command was ended, and ends the script.
+    if (caught !== null) process.kill(process.pid, caught)
+  }
 }
 
-async function rotate(services: Services): Promise<number> {
-  const { resealed, current, unreadable } = await rotateKeys(services.store, services.vault)
-  print(`${resealed.length} accounts sealed again, ${current.length} had the newest key already.`)
-  for (const name of unreadable)
-    print(`${name}: no key in ENCRYPTION_KEY opens it, so it was left as it is; add the key that sealed it, after the newest one.`)
-  return unreadable.length > 0 ? 1 : 0
+function say(sentence: string): void {
+  process.stderr.write(`${sentence}\n`)
 }
 
-function needsPerson({ needPerson }: StatusReport, account: string | undefined): boolean {
-  return account === undefined ? needPerson.length > 0 : needPerson.includes(account)
-}
-
-function describe(error: unknown): string {
-  // What parseArgs goes on to say is of no use here: “To specify a positional argument starting with a '-' …”.
-  return error instanceof Error ? error.message.replace(/ To specify a positional argument.*/s, '') : String(error)
+/** Sockets of a part that hangs would keep the process. */
+async function endProcess(code: number): Promise<void> {
+  process.exitCode = code
+  await Promise.all([flushed(process.stdout), flushed(process.stderr)])
+  process.exit()
 }
 
 if (import.meta.main) await main()

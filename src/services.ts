@@ -87,14 +87,24 @@ export interface Services {
   readonly storeState: () => StoreState
   /** Asks it first, so that its state is not the one of the last read. */
   readonly memcachedState: (() => Promise<MemcachedState>) | null
+  /** From now on no account is claimed; what is under way goes on to its end. */
+  readonly stopClaiming: () => void
   /** Ends the sweep and the seeding under way, waiting for their answers to be saved, at most so long. */
   readonly stopRefreshing: (timeoutMs: number) => Promise<void>
   readonly close: () => Promise<void>
 }
 
-/** Opens nothing that the configuration does not name: drivers are loaded when they are needed. */
-export async function createServices(config: Config, log: Log, paceLimits: PaceLimits = PACE_LIMITS): Promise<Services> {
-  const db = watchDatabase(await openDatabase(config, log))
+/**
+ * Opens nothing that the configuration does not name: drivers are loaded when they are needed. `queryTimeoutMs`: how long
+ * one answer of a Postgres may take.
+ */
+export async function createServices(
+  config: Config,
+  log: Log,
+  paceLimits: PaceLimits = PACE_LIMITS,
+  queryTimeoutMs?: number,
+): Promise<Services> {
+  const db = watchDatabase(await openDatabase(config, log, queryTimeoutMs))
   const store = createAccountStore(db)
   const keys = await encryptionKeys(config)
   const vault = createVault(
@@ -196,6 +206,7 @@ export async function createServices(config: Config, log: Log, paceLimits: PaceL
       return applied
     },
     memcachedState: memcached === null ? null : () => memcached.get('token-agent').then(() => memcached.state()),
+    stopClaiming: () => stopping.abort(),
     stopRefreshing: async (timeoutMs) => {
       stopping.abort()
       // An alert that has just arrived is noted, or the next start would send it again.
@@ -213,7 +224,7 @@ function createConnectors({ instagram: { app, ...rest } }: Config): Map<string, 
   return new Map(connectors.map((connector) => [connector.provider, connector]))
 }
 
-async function openDatabase({ database }: Config, log: Log): Promise<Database> {
+async function openDatabase({ database }: Config, log: Log, queryTimeoutMs?: number): Promise<Database> {
   if (database.kind === 'sqlite') {
     const { openSqlite } = await import('./storage/sqlite.ts')
     return openSqlite(database.path)
@@ -221,6 +232,7 @@ async function openDatabase({ database }: Config, log: Log): Promise<Database> {
   const { openPostgres } = await import('./storage/postgres.ts')
   return openPostgres(database.url.reveal(), {
     selfSignedPlatform: database.selfSignedChain,
+    ...(queryTimeoutMs === undefined ? {} : { queryTimeoutMs }),
     onConnectionLost: (err) => log.warn({ err }, 'a connection to the database was lost; a new one is made when needed'),
   })
 }

@@ -50,7 +50,7 @@ t.test('the whole of it without a browser: add, seed, settings, default, serve, 
   t.match(await run('accounts remove shop --revoke'), { code: 0, stdout: /history stays/ })
   t.equal([...instagram.issued.values()].find((one) => one.userId !== '' && one.endedBy === 'revoked')?.endedBy, 'revoked')
   await new Promise((resolve) => setTimeout(resolve, 1100))
-  t.match(await read('/token.js', 'https://shop.example'), /^200 .*"InstagramToken"/, 'the account called default again')
+  t.match(await read('/token.js', 'https://shop.example'), /^503 .*no token yet/, 'no other account takes its place')
   t.match(await run('accounts remove shop'), { code: 1, stderr: /no account of this name/ })
 })
 

@@ -38,7 +38,7 @@ t.test('a command that is not understood is exit code 2, with help where to look
     [['refresh', 'a', 'b'], /refresh takes no “b”/],
     [['seed', 'A B'], /not an account’s name/],
     [['seed', '../x'], /not an account’s name/],
-    [['refresh', '--frobnicate'], /^Unknown option '--frobnicate'\.?\n\nSee: npx token-agent --help\n$/],
+    [['refresh', '--frobnicate'], /^Unknown option '--frobnicate'\.?\n\nSee: npx --no -- token-agent --help\n$/],
     [['status', '--json=yes'], /json/],
   ]
   await Promise.all(
@@ -180,7 +180,7 @@ t.test('keys are rotated, and a lost key is told', async (t) => {
   const { instagram, cwd, env } = await createShell(t)
   const cli = (key: string, args: string[], stdin = '') => run(t, args, { cwd, stdin, env: { ...env, ENCRYPTION_KEY: key } })
   await cli(one, ['seed'], instagram.issue())
-  t.match(await cli(`${two},${one}`, ['rotate-keys']), { code: 0, stdout: '1 accounts sealed again, 0 had the newest key already.\n' })
+  t.match(await cli(`${two},${one}`, ['rotate-keys']), { code: 0, stdout: '1 account sealed again, 0 had the newest key already.\n' })
   t.match(await cli(two, ['status']), { code: 0 })
   t.match(await cli(three, ['rotate-keys']), { code: 1, stdout: /default: no key in ENCRYPTION_KEY opens it/ })
   t.match(await cli(three, ['status']), { code: 1, stdout: /No key in ENCRYPTION_KEY opens/ })

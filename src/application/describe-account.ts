@@ -2,6 +2,7 @@ import { type Account, lifeLeft, needsPerson } from '../domain/account.ts'
 import type { RecordedEvent } from '../domain/account-store.ts'
 import type { PageRequest } from '../domain/overview.ts'
 import { accountPlace, tryOpen } from '../domain/vault.ts'
+import { accountPages } from './account-pages.ts'
 import type { OwnerDeps } from './owner-deps.ts'
 import { withUnreadable } from './report-status.ts'
 
@@ -58,9 +59,12 @@ export interface ProviderHealth {
 const SHOWN_CHARACTERS = 6
 const ATTEMPTS = 60
 
-export async function describeAccounts(deps: OwnerDeps): Promise<AccountView[]> {
-  const [accounts, served] = await Promise.all([deps.store.list(), deps.store.find(null)])
-  return accounts.map((account) => describe(deps, account, served?.name === account.name))
+/** All accounts by name, a page at a time. */
+export async function* describeAccounts(deps: OwnerDeps): AsyncGenerator<AccountView[]> {
+  const served = await deps.store.find(null)
+  for await (const accounts of accountPages(deps.store)) {
+    yield accounts.map((account) => describe(deps, account, served?.name === account.name))
+  }
 }
 
 /** Some of them, for a page; `total` counts those on all pages. */

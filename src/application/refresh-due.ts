@@ -1,5 +1,6 @@
 import type { Claim } from '../domain/account-store.ts'
 import { AppError } from '../domain/errors.ts'
+import { accountPages } from './account-pages.ts'
 import { type Asked, leaseSeconds, type RefreshDeps, type RefreshResult, refreshAccount } from './refresh-account.ts'
 import { type Lane, sweepLanes } from './sweep.ts'
 
@@ -8,6 +9,8 @@ export interface RefreshRequest extends Asked {
   readonly account?: string
   /** Also what is not due yet. */
   readonly force?: boolean
+  /** Gets each result at once, also those that the summary has no room for. */
+  readonly onResult?: (result: RefreshResult) => void
 }
 
 export interface RefreshSummary {
@@ -27,6 +30,7 @@ export async function refreshDue(deps: RefreshDeps, request: RefreshRequest, sig
   const run = async (claim: Claim): Promise<void> => {
     const result = await refreshAccount(deps, claim, request)
     if (result.outcome === 'refreshed' || result.outcome === 'failed') summary[result.outcome]++
+    request.onResult?.(result)
     if (summary.results.length < MAX_RESULTS) summary.results.push(result)
   }
   await sweepLanes(
@@ -41,7 +45,7 @@ type ClaimingLane = Omit<Lane<Claim>, 'run'>
 
 async function lanesOf(deps: RefreshDeps, { account, force }: RefreshRequest): Promise<ClaimingLane[]> {
   if (account !== undefined && (await deps.store.find(account)) === null) {
-    throw new AppError('not_found', `There is no account “${account}”; npx token-agent status lists them.`)
+    throw new AppError('not_found', 'There is no account of this name.')
   }
   const base = { owner: deps.owner, leaseSeconds: leaseSeconds(deps.providers.values()) }
   const due = (name: string, wanted: object): ClaimingLane => ({
@@ -56,7 +60,8 @@ async function lanesOf(deps: RefreshDeps, { account, force }: RefreshRequest): P
     const known = [...deps.providers.keys()]
     return [...known.map((provider) => due(provider, { provider })), due('unknown', { exceptProviders: known })]
   }
-  const names = account === undefined ? (await deps.store.list()).map((one) => one.name) : [account]
+  const names = account === undefined ? [] : [account]
+  if (account === undefined) for await (const page of accountPages(deps.store)) names.push(...page.map((one) => one.name))
   const claimOne = (name: string): Promise<Claim[]> => deps.store.claimDue({ ...base, limit: 1, account: name, force: true })
   const claim = async (limit: number): Promise<Claim[]> => (await Promise.all(names.splice(0, limit).map(claimOne))).flat()
   return [{ name: 'asked for', claim, hasMore: () => names.length > 0 }]

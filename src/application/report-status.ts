@@ -1,8 +1,9 @@
 import { type Account, needsPerson } from '../domain/account.ts'
 import type { AccountStore } from '../domain/account-store.ts'
 import { accountPlace, UnreadableError, type Vault } from '../domain/vault.ts'
+import { accountPages } from './account-pages.ts'
 
-/** One account as `token-agent status --json` prints it: names and shape are relied on. */
+/** One account as `status --json` prints it: names and shape are relied on. */
 export interface AccountStatus {
   readonly account: string
   readonly provider: string
@@ -22,8 +23,24 @@ export interface StatusReport {
   readonly idle: ReadonlyMap<string, string>
 }
 
-export async function reportStatus({ store, vault }: { store: AccountStore; vault: Vault }): Promise<StatusReport> {
-  const accounts = (await store.list()).map((account) => withUnreadable(account, vault))
+interface Deps {
+  readonly store: AccountStore
+  readonly vault: Vault
+}
+
+/** Of one account, or of all at once. */
+export async function reportStatus(deps: Deps, name?: string): Promise<StatusReport> {
+  const account = name === undefined ? null : await deps.store.find(name)
+  return reportOn(deps, name === undefined ? await deps.store.list() : account === null ? [] : [account])
+}
+
+/** Of all accounts by name, a page at a time. */
+export async function* statusPages(deps: Deps): AsyncGenerator<StatusReport> {
+  for await (const accounts of accountPages(deps.store)) yield reportOn(deps, accounts)
+}
+
+function reportOn({ store, vault }: Deps, stored: readonly Account[]): StatusReport {
+  const accounts = stored.map((account) => withUnreadable(account, vault))
   const now = store.now()
   return {
     accounts: accounts.map(toStatus),

@@ -1,6 +1,7 @@
 import type { Account } from '../domain/account.ts'
 import type { AccountStore } from '../domain/account-store.ts'
 import { accountPlace, UnreadableError, type Vault } from '../domain/vault.ts'
+import { accountPages } from './account-pages.ts'
 
 export interface Rotation {
   readonly resealed: readonly string[]
@@ -12,8 +13,15 @@ export interface Rotation {
 /** Seals every stored token with the newest key. Safe while agents serve and refresh. */
 export async function rotateKeys(store: AccountStore, vault: Vault): Promise<Rotation> {
   const rotation = { resealed: [] as string[], current: [] as string[], unreadable: [] as string[] }
-  for (const { name } of await store.list()) rotation[await rotate(store, vault, name)].push(name)
+  for await (const accounts of accountPages(store)) {
+    for (const account of accounts)
+      rotation[isCurrent(vault, account) ? 'current' : await rotate(store, vault, account.name)].push(account.name)
+  }
   return rotation
+}
+
+function isCurrent(vault: Vault, { accessToken, refreshToken }: Account): boolean {
+  return [accessToken, refreshToken].every((sealed) => sealed === null || vault.isCurrent(sealed))
 }
 
 async function rotate(store: AccountStore, vault: Vault, name: string): Promise<keyof Rotation> {

@@ -106,7 +106,8 @@ export interface AccountStore {
   nowMs(): number
   /** Null = the default, which `/token.js` serves: the first account ever created, or the one that was made the default since. */
   find(name: string | null): Promise<Account | null>
-  list(): Promise<Account[]>
+  /** By name: all, or a page of those that follow a name. */
+  list(page?: { readonly after: string; readonly limit: number }): Promise<Account[]>
   /** The accounts of this user of the provider, whichever of the two ids it is called by. */
   ofUser(provider: string, userId: string): Promise<Account[]>
   /** The fingerprint of the seed that the account took last, also where it has been removed since. */

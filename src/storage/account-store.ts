@@ -95,7 +95,8 @@ export function createAccountStore(db: Database): AccountStore {
       return row ?? null
     },
 
-    list: () => select('true order by name', []),
+    list: (page) =>
+      page === undefined ? select('true order by name', []) : select('name > $1 order by name limit $2', [page.after, page.limit]),
 
     ofUser: (provider, userId) =>
       select('provider = $1 and (provider_user_id = $2 or provider_app_user_id = $2) order by name', [provider, userId]),

@@ -23,17 +23,22 @@ const dialect: Dialect = {
 export interface PostgresOptions {
   /** The platform's servers have a certificate that nobody signed (Heroku): TLS without verification unless the URL says otherwise. */
   readonly selfSignedPlatform?: boolean
+  /** Longer than the server's two seconds where an answer may take its time, and nothing waits for it. */
+  readonly queryTimeoutMs?: number
   /** Told of connections that break while nobody uses them. */
   readonly onConnectionLost?: (error: Error) => void
 }
 
 /** Connects when first asked, so that the agent can start before its database does. */
-export function openPostgres(url: string, { selfSignedPlatform = false, onConnectionLost }: PostgresOptions = {}): Database {
+export function openPostgres(
+  url: string,
+  { selfSignedPlatform = false, queryTimeoutMs = QUERY_TIMEOUT_MS, onConnectionLost }: PostgresOptions = {},
+): Database {
   const pool = new FallbackPool({
     ...readPostgresUrl(url, selfSignedPlatform),
     max: 5,
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
-    query_timeout: QUERY_TIMEOUT_MS,
+    query_timeout: queryTimeoutMs,
     keepAlive: true,
     application_name: 'token-agent',
   })
@@ -76,8 +81,8 @@ export function openPostgres(url: string, { selfSignedPlatform = false, onConnec
     query: async (sql, params) => (await explained(pool.query(sql, params?.map(toSql)))).rows,
     // A process that is frozen in mid-transaction must not keep its rows from all others until it wakes.
     transaction: (work) =>
-      within("begin; set local idle_in_transaction_session_timeout = '5s'", QUERY_TIMEOUT_MS, (client) =>
-        work(queryable(client, QUERY_TIMEOUT_MS)),
+      within("begin; set local idle_in_transaction_session_timeout = '5s'", queryTimeoutMs, (client) =>
+        work(queryable(client, queryTimeoutMs)),
       ),
     exclusively: (work) =>
       within("begin; set local idle_in_transaction_session_timeout = '60s'", MIGRATION_TIMEOUT_MS, async (client) => {
