@@ -1,5 +1,5 @@
 import { Secret } from '../domain/secret.ts'
-import type { SignInAttempts } from '../domain/session-store.ts'
+import { type SignInAttempts, TURN_MS } from '../domain/session-store.ts'
 import { type Place, tryOpen, type Vault } from '../domain/vault.ts'
 
 export interface DrawDeps {
@@ -39,7 +39,6 @@ interface Candidate extends Ticket {
 }
 
 const PLACE: Place = { table: 'cookies', row: 'sign-in ticket', column: 'waits' }
-const TURN_MS = 250
 // Told to come back after one second: a client's clock, or that of another instance, may be a little ahead.
 const TICKET_FROM_MS = 900
 const TICKET_UNTIL_MS = 5_000

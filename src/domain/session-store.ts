@@ -12,9 +12,12 @@ export interface SessionStore {
   endAll(): Promise<void>
 }
 
+/** One sign-in is looked at in this time, over all instances: four a second. */
+export const TURN_MS = 250
+
 /** The order in which sign-ins are looked at, kept for all instances together. */
 export interface SignInAttempts {
-  /** Takes the one look of the next 250 ms; where it is taken, says how soon the next one is open. */
+  /** Takes the look of the next `TURN_MS`; where it is taken, says how soon the next one is open. */
   takeTurn(): Promise<{ readonly taken: true } | { readonly taken: false; readonly opensInMs: number }>
   /** A ticket is good for one look: false where it has had it. */
   spend(ticket: string): Promise<boolean>

@@ -1,9 +1,7 @@
-import type { SignInAttempts, WrongOfDay, WrongPasswords } from '../domain/session-store.ts'
+import { type SignInAttempts, TURN_MS, type WrongOfDay, type WrongPasswords } from '../domain/session-store.ts'
 import type { Database } from './database.ts'
 import { insertEvent } from './event-row.ts'
 
-/** One look at a time: four a second, over all instances. */
-export const TURN_SECONDS = 0.25
 /** Longer than a statement waits for its row: what is blocked beyond it was blocked by a clock that has been set back since. */
 const CLOCK_SET_BACK_SECONDS = 5
 /** A ticket is valid for seconds; the record of its use goes after that. */
@@ -24,7 +22,7 @@ export function createSignInAttempts(db: Database): SignInAttempts {
   return {
     async takeTurn() {
       const taken = await db.query(
-        `${INSERT} values (${TURN}, 0, ${now}, ${nowPlus(`${TURN_SECONDS}`)})
+        `${INSERT} values (${TURN}, 0, ${now}, ${nowPlus(`${TURN_MS / 1000}`)})
         on conflict (source) do update set last_at = excluded.last_at, blocked_until = excluded.blocked_until
         where sign_in_attempts.blocked_until <= ${now} or sign_in_attempts.blocked_until > ${nowPlus(`${CLOCK_SET_BACK_SECONDS}`)}
         returning source`,
