@@ -14,7 +14,7 @@ export async function accountsCommand(deps: OwnerDeps, command: AgentCommand, { 
       await manage.createAccount(deps, account, 'instagram', 'cli')
       return print(`There is an account “${account}” now. Give it a token: ${command(`seed ${account}`)}`)
     case 'accounts remove': {
-      const removal = await manage.removeAccount(deps, account, options.has('revoke'), 'cli')
+      const { removal } = await manage.removeAccount(deps, account, options.has('revoke'), 'cli')
       if (removal === 'removed_not_revoked') {
         return print(
           `“${account}” was removed, but the provider did not take the permission back: remove the app in the account’s settings there.`,

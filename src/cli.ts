@@ -1,7 +1,10 @@
 import { readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { agentCommand } from './agent-command.ts'
+import type { OwnerDeps } from './application/owner-deps.ts'
 import { PACE_LIMITS } from './application/pace.ts'
+import { reachSentence } from './application/publish-change.ts'
+import type { Reach } from './application/read-token.ts'
 import { accountsCommand } from './cli-accounts.ts'
 import { type Command, type CommandName, help, readArguments } from './cli-arguments.ts'
 import { importRuby, refresh, rotate, seed, status } from './cli-tokens.ts'
@@ -12,7 +15,8 @@ import { createServices, type Services } from './services.ts'
 import { endOutput, flushed, print, UsageError, watchOutput } from './terminal.ts'
 import { startWaitNotice } from './wait-notice.ts'
 
-const LAST_ANSWERS_MS = 1_000
+/** A change is looked at in Memcached once more after a second. */
+const LAST_ANSWERS_MS = 2_000
 /** These ask for many rows, and nothing is held up meanwhile: a database that is slow to give them is not down. */
 const LISTS: readonly CommandName[] = ['status', 'accounts list', 'rotate-keys']
 const LIST_PATIENCE_MS = 120_000
@@ -95,8 +99,21 @@ async function run(asked: Command, applied: readonly string[], config: Config, s
     case 'rotate-keys':
       return rotate(services)
     default:
-      return accountsCommand(owner, config.command, asked)
+      return sayingWhen(owner, (told) => accountsCommand(told, config.command, asked))
   }
+}
+
+/** Of a change that other instances do not see at once, the terminal learns when they do. */
+async function sayingWhen(owner: OwnerDeps, work: (owner: OwnerDeps) => Promise<number>): Promise<number> {
+  const reached = new Map<string, Reach>()
+  const publish: OwnerDeps['publish'] = async (name, unsaved) => {
+    const reach = await owner.publish(name, unsaved)
+    reached.set(name, reach)
+    return reach
+  }
+  const code = await work({ ...owner, publish })
+  for (const until of reached.values()) if (until !== null) say(reachSentence(until))
+  return code
 }
 
 /**

@@ -27,20 +27,16 @@ export function ownerDeps({ appUrl }: Config, services: Services): OwnerDeps {
     appUrl,
     startingFingerprint,
     isPublicSuffix,
-    forget: (name) => reader.forget(name),
     publishDefault: () => reader.publishDefault(),
     randomId,
     hash,
   }
 }
 
-/**
- * What the sign-in needs. With no password set, the log of an agent with a store of its own gets one that works once:
- * `announce` prints it, once the agent can be reached. Before, another program may have the port.
- */
-export function signInDeps(config: Config, services: Services, log: Log): SignInDeps & { announce(): void } {
+/** What the sign-in needs. With no password set, the log of an agent with a store of its own gets one that works once. */
+export function signInDeps(config: Config, services: Services, log: Log): SignInDeps {
   const { sessions, installation, signInAttempts: attempts, wrongPasswords, store, vault, secrets } = services
-  const { check: password, announce } = passwordCheck(config, secrets, log)
+  const password = passwordCheck(config, secrets, log)
   return {
     sessions,
     installation,
@@ -53,22 +49,15 @@ export function signInDeps(config: Config, services: Services, log: Log): SignIn
     log,
     randomId,
     hash,
-    announce,
   }
 }
 
-interface Announced {
-  readonly check: PasswordCheck
-  announce(): void
-}
-
-function passwordCheck({ adminPassword, database, appUrl }: Config, secrets: KnownSecrets, log: Log): Announced {
-  const silent = (check: PasswordCheck): Announced => ({ check, announce() {} })
-  if (adminPassword !== null) return silent(createPasswordCheck(adminPassword))
+function passwordCheck({ adminPassword, database, appUrl }: Config, secrets: KnownSecrets, log: Log): PasswordCheck {
+  if (adminPassword !== null) return createPasswordCheck(adminPassword)
   // Several instances would print one each, and only one of them would know the one that is typed.
-  if (database.kind === 'postgres') return silent(NO_PASSWORD)
+  if (database.kind === 'postgres') return NO_PASSWORD
   const { password, check } = createOneTimePassword()
   secrets.add('the one-time password', password)
-  const announce = (): void => log.warn({}, `ADMIN_PASSWORD is not set. To sign in once at ${appUrl}/admin use this password: ${password}`)
-  return { check, announce }
+  log.warn({}, `ADMIN_PASSWORD is not set. To sign in once at ${appUrl}/admin use this password: ${password}`)
+  return check
 }

@@ -79,9 +79,7 @@ async function start(
 ): Promise<void> {
   const health = createHealthWatch(services)
   const metering = await createMetering(config, services)
-  // The one-time password is no matter of verbosity: without it nobody gets in.
-  const signIn = signInDeps(config, services, log.child({}, { level: 'warn' }))
-  const app = await createApp({ ...httpDeps(config, services, () => health.check(), log), signIn, metering }, config.trustProxy)
+  const app = await createApp({ ...httpDeps(config, services, () => health.check(), log), metering }, config.trustProxy)
 
   let schedule = null as Schedule | null
   onStop(async (signal) => {
@@ -117,7 +115,6 @@ async function start(
     const address = await app.listen({ host: config.host, port: config.port, backlog: BACKLOG }).catch((error: unknown) => {
       throw explainListen(error, config)
     })
-    signIn.announce()
     const advice = config.allowedDomains === null ? '; ALLOWED_DOMAINS is not set, so only the agent’s own pages may read the token' : ''
     const chosen = config.port === 0 ? { address } : {}
     log.info({ url: config.appUrl, ...chosen, store: config.database.kind }, `serving${advice}`)
@@ -161,7 +158,7 @@ async function createMetering({ metricsKey }: Config, services: Services): Promi
   return { isKey: isOneOf([metricsKey]), reads, ...createMetrics(services, reads) }
 }
 
-function httpDeps(config: Config, services: Services, health: HttpDeps['health'], log: Logger): Omit<HttpDeps, 'metering' | 'signIn'> {
+function httpDeps(config: Config, services: Services, health: HttpDeps['health'], log: Logger): Omit<HttpDeps, 'metering'> {
   const settings: Settings = {
     appUrl: config.appUrl,
     appUrlIsGuess: config.appUrlIsGuess,
@@ -193,6 +190,8 @@ function httpDeps(config: Config, services: Services, health: HttpDeps['health']
     health,
     lastHour: () => services.readHistory.lastHour(),
     owner: ownerDeps(config, services),
+    // The one-time password is no matter of verbosity: without it nobody gets in.
+    signIn: signInDeps(config, services, log.child({}, { level: 'warn' })),
     viewsFolder: VIEWS_FOLDER,
   }
 }

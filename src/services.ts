@@ -12,6 +12,7 @@ import { recheckKeys } from './application/recheck-keys.ts'
 import { createTally, type RefreshDeps } from './application/refresh-account.ts'
 import { type RefreshRequest, type RefreshSummary, refreshDue } from './application/refresh-due.ts'
 import { seedAtStart } from './application/seed-account.ts'
+import { createSharedCache } from './application/shared-cache.ts'
 import { createStock } from './application/take-stock.ts'
 import { createUpkeep } from './application/upkeep.ts'
 import type { MemcachedState } from './cache/memcached.ts'
@@ -114,9 +115,11 @@ export async function createServices(
   const secrets = createKnownSecrets(config)
   for (const key of keys) secrets.add(config.encryptionKeys === null ? 'the key file' : 'ENCRYPTION_KEY', key)
   const memcached = config.memcached === null ? null : await openMemcached(config.memcached, log)
+  const shared = memcached === null ? null : createSharedCache({ cache: memcached, vault, digest: shortDigest, clock: store })
+  const installation = createInstallationStore(db)
   const reader = createTokenReader({
     store,
-    cache: memcached,
+    shared,
     vault,
     constantName: config.jsConstantName,
     digest: shortDigest,
@@ -129,12 +132,14 @@ export async function createServices(
     providers,
     policy: { mode: config.refreshMode, frequency: config.refreshFrequency, random: Math.random },
     owner: `${hostname()}:${process.pid}:${randomUUID().slice(0, 8)}`,
-    // A refresh knows the account as it was when it began; its owner may have changed the allow-list since.
-    publish: async (account) => {
-      const stored = await store.find(account.name).catch(() => null)
-      await reader.publish(stored === null || stored.version < account.version ? account : stored)
-    },
-    pending: createPendingAnswers({ cache: memcached, isUp: () => memcached?.state().up !== false, vault, digest: shortDigest }),
+    publish: (name, unsaved) => reader.publish(name, unsaved),
+    pending: createPendingAnswers({
+      cache: memcached,
+      isUp: () => memcached?.state().up !== false,
+      vault,
+      digest: shortDigest,
+      cacheId: async () => (await installation.read())?.cacheId ?? null,
+    }),
     pace: createPace(paceLimits),
     tally: createTally(),
     secrets,
@@ -180,7 +185,7 @@ export async function createServices(
     sessions: createSessionStore(db),
     signInAttempts: createSignInAttempts(db),
     wrongPasswords,
-    installation: createInstallationStore(db),
+    installation,
     oauthStates,
     signedRequests,
     overview,
@@ -213,6 +218,7 @@ export async function createServices(
       await Promise.race([Promise.allSettled([running, seeding, checkTokens(), upkeep()]), sleep(timeoutMs, undefined, { ref: false })])
     },
     close: async () => {
+      await shared?.close()
       memcached?.close()
       await db.close()
     },

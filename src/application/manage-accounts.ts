@@ -9,6 +9,8 @@ import { sharedHostWarnings } from '../domain/shared-hosts.ts'
 import { accountPlace, UnreadableError } from '../domain/vault.ts'
 import { acceptToken, refuseSecret } from './accept-token.ts'
 import type { OwnerDeps } from './owner-deps.ts'
+import { publishChange } from './publish-change.ts'
+import type { Reach } from './read-token.ts'
 import type { RefreshResult } from './refresh-account.ts'
 import { refreshDue } from './refresh-due.ts'
 import { type SeedResult, seedAccount } from './seed-account.ts'
@@ -35,6 +37,7 @@ export async function createAccount(deps: OwnerDeps, name: string, provider: str
 export interface SavedDomains {
   /** Null = the global list holds. */
   readonly saved: string | null
+  readonly reach: Reach
   readonly warnings: readonly string[]
 }
 
@@ -49,27 +52,27 @@ export async function setDomains(deps: OwnerDeps, name: string, typed: string | 
   const saved = entriesOf(list).join(' ') || null
   if (text !== null && saved === null) throw new AppError('invalid', 'The list names no web site.')
   const said = saved === null ? 'The global list of web sites holds.' : `Web sites that may read the token: ${saved}`
-  await change(deps, name, { allowedDomains: saved }, event(name, 'changed', actor, said.slice(0, 2000)))
-  return { saved, warnings: sharedHostWarnings(list) }
+  const reach = await change(deps, name, { allowedDomains: saved }, event(name, 'changed', actor, said.slice(0, 2000)))
+  return { saved, reach, warnings: sharedHostWarnings(list) }
 }
 
-export async function setConstant(deps: OwnerDeps, name: string, typed: string | null, actor: Actor): Promise<void> {
+export async function setConstant(deps: OwnerDeps, name: string, typed: string | null, actor: Actor): Promise<Reach> {
   const jsConstant = typed?.trim() || null
   const problem = jsConstant === null ? null : constantNameProblem(jsConstant)
   if (problem !== null) throw new AppError('invalid', `The name of the constant ${problem}.`)
   refuseSecret(deps.secrets, jsConstant ?? '')
-  await change(deps, name, { jsConstant }, event(name, 'changed', actor, `Name of the constant: ${jsConstant ?? 'the global one'}`))
+  return change(deps, name, { jsConstant }, event(name, 'changed', actor, `Name of the constant: ${jsConstant ?? 'the global one'}`))
 }
 
 /** A paused account is neither refreshed nor served. */
-export async function setPaused(deps: OwnerDeps, name: string, paused: boolean, actor: Actor): Promise<void> {
-  await change(deps, name, { pausedAt: paused ? deps.store.now() : null }, event(name, paused ? 'paused' : 'resumed', actor))
+export async function setPaused(deps: OwnerDeps, name: string, paused: boolean, actor: Actor): Promise<Reach> {
+  return change(deps, name, { pausedAt: paused ? deps.store.now() : null }, event(name, paused ? 'paused' : 'resumed', actor))
 }
 
-export async function makeDefault(deps: OwnerDeps, name: string, actor: Actor): Promise<void> {
+export async function makeDefault(deps: OwnerDeps, name: string, actor: Actor): Promise<Reach> {
   await findAccount(deps, name)
   if (!(await deps.store.makeDefault(name, event(name, 'made_default', actor)))) throw gone()
-  await deps.publishDefault()
+  return deps.publishDefault()
 }
 
 export async function refreshNow(deps: OwnerDeps, name: string, actor: Actor): Promise<RefreshResult | null> {
@@ -83,7 +86,12 @@ export async function refreshNow(deps: OwnerDeps, name: string, actor: Actor): P
 export type Removal = 'removed' | 'removed_and_revoked' | 'removed_not_revoked'
 
 /** Erases the token and all settings; the history stays. Where it is asked to, the provider takes the grant back first. */
-export async function removeAccount(deps: OwnerDeps, name: string, revoke: boolean, actor: Actor): Promise<Removal> {
+export async function removeAccount(
+  deps: OwnerDeps,
+  name: string,
+  revoke: boolean,
+  actor: Actor,
+): Promise<{ removal: Removal; reach: Reach }> {
   const account = await findAccount(deps, name)
   if (revoke && !deps.connectors.has(account.provider)) {
     throw new AppError(
@@ -95,11 +103,12 @@ export async function removeAccount(deps: OwnerDeps, name: string, revoke: boole
   const detail = revoke ? (revoked ? 'The provider took the grant back.' : 'The provider did not take the grant back.') : null
   if (!(await deps.store.remove(name, event(name, 'removed', actor, detail)))) throw gone()
   deps.pictures.forget(name)
-  await deps.forget(name)
+  const reach = await publishChange(deps, name, actor)
+  await deps.publishDefault()
   for (const state of await deps.states.waiting(waiting(account.provider))) {
     if (state.account === name) await deps.states.forget(state.id)
   }
-  return revoke ? (revoked ? 'removed_and_revoked' : 'removed_not_revoked') : 'removed'
+  return { removal: revoke ? (revoked ? 'removed_and_revoked' : 'removed_not_revoked') : 'removed', reach }
 }
 
 export interface Paste {
@@ -154,10 +163,10 @@ async function mustBeSameUser(deps: OwnerDeps, { provider, providerUserId, usern
   }
 }
 
-async function change(deps: OwnerDeps, name: string, what: AccountChange, why: AccountEvent): Promise<void> {
+async function change(deps: OwnerDeps, name: string, what: AccountChange, why: AccountEvent): Promise<Reach> {
   await findAccount(deps, name)
   if (!(await deps.store.update(name, what, why))) throw gone()
-  await deps.publish(await findAccount(deps, name))
+  return publishChange(deps, name, why.actor)
 }
 
 async function revokeGrant(deps: OwnerDeps, { name, provider, accessToken }: Account): Promise<boolean> {

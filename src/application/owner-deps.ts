@@ -2,6 +2,7 @@ import type { Connector } from '../domain/connector.ts'
 import type { OAuthStateStore } from '../domain/oauth-states.ts'
 import type { Overview } from '../domain/overview.ts'
 import type { SignedRequests } from '../domain/signed-requests.ts'
+import type { Reach } from './read-token.ts'
 import type { RefreshDeps } from './refresh-account.ts'
 import type { Pictures } from './show-picture.ts'
 
@@ -18,9 +19,8 @@ export interface OwnerDeps extends RefreshDeps {
   /** Of the `STARTING_TOKEN` in force, so that it does not push a later token out at the next start. */
   readonly startingFingerprint: string | null
   readonly isPublicSuffix: (host: string) => boolean
-  /** Tells the readers that an account is gone, or that `/token.js` serves another one. */
-  readonly forget: (name: string) => Promise<void>
-  readonly publishDefault: () => Promise<void>
+  /** Tells the readers that `/token.js` may serve another account. */
+  readonly publishDefault: () => Promise<Reach>
   /** 256 random bits as text, and a hash of a text. */
   readonly randomId: () => string
   readonly hash: (text: string) => string

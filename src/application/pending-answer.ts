@@ -49,32 +49,55 @@ interface Deps {
   readonly isUp?: () => boolean
   readonly vault: Vault
   readonly digest: (text: string) => string
+  /** The store's name in the cache; null = no start has prepared the store yet. */
+  readonly cacheId: () => Promise<string | null>
 }
 
-export function createPendingAnswers({ cache, isUp = () => true, vault, digest }: Deps): PendingAnswers {
-  const keyOf = (account: string): string => digest(`${vault.namespace} pending ${account}`)
-  const placeOf = (account: string): Place => ({ table: 'cache', row: account, column: 'pending' })
+export function createPendingAnswers({ cache, isUp = () => true, vault, digest, cacheId }: Deps): PendingAnswers {
+  // Kept for when the store, which knows it, is away.
+  let id: string | null = null
+
+  function placesOf(account: string): { key: string; place: Place }[] {
+    const place = (column: string): Place => ({ table: 'cache', row: account, column })
+    const key = (namespace: string): string => digest(`${namespace} pending ${account}`)
+    const own = id === null ? [] : [{ key: key(id), place: place(`pending ${id}`) }]
+    // The release before keeps them under its oldest key. To be removed in the next release.
+    return [...own, ...vault.keyIds.map((keyId) => ({ key: key(keyId), place: place('pending') }))]
+  }
+
+  async function look(account: string): Promise<Secret | null> {
+    for (const { key, place } of placesOf(account)) {
+      const sealed = (await cache?.get(key)) ?? ''
+      const text = sealed === '' ? null : tryOpen(vault, sealed, place)
+      if (text !== null) return text
+    }
+    return null
+  }
+
   return {
     async keep(account, answer) {
-      await cache?.set(keyOf(account), vault.seal(new Secret(JSON.stringify(answer)), placeOf(account)), TTL_SECONDS)
+      const [first] = placesOf(account)
+      if (first !== undefined) await cache?.set(first.key, vault.seal(new Secret(JSON.stringify(answer)), first.place), TTL_SECONDS)
     },
     async find(account, version, expected) {
-      const until = performance.now() + (expected && cache !== null ? PATIENCE_MS : 0)
-      let sealed = ''
+      if (cache === null) return null
+      id = await cacheId().catch(() => id)
+      const until = performance.now() + (expected ? PATIENCE_MS : 0)
+      let text: Secret | null
       for (;;) {
         const wasUp = isUp()
-        sealed = (await cache?.get(keyOf(account))) ?? ''
-        if (sealed !== '' || (wasUp && isUp()) || performance.now() >= until) break
+        text = await look(account)
+        if (text !== null || (wasUp && isUp()) || performance.now() >= until) break
         await new Promise((resolve) => setTimeout(resolve, LOOK_AGAIN_MS))
       }
-      if (sealed === '') return null
-      const text = tryOpen(vault, sealed, placeOf(account))?.reveal()
-      if (text === undefined) return null
-      const answer: PendingAnswer = JSON.parse(text, (key, value) => (INSTANTS.has(key) && value !== null ? new Date(value) : value))
+      if (text === null) return null
+      const answer: PendingAnswer = JSON.parse(text.reveal(), (key, value) =>
+        INSTANTS.has(key) && value !== null ? new Date(value) : value,
+      )
       return answer.version === version ? answer.change : null
     },
     async drop(account) {
-      await cache?.set(keyOf(account), '', 1)
+      await Promise.all(placesOf(account).map(({ key }) => cache?.set(key, '', 1)))
     },
   }
 }
@@ -90,14 +113,14 @@ export async function saveEnding(deps: SaveDeps, claim: Claim, change: AccountCh
   for (let tries = 0; ; tries++) {
     try {
       const owned = await deps.store.commit(claim, change, event)
-      if (owned) await deps.publish(after)
+      if (owned) await deps.publish(name, after)
       if (tries > 0 && isAnswer) await deps.pending.drop(name)
       return owned
     } catch (error) {
       deps.log.warn({ account: name, err: error }, 'the result of a refresh could not be saved; trying again')
       if (!isAnswer && tries >= SAVE_RETRY_MS.length) throw error
       if (isAnswer) await deps.pending.keep(name, { version, change })
-      if (isAnswer && tries === 0) await deps.publish(after)
+      if (isAnswer && tries === 0) await deps.publish(name, after)
       await new Promise((resolve) => setTimeout(resolve, SAVE_RETRY_MS[Math.min(tries, SAVE_RETRY_MS.length - 1)]))
     }
   }

@@ -1,252 +1,232 @@
 import { type Account, isAccountName } from '../domain/account.ts'
-import { AppError } from '../domain/errors.ts'
+import type { AccountStore, Look } from '../domain/account-store.ts'
 import type { Log } from '../domain/log.ts'
-import { createTokenFinder, expired, type Found, hasExpired, nameOf, type TokenFinderDeps } from './find-token.ts'
-import type { Snapshot } from './snapshot.ts'
+import { createFreshMap, type Source } from './fresh-map.ts'
+import { isOlder, type SharedCache, type Stamp, type Stamped } from './shared-cache.ts'
+import { createSnapshot, ownAllowList, type ProblemSnapshot, type Snapshot, type SnapshotDeps, toProblem } from './snapshot.ts'
+import { expired, noAnswer, noToken, notFound, problemOf } from './token-problem.ts'
+import { hasExpired, rowIn, type TokenRow, toRow } from './token-row.ts'
 
 export type ReadSource = 'process' | 'memcached' | 'store' | 'stale'
 
+/** Until when other instances may serve what was before; null = they see the change within three seconds. */
+export type Reach = Date | null
+
 export interface TokenReader {
-  /**
-   * The account's token, or with null of the one that `/token.js` serves; without a promise where this process has
-   * asked within the last second. Throws, or rejects with, an AppError: `not_found`, or `unavailable` with the sentence
-   * that says why.
-   */
+  /** The account as it stands, or with null the one that `/token.js` serves. No promise where it was looked up within the last second. */
   read(name: string | null): Snapshot | Promise<Snapshot>
   /** The same for the agent's own pages, which give no token out: it is not counted. */
   look(name: string | null): Promise<Snapshot>
-  /** Tells this process and the cache of an account that has just been written. Never rejects. */
-  publish(account: Account): Promise<void>
-  /** The same for one that has just been removed. */
-  forget(name: string): Promise<void>
-  /** The same where `/token.js` serves another account from now on. */
-  publishDefault(): Promise<void>
+  /**
+   * Shows what has just been written to this process and to the others: a change of the account, or its removal. With
+   * a grant that the store could not save it is `unsaved`. Never rejects.
+   */
+  publish(name: string, unsaved?: Account): Promise<Reach>
+  /** The same where `/token.js` may serve another account from now on. */
+  publishDefault(): Promise<Reach>
   /** Tokens given out, by where they came from. */
   readonly counters: Readonly<Record<ReadSource, number>>
 }
 
-interface Deps extends TokenFinderDeps {
+interface Deps extends SnapshotDeps {
+  readonly store: Pick<AccountStore, 'look' | 'nowMs' | 'isClockSure'>
+  /** Null where there is no Memcached. */
+  readonly shared: SharedCache | null
   readonly log: Log
   readonly maxSnapshots?: number
-  /** A clock that only goes forward. */
   readonly clockMs?: () => number
 }
 
-interface Entry {
-  readonly found: Found
-  readonly checkedAtMs: number
-  /** When the last lookup failed, if it did since: nobody waits for the next one. */
-  retryAtMs: number | null
+/** One state of an account. */
+interface Held extends Stamp {
+  readonly snapshot: Snapshot
+  readonly source: 'memcached' | 'store'
+  /** What the snapshot was made of, and what others are told of it; null where there is no token to serve. */
+  readonly row: TokenRow | null
 }
 
-interface Outcome {
-  readonly found: Found
-  readonly source: ReadSource
+/** Which account `/token.js` serves. */
+interface Served extends Stamp {
+  /** Null = none. */
+  readonly name: string | null
+  /** What to say where there is none. */
+  readonly problem: ProblemSnapshot
 }
 
-interface Lookup {
-  readonly startedAtMs: number
-  /** Something newer than its answer is known already. */
-  superseded: boolean
-  done: Promise<Outcome>
-  patience: Promise<Outcome> | null
-  timer: ReturnType<typeof setTimeout> | undefined
-}
+const LONGEST_MS = 60_000
+const MISSING = toProblem(notFound())
+const UNKNOWN: Stamp = { version: 0, revision: 0, atMs: 0 }
+const NONE_SERVED: Served = { ...UNKNOWN, name: null, problem: toProblem(noToken()) }
+/** The key and the place of the default's name. */
+const DEFAULT = 'default'
 
-const FRESH_MS = 1000
-/** A snapshot this young is given out rather than let a request wait. */
-const WARM_MS = 5000
-const PATIENCE_MS = 15
-const RETRY_MS = 250
-const MAX_REFUSALS = 1000
-/** Stands for the account that `/token.js` serves, whichever it is; no account is called so. */
-const SERVED = ''
-
-export function createTokenReader({ log, maxSnapshots = 2000, clockMs = () => performance.now(), ...deps }: Deps): TokenReader {
-  const { store } = deps
-  const finder = createTokenFinder(deps)
+export function createTokenReader(deps: Deps): TokenReader {
+  const { store, shared, log, maxSnapshots: max = 2000, clockMs = () => performance.now() } = deps
   const counters: Record<ReadSource, number> = { process: 0, memcached: 0, store: 0, stale: 0 }
-  const entries = new Map<string, Entry>()
-  const lookups = new Map<string, Lookup>()
-  // Apart from the entries, so that made-up names cannot push real accounts out.
-  const refusals = new Map<string, { error: AppError; untilMs: number }>()
-  let answering = true
-
-  function snapshotOf({ found }: Outcome): Snapshot {
-    if (found.kind === 'problem') throw found.error
-    if (hasExpired(found.snapshot, store.nowMs())) throw expired()
-    return found.snapshot
+  const onTurn = (error: unknown): void => {
+    if (error === null) log.info({}, 'Tokens can be read again')
+    else log.warn({ err: error }, 'The store does not answer: going on with the tokens last seen, and trying again')
   }
 
-  function give(outcome: Outcome): Snapshot {
-    const snapshot = snapshotOf(outcome)
-    counters[outcome.source]++
+  const accounts = createFreshMap<Held>({
+    load: loadAccount,
+    missing: toHeld(MISSING, UNKNOWN),
+    unanswered: (cause) => toHeld(toProblem(noAnswer(cause)), UNKNOWN),
+    isOlder,
+    isGood: ({ snapshot }) => snapshot.problem === null && !hasExpired(snapshot, store.nowMs()),
+    onTurn,
+    max,
+    clockMs,
+  })
+  const served = createFreshMap<Served>({
+    load: (_, known) => loadServed(known),
+    missing: NONE_SERVED,
+    unanswered: (cause) => ({ ...NONE_SERVED, problem: toProblem(noAnswer(cause)) }),
+    isOlder,
+    isGood: ({ name }) => name !== null,
+    onTurn() {},
+    max: 1,
+    clockMs,
+  })
+
+  function snapshotIn({ snapshot }: Held): Snapshot {
+    // Time goes on while a snapshot is held.
+    return snapshot.problem === null && hasExpired(snapshot, store.nowMs()) ? toProblem(expired(), snapshot.allowList) : snapshot
+  }
+
+  function counted(held: Held, from: Source): Snapshot {
+    const snapshot = snapshotIn(held)
+    if (snapshot.problem === null) counters[from === 'memory' ? 'process' : from === 'look' ? held.source : 'stale']++
     return snapshot
   }
 
-  function find(asked: string | null): Outcome | Promise<Outcome> {
-    if (asked === SERVED) throw notFound()
-    const name = asked ?? SERVED
-    const entry = entries.get(name)
-    if (entry === undefined) return readFirst(name)
-    if (clockMs() - entry.checkedAtMs <= FRESH_MS) return { found: entry.found, source: 'process' }
-    return readAgain(name, entry)
+  function readBy(name: string | null, give: typeof counted): Snapshot | Promise<Snapshot> {
+    if (name !== null) return isAccountName(name) ? accounts.get(name, give) : MISSING
+    const found = served.get(DEFAULT, asItIs)
+    return found instanceof Promise ? found.then((it) => readServed(it, give)) : readServed(found, give)
   }
 
-  function readFirst(name: string): Promise<Outcome> {
-    const refusal = refusals.get(name)
-    if (refusal !== undefined && clockMs() < refusal.untilMs) throw refusal.error
-    if (name !== SERVED && !isAccountName(name)) throw notFound()
-    return (lookups.get(name) ?? begin(name)).done
+  function readServed({ name, problem }: Served, give: typeof counted): Snapshot | Promise<Snapshot> {
+    return name === null ? problem : accounts.get(name, give)
   }
 
-  function readAgain(name: string, entry: Entry): Outcome | Promise<Outcome> {
-    const now = clockMs()
-    const stale: Outcome = { found: entry.found, source: 'stale' }
-    let lookup = lookups.get(name)
-    if (lookup === undefined && (entry.retryAtMs === null || now >= entry.retryAtMs)) lookup = begin(name)
-    if (lookup === undefined || entry.retryAtMs !== null) return stale
-    // Judged by its beginning: a lookup that hangs must not make those wait who come while it does.
-    const isWarm = lookup.startedAtMs - entry.checkedAtMs <= WARM_MS
-    if (!isWarm || entry.found.kind === 'problem' || hasExpired(entry.found.snapshot, store.nowMs())) return lookup.done
-    const leftMs = lookup.startedAtMs + PATIENCE_MS - now
-    if (leftMs <= 0) return stale
-    lookup.patience ??= patience(lookup, stale, leftMs)
-    return Promise.race([lookup.done, lookup.patience])
-  }
-
-  function patience(lookup: Lookup, stale: Outcome, ms: number): Promise<Outcome> {
-    return new Promise((resolve) => {
-      lookup.timer = setTimeout(resolve, ms, stale)
-    })
-  }
-
-  function begin(name: string): Lookup {
-    const known = entries.get(name)?.found ?? null
-    const lookup: Lookup = {
-      startedAtMs: clockMs(),
-      superseded: false,
-      done: finder.find(name === SERVED ? null : name, known).then(
-        (found) => arrived(name, lookup, found),
-        (error: unknown) => failed(name, lookup, error),
-      ),
-      patience: null,
-      timer: undefined,
+  async function loadAccount(name: string, known: Held | null): Promise<Held | null> {
+    const found = (await shared?.find(placeOf(name))) ?? null
+    if (found !== null && (known === null || !isOlder(found, known))) {
+      const held = heldInCache(name, found, known)
+      if (held !== null) return held
+      // Whether or not the store answers now: what is held has been overtaken.
+      if (known !== null && isOlder({ ...known, atMs: found.atMs }, found)) {
+        accounts.put(name, toHeld(toProblem(noAnswer()), found), Number.NEGATIVE_INFINITY)
+      }
     }
-    lookups.set(name, lookup)
-    // In the background nobody may be waiting for it.
-    lookup.done.catch(() => {})
-    return lookup
+    const held = heldIn(await store.look(name), known)
+    if (held !== null) void shared?.put(placeOf(name), stampedOf(held))
+    return held
   }
 
-  function end(name: string, lookup: Lookup): void {
-    clearTimeout(lookup.timer)
-    if (lookups.get(name) === lookup) lookups.delete(name)
-  }
-
-  function arrived(name: string, lookup: Lookup, found: Found | null): Outcome {
-    end(name, lookup)
-    if (!answering) log.info({}, 'Tokens can be read again')
-    answering = true
-    const current = entries.get(name)
-    if (lookup.superseded && current !== undefined) return { found: current.found, source: 'process' }
-    if (found === null || lookup.superseded) {
-      entries.delete(name)
-      throw refuse(name, notFound(), FRESH_MS)
+  async function loadServed(known: Served | null): Promise<Served> {
+    const found = (await shared?.find(DEFAULT)) ?? null
+    if (typeof found?.value === 'string' && (known === null || !isOlder(found, known))) {
+      return { ...found, name: found.value, problem: NONE_SERVED.problem }
     }
-    // As old as the question, not as the answer.
-    hold(name, found, lookup.startedAtMs)
-    return { found, source: found.kind === 'token' ? found.source : 'store' }
+    const startedAtMs = clockMs()
+    const now = servedIn(await store.look(null), startedAtMs)
+    void shared?.put(DEFAULT, { ...now, value: now.name })
+    return now
   }
 
-  function failed(name: string, lookup: Lookup, error: unknown): Outcome {
-    end(name, lookup)
-    if (answering) log.warn({ err: error }, 'The store does not answer: going on with the tokens last seen, and trying again')
-    answering = false
-    const entry = entries.get(name)
-    if (entry === undefined) throw refuse(name, noAnswer(error), RETRY_MS)
-    if (!lookup.superseded) entry.retryAtMs = clockMs() + RETRY_MS
-    return { found: entry.found, source: 'stale' }
+  /** With the name it tells the account, which is not looked up a second time. */
+  function servedIn(look: Look, startedAtMs: number): Served {
+    const { account, isRemoved, at } = look
+    const held = heldIn(look, account === null ? null : accounts.known(account.name))
+    const name = account === null || isRemoved ? null : account.name
+    if (name !== null && held !== null && accounts.put(name, held, startedAtMs)) void shared?.put(placeOf(name), stampedOf(held))
+    return { version: 0, revision: 0, atMs: at.getTime(), name, problem: NONE_SERVED.problem }
   }
 
-  function hold(name: string, found: Found, checkedAtMs: number): void {
-    refusals.delete(name)
-    entries.delete(name)
-    entries.set(name, { found, checkedAtMs, retryAtMs: null })
-    trim(entries, maxSnapshots)
+  function heldIn({ account, isRemoved, at, cacheId }: Look, known: Held | null): Held | null {
+    shared?.join(cacheId)
+    if (account === null) return null
+    return isRemoved ? toHeld(MISSING, { ...account, atMs: at.getTime() }) : heldOfAccount(account, at.getTime(), known)
   }
 
-  function refuse(name: string, error: AppError, ms: number): AppError {
-    refusals.delete(name)
-    refusals.set(name, { error, untilMs: clockMs() + ms })
-    trim(refusals, MAX_REFUSALS)
-    return error
+  function heldOfAccount(account: Account, atMs: number, known: Held | null): Held {
+    const { version, revision, allowedDomains } = account
+    const problem = problemOf(account, new Date(store.nowMs()))
+    if (problem !== null) return toHeld(toProblem(problem, ownAllowList(allowedDomains)), { version, revision, atMs })
+    return heldOf(toRow(account), { version, revision, atMs }, 'store', known)
   }
 
-  function supersede(name: string): void {
-    const lookup = lookups.get(name)
-    if (lookup !== undefined) lookup.superseded = true
-    lookups.delete(name)
+  /** Null for a tombstone, and for a token that has ended or that no key opens: then the database decides. */
+  function heldInCache(name: string, { value, ...stamp }: Stamped, known: Held | null): Held | null {
+    if (value === null) return null
+    const row = rowIn(name, value)
+    const held = hasExpired(row, store.nowMs()) ? null : heldOf(row, stamp, 'memcached', known)
+    return held?.snapshot.problem === null ? held : null
+  }
+
+  function heldOf(row: TokenRow, stamp: Stamp, source: Held['source'], known: Held | null): Held {
+    const isSame = known !== null && JSON.stringify(known.row) === JSON.stringify(row)
+    const snapshot = isSame ? known.snapshot : createSnapshot(row, deps)
+    return { ...stamp, snapshot, source, row: snapshot.problem === null ? row : null }
+  }
+
+  /** An account that could not be saved, or not be looked at again since. */
+  async function unsavedHeld(account: Account): Promise<Held | null> {
+    const { name, revision } = account
+    const newest = Math.max(accounts.known(name)?.revision ?? 0, (await shared?.find(placeOf(name)))?.revision ?? 0)
+    // Its owner has changed the account since the refresh began, perhaps to a shorter list.
+    if (newest > revision) return null
+    return heldOfAccount(account, store.nowMs(), null)
+  }
+
+  async function publish(name: string, unsaved?: Account): Promise<Reach> {
+    const known = accounts.known(name)
+    let held: Held | null = null
+    let isCertain = true
+    try {
+      held = heldIn(await store.look(name), known)
+    } catch {
+      isCertain = false
+    }
+    if (unsaved !== undefined && (held === null || held.version < unsaved.version)) held = (await unsavedHeld(unsaved)) ?? held
+    // The store went away after the write: what is known is out of date, so whoever reads has to ask the store.
+    if (!isCertain && unsaved === undefined) held = toHeld(toProblem(noAnswer()), { ...(known ?? UNKNOWN), atMs: store.nowMs() })
+    if (held !== null) accounts.put(name, held)
+    if (served.known(DEFAULT)?.name === null) await publishDefault()
+    const isTaken = shared === null || (held !== null && (await shared.announce(placeOf(name), stampedOf(held))))
+    return isTaken && isCertain ? null : new Date(store.nowMs() + LONGEST_MS)
+  }
+
+  async function publishDefault(): Promise<Reach> {
+    try {
+      const now = servedIn(await store.look(null), clockMs())
+      served.put(DEFAULT, now)
+      if (shared === null || (await shared.announce(DEFAULT, { ...now, value: now.name }))) return null
+    } catch {
+      // What this process knows goes on until the store answers.
+    }
+    return new Date(store.nowMs() + LONGEST_MS)
   }
 
   return {
     counters,
-    read(asked) {
-      const outcome = find(asked)
-      return outcome instanceof Promise ? outcome.then(give) : give(outcome)
-    },
-    look: async (asked) => snapshotOf(await find(asked)),
-    async publish(account) {
-      const current = entries.get(account.name)
-      if (current !== undefined && current.found.version > account.version) return
-      const found = finder.judge(account)
-      supersede(account.name)
-      hold(account.name, found, clockMs())
-      const served = entries.get(SERVED)
-      if (served === undefined) refusals.delete(SERVED)
-      else if (nameOf(served.found) === account.name) {
-        supersede(SERVED)
-        hold(SERVED, found, clockMs())
-      }
-      await finder.share(account.name, found)
-    },
-    async forget(name) {
-      supersede(name)
-      entries.delete(name)
-      refuse(name, notFound(), FRESH_MS)
-      await finder.share(name, null)
-      await this.publishDefault()
-    },
-    async publishDefault() {
-      await finder.shareDefault()
-      refusals.delete(SERVED)
-      const served = entries.get(SERVED)
-      if (served === undefined) return
-      supersede(SERVED)
-      // Whoever asks next waits for the answer; it is kept for the case that there is none.
-      entries.set(SERVED, { found: served.found, checkedAtMs: Number.NEGATIVE_INFINITY, retryAtMs: null })
-    },
+    read: (name) => readBy(name, counted),
+    look: async (name) => readBy(name, snapshotIn),
+    publish,
+    publishDefault,
   }
 }
 
-/** The first in a Map is the one that was asked about the longest ago. */
-function trim(map: Map<string, unknown>, max: number): void {
-  for (const name of map.keys()) {
-    if (map.size <= max) return
-    map.delete(name)
-  }
+const placeOf = (name: string): string => `row ${name}`
+
+const asItIs = (found: Served): Served => found
+
+function stampedOf({ version, revision, atMs, row }: Held): Stamped {
+  return { version, revision, atMs, value: row }
 }
 
-function notFound(): AppError {
-  return new AppError('not_found', 'There is no account of this name. Compare the address with the one that the agent’s page / shows.')
-}
-
-function noAnswer(cause: unknown): AppError {
-  return new AppError(
-    'unavailable',
-    'The token cannot be looked up at the moment. Try again in a few seconds; /readyz says what is missing.',
-    {
-      cause,
-    },
-  )
+function toHeld(snapshot: ProblemSnapshot, { version, revision, atMs }: Stamp): Held {
+  return { version, revision, atMs, snapshot, source: 'store', row: null }
 }

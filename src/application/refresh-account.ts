@@ -10,6 +10,7 @@ import type { SecretNames } from './accept-token.ts'
 import { type Ending, failure, identity, isGivenAgain, refreshed, verified } from './attempt-ending.ts'
 import type { Pace } from './pace.ts'
 import { type PendingAnswers, saveEnding } from './pending-answer.ts'
+import type { Reach } from './read-token.ts'
 
 export interface RefreshDeps {
   readonly store: AccountStore
@@ -18,8 +19,8 @@ export interface RefreshDeps {
   readonly policy: RefreshPolicy
   /** Names this process in leases. */
   readonly owner: string
-  /** Shows a new row to this process's readers and to the shared cache. */
-  readonly publish: (account: Account) => Promise<void>
+  /** Shows what was written of the account to the readers of all instances; `unsaved` where the store could not take it. */
+  readonly publish: (name: string, unsaved?: Account) => Promise<Reach>
   readonly pending: PendingAnswers
   readonly pace: Pace
   /** How the attempts of this process ended, counted. */

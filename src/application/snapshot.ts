@@ -1,10 +1,9 @@
-import type { Account } from '../domain/account.ts'
 import { type AllowList, parseAllowList } from '../domain/allow-list.ts'
+import type { AppError } from '../domain/errors.ts'
 import { renderScript } from '../domain/js-constant.ts'
-import type { Secret } from '../domain/secret.ts'
-
-/** The columns that serving a token needs; the refresh token is not among them, so no cache ever holds it. */
-export type TokenRow = Pick<Account, 'name' | 'version' | 'accessToken' | 'expiresAt' | 'allowedDomains' | 'jsConstant'>
+import { accountPlace, UnreadableError, type Vault } from '../domain/vault.ts'
+import { unreadable } from './token-problem.ts'
+import type { TokenRow } from './token-row.ts'
 
 /** An answer's body and its strong entity tag, quotes included. A text, not a Buffer: Node sends it in one write with the headers. */
 export interface Body {
@@ -12,13 +11,22 @@ export interface Body {
   readonly etag: string
 }
 
-/** One account's token as it stood at one moment, with everything prepared that a request needs. */
-export interface Snapshot {
-  readonly name: string
-  readonly version: number
-  readonly expiresAt: Date | null
+/** One account as it stood at one moment: its token, or why there is none to serve. The list counts for either. */
+export type Snapshot = TokenSnapshot | ProblemSnapshot
+
+export interface ProblemSnapshot {
+  /** `not_found` = there is no such account. */
+  readonly problem: AppError
   /** The account's own; null = the global one. */
   readonly allowList: AllowList | null
+}
+
+/** With everything prepared that a request needs. */
+export interface TokenSnapshot {
+  readonly problem: null
+  readonly allowList: AllowList | null
+  readonly name: string
+  readonly expiresAt: Date | null
   readonly constantName: string
   /** `{"token":"…"}` */
   readonly json: Body
@@ -29,24 +37,33 @@ export interface Snapshot {
   maxAgeSeconds(nowMs: number): number
 }
 
-interface SnapshotDeps {
+export interface SnapshotDeps {
   readonly constantName: string
+  /** A short hash of a text, in characters that an entity tag and a cache key may have. */
   readonly digest: (text: string) => string
+  readonly vault: Vault
 }
 
 export const MAX_AGE_SECONDS = 300
 
-export function createSnapshot(row: TokenRow, secret: Secret, { constantName: globalName, digest }: SnapshotDeps): Snapshot {
-  const { name, version, expiresAt, allowedDomains, jsConstant } = row
+export function createSnapshot(row: TokenRow, { constantName: globalName, digest, vault }: SnapshotDeps): Snapshot {
+  const { name, accessToken, expiresAt, allowedDomains, jsConstant } = row
+  const allowList = ownAllowList(allowedDomains)
+  let token: string
+  try {
+    token = vault.open(accessToken ?? '', accountPlace(name, 'access_token')).reveal()
+  } catch (error) {
+    if (error instanceof UnreadableError) return { problem: unreadable(error), allowList }
+    throw error
+  }
   const constantName = jsConstant ?? globalName
-  const token = secret.reveal()
   const toBody = (text: string): Body => ({ content: text, etag: `"${digest(text)}"` })
   const ownScript = toBody(renderScript(constantName, token))
   return {
+    problem: null,
+    allowList,
     name,
-    version,
     expiresAt,
-    allowList: ownAllowList(allowedDomains),
     constantName,
     json: toBody(JSON.stringify({ token })),
     text: toBody(token),
@@ -57,6 +74,10 @@ export function createSnapshot(row: TokenRow, secret: Secret, { constantName: gl
       return Math.max(0, Math.min(MAX_AGE_SECONDS, Math.floor((expiresAt.getTime() - nowMs) / 1000)))
     },
   }
+}
+
+export function toProblem(problem: AppError, allowList: AllowList | null = null): ProblemSnapshot {
+  return { problem, allowList }
 }
 
 /** Null = the global one. What is stored was checked when it was typed; a list that is broken all the same allows nobody. */

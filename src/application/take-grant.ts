@@ -41,6 +41,5 @@ export async function takeGrant(deps: OwnerDeps, taking: Taking): Promise<void> 
       ? await deps.store.insert({ ...change, name: account, provider, state: 'active' }, event)
       : await deps.store.replace(account, over.version, change, event)
   if (!taken) throw new AppError('conflict', `The account “${account}” was changed by somebody else at the same moment; connect again.`)
-  const stored = await deps.store.find(account)
-  if (stored !== null) await deps.publish(stored)
+  await deps.publish(account)
 }

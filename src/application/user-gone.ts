@@ -5,6 +5,7 @@ import { nextRefreshAt } from '../domain/next-refresh.ts'
 import type { SignedRequestScope } from '../domain/signed-requests.ts'
 import { isMarked, marked, type Vault } from '../domain/vault.ts'
 import type { OwnerDeps } from './owner-deps.ts'
+import { publishChange } from './publish-change.ts'
 import { isWaitingGrantOf, waiting } from './waiting-grant.ts'
 
 const MINUTE_MS = 60_000
@@ -120,8 +121,7 @@ async function answerOnce(deps: OwnerDeps, provider: string, signedRequest: stri
     })
   for (const name of touched) {
     deps.pictures.forget(name)
-    const account = await deps.store.find(name)
-    if (account !== null) await deps.publish(account)
+    await publishChange(deps, name, 'provider')
   }
   return answer
 }

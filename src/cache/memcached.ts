@@ -1,6 +1,7 @@
 import { Utils } from 'memjs'
 import type { Log } from '../domain/log.ts'
 import type { RowCache } from '../domain/row-cache.ts'
+import { gets, replaceTagged } from './memcached-cas.ts'
 import { createMemcachedServer, type MemcachedAddress, type MemcachedServer, type MemcachedServerState } from './memcached-server.ts'
 
 interface Options {
@@ -37,13 +38,16 @@ export function createMemcached({ servers, username, password, deadlineMs = 50, 
       const found = await nodeOf(key).ask((client) => client.get(key))
       return found?.value?.toString('utf8') ?? null
     },
+    gets: (key) => nodeOf(key).ask((client) => gets(client, key)),
     async set(key, value, ttlSeconds) {
-      if (Buffer.byteLength(value) > MAX_VALUE_BYTES) return
-      await nodeOf(key).ask((client) => client.set(key, value, { expires: ttlSeconds }))
+      if (Buffer.byteLength(value) > MAX_VALUE_BYTES) return false
+      return (await nodeOf(key).ask((client) => client.set(key, value, { expires: ttlSeconds }))) === true
     },
-    async add(key, value, ttlSeconds) {
-      if (Buffer.byteLength(value) > MAX_VALUE_BYTES) return
-      await nodeOf(key).ask((client) => client.add(key, value, { expires: ttlSeconds }))
+    async cas(key, value, ttlSeconds, { tag }) {
+      if (Buffer.byteLength(value) > MAX_VALUE_BYTES) return null
+      return nodeOf(key).ask((client) =>
+        tag === null ? client.add(key, value, { expires: ttlSeconds }) : replaceTagged(client, { key, value, ttlSeconds, tag }),
+      )
     },
     state() {
       const states = nodes.map((node) => node.state())

@@ -99,11 +99,26 @@ export interface NewAccount extends AccountChange {
   readonly state: AccountState
 }
 
+/** An account as its readers see it, removed ones too. */
+export interface Look {
+  /** The database's time of the statement that read it. */
+  readonly at: Date
+  /** Names this store in a shared cache; null = no start has prepared the store yet. */
+  readonly cacheId: string | null
+  /** Null = there has never been one. Of a removed one only name, version and revision are left. */
+  readonly account: Account | null
+  readonly isRemoved: boolean
+}
+
 export interface AccountStore {
   /** The database's clock, as of the last answer; this machine's before there was one. Two machines may differ by days. */
   now(): Date
   /** The same in milliseconds since 1970. A read asks it twice, and a Date costs more than the rest of its checks. */
   nowMs(): number
+  /** False where the database's clock is not known well enough to judge an age by it. */
+  isClockSure(): boolean
+  /** Null = the default, as in `find`. */
+  look(name: string | null): Promise<Look>
   /** Null = the default, which `/token.js` serves: the first account ever created, or the one that was made the default since. */
   find(name: string | null): Promise<Account | null>
   /** By name: all, or a page of those that follow a name. */

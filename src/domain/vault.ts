@@ -16,8 +16,8 @@ export interface Vault {
   /** A mark that only an agent with one of the keys can make: 32 hexadecimal digits. */
   mac(use: string, text: string): string
   hasMac(use: string, text: string, mac: string): boolean
-  /** Names the installation in a shared cache without giving its key away; the same while keys are rotated. */
-  readonly namespace: string
+  /** Newest first. None gives its key away. */
+  readonly keyIds: readonly string[]
   /** How the values begin that one of its keys has sealed. */
   readonly marks: readonly string[]
 }
@@ -25,16 +25,10 @@ export interface Vault {
 export class UnreadableError extends Error {
   constructor(place: Place) {
     super(
-      `No key in ENCRYPTION_KEY opens ${described(place)}. Put the key that sealed it back, after the newest one, separated by a comma.`,
+      `No key in ENCRYPTION_KEY opens ${place.column} of ${place.table} “${place.row}”. Put the key that sealed it back, after the newest one, separated by a comma.`,
     )
     this.name = 'UnreadableError'
   }
-}
-
-/** In words: the owner reads it beside the account. */
-function described({ table, row, column }: Place): string {
-  if (table !== 'accounts') return `what is sealed in ${table}`
-  return `the ${column === 'access_token' ? 'token' : column.replace('_', ' ')} of “${row}”`
 }
 
 /** Null where no key opens the value; for what can be done without. */

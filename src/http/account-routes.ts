@@ -4,6 +4,8 @@ import { acceptToken } from '../application/accept-token.ts'
 import { redirectUriOf } from '../application/connect-account.ts'
 import { type AccountView, describeAccount, describePage } from '../application/describe-account.ts'
 import * as manage from '../application/manage-accounts.ts'
+import { reachSentence } from '../application/publish-change.ts'
+import type { Reach } from '../application/read-token.ts'
 import { AppError } from '../domain/errors.ts'
 import { Secret } from '../domain/secret.ts'
 import type { HttpDeps } from './deps.ts'
@@ -64,7 +66,12 @@ export function accountRoutes(scope: FastifyInstance, deps: HttpDeps, pages: Pag
   const { owner, settings } = deps
   const app = scope.withTypeProvider<JsonSchemaToTsProvider>()
   const snippets = createSnippets(deps.viewsFolder)
-  const messageOf = (request: FastifyRequest): string | null => DONE.get((request.query as { done?: string }).done ?? '') ?? null
+  const messageOf = (request: FastifyRequest): string | null => {
+    const { done, until } = request.query as { done?: unknown; until?: unknown }
+    const message = DONE.get(String(done))
+    if (message === undefined) return null
+    return /^\d{13}$/.test(String(until)) ? `${message} ${reachSentence(new Date(Number(until)))}` : message
+  }
 
   async function home(reply: FastifyReply, data: { message?: string | null; problem?: string; typed?: string }): Promise<FastifyReply> {
     const asked = pageRequestOf(reply.request.query as ListQuery)
@@ -158,8 +165,8 @@ export function accountRoutes(scope: FastifyInstance, deps: HttpDeps, pages: Pag
   )
 
   async function saveDomains(account: string, typed: string): Promise<string> {
-    const { warnings } = await manage.setDomains(owner, account, typed, 'owner')
-    return warnings.length === 0 ? 'domains' : 'domains_shared'
+    const { warnings, reach } = await manage.setDomains(owner, account, typed, 'owner')
+    return withReach(warnings.length === 0 ? 'domains' : 'domains_shared', reach)
   }
 
   app.post(at('domains'), { schema: { params: Params, body: Domains } }, ({ params: { account }, body }, reply) =>
@@ -167,7 +174,13 @@ export function accountRoutes(scope: FastifyInstance, deps: HttpDeps, pages: Pag
   )
 
   app.post(at('constant'), { schema: { params: Params, body: Constant } }, ({ params: { account }, body }, reply) =>
-    act(reply, account, () => manage.setConstant(owner, account, body.constant, 'owner').then(() => 'constant'), 'constant', body),
+    act(
+      reply,
+      account,
+      () => manage.setConstant(owner, account, body.constant, 'owner').then((reach) => withReach('constant', reach)),
+      'constant',
+      body,
+    ),
   )
 
   app.post(at('refresh'), { schema: { params: Params } }, ({ params }, reply) =>
@@ -184,16 +197,15 @@ export function accountRoutes(scope: FastifyInstance, deps: HttpDeps, pages: Pag
   ] as const) {
     app.post(at(path), { schema: { params: Params } }, ({ params }, reply) =>
       act(reply, params.account, async () => {
-        await manage.setPaused(owner, params.account, paused, 'owner')
-        return paused ? 'paused' : 'resumed'
+        const reach = await manage.setPaused(owner, params.account, paused, 'owner')
+        return withReach(paused ? 'paused' : 'resumed', reach)
       }),
     )
   }
 
   app.post(at('default'), { schema: { params: Params } }, ({ params }, reply) =>
     act(reply, params.account, async () => {
-      await manage.makeDefault(owner, params.account, 'owner')
-      return 'default'
+      return withReach('default', await manage.makeDefault(owner, params.account, 'owner'))
     }),
   )
 
@@ -202,9 +214,14 @@ export function accountRoutes(scope: FastifyInstance, deps: HttpDeps, pages: Pag
     if (body.name.trim() !== params.account) {
       return show(reply.code(400), params.account, { problem: `To remove the account, type its name: ${params.account}`, field: 'remove' })
     }
-    const removal = await manage.removeAccount(owner, params.account, body.revoke !== undefined, 'owner')
-    return reply.redirect(`/admin?done=${removal}`, 303)
+    const { removal, reach } = await manage.removeAccount(owner, params.account, body.revoke !== undefined, 'owner')
+    return reply.redirect(`/admin?done=${withReach(removal, reach)}`, 303)
   })
+}
+
+/** What was done, for the page that is shown next, and until when other instances may not know of it. */
+function withReach(done: string, reach: Reach): string {
+  return reach === null ? done : `${done}&until=${reach.getTime()}`
 }
 
 /** Then what most sites ask for. Pages of many keep the order in which the store turns them. */

@@ -75,12 +75,8 @@ async function settingsOf(
   { lookAtToken, settings }: HttpDeps,
   account: string | null,
 ): Promise<{ constantName: string; hasOwnList: boolean }> {
-  try {
-    const { constantName, allowList } = await lookAtToken(account)
-    return { constantName, hasOwnList: allowList !== null }
-  } catch {
-    return { constantName: settings.jsConstantName, hasOwnList: false }
-  }
+  const found = await lookAtToken(account)
+  return { constantName: found.problem === null ? found.constantName : settings.jsConstantName, hasOwnList: found.allowList !== null }
 }
 
 /** The names that the owner may choose from: all of them, or none where they are too many for a list. */

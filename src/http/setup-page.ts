@@ -4,13 +4,11 @@ import type { Snapshot } from '../application/snapshot.ts'
 import { needsPerson } from '../domain/account.ts'
 import type { AllowList } from '../domain/allow-list.ts'
 import { decideRead } from '../domain/decide-read.ts'
-import { AppError } from '../domain/errors.ts'
 import { type AccountSummary, totalOf } from '../domain/overview.ts'
 import { sharedHostWarnings } from '../domain/shared-hosts.ts'
 import type { HttpDeps, Settings } from './deps.ts'
 import { inTime } from './pages.ts'
 import { refusalSentence } from './refusal-sentence.ts'
-import { listOf } from './token-routes.ts'
 
 /** `next`: the first thing to do. `later`: to be done after it. */
 export type StepState = 'done' | 'wrong' | 'next' | 'later'
@@ -59,10 +57,10 @@ const MAX_VISITS = 6
 /** What of this installation is done, what is wrong, and what comes next. In public it gives away no account, time or error. */
 export async function describeSetup(deps: HttpDeps, isOwner: boolean): Promise<SetupPage> {
   const { settings, owner } = deps
-  const [stock, found, served] = await Promise.all([inTime(deps.stock()), inTime(lookAtServed(deps)), inTime(owner.store.find(null))])
+  const [stock, found, served] = await Promise.all([inTime(deps.stock()), inTime(deps.lookAtToken(null)), inTime(owner.store.find(null))])
   const servesRefused = served !== null && needsPerson(served, owner.store.now())
   const needy = isOwner && stock !== null && isWorking(stock) === false ? await needyOf(deps, stock) : []
-  const own = found === null ? null : listOf(found)
+  const own = found?.allowList ?? null
   const { visits, more } = visitAs(deps, found, own)
   const working = isWorking(stock)
   const hasSites = settings.allowedDomains !== null || own !== null
@@ -128,16 +126,6 @@ function exampleFor(states: SetupPage['states'], mode: string): string {
   return states.address === 'next' ? 'APP_URL=https://token.example.com' : 'ALLOWED_DOMAINS=www.example.com'
 }
 
-/** The token, or why there is none. */
-async function lookAtServed({ lookAtToken }: HttpDeps): Promise<Snapshot | AppError> {
-  try {
-    return await lookAtToken(null)
-  } catch (error) {
-    if (error instanceof AppError) return error
-    throw error
-  }
-}
-
 function statesOf(judged: Record<StepName, 'done' | 'wrong' | 'open'>): Record<StepName, StepState> {
   const names = Object.keys(judged) as StepName[]
   // Without the database nothing that comes next can be done.
@@ -147,13 +135,13 @@ function statesOf(judged: Record<StepName, 'done' | 'wrong' | 'open'>): Record<S
 }
 
 /** What a page on each listed site would get, by the decision and the look-up of a read; it counts as none. */
-function visitAs(deps: HttpDeps, found: Snapshot | AppError | null, own: AllowList | null): { visits: Visit[]; more: number } {
+function visitAs(deps: HttpDeps, found: Snapshot | null, own: AllowList | null): { visits: Visit[]; more: number } {
   const list = own ?? deps.allowList
   const origins = [
     ...[...list.exact].map((origin) => ({ origin, isSample: false })),
     ...[...list.wildcards].map((origin) => ({ origin: origin.replace('//', '//www.'), isSample: true })),
   ]
-  const problem = found === null ? 'The token cannot be looked up at the moment.' : found instanceof AppError ? found.message : null
+  const problem = found === null ? 'The token cannot be looked up at the moment.' : (found.problem?.message ?? null)
   const visits = origins.slice(0, MAX_VISITS).map((site) => {
     const rawHeaders = ['origin', site.origin, 'sec-fetch-site', 'cross-site', 'sec-fetch-mode', 'cors', 'sec-fetch-dest', 'empty']
     const decision = decideRead({ resource: 'json', rawHeaders }, list, deps.isServerKey)

@@ -1,8 +1,6 @@
 import cors from '@fastify/cors'
 import type { FastifyPluginAsync, FastifyReply, FastifyRequest, FastifySchema, onRequestHookHandler } from 'fastify'
-import { noToken, TokenProblem } from '../application/find-token.ts'
 import { MAX_AGE_SECONDS, type Snapshot } from '../application/snapshot.ts'
-import type { AllowList } from '../domain/allow-list.ts'
 import { decideRead, type ReadDecision, type TokenResource } from '../domain/decide-read.ts'
 import { AppError } from '../domain/errors.ts'
 import { constantNameProblem } from '../domain/js-constant.ts'
@@ -21,8 +19,7 @@ declare module 'fastify' {
   }
 }
 
-type Found = Snapshot | AppError
-type Next = (request: FastifyRequest, reply: FastifyReply, resource: TokenResource, found: Found, decision: ReadDecision) => void
+type Next = (request: FastifyRequest, reply: FastifyReply, resource: TokenResource, found: Snapshot, decision: ReadDecision) => void
 
 // Everything the decision looks at, so that no cache hands one site's answer to another.
 const VARY = 'Origin, Referer, Sec-Fetch-Site, Sec-Fetch-Mode, Sec-Fetch-Dest'
@@ -47,8 +44,8 @@ export const tokenRoutes: FastifyPluginAsync<{ deps: HttpDeps }> = async (app, {
   const logRefusal = createRefusalLog(deps.log)
 
   /** Goes on with what was found where the caller may have it, or be told that it does not exist; else answers. */
-  function decide(request: FastifyRequest, reply: FastifyReply, resource: TokenResource, found: Found, next: Next): void {
-    const own = listOf(found)
+  function decide(request: FastifyRequest, reply: FastifyReply, resource: TokenResource, found: Snapshot, next: Next): void {
+    const own = found.allowList
     const decision = decideRead({ resource, rawHeaders: request.raw.rawHeaders }, own ?? deps.allowList, deps.isServerKey)
     reply.header('vary', VARY).header('x-content-type-options', 'nosniff')
     // A name that does not exist is no secret: names stand in public addresses. But its 404 is for listed sites to read.
@@ -81,15 +78,15 @@ export const tokenRoutes: FastifyPluginAsync<{ deps: HttpDeps }> = async (app, {
       sendError(reply, resource, 404, 'not_found', 'There is nothing at this address.')
       return
     }
-    const found = read(deps, request)
+    const found = deps.readToken(accountIn(request))
     if (found instanceof Promise) return found.then((it) => decide(request, reply, resource, it, next))
     decide(request, reply, resource, found, next)
   }
 
-  function serve(request: FastifyRequest, reply: FastifyReply, resource: TokenResource, found: Found): void {
-    if (isNotFound(found)) throw found
+  function serve(request: FastifyRequest, reply: FastifyReply, resource: TokenResource, found: Snapshot): void {
+    if (isNotFound(found)) throw found.problem
     const name = resource === 'script' ? constantName(request) : null
-    if (found instanceof AppError) throw found
+    if (found.problem !== null) throw found.problem
     const body = resource === 'script' ? found.script(name ?? found.constantName) : found[resource]
     reply
       .header('content-type', CONTENT_TYPES[resource])
@@ -122,7 +119,7 @@ export const tokenRoutes: FastifyPluginAsync<{ deps: HttpDeps }> = async (app, {
       const onRequest: onRequestHookHandler = (request, reply, done) => {
         const next: Next = (_request, _reply, _resource, found, decision) => {
           request.decision = decision
-          done(isNotFound(found) && !(decision.allowed && decision.origin !== null) ? found : undefined)
+          done(isNotFound(found) && !(decision.allowed && decision.origin !== null) ? (found.problem ?? undefined) : undefined)
         }
         admit(request, reply, resource, next)?.catch(done)
       }
@@ -161,40 +158,12 @@ function isRespelt({ raw: { url = '' }, params }: FastifyRequest, resource: Toke
   return (query === -1 ? url.length : query) !== length
 }
 
-function read(deps: HttpDeps, request: FastifyRequest): Found | Promise<Found> {
-  const account = accountIn(request)
-  const otherwise = account === null ? expectedWithoutName : expected
-  try {
-    const found = deps.readToken(account)
-    return found instanceof Promise ? found.catch(otherwise) : found
-  } catch (error) {
-    return otherwise(error)
-  }
-}
-
 function accountIn({ params }: FastifyRequest): string | null {
   return (params as { account?: string }).account ?? null
 }
 
-/** An address without a name cannot be a wrong one: there is just no token yet. */
-function expectedWithoutName(error: unknown): AppError {
-  const known = expected(error)
-  return known.code === 'not_found' ? noToken() : known
-}
-
-function expected(error: unknown): AppError {
-  if (error instanceof AppError) return error
-  throw error
-}
-
-/** The account's own list; it decides also on who is told that its token cannot be served. */
-export function listOf(found: Found): AllowList | null {
-  if (found instanceof AppError) return found instanceof TokenProblem ? found.allowList : null
-  return found.allowList
-}
-
-function isNotFound(found: Found): found is AppError {
-  return found instanceof AppError && found.code === 'not_found'
+function isNotFound({ problem }: Snapshot): boolean {
+  return problem?.code === 'not_found'
 }
 
 function constantName(request: FastifyRequest): string | null {

@@ -2,16 +2,14 @@ import { randomUUID } from 'node:crypto'
 import { type Account, DEFAULT_ACCOUNT } from '../domain/account.ts'
 import type { AccountChange, AccountEvent, AccountStore, Claim, ClaimRequest } from '../domain/account-store.ts'
 import { NOTHING_TOLD, nextLookAt } from '../domain/alert.ts'
+import { createLook } from './account-look.ts'
 import type { AccountRow } from './account-row.ts'
 import { ACCOUNT_COLUMNS, changedColumns, FILLED_COLUMNS, READ_COLUMNS, toAccount, toDate } from './account-row.ts'
 import type { Database, Param, Queryable } from './database.ts'
+import { type Clocked, createDatabaseClock } from './database-clock.ts'
 import { EVENT_COLUMNS, type EventRow, insertEvent, toEvent } from './event-row.ts'
 
-interface Answered {
-  readonly clock: Date | string
-}
-
-interface ClaimedRow extends AccountRow, Answered {
+interface ClaimedRow extends AccountRow, Clocked {
   readonly attempt_id: string
   readonly interrupted_at: Date | string | null
 }
@@ -33,19 +31,11 @@ const SERVED = `(select case
 const LOCK_INSTALLATION = 'update installation set id = id where id = 1'
 const NOTHING_TO_TELL = 'failing_since = null, alert_told = null, alert_told_at = null, alert_at = null'
 
-export function createAccountStore(db: Database): AccountStore {
+export function createAccountStore(db: Database, clock = createDatabaseClock()): AccountStore {
   const { now, nowPlus, skipLocked } = db.dialect
-  let aheadMs = 0
+  const { ask } = clock
 
-  /** Each row must bring `clock`, the database's own. It was read between the question and the answer. */
-  async function ask<Row extends Answered>(on: Queryable, sql: string, params: readonly Param[]): Promise<Row[]> {
-    const askedAt = Date.now()
-    const rows = await on.query<Row>(sql, params)
-    if (rows[0]) aheadMs = new Date(rows[0].clock).getTime() - (askedAt + Date.now()) / 2
-    return rows
-  }
-
-  const write = (tx: Queryable, event: AccountEvent): Promise<string> => insertEvent(tx, db.dialect, event, Date.now() + aheadMs)
+  const write = (tx: Queryable, event: AccountEvent): Promise<string> => insertEvent(tx, db.dialect, event, clock.nowMs())
 
   // What concerns alerts goes with each change, so that no caller can forget it. While somebody is telling the last
   // one, the row is looked at again by whoever tells it.
@@ -83,12 +73,14 @@ export function createAccountStore(db: Database): AccountStore {
 
   async function select(wanted: string, params: readonly Param[]): Promise<Account[]> {
     const sql = `select ${ACCOUNT_COLUMNS}, ${now} as clock from accounts where removed_at is null and ${wanted}`
-    return (await ask<AccountRow & Answered>(db, sql, params)).map(toAccount)
+    return (await ask<AccountRow & Clocked>(db, sql, params)).map(toAccount)
   }
 
   return {
-    now: () => new Date(Date.now() + aheadMs),
-    nowMs: () => Date.now() + aheadMs,
+    now: () => new Date(clock.nowMs()),
+    nowMs: clock.nowMs,
+    isClockSure: clock.isSure,
+    look: createLook(db, clock, SERVED),
 
     async find(name) {
       const [row] = await (name === null ? select(`name = ${SERVED}`, []) : select('name = $1', [name]))

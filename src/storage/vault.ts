@@ -22,12 +22,10 @@ interface Key {
 export function createVault(secrets: readonly string[], others: readonly string[] = []): Vault {
   const keys = [...secrets, ...others].map(deriveKey)
   const newest = keys[0]
-  const oldest = keys[secrets.length - 1]
-  if (!newest || !oldest) throw new Error('A vault needs at least one key.')
+  if (!newest || secrets.length === 0) throw new Error('A vault needs at least one key.')
 
   return {
-    // The oldest one stays while keys are rotated.
-    namespace: oldest.id,
+    keyIds: keys.map(({ id }) => id),
     marks: keys.map(({ id }) => `v1.${id}.`),
     isCurrent: (sealed) => sealed.startsWith(`v1.${newest.id}.`),
     mac: (use, text) => macOf(newest, use, text).toString('hex'),

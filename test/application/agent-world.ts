@@ -91,8 +91,11 @@ export async function createAgentWorld(t: Test, { knobs = {}, open, timeoutMs = 
     providers: new Map([['instagram', createInstagram({ graphUrl: instagram.url, timeoutMs })]]),
     policy: { mode: 'cron', frequency: 'weekly', random: () => 0.5, ...policy },
     owner: 'this process',
-    publish: async (account) => void published.push(account),
-    pending: createPendingAnswers({ cache: null, vault, digest }),
+    async publish(name, unsaved) {
+      published.push(unsaved ?? (await account(name)))
+      return null
+    },
+    pending: createPendingAnswers({ cache: null, vault, digest, cacheId: async () => null }),
     pace: createPace(PACE_LIMITS, () => performance.now() + travelledMs),
     tally: createTally(),
     secrets: { nameIn: () => null, nameOf: () => null },

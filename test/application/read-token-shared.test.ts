@@ -1,6 +1,5 @@
 import t, { type Test } from 'tap'
 import { createMemcached } from '../../src/cache/memcached.ts'
-import type { Account } from '../../src/domain/account.ts'
 import { openPostgres } from '../../src/storage/postgres.ts'
 import { startMemcached } from '../support/memcached.ts'
 import { startPostgres } from '../support/postgres.ts'
@@ -24,7 +23,7 @@ async function createSharedWorld(t: Test) {
   const world = await createWorld(t)
   const cache = connect()
   await waitFor('Memcached to be there', () => cache.state().up)
-  const keyOf = (name: string) => digest(`${world.vault.namespace} row ${name}`)
+  const keyOf = (name: string) => digest(`v2 ${world.cacheId} row ${name}`)
   return { ...world, memcached, connect, cache, keyOf, shared: (name: string) => cache.get(keyOf(name)) }
 }
 
@@ -56,16 +55,21 @@ function summary(durations: number[]): string {
   return `${durations.length} reads, p50 ${at(0.5)} ms, p99 ${at(0.99)} ms, longest ${at(1)} ms`
 }
 
-t.test('what one instance has looked up, another takes from Memcached, while the store is down too', { skip }, async (t) => {
+t.test('what one instance has looked up, another takes from Memcached once the store has answered it', { skip }, async (t) => {
   const { add, cache, instance, shared } = await createSharedWorld(t)
   await add('default', 'token')
+  await add('other', 'second')
   t.equal(await instance({ cache }).read('default'), 'token')
   await waitFor('the row in Memcached', () => shared('default'))
   const cold = instance({ cache })
   cold.way.cut = true
+  await t.rejects(cold.read('default'), { code: 'unavailable' }, 'which store it is, only the store tells')
+  cold.way.cut = false
+  await cold.read('other')
+  cold.way.cut = true
+  cold.clock.ms = 1001
   t.equal(await cold.read('default'), 'token')
-  t.same({ ...cold.reader.counters }, { process: 0, memcached: 1, store: 0, stale: 0 })
-  t.equal(cold.way.reads, 0)
+  t.same({ ...cold.reader.counters }, { process: 0, memcached: 1, store: 1, stale: 0 })
 })
 
 t.test('a published token reaches the other instances within a second, without the store', { skip }, async (t) => {
@@ -75,7 +79,8 @@ t.test('a published token reaches the other instances within a second, without t
   t.equal(await refreshing.read('default'), 'old')
   t.equal(await other.read('default'), 'old')
   await waitFor('the row in Memcached', () => shared('default'))
-  await refreshing.reader.publish(await replace('default', 'new'))
+  await replace('default', 'new')
+  t.equal(await refreshing.reader.publish('default'), null)
   t.equal(await refreshing.read('default'), 'new')
   const readsBefore = other.way.reads
   other.clock.ms = 1001
@@ -105,28 +110,27 @@ t.test('a cached row older than the last one seen is a miss, and is replaced', {
 })
 
 t.test('a slow reader does not put its old row over a refreshed one', { skip }, async (t) => {
-  const { add, replace, cache, instance, store } = await createSharedWorld(t)
-  const before = await add('default', 'old')
-  const [slow, refreshing] = [instance({ cache }), instance({ cache })]
+  const { add, replace, cache, instance } = await createSharedWorld(t)
+  await add('default', 'old')
+  await add('other', 'second')
+  const [slow, refreshing, third] = [instance({ cache }), instance({ cache }), instance({ cache })]
+  await third.read('other')
   const gate = createGate()
-  const find = store.find
-  slow.way.gate = gate.closed.then(() => {
-    store.find = async () => before
-  })
+  slow.way.gate = gate.closed
   const waiting = slow.read('default')
   await waitFor('the slow reader to be at the store', () => slow.way.reads === 1)
-  await refreshing.reader.publish(await replace('default', 'new'))
+  await sleep(20)
+  await replace('default', 'new')
+  await refreshing.reader.publish('default')
   gate.open()
   t.equal(await waiting, 'old')
-  store.find = find
   await sleep(50)
-  const third = instance({ cache })
   t.equal(await third.read('default'), 'new')
-  t.equal(third.way.reads, 0)
+  t.equal(third.way.reads, 1, 'from Memcached')
 })
 
 t.test('no altered, foreign or made-up value in Memcached is ever given out', { skip }, async (t) => {
-  const { add, cache, keyOf, shared, instance, vault } = await createSharedWorld(t)
+  const { add, cache, keyOf, shared, instance } = await createSharedWorld(t)
   await add('default', 'good')
   await add('another', 'foreign')
   await instance({ cache }).read('default')
@@ -151,42 +155,19 @@ t.test('no altered, foreign or made-up value in Memcached is ever given out', { 
     '\u0000',
     'é'.repeat(500),
   ]
+  const reading = instance({ cache })
+  await reading.read('default')
   for (const value of [...flipped, ...others]) {
     await cache.set(keyOf('default'), value, 60)
-    const { read, way } = instance({ cache })
-    const token = await read('default')
-    // The last character of a base64 text may have bits that mean nothing.
+    // Old enough to be waited for.
+    reading.clock.ms += 5001
+    const before = reading.way.reads
+    const token = await reading.read('default')
     if (token !== 'good') t.fail(`gave out ${token}`)
-    if (way.reads !== 1 && vault.namespace !== '' && !flipped.slice(-1).includes(value)) t.fail(`believed ${value.slice(0, 40)}`)
+    // What the value was when it was made counts as good; the reader's own put may be on its way.
+    if (value !== good && reading.way.reads !== before + 1) t.fail(`believed ${value.slice(0, 40)}`)
   }
   t.pass(`${flipped.length + others.length} values`)
-})
-
-t.test('a row that another release sealed in another shape is a miss', { skip }, async (t) => {
-  const { add, cache, keyOf, instance, vault, seal } = await createSharedWorld(t)
-  const { Secret } = await import('../../src/domain/secret.ts')
-  await add('default', 'good')
-  const row = { name: 'default', version: 9, accessToken: seal('default', 'other'), expiresAt: null, allowedDomains: null }
-  const shapes = [
-    { ...row, version: '9' },
-    { ...row, accessToken: null },
-    { ...row, expiresAt: undefined },
-    { ...row, expiresAt: 'soon' },
-    { ...row, expiresAt: 17 },
-    { ...row, allowedDomains: undefined },
-    { ...row, allowedDomains: ['a.example'] },
-    { ...row, accessToken: 'v1.no.such.key' },
-    { ...row, expiresAt: new Date(0).toISOString() },
-  ]
-  for (const shape of shapes) {
-    const place = { table: 'cache', row: 'default', column: 'row' }
-    await cache.set(keyOf('default'), vault.seal(new Secret(JSON.stringify(shape)), place), 60)
-    t.equal(
-      await instance({ cache }).read('default'),
-      'good',
-      JSON.stringify(Object.entries(shape).map(([key, value]) => [key, typeof value])),
-    )
-  }
 })
 
 t.test('Memcached sees no token, no account name and no unsealed row', { skip }, async (t) => {
@@ -197,40 +178,26 @@ t.test('Memcached sees no token, no account name and no unsealed row', { skip },
   t.notMatch(`${keyOf('canary-name')} ${value} ${Buffer.from(value.split('.').at(-1) ?? '', 'base64url')}`, /canary/)
 })
 
-t.test('bad news is not shared, and good news is taken back', { skip }, async (t) => {
-  const { add, find, replace, cache, shared, instance } = await createSharedWorld(t)
+t.test('a token that is not served any more leaves only the word to ask the database', { skip }, async (t) => {
+  const { add, replace, change, cache, shared, instance } = await createSharedWorld(t)
   await add('default', null, { expiresAt: null })
   const other = instance({ cache })
   await t.rejects(other.read('default'), { code: 'unavailable' })
-  await sleep(50)
-  t.equal(await shared('default'), null)
-
-  const account = await replace('default', 'token')
+  await replace('default', 'token')
   other.clock.ms = 1001
-  t.equal(await other.read('default'), 'token', 'seen after a second, though nobody published it')
-  await waitFor('the row in Memcached', () => shared('default'))
-  const refused: Account = { ...account, state: 'reconnect', providerUserId: null }
+  t.equal(await other.read('default'), 'token', 'seen after a second, without a word from the one that wrote it')
+  const length = await waitFor('the row in Memcached', async () => {
+    const sealed = (await shared('default')) ?? ''
+    return sealed.length > 200 && sealed.length
+  })
+  await change('default', { state: 'reconnect', providerUserId: null })
   const refreshing = instance({ cache })
-  await refreshing.reader.publish(refused)
+  await refreshing.reader.publish('default')
   await t.rejects(refreshing.read('default'), { code: 'unavailable', message: /refused/ })
-  t.notOk(await shared('default'))
-
-  await refreshing.reader.publish(account)
-  t.ok(await shared('default'))
-  await refreshing.reader.forget('default')
-  t.notOk(await shared('default'))
-  t.ok(await find('default'))
-})
-
-t.test('an allow-list that was published without a new token reaches the others', { skip }, async (t) => {
-  const { add, cache, instance, shared } = await createSharedWorld(t)
-  const account = await add('default', 'token')
-  const [one, other] = [instance({ cache }), instance({ cache })]
-  await other.read('default')
-  await waitFor('the row in Memcached', () => shared('default'))
-  await one.reader.publish({ ...account, allowedDomains: 'shop.example' })
-  other.clock.ms = 1001
-  t.strictSame([...((await other.reader.read('default')).allowList?.exact ?? [])], ['https://shop.example'])
+  const left = (await shared('default'))?.length ?? 0
+  t.ok(left > 0 && left < length / 2, `${left} of ${length} characters`)
+  other.clock.ms += 1001
+  await t.rejects(other.read('default'), { code: 'unavailable', message: /refused/ })
 })
 
 t.test('with Memcached stopped under load no read fails or hangs, and new tokens still arrive', { skip }, async (t) => {

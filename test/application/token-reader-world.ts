@@ -2,13 +2,17 @@ import { createHash } from 'node:crypto'
 import { join } from 'node:path'
 import type { Test } from 'tap'
 import { createTokenReader } from '../../src/application/read-token.ts'
+import { createSharedCache } from '../../src/application/shared-cache.ts'
+import type { Snapshot, TokenSnapshot } from '../../src/application/snapshot.ts'
 import type { Account } from '../../src/domain/account.ts'
-import type { AccountChange, AccountStore } from '../../src/domain/account-store.ts'
+import type { AccountChange, AccountStore, Look } from '../../src/domain/account-store.ts'
 import type { RowCache } from '../../src/domain/row-cache.ts'
 import { Secret } from '../../src/domain/secret.ts'
 import { accountPlace } from '../../src/domain/vault.ts'
 import { createAccountStore } from '../../src/storage/account-store.ts'
 import type { Database } from '../../src/storage/database.ts'
+import { createDatabaseClock } from '../../src/storage/database-clock.ts'
+import { prepareInstallation } from '../../src/storage/installation.ts'
 import { migrate } from '../../src/storage/migrate.ts'
 import { openSqlite } from '../../src/storage/sqlite.ts'
 import { createVault, generateKey } from '../../src/storage/vault.ts'
@@ -19,12 +23,13 @@ const DAY_MS = 86_400_000
 export const digest = (text: string): string => createHash('sha256').update(text).digest('base64url').slice(0, 22)
 
 /** A store with accounts in it, and as many readers on it as a test has instances. */
-export async function createWorld(t: Test, open: () => Promise<Database> = () => openSqlite(':memory:')) {
+export async function createWorld(t: Test, open: () => Promise<Database> = () => openSqlite(':memory:'), keys = [generateKey()]) {
   const db = await open()
   t.teardown(() => db.close().catch(() => {}))
   await migrate(db, MIGRATIONS)
+  await prepareInstallation(db, 'https://agent.example')
   const store = createAccountStore(db)
-  const vault = createVault([generateKey()])
+  const vault = createVault(keys)
   const seal = (name: string, token: string): string => vault.seal(new Secret(token), accountPlace(name, 'access_token'))
   const expiresIn = (ms: number): Date => new Date(store.now().getTime() + ms)
 
@@ -36,6 +41,7 @@ export async function createWorld(t: Test, open: () => Promise<Database> = () =>
 
   return {
     db,
+    cacheId: (await store.look('default')).cacheId,
     store,
     vault,
     seal,
@@ -55,42 +61,65 @@ export async function createWorld(t: Test, open: () => Promise<Database> = () =>
       await store.replace(name, version, { accessToken: seal(name, token), ...change }, event)
       return find(name)
     },
-    /** One instance, with a clock of its own, whose way to the store can be watched, held up and cut. */
-    instance({
-      cache = null,
-      maxSnapshots,
-      realTime = false,
-    }: {
-      cache?: RowCache | null
-      maxSnapshots?: number
-      realTime?: boolean
-    } = {}) {
-      const way = { reads: 0, cut: false, gate: null as Promise<void> | null, shiftMs: 0 }
-      const clock = { ms: 0 }
+    async change(name: string, change: AccountChange): Promise<void> {
+      await store.update(name, change, { account: name, kind: 'changed', actor: 'owner', outcome: 'ok', detail: null })
+    },
+    async remove(name: string): Promise<void> {
+      await store.remove(name, { account: name, kind: 'removed', actor: 'owner', outcome: 'ok', detail: null })
+    },
+    /** One instance, with clocks of its own, whose way to the store can be watched, held up and cut. */
+    instance({ cache = null, maxSnapshots, realTime = false, keys: ownKeys = keys }: InstanceOptions = {}) {
+      const way = { reads: 0, cut: false, gate: null as Promise<void> | null, shiftMs: 0, answer: null as Look | null }
+      // Its own time, and by how much this machine's two clocks are off.
+      const clock = { ms: 0, monotonicMs: 0, wallMs: 0 }
+      const databaseClock = createDatabaseClock(
+        () => performance.now() + clock.monotonicMs,
+        () => Date.now() + clock.wallMs,
+      )
+      const own = createAccountStore(db, databaseClock)
       const lines: string[] = []
-      const watched: Pick<AccountStore, 'find' | 'now' | 'nowMs'> = {
-        async find(name) {
+      const watched: Pick<AccountStore, 'look' | 'nowMs' | 'isClockSure'> = {
+        async look(name) {
           way.reads++
-          await way.gate
-          if (way.cut) throw new Error('connect ECONNREFUSED')
-          return store.find(name)
+          const { gate, answer } = way
+          if (answer !== null) return answer
+          // The answer is on its way while the gate is closed.
+          const [look] = await Promise.all([way.cut ? null : own.look(name), gate])
+          if (look === null || way.cut) throw new Error('connect ECONNREFUSED')
+          return look
         },
-        now: () => new Date(store.now().getTime() + way.shiftMs),
-        nowMs: () => store.nowMs() + way.shiftMs,
+        nowMs: () => own.nowMs() + way.shiftMs,
+        isClockSure: own.isClockSure,
       }
+      const ownVault = createVault(ownKeys)
+      const shared = cache === null ? null : createSharedCache({ cache, vault: ownVault, digest, clock: watched, secondLookMs: 30 })
       const reader = createTokenReader({
         store: watched,
-        cache,
-        vault,
+        shared,
+        vault: ownVault,
         digest,
         constantName: 'InstagramToken',
         log: { info: (_, message) => void lines.push(message), warn: (_, message) => void lines.push(message) },
         ...(realTime ? {} : { clockMs: () => clock.ms }),
         ...(maxSnapshots === undefined ? {} : { maxSnapshots }),
       })
-      return { reader, way, clock, lines, read: async (name: string) => (await reader.read(name)).text.content }
+      const snapshot = async (name: string | null) => opened(await reader.read(name))
+      return { reader, shared, way, clock, lines, snapshot, read: async (name: string | null) => (await snapshot(name)).text.content }
     },
   }
+}
+
+interface InstanceOptions {
+  cache?: RowCache | null
+  maxSnapshots?: number
+  realTime?: boolean
+  keys?: string[]
+}
+
+/** Throws why there is no token. */
+export function opened(snapshot: Snapshot): TokenSnapshot {
+  if (snapshot.problem !== null) throw snapshot.problem
+  return snapshot
 }
 
 /** A promise to hold something up with. */

@@ -85,14 +85,28 @@ t.test('keeps a value for the other instances, until its time is over', { skip }
   t.equal(await other.get('row'), 'välue')
 })
 
-t.test('adds a value only where there is none', { skip }, async (t) => {
+t.test('compares and sets: only the state that was seen is written over', { skip }, async (t) => {
   const { server } = await startMemcached(t)
   const { cache } = cacheOn(t, server)
-  await whenUp(cache)
-  await cache.add('row', 'first', 60)
-  await cache.add('row', 'second', 60)
-  t.equal(await cache.get('row'), 'first')
-  t.ok(cache.state().up, 'a value that is there is not a failure')
+  const { cache: other } = cacheOn(t, server)
+  await Promise.all([whenUp(cache), whenUp(other)])
+  const seen = async (key: string) => (await cache.gets(key)) ?? { text: 'no answer', tag: null }
+  const missing = await seen('row')
+  t.equal(missing.text, null)
+  t.equal(await cache.cas('row', 'first', 60, missing), true)
+  t.equal(await cache.cas('row', 'second', 60, missing), false, 'one has come in since')
+  const first = await seen('row')
+  t.equal(first.text, 'first')
+  t.equal(await other.set('row', 'first', 60), true)
+  t.equal(await cache.cas('row', 'second', 60, first), false, 'the same text, written again')
+  t.equal(await cache.cas('row', 'sécond', 60, await seen('row')), true)
+  t.equal(await other.get('row'), 'sécond')
+  const gone = await seen('row')
+  await other.set('row', '', 1)
+  await waitFor('the value to lapse', async () => (await other.get('row')) === null)
+  t.equal(await cache.cas('row', 'third', 60, gone), false, 'it has lapsed')
+  t.equal(await cache.cas('big', 'x'.repeat(1024 * 1024), 60, await seen('big')), null)
+  t.ok(cache.state().up, 'none of this is a failure')
 })
 
 t.test('leaves out a value that Memcached would refuse', { skip }, async (t) => {
@@ -148,8 +162,8 @@ t.test('answers at once while the breaker is open', { skip }, async (t) => {
   memcached.freeze()
   await whenDown(cache)
   const turn = new Promise((resolve) => setImmediate(resolve, 'the next turn of the loop'))
-  const answers = Promise.all([cache.get('row'), cache.set('row', 'value', 60), cache.add('row', 'value', 60)])
-  t.same(await Promise.race([answers, turn]), [null, undefined, undefined])
+  const answers = Promise.all([cache.get('row'), cache.set('row', 'value', 60), cache.gets('row')])
+  t.same(await Promise.race([answers, turn]), [null, false, null])
 })
 
 t.test('one slow answer is a miss, and does not open the breaker', { skip }, async (t) => {

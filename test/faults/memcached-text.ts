@@ -14,6 +14,11 @@ export async function garbleAll(port: number): Promise<number> {
   return own.length
 }
 
+/** `flush_all`: Memcached forgets everything. */
+export async function flush(port: number): Promise<void> {
+  await talk(port, 'flush_all\r\n', /OK\r\n/)
+}
+
 async function talk(port: number, commands: string, until: RegExp): Promise<string> {
   const socket = connect(port, '127.0.0.1')
   let answer = ''

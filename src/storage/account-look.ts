@@ -1,0 +1,29 @@
+import type { AccountStore } from '../domain/account-store.ts'
+import { AppError } from '../domain/errors.ts'
+import { ACCOUNT_COLUMNS, type AccountRow, toAccount } from './account-row.ts'
+import type { Database } from './database.ts'
+import type { Clocked, DatabaseClock } from './database-clock.ts'
+
+interface LookRow extends Omit<AccountRow, 'name'>, Clocked {
+  readonly name: string | null
+  readonly removed_at: Date | string | null
+  readonly cache_id: string | null
+}
+
+/** `served` = the SQL of the default's name. */
+export function createLook(db: Database, clock: DatabaseClock, served: string): AccountStore['look'] {
+  // One row in any case, so that an unknown name brings the clock and the cache's name too.
+  const select = (name: string): string => `select ${ACCOUNT_COLUMNS}, removed_at, cache_id, ${db.dialect.now} as clock
+    from installation left join accounts on accounts.name = ${name} where installation.id = 1`
+  return async (name) => {
+    const [row] = await clock.ask<LookRow>(db, select(name === null ? served : '$1'), name === null ? [] : [name])
+    if (row === undefined) throw new AppError('unavailable', 'The store is not prepared yet: its table “installation” is empty.')
+    const { name: found, cache_id: cacheId } = row
+    return {
+      at: new Date(row.clock),
+      cacheId,
+      account: found === null ? null : toAccount({ ...row, name: found }),
+      isRemoved: row.removed_at !== null,
+    }
+  }
+}
