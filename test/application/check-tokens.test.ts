@@ -3,7 +3,9 @@ import { createPace } from '../../src/application/pace.ts'
 import { refreshDue } from '../../src/application/refresh-due.ts'
 import type { Alert } from '../../src/domain/alert.ts'
 import { fractionOf } from '../../src/domain/next-refresh.ts'
+import { createTimetable } from '../../src/storage/timetable.ts'
 import { eachEngine } from '../storage/engines.ts'
+import { oldRelease } from '../support/old-release.ts'
 import { createAgentWorld, DAY_MS, HOUR_MS, MINUTE_MS, type World } from './agent-world.ts'
 
 type Options = Parameters<typeof createAgentWorld>[1]
@@ -214,6 +216,35 @@ t.test('a look that an older release’s refresh made needless is not made', asy
   const { nextCheckAt } = await world.account()
   t.equal(Math.round(((nextCheckAt?.getTime() ?? 0) - Date.now()) / HOUR_MS), 23)
 })
+
+eachEngine(
+  t,
+  'the release before beside this one neither takes a token that is looked at, nor loses its own work to a look',
+  async (t, engine) => {
+    const world = await dayAfter(t, { open: () => engine.open() })
+    const { load } = oldRelease(t)
+    const { createAccountStore } = await load<typeof import('../../src/storage/account-store.ts')>('storage/account-store.ts')
+    const old = createAccountStore(world.db)
+    const force = { owner: 'the release before', leaseSeconds: 40, limit: 1, account: 'default', force: true }
+    const timetable = createTimetable(world.db)
+    const claim = () => timetable.claimChecks({ leaseOwner: 'this', leaseSeconds: 20, provider: 'instagram', limit: 5 })
+    const [check] = await claim()
+    if (check === undefined) throw new Error('nothing was due')
+    t.strictSame(await old.claimDue(force), [])
+    await world.later(21_000)
+    const [taken] = await old.claimDue(force)
+    if (taken === undefined) throw new Error('the lease of a look never ends')
+    t.notOk(await timetable.settleCheck(check, { nextCheckAt: new Date(), refused: true }), 'a look that took too long changes nothing')
+    const event = { account: 'default', kind: 'refresh_failed', actor: 'timer', outcome: 'failed', detail: null } as const
+    t.ok(await old.commit(taken, { failureCount: 1, lastErrorCode: 'transient', nextRefreshAt: new Date(Date.now() + DAY_MS) }, event))
+    await old.insert(
+      { name: 'its-own', provider: 'instagram', state: 'active', accessToken: 'v1.a', nextRefreshAt: null },
+      { ...event, account: 'its-own' },
+    )
+    await world.checker().check()
+    t.ok((await world.account('its-own')).nextCheckAt, 'what it creates is looked at too')
+  },
+)
 
 eachEngine(t, 'a changed frequency or mode plans each refresh again, without a storm, also with several instances', async (t, engine) => {
   const day = (n: number) => new Date(Date.now() + n * DAY_MS)
