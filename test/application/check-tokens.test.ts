@@ -149,6 +149,17 @@ eachEngine(t, 'a refresh does not wait for a look, and its result stands', async
   t.same(await world.account(), after)
 })
 
+t.test('a look that ends late does not end the lease of a refresh by the same process', async (t) => {
+  const world = await dayAfter(t)
+  const timetable = createTimetable(world.db)
+  const { owner } = world.deps
+  const [check] = await timetable.claimChecks({ leaseOwner: owner, leaseSeconds: 20, provider: 'instagram', limit: 1 })
+  const [claim] = await world.deps.store.claimDue({ owner, leaseSeconds: 40, limit: 1, account: 'default', force: true })
+  if (check === undefined || claim === undefined) throw new Error('nothing was claimed')
+  t.notOk(await timetable.settleCheck(check, { nextCheckAt: new Date() }))
+  t.strictSame(await world.deps.store.claimDue({ owner: 'another', leaseSeconds: 40, limit: 1, account: 'default', force: true }), [])
+})
+
 eachEngine(t, 'eight instances look at each token once', async (t, engine) => {
   const names = Array.from({ length: 20 }, (_, n) => `shop-${n}`)
   const world = await dayAfter(t, { open: () => engine.open() }, names)
