@@ -34,6 +34,10 @@ update accounts set trusted_at = created_at
   where removed_at is null and access_token is not null and provider_user_id is null
     and (state = 'active' or (state = 'unverified' and failure_count > 0));
 
+-- The release before never tried a token again whose user had taken the permission back; from now on once a day.
+update accounts set next_refresh_at = coalesce(refused_at, created_at)
+  where state = 'reconnect' and access_token is not null and next_refresh_at is null and removed_at is null;
+
 alter table oauth_states add column used_at timestamptz; -- emptied then; the row is kept for ten minutes
 
 -- Calls of a provider that were answered: the same body gets the same answer, and has no second effect.

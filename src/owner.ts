@@ -33,10 +33,13 @@ export function ownerDeps({ appUrl }: Config, services: Services): OwnerDeps {
   }
 }
 
-/** What the sign-in needs. With no password set, the log of an agent with a store of its own gets one that works once. */
-export function signInDeps(config: Config, services: Services, log: Log): SignInDeps {
+/**
+ * What the sign-in needs. With no password set, the log of an agent with a store of its own gets one that works once:
+ * `announce` prints it, once the agent can be reached. Before, another program may have the port.
+ */
+export function signInDeps(config: Config, services: Services, log: Log): SignInDeps & { announce(): void } {
   const { sessions, installation, signInAttempts: attempts, wrongPasswords, store, vault, secrets } = services
-  const password = passwordCheck(config, secrets, log)
+  const { check: password, announce } = passwordCheck(config, secrets, log)
   return {
     sessions,
     installation,
@@ -49,15 +52,22 @@ export function signInDeps(config: Config, services: Services, log: Log): SignIn
     log,
     randomId,
     hash,
+    announce,
   }
 }
 
-function passwordCheck({ adminPassword, database, appUrl }: Config, secrets: KnownSecrets, log: Log): PasswordCheck {
-  if (adminPassword !== null) return createPasswordCheck(adminPassword)
+interface Announced {
+  readonly check: PasswordCheck
+  announce(): void
+}
+
+function passwordCheck({ adminPassword, database, appUrl }: Config, secrets: KnownSecrets, log: Log): Announced {
+  const silent = (check: PasswordCheck): Announced => ({ check, announce() {} })
+  if (adminPassword !== null) return silent(createPasswordCheck(adminPassword))
   // Several instances would print one each, and only one of them would know the one that is typed.
-  if (database.kind === 'postgres') return NO_PASSWORD
+  if (database.kind === 'postgres') return silent(NO_PASSWORD)
   const { password, check } = createOneTimePassword()
   secrets.add('the one-time password', password)
-  log.warn({}, `ADMIN_PASSWORD is not set. To sign in once at ${appUrl}/admin use this password: ${password}`)
-  return check
+  const announce = (): void => log.warn({}, `ADMIN_PASSWORD is not set. To sign in once at ${appUrl}/admin use this password: ${password}`)
+  return { check, announce }
 }

@@ -79,7 +79,9 @@ async function start(
 ): Promise<void> {
   const health = createHealthWatch(services)
   const metering = await createMetering(config, services)
-  const app = await createApp({ ...httpDeps(config, services, () => health.check(), log), metering }, config.trustProxy)
+  // The one-time password is no matter of verbosity: without it nobody gets in.
+  const signIn = signInDeps(config, services, log.child({}, { level: 'warn' }))
+  const app = await createApp({ ...httpDeps(config, services, () => health.check(), log), signIn, metering }, config.trustProxy)
 
   let schedule = null as Schedule | null
   onStop(async (signal) => {
@@ -115,6 +117,7 @@ async function start(
     const address = await app.listen({ host: config.host, port: config.port, backlog: BACKLOG }).catch((error: unknown) => {
       throw explainListen(error, config)
     })
+    signIn.announce()
     const advice = config.allowedDomains === null ? '; ALLOWED_DOMAINS is not set, so only the agent’s own pages may read the token' : ''
     const chosen = config.port === 0 ? { address } : {}
     log.info({ url: config.appUrl, ...chosen, store: config.database.kind }, `serving${advice}`)
@@ -158,7 +161,7 @@ async function createMetering({ metricsKey }: Config, services: Services): Promi
   return { isKey: isOneOf([metricsKey]), reads, ...createMetrics(services, reads) }
 }
 
-function httpDeps(config: Config, services: Services, health: HttpDeps['health'], log: Logger): Omit<HttpDeps, 'metering'> {
+function httpDeps(config: Config, services: Services, health: HttpDeps['health'], log: Logger): Omit<HttpDeps, 'metering' | 'signIn'> {
   const settings: Settings = {
     appUrl: config.appUrl,
     appUrlIsGuess: config.appUrlIsGuess,
@@ -190,8 +193,6 @@ function httpDeps(config: Config, services: Services, health: HttpDeps['health']
     health,
     lastHour: () => services.readHistory.lastHour(),
     owner: ownerDeps(config, services),
-    // The one-time password is no matter of verbosity: without it nobody gets in.
-    signIn: signInDeps(config, services, log.child({}, { level: 'warn' })),
     viewsFolder: VIEWS_FOLDER,
   }
 }

@@ -29,6 +29,7 @@ async function failsToStart(t: Test, env: Record<string, string>, cwd = tempFold
   t.match(exit, { code: 1, signal: null }, `ends with exit code 1\n${agent.stdout()}${agent.stderr()}`)
   t.notMatch(agent.stderr(), /\n {4}at /, 'no stack trace')
   t.notMatch(agent.stdout(), /stopp|"error"/, 'what never ran is not stopped')
+  t.notMatch(agent.stdout(), /use this password/, 'nobody is sent to an agent that is not there')
   t.equal(agent.stderr().trim().split('\n').length, 1, agent.stderr())
   return agent.stderr()
 }

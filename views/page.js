@@ -31,6 +31,7 @@ function retrying(form) {
     event.preventDefault()
     if (button.disabled) return
     button.disabled = true
+    button.textContent = 'Waiting…'
     for (;;) {
       const answer = await send(form)
       if (answer?.redirected) return location.assign(answer.url)

@@ -142,7 +142,7 @@ function shown({ vault }: OwnerDeps, { name }: Account, sealed: string): string 
   if (token === undefined) return 'stored, but no key in ENCRYPTION_KEY opens it'
   // Of a very short one six characters would be too much.
   const start = token.slice(0, Math.min(SHOWN_CHARACTERS, Math.floor(token.length / 4)))
-  return `${start}… (${token.length} characters)`
+  return `${start}… (${token.length} ${token.length === 1 ? 'character' : 'characters'})`
 }
 
 function describeProviders({ providers, overview }: OwnerDeps): Promise<ProviderHealth[]> {

@@ -45,7 +45,7 @@ type ClaimingLane = Omit<Lane<Claim>, 'run'>
 
 async function lanesOf(deps: RefreshDeps, { account, force }: RefreshRequest): Promise<ClaimingLane[]> {
   if (account !== undefined && (await deps.store.find(account)) === null) {
-    throw new AppError('not_found', 'There is no account of this name.')
+    throw new AppError('not_found', `There is no account “${account}”.`)
   }
   const base = { owner: deps.owner, leaseSeconds: leaseSeconds(deps.providers.values()) }
   const due = (name: string, wanted: object): ClaimingLane => ({

@@ -72,7 +72,7 @@ export async function seedAccount(deps: RefreshDeps, given: Seed): Promise<SeedR
   if (existing === null) {
     const account = { ...fresh, name: seed.account, provider: seed.provider, state: 'unverified' as const }
     // Where another instance was faster, it is refreshing the same seed at this moment.
-    if (!(await deps.store.insert(account, event('seeded', 'A starting token was stored.')))) return taken(null)
+    if (!(await deps.store.insert(account, event('seeded', `${wayOf(seed)} was stored.`)))) return taken(null)
   } else {
     // Another instance, started with the same new token, took it over since this one looked: to take it again would throw
     // away what the provider is answering that one.
@@ -93,6 +93,12 @@ export async function seedAccount(deps: RefreshDeps, given: Seed): Promise<SeedR
   }
   const { results } = await refreshDue(deps, { actor: seed.actor, account: seed.account, force: true })
   return taken(results[0] ?? null)
+}
+
+/** The token as its owner knows it: by the way in which it came. */
+function wayOf({ actor }: Pick<Seed, 'actor'>): string {
+  if (actor === 'owner') return 'The token that was pasted'
+  return actor === 'cli' ? 'The token given on the command line' : 'The token of STARTING_TOKEN'
 }
 
 function taken(result: RefreshResult | null, message = result?.message ?? 'Another process is checking it.'): SeedResult {
@@ -134,7 +140,7 @@ async function replaceToken(
   fresh: AccountChange,
   event: (kind: 'seed_refused' | 'replaced', detail: string) => AccountEvent,
 ): Promise<SeedResult | null> {
-  const done = event('replaced', 'Another starting token took over.')
+  const done = event('replaced', `${wayOf(seed)} took over.`)
   // Nobody refreshes these, so there is nothing to claim.
   const isIdle = existing.pausedAt !== null || existing.accessToken === null
   const claim = isIdle ? null : await claimInTime(deps, seed.account, provider)
@@ -160,7 +166,7 @@ async function replaceToken(
         return { outcome: 'postponed', message: error.message }
       }
       if (!silent) {
-        await deps.store.record(event('seed_refused', `The new starting token was refused, and the working one stays. ${error.message}`))
+        await deps.store.record(event('seed_refused', `${wayOf(seed)} was refused, and the working one stays. ${error.message}`))
         await release()
         return { outcome: 'refused', message: error.message }
       }

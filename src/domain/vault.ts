@@ -25,10 +25,16 @@ export interface Vault {
 export class UnreadableError extends Error {
   constructor(place: Place) {
     super(
-      `No key in ENCRYPTION_KEY opens ${place.column} of ${place.table} “${place.row}”. Put the key that sealed it back, after the newest one, separated by a comma.`,
+      `No key in ENCRYPTION_KEY opens ${described(place)}. Put the key that sealed it back, after the newest one, separated by a comma.`,
     )
     this.name = 'UnreadableError'
   }
+}
+
+/** In words: the owner reads it beside the account. */
+function described({ table, row, column }: Place): string {
+  if (table !== 'accounts') return `what is sealed in ${table}`
+  return `the ${column === 'access_token' ? 'token' : column.replace('_', ' ')} of “${row}”`
 }
 
 /** Null where no key opens the value; for what can be done without. */

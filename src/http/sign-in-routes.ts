@@ -17,10 +17,9 @@ const typed = { type: 'string', maxLength: 4 * MAX_PASSWORD_LENGTH } as const
 const Form = { type: 'object', properties: { password: typed, again: { type: 'string' } } } as const
 
 const NOTES = {
-  wait: `Many sign-ins arrive at the moment, and the agent looks at four a second. Yours waits for its turn: you are not locked
-    out. Those who come back are looked at before those who come for the first time.`,
-  storeDown: `The agent’s database does not answer at the moment, so the agent can look at no sign-in, yours included. Nothing is
-    wrong with your password. Try again in a moment.`,
+  wait: 'Many sign-ins arrive at the moment. The agent looks at four a second, and yours waits for its turn. You are not locked out.',
+  storeDown:
+    'The agent’s database does not answer at the moment, so the agent cannot look at any sign-in. Your password is not the reason.',
 }
 
 export function signInRoutes(scope: FastifyInstance, deps: HttpDeps, pages: Pages): void {

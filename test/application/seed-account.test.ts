@@ -377,3 +377,21 @@ t.test('a seed in place of one that no key opens is the way out', async (t) => {
   t.match(await world.seed(world.instagram.issue()), { outcome: 'taken', result: { outcome: 'refreshed' } })
   t.match(await world.account(), { state: 'active', lastError: null })
 })
+
+t.test('the history calls a token by the way in which it came', async (t) => {
+  const ways = [
+    ['owner', 'The token that was pasted'],
+    ['cli', 'The token given on the command line'],
+    ['boot', 'The token of STARTING_TOKEN'],
+  ] as const
+  for (const [actor, words] of ways) {
+    const world = await createAgentWorld(t)
+    const give = (token: string) =>
+      seedAccount(world.deps, { account: 'shop', provider: 'instagram', token: new Secret(token), actor, fingerprint: token.slice(-32) })
+    await give(world.instagram.issue())
+    await give(world.instagram.issue())
+    await give(world.instagram.issue({ ageSeconds: 61 * 86_400 }))
+    const details = (await world.deps.store.events('shop', 20)).map(({ detail }) => detail).join(' ')
+    for (const what of ['was stored.', 'took over.', 'was refused, and the working one stays.']) t.match(details, `${words} ${what}`)
+  }
+})

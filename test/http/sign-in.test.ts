@@ -232,7 +232,7 @@ t.test('a browser without script waits with a button, and types its password onc
   const turnedAway = answers.findIndex(({ status }) => status === 429)
   const [client, answer] = [clients[turnedAway] as (typeof clients)[0], answers[turnedAway] as (typeof answers)[0]]
   t.equal(answer.headers.get('retry-after'), '1')
-  t.match(answer.text, /you are not locked\s+out.*<button[^>]*>Try again</s)
+  t.match(answer.text, /You are not locked out.*<button[^>]*>Try again</s)
   t.notMatch(answer.text + answer.headers.getSetCookie().join(), PASSWORD.slice(0, 5))
   t.match(answer.headers.getSetCookie(), [/^token-agent-ticket=[^;]{43,}; Max-Age=5; Path=\/; HttpOnly; SameSite=Lax$/])
   const again = /name="again" value="([^"]+)"/.exec(answer.text)?.[1] ?? ''
@@ -253,12 +253,27 @@ t.test(
     const client = createClient(agent.url)
     proxy.reset()
     const answer = await client.signIn(PASSWORD)
-    t.match(answer, { status: 503, text: /database does not answer.*Nothing is\s+wrong with your password.*type="password"/s })
+    t.match(answer, { status: 503, text: /database does not answer.*Your password is not the reason.*type="password"/s })
     t.equal(answer.headers.get('retry-after'), '5')
     proxy.pass()
     t.match(await client.signIn(PASSWORD), { status: 303 })
   },
 )
+
+t.test('where a guesser is at work, the owner sees it on /status', async (t) => {
+  const agent = await start(t)
+  const owner = createClient(agent.url)
+  await createClient(agent.url).signIn('a wrong one')
+  await owner.signIn(PASSWORD)
+  const { DatabaseSync } = await import('node:sqlite')
+  const words = /wrong passwords were given at the sign-in since/
+  t.notMatch((await owner.get('/status')).text, words)
+  const db = new DatabaseSync(`${agent.cwd}/data/token-agent.sqlite`)
+  db.exec("update sign_in_attempts set failures = 1000 where source = 'wrong passwords'")
+  db.close()
+  t.match((await owner.get('/status')).text, /1,000 wrong passwords were given at the sign-in since/)
+  t.notMatch((await createClient(agent.url).get('/status')).text, words)
+})
 
 t.test('beside the release before a session of either is accepted by both', { skip: missing('postgres') }, async (t) => {
   const { url } = await createDatabase(t)

@@ -75,7 +75,7 @@ t.test('says which value cannot be opened and what to do, without showing it', a
   const sealed = createVault([generateKey()]).seal(TOKEN, PLACE)
   t.throws(() => createVault([generateKey()]).open(sealed, PLACE), {
     message:
-      'No key in ENCRYPTION_KEY opens access_token of accounts “shop”. Put the key that sealed it back, after the newest one, separated by a comma.',
+      'No key in ENCRYPTION_KEY opens the token of “shop”. Put the key that sealed it back, after the newest one, separated by a comma.',
   })
   for (const text of ['', 'plain token', 'v1', 'v2.a.b.c', 'v1....']) t.throws(() => createVault(['k']).open(text, PLACE), UnreadableError)
 })
