@@ -1,8 +1,9 @@
-import { type Account, lifeLeft, needsPerson } from '../domain/account.ts'
+import { type Account, isAtRisk, lifeLeft, needsPerson } from '../domain/account.ts'
 import type { RecordedEvent } from '../domain/account-store.ts'
 import type { PageRequest } from '../domain/overview.ts'
 import { accountPlace, tryOpen } from '../domain/vault.ts'
 import { accountPages } from './account-pages.ts'
+import { type NextStep, nextStep } from './next-step.ts'
 import type { OwnerDeps } from './owner-deps.ts'
 import { withUnreadable } from './report-status.ts'
 
@@ -36,18 +37,12 @@ export interface AccountView {
   readonly lastError: string | null
 }
 
-/** A sentence with an instant in it, which the page shows in the reader's own way. */
-export interface Sentence {
-  readonly before: string
-  readonly at: Date | null
-  readonly after: string
-}
+/** With what its owner may do about it. */
+export type AdvisedAccount = AccountView & NextStep
 
-export interface AccountHealth extends AccountView {
+export type AccountHealth = AdvisedAccount & {
   /** The last sixty, the newest in front. */
   readonly attempts: readonly RecordedEvent[]
-  /** What happens next and when. */
-  readonly next: Sentence
 }
 
 export interface ProviderHealth {
@@ -71,10 +66,10 @@ export async function* describeAccounts(deps: OwnerDeps): AsyncGenerator<Account
 export async function describePage(
   deps: OwnerDeps,
   request: PageRequest,
-): Promise<{ accounts: AccountView[]; total: number; served: string | null }> {
+): Promise<{ accounts: AdvisedAccount[]; total: number; served: string | null }> {
   const [{ accounts, total }, served] = await Promise.all([deps.overview.page(request), deps.store.find(null)])
   const name = served?.name ?? null
-  return { accounts: accounts.map((account) => describe(deps, account, name === account.name)), total, served: name }
+  return { accounts: accounts.map((account) => advise(deps, account, name === account.name)), total, served: name }
 }
 
 /** A page of accounts as their owner wants to see them, and how the providers answer. */
@@ -86,12 +81,19 @@ export async function describeStatus(
   const names = accounts.map(({ name }) => name)
   const [attempts, providers] = await Promise.all([deps.overview.attempts(names, ATTEMPTS), describeProviders(deps)])
   const now = deps.store.now()
-  const health = accounts.map((account) => ({ ...account, attempts: attempts.get(account.name) ?? [], next: whatNext(account, now) }))
+  const health = accounts.map((account) => ({ ...account, attempts: attempts.get(account.name) ?? [] }))
   return { accounts: health, total, providers, now }
 }
 
-export async function describeAccount(deps: OwnerDeps, account: Account): Promise<AccountView> {
-  return describe(deps, account, (await deps.store.find(null))?.name === account.name)
+export async function describeAccount(deps: OwnerDeps, account: Account): Promise<AdvisedAccount> {
+  return advise(deps, account, (await deps.store.find(null))?.name === account.name)
+}
+
+function advise(deps: OwnerDeps, account: Account, isDefault: boolean): AdvisedAccount {
+  const view = describe(deps, account, isDefault)
+  const now = deps.store.now()
+  const makeNewToken = deps.providers.get(account.provider)?.makeNewToken ?? null
+  return { ...view, ...nextStep(view, { now, isAtRisk: isAtRisk(account, now), makeNewToken }) }
 }
 
 function describe(deps: OwnerDeps, stored: Account, isDefault: boolean): AccountView {
@@ -147,31 +149,4 @@ function shown({ vault }: OwnerDeps, { name }: Account, sealed: string): string 
 
 function describeProviders({ providers, overview }: OwnerDeps): Promise<ProviderHealth[]> {
   return Promise.all([...providers.keys()].map(async (provider) => ({ provider, lastAnswer: await overview.lastAnswer(provider) })))
-}
-
-function whatNext(account: AccountView, now: Date): Sentence {
-  const { condition, expiresAt, nextRefreshAt, failureCount } = account
-  const hasExpired = expiresAt !== null && expiresAt <= now
-  if (condition === 'paused') return say('Paused: nothing happens until you switch it on again.')
-  if (condition === 'empty') return say('It waits for its first token: connect it, or paste one.')
-  if (condition === 'needs you') {
-    if (account.lastErrorCode === 'unreadable') return say('Web sites get no token until the key that sealed it is back in ENCRYPTION_KEY.')
-    if (hasExpired) return say('The token has expired, and web sites get none: connect the account again, or paste a new token.')
-    if (account.lastErrorCode === 'misconfigured') return say('Mend what is named above; the agent tries again', nextRefreshAt)
-    if (expiresAt === null) return say('Connect the account again, or paste a new token.')
-    return say('Connect the account again, or paste a new token: web sites have the present one until it expires', expiresAt)
-  }
-  if (account.wantsToken) {
-    const failed = failureCount === 1 ? 'The last refresh failed' : `The last ${failureCount} refreshes failed`
-    const advice = '. The agent goes on trying; to be safe connect the account again, or paste a new token.'
-    return say(`${failed}; the token expires`, expiresAt, advice)
-  }
-  if (failureCount > 0) return say('The last refresh failed; the agent tries again', nextRefreshAt, ', and you need not do anything.')
-  if (condition === 'checking') return say('The agent asks the provider about the new token', nextRefreshAt)
-  return say('The agent refreshes the token', nextRefreshAt, ', and you need not do anything.')
-}
-
-function say(before: string, at: Date | null = null, after = ''): Sentence {
-  const isWhole = /[.]$/.test(before)
-  return { before, at, after: isWhole || after !== '' ? after : '.' }
 }

@@ -1,4 +1,4 @@
-import { needsPerson } from '../domain/account.ts'
+import { isAtRisk, needsPerson } from '../domain/account.ts'
 import type { AccountStore } from '../domain/account-store.ts'
 import { type AccountSummary, type Overview, totalOf } from '../domain/overview.ts'
 import type { Vault } from '../domain/vault.ts'
@@ -28,7 +28,8 @@ export function createStock({ store, overview, vault, clockMs = () => performanc
     const accounts = await store.list()
     const unreadable = accounts.filter((account) => isUnreadable(account, vault))
     const needPerson = accounts.filter((account) => unreadable.includes(account) || needsPerson(account, store.now()))
-    return { ...summary, unreadable: unreadable.length, needPerson: needPerson.length }
+    const needAttention = accounts.filter((account) => needPerson.includes(account) || isAtRisk(account, store.now()))
+    return { ...summary, unreadable: unreadable.length, needPerson: needPerson.length, needAttention: needAttention.length }
   }
   return () => {
     if (last !== null && clockMs() < last.goodUntilMs) return last.summary

@@ -96,3 +96,17 @@ export function needsPerson(account: Account, now: Date): boolean {
   if (account.state === 'reconnect' || account.lastErrorCode === 'misconfigured' || account.lastErrorCode === 'unreadable') return true
   return account.accessToken === null || (account.expiresAt !== null && account.expiresAt <= now)
 }
+
+const DAY_MS = 86_400_000
+
+/**
+ * True where a person should look, though the agent goes on by itself: the refreshes have failed for a day, or while less
+ * than a quarter of the token's life is left; or a tenth is left, which is refreshed long before that where all is well.
+ */
+export function isAtRisk(account: Account, now: Date): boolean {
+  if (account.pausedAt !== null || account.accessToken === null) return false
+  const left = lifeLeft(account, now) ?? 1
+  if (left <= 0.1) return true
+  const { failureCount, failingSince } = account
+  return failureCount > 0 && (left < 0.25 || (failingSince !== null && now.getTime() - failingSince.getTime() >= DAY_MS))
+}

@@ -11,6 +11,8 @@ export interface AccountSummary {
   readonly nearEnd: number
   /** Sealed with a key that this process does not have, or found not to open. */
   readonly unreadable: number
+  /** Those that need a person, and those at risk, as `isAtRisk` says. */
+  readonly needAttention: number
 }
 
 export interface PageRequest {
@@ -18,12 +20,12 @@ export interface PageRequest {
   readonly limit: number
   /** Part of a name or a user name; empty = all. */
   readonly search: string
-  /** Only the accounts that need a person. */
+  /** Only the accounts that need attention. */
   readonly onlyNeedy: boolean
 }
 
 export interface AccountPage {
-  /** By name. */
+  /** Those that need attention first; then by name. */
   readonly accounts: readonly Account[]
   /** On all pages together. */
   readonly total: number

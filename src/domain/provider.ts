@@ -25,6 +25,8 @@ export interface Picture {
 /** Each call throws `ProviderError` and nothing else, within its own time limit. */
 export interface Provider {
   readonly name: string
+  /** How its sentences end where only a new token helps: a page says in its place what works there. */
+  readonly makeNewToken: string
   /** How old a token must be before the provider refreshes it, in seconds. */
   readonly minimumAgeSeconds: number
   /** The longest life of a token that the provider documents: no answer and no owner is believed beyond it. */

@@ -2,11 +2,12 @@ import type { JsonSchemaToTsProvider } from '@fastify/type-provider-json-schema-
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { acceptToken } from '../application/accept-token.ts'
 import { redirectUriOf } from '../application/connect-account.ts'
-import { type AccountView, describeAccount, describePage } from '../application/describe-account.ts'
+import { type AdvisedAccount, describeAccount, describePage } from '../application/describe-account.ts'
 import * as manage from '../application/manage-accounts.ts'
 import { reachSentence } from '../application/publish-change.ts'
 import type { Reach } from '../application/read-token.ts'
 import { AppError } from '../domain/errors.ts'
+import { totalOf } from '../domain/overview.ts'
 import { Secret } from '../domain/secret.ts'
 import type { HttpDeps } from './deps.ts'
 import { STATUS } from './errors.ts'
@@ -76,14 +77,14 @@ export function accountRoutes(scope: FastifyInstance, deps: HttpDeps, pages: Pag
   async function home(reply: FastifyReply, data: { message?: string | null; problem?: string; typed?: string }): Promise<FastifyReply> {
     const asked = pageRequestOf(reply.request.query as ListQuery)
     const [{ accounts, total, served }, stock] = await Promise.all([describePage(owner, asked), inTime(deps.stock())])
-    const needPerson = stock?.needPerson ?? 0
     const listing = listingOf('/admin', asked, total)
     const providers = [...owner.providers.keys()]
     const connectors = [...owner.connectors.values()]
     const uris = { redirect: redirectUriOf(settings.appUrl, 'instagram'), callbacks: `${settings.appUrl}/callbacks/instagram` }
     return pages.send(reply, 'admin', {
-      accounts: neediestFirst(accounts, listing.pages),
-      needPerson,
+      accounts: defaultFirst(accounts, listing.pages),
+      needAttention: stock?.needAttention ?? 0,
+      total: stock === null ? total : totalOf(stock),
       listing,
       served,
       providers,
@@ -224,8 +225,8 @@ function withReach(done: string, reach: Reach): string {
   return reach === null ? done : `${done}&until=${reach.getTime()}`
 }
 
-/** Then what most sites ask for. Pages of many keep the order in which the store turns them. */
-function neediestFirst(accounts: AccountView[], pages: number): AccountView[] {
-  const rank = ({ condition, isDefault }: AccountView): number => (condition === 'needs you' ? 0 : isDefault ? 1 : 2)
+/** Behind those that need attention, what most sites ask for. Pages of many keep the order in which the store turns them. */
+function defaultFirst(accounts: AdvisedAccount[], pages: number): AdvisedAccount[] {
+  const rank = ({ needsAttention, isDefault }: AdvisedAccount): number => (needsAttention ? 0 : isDefault ? 1 : 2)
   return pages > 1 ? accounts : accounts.toSorted((a, b) => rank(a) - rank(b))
 }

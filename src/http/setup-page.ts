@@ -1,5 +1,5 @@
 import { redirectUriOf } from '../application/connect-account.ts'
-import { type AccountView, describePage } from '../application/describe-account.ts'
+import { type AdvisedAccount, describePage } from '../application/describe-account.ts'
 import type { Snapshot } from '../application/snapshot.ts'
 import { needsPerson } from '../domain/account.ts'
 import type { AllowList } from '../domain/allow-list.ts'
@@ -18,7 +18,7 @@ export interface SetupPage {
   readonly states: Readonly<Record<StepName, StepState>>
   readonly working: boolean | null
   /** For the owner alone: the accounts that need a person, the first few. */
-  readonly needy: readonly AccountView[]
+  readonly needy: readonly AdvisedAccount[]
   /** For the owner alone: the account that the addresses without a name serve. */
   readonly served: string | null
   /** The variable that the next step is about, as it may be set. */
@@ -51,7 +51,6 @@ interface Visit {
 }
 
 const MAX_NEEDY = 5
-const LOOKED_AT = 20
 const MAX_VISITS = 6
 
 /** What of this installation is done, what is wrong, and what comes next. In public it gives away no account, time or error. */
@@ -59,7 +58,7 @@ export async function describeSetup(deps: HttpDeps, isOwner: boolean): Promise<S
   const { settings, owner } = deps
   const [stock, found, served] = await Promise.all([inTime(deps.stock()), inTime(deps.lookAtToken(null)), inTime(owner.store.find(null))])
   const servesRefused = served !== null && needsPerson(served, owner.store.now())
-  const needy = isOwner && stock !== null && isWorking(stock) === false ? await needyOf(deps, stock) : []
+  const needy = isOwner && stock !== null && isWorking(stock) === false ? await needyOf(deps) : []
   const own = found?.allowList ?? null
   const { visits, more } = visitAs(deps, found, own)
   const working = isWorking(stock)
@@ -111,12 +110,10 @@ export function isWorking(stock: AccountSummary | null): boolean | null {
   return totalOf(stock) === 0 ? null : stock.needPerson + stock.unreadable + stock.nearEnd === 0
 }
 
-/** Those that need their owner; where there is none of them, those that are close to it. */
-async function needyOf({ owner }: HttpDeps, { needPerson, unreadable }: AccountSummary): Promise<AccountView[]> {
-  const onlyNeedy = needPerson + unreadable > 0
-  const found = await inTime(describePage(owner, { offset: 0, limit: LOOKED_AT, search: '', onlyNeedy }))
-  const needy = found?.accounts.filter(({ condition, wantsToken }) => wantsToken || condition === 'needs you') ?? []
-  return needy.slice(0, MAX_NEEDY)
+/** The neediest. */
+async function needyOf({ owner }: HttpDeps): Promise<readonly AdvisedAccount[]> {
+  const found = await inTime(describePage(owner, { offset: 0, limit: MAX_NEEDY, search: '', onlyNeedy: true }))
+  return found?.accounts ?? []
 }
 
 function exampleFor(states: SetupPage['states'], mode: string): string {
@@ -141,7 +138,8 @@ function visitAs(deps: HttpDeps, found: Snapshot | null, own: AllowList | null):
     ...[...list.exact].map((origin) => ({ origin, isSample: false })),
     ...[...list.wildcards].map((origin) => ({ origin: origin.replace('//', '//www.'), isSample: true })),
   ]
-  const problem = found === null ? 'The token cannot be looked up at the moment.' : (found.problem?.message ?? null)
+  const refused = found?.problem?.message
+  const problem = found === null ? 'The token cannot be looked up at the moment.' : refused === undefined ? null : here(refused)
   const visits = origins.slice(0, MAX_VISITS).map((site) => {
     const rawHeaders = ['origin', site.origin, 'sec-fetch-site', 'cross-site', 'sec-fetch-mode', 'cors', 'sec-fetch-dest', 'empty']
     const decision = decideRead({ resource: 'json', rawHeaders }, list, deps.isServerKey)
@@ -150,4 +148,10 @@ function visitAs(deps: HttpDeps, found: Snapshot | null, own: AllowList | null):
     return { ...site, works: why === null, why }
   })
   return { visits, more: Math.max(0, origins.length - MAX_VISITS) }
+}
+
+/** What stands behind “Is this your site?” leads strangers to this very page: its third step says what to do. */
+function here(message: string): string {
+  const [what, remedy] = message.split(' Is this your site? ')
+  return remedy === undefined ? message : `${what} Step 3 says what to do.`
 }

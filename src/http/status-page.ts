@@ -36,6 +36,7 @@ interface Details {
   readonly accounts: readonly AccountCard[] | null
   readonly providers: readonly ProviderHealth[]
   readonly needPerson: number
+  readonly needAttention: number
   /** Their refreshes fail, and their tokens are close to the end. */
   readonly nearEnd: number
   readonly total: number
@@ -76,17 +77,17 @@ export function listingOf(url: string, { page, search, onlyNeedy }: ReturnType<t
 export async function describeStatusPage(deps: HttpDeps, request: FastifyRequest | null): Promise<StatusPage> {
   const owner = request === null || request.ownerSession === '' ? null : request
   const [stock, details] = await Promise.all([inTime(deps.stock()), owner === null ? null : detailsOf(deps, owner.query as ListQuery)])
-  const needPerson = stock === null ? 0 : stock.needPerson
+  const { needPerson = 0, needAttention = 0, nearEnd = 0 } = stock ?? {}
   // The numbers may be some seconds old; the accounts on this page are not.
-  const isIll = details !== null && (details.accounts === null || details.accounts.some(({ condition }) => condition === 'needs you'))
+  const isIll = details !== null && (details.accounts === null || details.accounts.some(({ needsAttention }) => needsAttention))
   return {
-    working: isIll ? false : isWorking(stock),
-    details: details === null ? null : { ...details, needPerson, nearEnd: stock?.nearEnd ?? 0, total: stock === null ? 0 : totalOf(stock) },
+    working: isIll || (owner !== null && needAttention > 0) ? false : isWorking(stock),
+    details: details && { ...details, needPerson, needAttention, nearEnd, total: stock === null ? 0 : totalOf(stock) },
     perhapsOwner: request?.perhapsOwner ?? false,
   }
 }
 
-async function detailsOf(deps: HttpDeps, query: ListQuery): Promise<Omit<Details, 'needPerson' | 'nearEnd' | 'total'>> {
+async function detailsOf(deps: HttpDeps, query: ListQuery): Promise<Omit<Details, 'needPerson' | 'needAttention' | 'nearEnd' | 'total'>> {
   const asked = pageRequestOf(query)
   const [health, found, wrong] = await Promise.all([
     deps.health(),

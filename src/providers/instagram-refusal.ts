@@ -9,18 +9,19 @@ import type { Answer } from './http.ts'
 type Meaning = readonly [kind: ProviderErrorKind, sentence: string]
 
 const AGAIN = 'the token is kept, and the agent tries again by itself.'
-const NEW_TOKEN = 'make a new token in the app dashboard (Instagram, “API setup with Instagram login”) and give it to the agent.'
+export const MAKE_NEW_TOKEN =
+  'make a new token in the app dashboard (Instagram, “API setup with Instagram login”) and give it to the agent.'
 
-const DEAD: Meaning = ['reconnect', `Instagram no longer accepts the token: ${NEW_TOKEN}`]
+const DEAD: Meaning = ['reconnect', `Instagram no longer accepts the token: ${MAKE_NEW_TOKEN}`]
 const LIMIT: Meaning = ['throttled', `Instagram’s rate limit is reached: ${AGAIN}`]
 const TROUBLE: Meaning = ['transient', `Instagram has trouble of its own at the moment: ${AGAIN}`]
 const LOGIN: Meaning = [
   'reconnect',
-  `Instagram wants the account’s owner to log in at instagram.com and answer its questions there. After that, ${NEW_TOKEN}`,
+  `Instagram wants the account’s owner to log in at instagram.com and answer its questions there. After that, ${MAKE_NEW_TOKEN}`,
 ]
 const PERMISSION: Meaning = [
   'misconfigured',
-  'The token lacks a permission: add instagram_business_basic to the app in its dashboard, make a new token and give it to the agent.',
+  `The token lacks a permission: add instagram_business_basic to the app in its dashboard, then ${MAKE_NEW_TOKEN}`,
 ]
 const CREDENTIALS: Meaning = [
   'misconfigured',
@@ -41,10 +42,10 @@ const BLOCKED: Meaning = ['throttled', `Instagram blocks this account’s calls 
 
 const MEANINGS: Readonly<Record<string, Meaning>> = {
   '190': DEAD,
-  '190/458': ['reconnect', `The app was removed in the Instagram account’s settings: allow it again there, then ${NEW_TOKEN}`],
+  '190/458': ['reconnect', `The app was removed in the Instagram account’s settings: allow it again there, then ${MAKE_NEW_TOKEN}`],
   '190/459': LOGIN,
-  '190/460': ['reconnect', `The password of the Instagram account was changed, which ends its tokens: ${NEW_TOKEN}`],
-  '190/463': ['reconnect', `The token has expired: ${NEW_TOKEN}`],
+  '190/460': ['reconnect', `The password of the Instagram account was changed, which ends its tokens: ${MAKE_NEW_TOKEN}`],
+  '190/463': ['reconnect', `The token has expired: ${MAKE_NEW_TOKEN}`],
   '190/464': LOGIN,
   '102': DEAD,
   // https://developers.facebook.com/docs/instagram-platform/instagram-graph-api/reference/error-codes
@@ -140,7 +141,7 @@ function unknown(code: number | null): Meaning {
   if (code === null) return ['transient', `Instagram’s answer could not be understood: ${AGAIN}`]
   return [
     'misconfigured',
-    `Instagram refuses with an error that the agent does not know: look the code up in Meta’s list of errors; if that does not help, ${NEW_TOKEN}`,
+    `Instagram refuses with an error that the agent does not know: look the code up in Meta’s list of errors; if that does not help, ${MAKE_NEW_TOKEN}`,
   ]
 }
 

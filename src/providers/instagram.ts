@@ -2,7 +2,7 @@ import type { Provider } from '../domain/provider.ts'
 import { call, TIMEOUT_MS } from './http.ts'
 import { fieldsOf, grantOf, MAX_LIFE_SECONDS, parse, profileOf } from './instagram-answer.ts'
 import { fetchPicture } from './instagram-picture.ts'
-import { refusal } from './instagram-refusal.ts'
+import { MAKE_NEW_TOKEN, refusal } from './instagram-refusal.ts'
 
 // https://developers.facebook.com/docs/instagram-platform/instagram-api-with-instagram-login/business-login
 // https://developers.facebook.com/docs/instagram-platform/reference/refresh_access_token
@@ -27,6 +27,7 @@ export function createInstagram({ graphUrl, fetch = globalThis.fetch, timeoutMs 
 
   return {
     name: 'instagram',
+    makeNewToken: MAKE_NEW_TOKEN,
     minimumAgeSeconds: 24 * 3600,
     maximumLifeSeconds: MAX_LIFE_SECONDS,
     timeoutMs,

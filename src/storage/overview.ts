@@ -12,6 +12,7 @@ interface StateRow {
   readonly need_person: number
   readonly near_end: number
   readonly unreadable: number
+  readonly need_attention: number
 }
 
 const ATTEMPT_KINDS = `('refreshed', 'verified', 'refresh_failed', 'reconnect_needed')`
@@ -31,25 +32,47 @@ export function createOverview(db: Database, sealMarks: readonly string[]): Over
   const lived = (since: string): string => `${toSeconds('expires_at')} - ${toSeconds(since)}`
   const nearEnd = `paused_at is null and access_token is not null and failure_count > 0
     and issued_at < expires_at and (${lived(now)}) * 10 <= ${lived('issued_at')}`
+  // The same rule as `isAtRisk` there.
+  const atRisk = `paused_at is null and access_token is not null and (
+    (issued_at < expires_at and (${lived(now)}) * 10 <= ${lived('issued_at')})
+    or (failure_count > 0 and (failing_since <= ${nowPlus('-86400')}
+      or (issued_at < expires_at and (${lived(now)}) * 4 < ${lived('issued_at')}))))`
+  const marksIn = (params: Param[]): string =>
+    sealMarks.map((mark) => `substr(access_token, 1, ${mark.length}) = $${params.push(mark)}`).join(' or ')
   const count = (wanted: string): string => `cast(sum(case when ${wanted} then 1 else 0 end) as integer)`
 
   return {
+    // Those that need attention in front. They are few, so they alone are sorted; the others come by the index of names.
     async page({ offset, limit, search, onlyNeedy }) {
       const params: Param[] = []
+      const needs = `(${needsPerson}) or (${atRisk}) or (paused_at is null and access_token is not null and not (${marksIn(params)}))`
       const wanted = ['removed_at is null']
-      if (onlyNeedy) {
-        const marks = sealMarks.map((mark) => `substr(access_token, 1, ${mark.length}) = $${params.push(mark)}`).join(' or ')
-        wanted.push(`((${needsPerson}) or (paused_at is null and access_token is not null and not (${marks})))`)
-      }
       if (search !== '') {
         const pattern = `$${params.push(`%${search.toLowerCase().replace(/[\\%_]/g, '\\$&')}%`)}`
         wanted.push(`(name like ${pattern} escape '\\' or lower(username) like ${pattern} escape '\\')`)
       }
-      const from = `from accounts where ${wanted.join(' and ')}`
-      const [counted] = await db.query<{ total: number }>(`select cast(count(*) as integer) as total ${from}`, params)
-      const window = `limit $${params.push(limit)} offset $${params.push(offset)}`
-      const rows = await db.query<AccountRow>(`select ${ACCOUNT_COLUMNS} ${from} order by name ${window}`, params)
-      return { accounts: rows.map(toAccount), total: counted?.total ?? 0 }
+      const where = `where ${wanted.join(' and ')}`
+      const [counted] = await db.query<{ total: number; needy: number }>(
+        `select cast(count(*) as integer) as total, ${count(needs)} as needy from accounts ${where}`,
+        params,
+      )
+      const { total, needy } = { total: counted?.total ?? 0, needy: counted?.needy ?? 0 }
+      const select = async (condition: string, order: string, from: number, amount: number): Promise<AccountRow[]> => {
+        if (amount <= 0) return []
+        const window = [...params, amount, from]
+        const sql = `select ${ACCOUNT_COLUMNS} from accounts ${where} and ${condition} order by ${order}
+          limit $${params.length + 1} offset $${params.length + 2}`
+        return db.query<AccountRow>(sql, window)
+      }
+      const first = await select(
+        `(${needs})`,
+        `case when ${needsPerson} then 0 else 1 end, expires_at, name`,
+        offset,
+        Math.min(limit, needy - offset),
+      )
+      if (onlyNeedy) return { accounts: first.map(toAccount), total: needy }
+      const others = await select(`(${needs}) is not true`, 'name', Math.max(0, offset - needy), limit - first.length)
+      return { accounts: [...first, ...others].map(toAccount), total }
     },
 
     // One search of an index for each account: a window function would read through all that was ever kept of them.
@@ -79,11 +102,12 @@ export function createOverview(db: Database, sealMarks: readonly string[]): Over
     async summarize() {
       const rows = await db.query<StateRow>(
         `select state, cast(count(*) as integer) as accounts, ${count('paused_at is not null')} as paused,
-          ${count(needsPerson)} as need_person, ${count(nearEnd)} as near_end, ${count(unreadable)} as unreadable
+          ${count(needsPerson)} as need_person, ${count(nearEnd)} as near_end, ${count(unreadable)} as unreadable,
+          ${count(`(${needsPerson}) or (${atRisk}) or (paused_at is null and ${unreadable})`)} as need_attention
         from accounts where removed_at is null group by state`,
         sealMarks,
       )
-      const sum = (column: 'paused' | 'need_person' | 'near_end' | 'unreadable'): number =>
+      const sum = (column: 'paused' | 'need_person' | 'near_end' | 'unreadable' | 'need_attention'): number =>
         rows.reduce((total, row) => total + row[column], 0)
       return {
         byState: { unverified: 0, active: 0, reconnect: 0, ...Object.fromEntries(rows.map(({ state, accounts }) => [state, accounts])) },
@@ -91,6 +115,7 @@ export function createOverview(db: Database, sealMarks: readonly string[]): Over
         needPerson: sum('need_person'),
         nearEnd: sum('near_end'),
         unreadable: sum('unreadable'),
+        needAttention: sum('need_attention'),
       }
     },
 

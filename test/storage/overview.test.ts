@@ -1,5 +1,5 @@
 import t from 'tap'
-import { lifeLeft, needsPerson } from '../../src/domain/account.ts'
+import { isAtRisk, lifeLeft, needsPerson } from '../../src/domain/account.ts'
 import type { NewAccount } from '../../src/domain/account-store.ts'
 import { Secret } from '../../src/domain/secret.ts'
 import { accountPlace } from '../../src/domain/vault.ts'
@@ -31,11 +31,16 @@ const CASES: readonly (Partial<NewAccount> & { name: string })[] = [
   { name: 'foreign', accessToken: seal('foreign', foreign), expiresAt: inDays(30), nextRefreshAt: inDays(15) },
   { name: 'altered', accessToken: seal('fine'), expiresAt: inDays(30), failureCount: 1, lastErrorCode: 'unreadable' },
 ]
-/** A token in danger, and two that look like it. */
+/** Tokens in danger, and some that look like it. */
 const NEAR_END: typeof CASES = [
   { name: 'dying', accessToken: seal('dying'), issuedAt: inDays(-55), expiresAt: inDays(5), failureCount: 30, lastErrorCode: 'transient' },
   { name: 'early', accessToken: seal('early'), issuedAt: inDays(-53), expiresAt: inDays(7), failureCount: 20, lastErrorCode: 'transient' },
   { name: 'short', accessToken: seal('short'), issuedAt: inDays(-55), expiresAt: inDays(5), nextRefreshAt: inDays(1) },
+]
+const hourly = { issuedAt: inDays(-10), expiresAt: inDays(50), failureCount: 1, lastErrorCode: 'transient' }
+const FAILING: typeof CASES = [
+  { name: 'a-day', accessToken: seal('a-day'), ...hourly },
+  { name: 'an-hour', accessToken: seal('an-hour'), ...hourly },
 ]
 
 eachStore(t, 'counts as the rules of the domain do', async (t, db) => {
@@ -57,8 +62,45 @@ eachStore(t, 'counts as the rules of the domain do', async (t, db) => {
     needPerson: need.length,
     nearEnd: 1,
     unreadable: 2,
+    needAttention: need.length + 4,
   })
   t.match(await createOverview(db, foreign.marks).summarize(), { unreadable: 13 - 1 })
+})
+
+eachStore(t, 'turns the pages with those that need attention in front, and counts them as the rules of the domain do', async (t, db) => {
+  const store = createAccountStore(db)
+  for (const one of [...CASES, ...NEAR_END, ...FAILING]) await store.insert({ provider: 'instagram', state: 'active', ...one }, event)
+  for (const [name, since] of [
+    ['a-day', inDays(-1.01)],
+    ['an-hour', inDays(-0.05)],
+  ] as const)
+    await db.query('update accounts set failing_since = $1 where name = $2', [since, name])
+  const now = store.now()
+  const expected = (await store.list())
+    .filter((one) => needsPerson(one, now) || isAtRisk(one, now) || one.name === 'foreign')
+    .map(({ name }) => name)
+  t.strictSame(
+    expected.filter((name) => ['a-day', 'an-hour', 'dying', 'early', 'short', 'fine'].includes(name)),
+    ['a-day', 'dying', 'early', 'short'],
+  )
+  const overview = createOverview(db, vault.marks)
+  t.match(await overview.summarize(), { needAttention: expected.length })
+  const all = { offset: 0, limit: 100, search: '', onlyNeedy: false }
+  const names = async (request: Partial<typeof all>): Promise<string[]> =>
+    (await overview.page({ ...all, ...request })).accounts.map(({ name }) => name)
+  const needy = await names({ onlyNeedy: true })
+  t.strictSame(needy.toSorted(), expected.toSorted())
+  t.equal((await overview.page({ ...all, onlyNeedy: true, limit: 1 })).total, expected.length)
+  const whole = await names({})
+  t.strictSame(whole.slice(0, needy.length), needy, 'in front')
+  t.ok(needy.indexOf('refused') < needy.indexOf('a-day'), 'what needs a person before what the agent goes on trying')
+  const others = whole.slice(needy.length)
+  t.equal(whole.length, (await store.list()).length, 'all of them')
+  t.strictSame(others, others.toSorted(), 'the others by name')
+  const turned = []
+  for (let offset = 0; offset < whole.length; offset += 3) turned.push(...(await names({ offset, limit: 3 })))
+  t.strictSame(turned, whole, 'each once, however the pages are cut')
+  t.strictSame(await names({ search: 'EARL' }), ['early', 'sealed-earlier'])
 })
 
 eachStore(t, 'shows first what fails, then what is due, and no more than it was asked for', async (t, db) => {

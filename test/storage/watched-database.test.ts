@@ -66,7 +66,7 @@ t.test('/readyz waits for no store that hangs, and says since when it has', asyn
     })
   const stock = async () => {
     await db.query('select 1')
-    return { byState: { unverified: 0, active: 1, reconnect: 0 }, paused: 0, needPerson: 0, nearEnd: 0, unreadable: 0 }
+    return { byState: { unverified: 0, active: 1, reconnect: 0 }, paused: 0, needPerson: 0, nearEnd: 0, unreadable: 0, needAttention: 0 }
   }
   const health = createHealthWatch({ stock, storeState: () => db.state(), memcachedState: null })
   const askedAt = Date.now()
