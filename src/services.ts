@@ -108,10 +108,8 @@ export async function createServices(
   const db = watchDatabase(await openDatabase(config, log, queryTimeoutMs))
   const store = createAccountStore(db)
   const keys = await encryptionKeys(config)
-  const vault = createVault(
-    keys,
-    config.otherKeySpellings.map((key) => key.reveal()),
-  )
+  const others = config.otherKeySpellings.map((key) => key.reveal())
+  const vault = createVault(keys, others)
   const secrets = createKnownSecrets(config)
   for (const key of keys) secrets.add(config.encryptionKeys === null ? 'the key file' : 'ENCRYPTION_KEY', key)
   const memcached = config.memcached === null ? null : await openMemcached(config.memcached, log)

@@ -1,5 +1,7 @@
 import t from 'tap'
 import { readConfig } from '../src/config.ts'
+import { Secret } from '../src/domain/secret.ts'
+import { isOneOf } from '../src/keys.ts'
 import { createKnownSecrets } from '../src/known-secrets.ts'
 
 const ENV = {
@@ -58,4 +60,17 @@ t.test('a field that everybody can read takes no secret, but a word that a datab
   t.equal(secrets.nameOf('webhook-secret'), 'WEBHOOK_SECRET')
   t.equal(secrets.nameOf('"metrics-key" '), 'METRICS_KEY')
   for (const text of ['mcuser', 'db word', 'webhook', 'shop']) t.equal(secrets.nameOf(text), null, text)
+})
+
+t.test('a key is the same with quotes around it, for a client that was set up by the same file, and no other is', async (t) => {
+  const isKey = isOneOf([new Secret('key-of-a-test'), new Secret('another-key')])
+  for (const given of ['key-of-a-test', '"key-of-a-test"', "'another-key'"]) t.ok(isKey(given), given)
+  for (const given of ['', '""', 'key-of-a-tes', 'key-of-a-test"x', 'another-key,key-of-a-test']) t.notOk(isKey(given), given)
+})
+
+t.test('quotes without end cost no time', async (t) => {
+  const isKey = isOneOf([new Secret('key-of-a-test')])
+  const startedMs = performance.now()
+  for (let time = 0; time < 200; time++) isKey('"'.repeat(8000))
+  t.ok(performance.now() - startedMs < 1000)
 })

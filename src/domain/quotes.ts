@@ -1,16 +1,25 @@
 const DOUBLE = '"“”„‟«»″＂'
 const SINGLE = "'`´‘’‚‛‹›′＇"
-// A backslash stands before a quote that was escaped once too often.
-const IN_QUOTES = new RegExp(`^\\\\?(?:[${DOUBLE}]([^]*?)\\\\?[${DOUBLE}]|[${SINGLE}]([^]*?)\\\\?[${SINGLE}])$`)
+const MAX_LAYERS = 4
 
-/** The text without blanks and quotes around it, however many. docker --env-file and lists in compose.yaml keep quotes as part of a value. */
+/**
+ * The text without blanks and quotes around it, in a few layers. docker --env-file and lists in compose.yaml keep quotes as
+ * part of a value. Costs the same for whatever a stranger sends.
+ */
 export function unquoted(text: string): string {
-  for (let rest = text.trim(); ; ) {
-    const [, double, single] = IN_QUOTES.exec(rest) ?? []
-    const inner = double ?? single
-    if (inner === undefined) return rest
-    rest = inner.trim()
+  let rest = text.trim()
+  for (let layer = 0; layer < MAX_LAYERS; layer++) {
+    // A backslash stands before a quote that was escaped once too often.
+    const start = rest.startsWith('\\') ? 1 : 0
+    const [first = '', last = ''] = [rest.charAt(start), rest.slice(start + 1).at(-1)]
+    const isPair = [DOUBLE, SINGLE].some((marks) => first !== '' && last !== '' && marks.includes(first) && marks.includes(last))
+    if (!isPair) break
+    rest = rest
+      .slice(start + 1, -1)
+      .replace(/\\$/, '')
+      .trim()
   }
+  return rest
 }
 
 /** The entries of a list, with quotes around each, around all, or both. */
