@@ -10,12 +10,14 @@ function enhance(root) {
     title.textContent = title.textContent.replace(/^.*? UTC/, zoned.format(new Date(title.dataset.at)))
   }
   for (const pre of root.querySelectorAll('pre:not(.copyable > pre)')) {
+    // While it stands in the page: the name is that of the heading above it.
+    const name = nameOf(pre)
     const box = document.createElement('div')
     box.className = 'copyable'
     pre.replaceWith(box)
     // What scrolls must be reachable with the keyboard.
     pre.tabIndex = 0
-    box.append(pre, copyButton(pre, nameOf(pre)))
+    box.append(pre, copyButton(pre, name))
   }
   for (const value of root.querySelectorAll('.value')) {
     const code = value.querySelector('code')
@@ -69,8 +71,11 @@ function note(form, text) {
 }
 
 function nameOf(pre) {
-  const heading = pre.closest('section, li, details')?.querySelector('h2, h3, summary')
-  return heading ? heading.textContent.trim() : 'the code'
+  if (pre.dataset.name) return pre.dataset.name
+  for (let one = pre.previousElementSibling; one; one = one.previousElementSibling) {
+    if (one.matches('h2, h3, summary')) return one.textContent.trim()
+  }
+  return 'the code'
 }
 
 // A phone has no such keys.

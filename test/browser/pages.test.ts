@@ -134,6 +134,40 @@ const ODD: Kept[] = [
   { name: 'new', token: null, issuedAt: null, expiresAt: null, nextRefreshAt: null, state: 'unverified', username: null },
 ]
 
+t.test('each button that copies is called by what it copies', { skip }, async (t) => {
+  const owners = await startOwnersAgent(t, SOME)
+  const tab = await (await owners.signIn()).newPage()
+  for (const path of ['/', '/setup', '/admin', '/admin/accounts/default']) {
+    await tab.goto(AGENT + path)
+    const names = await tab.$$eval('button.copy', (all) => all.map((one) => one.getAttribute('aria-label') ?? ''))
+    t.ok(path === '/admin' || names.length > 0, path)
+    t.strictSame(names, [...new Set(names)], `${path}: no two alike`)
+    t.notMatch(names.join('; '), /Copy the code(;|$)|Copy $/, path)
+  }
+})
+
+t.test('with letters of twice the size nothing has to be pushed sideways on a phone', { skip }, async (t) => {
+  const owners = await startOwnersAgent(t, SOME)
+  const [narrow, usual] = [{ viewport: { width: 320, height: 640 } }, { viewport: { width: 390, height: 844 } }]
+  for (const [context, paths] of [
+    [await owners.browser.newContext(usual), PUBLIC],
+    [await owners.signIn(usual), OWN],
+    [await owners.signIn(narrow), OWN],
+  ] as const) {
+    const tab = await context.newPage()
+    for (const path of paths) {
+      await tab.goto(AGENT + path)
+      // As “text only” zoom does: no media query sees it.
+      await tab.evaluate("document.documentElement.style.fontSize = '200%'")
+      const wide = await tab.evaluate(`[...document.querySelectorAll('body *')].filter((one) => !one.closest('pre, .scroll, svg, .vh')
+        && one.getBoundingClientRect().right > innerWidth + 1).map((one) => one.tagName + '.' + one.className + ' ' + one.textContent.trim().slice(0, 30))`)
+      t.strictSame(wide, [], path)
+      t.ok((await tab.evaluate<number>('document.documentElement.scrollWidth - innerWidth')) <= 0, path)
+    }
+    await context.close()
+  }
+})
+
 t.test('a page is under 30 KB, all told but the owner’s own pictures', { skip }, async (t) => {
   const { browser, signIn } = await startOwnersAgent(t, SOME)
   for (const [context, paths] of [
