@@ -56,7 +56,12 @@ t.test('a refresh whose database goes away says so again and again, and saves th
   proxy.pass()
   t.match(await command.exited, { code: 0 })
   t.match(command.stdout(), /^default: refreshed\. The token was refreshed; it is good until \d{4}-\d\d-\d\d \d\d:\d\d UTC\.$/m)
-  for (const line of command.stderr().trim().split('\n'))
+  // On a busy machine the look at the migrations is told of too.
+  for (const line of command
+    .stderr()
+    .trim()
+    .split('\n')
+    .filter((one) => !one.startsWith('Waiting until')))
     t.match(line, /^Waiting for the database, which does not answer, for \d+ seconds? so far\. A token .* may be lost\.$/)
   t.match(await database.query('select version from accounts'), [{ version: 3 }])
 })
@@ -88,7 +93,7 @@ t.test('an answer that takes longer than two seconds is no database that is down
     const command = await start(args)
     t.match(await command.exited, { code: 0 }, command.stderr())
     t.match(command.stdout(), /the\.shop/)
-    t.match(command.stderr(), /^Waiting for the database, [^\n]* Ctrl-C ends it\.\n/)
+    t.match(command.stderr(), /^Waiting for the database, .* Ctrl-C ends it\.$/m)
   }
 })
 
