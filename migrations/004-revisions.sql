@@ -52,3 +52,9 @@ create index accounts_next_check_at on accounts (provider, next_check_at);
 create index accounts_provider_user_id on accounts (provider, provider_user_id);
 create index accounts_provider_app_user_id on accounts (provider, provider_app_user_id);
 create index signed_requests_at on signed_requests (at);
+
+-- For the owner's search and pages. A removed account keeps its row.
+create index accounts_present on accounts (name) where removed_at is null;
+create index accounts_by_name on accounts (name text_pattern_ops) where removed_at is null; -- postgres alone
+create index accounts_by_username on accounts (lower(username) text_pattern_ops) where removed_at is null; -- postgres alone
+create index accounts_by_username on accounts (lower(username)) where removed_at is null; -- sqlite alone

@@ -14,7 +14,7 @@ export interface HealthWatch {
 const PATIENCE_MS = 1_500
 
 /** Remembers since when this process has seen each part as it is. Ready = able to serve: the store answers, and nobody is stopping us. */
-export function createHealthWatch(services: Pick<Services, 'stock' | 'storeState' | 'memcachedState'>): HealthWatch {
+export function createHealthWatch(services: Pick<Services, 'stock' | 'storeState' | 'checkStore' | 'memcachedState'>): HealthWatch {
   const parts = new Map<string, PartHealth>()
   let draining = false
 
@@ -22,9 +22,9 @@ export function createHealthWatch(services: Pick<Services, 'stock' | 'storeState
     if (parts.get(name)?.state !== state) parts.set(name, { state, since })
   }
   const setStore = (): void => {
-    const { up, since, waitingSince } = services.storeState()
+    const { up, since, waitingSince, problem } = services.storeState()
     const hangs = waitingSince !== null && Date.now() - waitingSince.getTime() >= PATIENCE_MS - 100
-    if (!up) parts.set('store', { state: 'down', since })
+    if (!up) parts.set('store', { state: 'down', since, ...(problem === null ? {} : { message: problem }) })
     else parts.set('store', hangs ? { state: 'down', since: waitingSince } : { state: 'up', since })
   }
   const setTokens = (summary: AccountSummary): void => {
@@ -35,7 +35,7 @@ export function createHealthWatch(services: Pick<Services, 'stock' | 'storeState
   return {
     async check() {
       const stock = services.stock().then(setTokens, () => {})
-      await Promise.race([stock, sleep(PATIENCE_MS, undefined, { ref: false })])
+      await Promise.race([Promise.all([services.checkStore(), stock]), sleep(PATIENCE_MS, undefined, { ref: false })])
       setStore()
       const memcached = await services.memcachedState?.()
       if (memcached !== undefined) parts.set('memcached', { state: memcached.up ? 'up' : 'down', since: memcached.since })

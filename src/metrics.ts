@@ -10,7 +10,10 @@ export interface Metrics {
   render(): Promise<string>
 }
 
-type Watched = Pick<Services, 'overview' | 'stock' | 'store' | 'storeState' | 'memcachedState' | 'reader' | 'refreshDeps' | 'looks'>
+type Watched = Pick<
+  Services,
+  'overview' | 'stock' | 'store' | 'storeState' | 'checkStore' | 'memcachedState' | 'reader' | 'refreshDeps' | 'looks'
+>
 
 /** So many accounts have lines of their own, the most urgent first; all are in the totals. */
 const MAX_ACCOUNTS = 1_000
@@ -75,7 +78,7 @@ export function createMetrics(services: Watched, reads: ReadMeter): Metrics {
   // While the store is down, what was last seen is shown, and grows old by the clock; token_agent_store_up says so.
   let seen: readonly Account[] = []
   async function lookAtAccounts(): Promise<void> {
-    const [urgent, stock] = await Promise.all([services.overview.mostUrgent(MAX_ACCOUNTS), services.stock()])
+    const [urgent, stock] = await Promise.all([services.overview.mostUrgent(MAX_ACCOUNTS), services.stock(), services.checkStore()])
     seen = urgent
     for (const [name, count] of Object.entries(stock.byState)) accounts.set({ state: name }, count)
     needPerson.set(stock.needPerson)

@@ -190,6 +190,8 @@ function httpDeps(config: Config, services: Services, health: HttpDeps['health']
     nowMs: () => services.store.nowMs(),
     refreshDue: (reqId) => services.sweep({ actor: 'webhook', reqId }),
     stock: services.stock,
+    recount: services.recount,
+    storeProblem: () => services.storeState().problem,
     health,
     lastHour: () => services.readHistory.lastHour(),
     owner: ownerDeps(config, services),

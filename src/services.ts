@@ -1,6 +1,6 @@
 import { createHash, randomUUID } from 'node:crypto'
 import { hostname } from 'node:os'
-import { dirname, join } from 'node:path'
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createLookTally, createTokenChecks, type LookTally } from './application/check-tokens.ts'
 import type { ReadRubyToken } from './application/import-ruby-token.ts'
@@ -13,33 +13,30 @@ import { createTally, type RefreshDeps } from './application/refresh-account.ts'
 import { type RefreshRequest, type RefreshSummary, refreshDue } from './application/refresh-due.ts'
 import { seedAtStart } from './application/seed-account.ts'
 import { createSharedCache } from './application/shared-cache.ts'
-import { createStock } from './application/take-stock.ts'
+import { createStock, type Stock } from './application/take-stock.ts'
 import { createUpkeep } from './application/upkeep.ts'
 import type { MemcachedState } from './cache/memcached.ts'
 import type { Config } from './config.ts'
 import type { AccountStore } from './domain/account-store.ts'
-import type { SendAlert } from './domain/alert.ts'
 import type { Connector } from './domain/connector.ts'
+import { AppError } from './domain/errors.ts'
 import type { InstallationStore } from './domain/installation.ts'
 import type { Log } from './domain/log.ts'
 import type { OAuthStateStore } from './domain/oauth-states.ts'
-import type { AccountSummary, Overview } from './domain/overview.ts'
+import type { Overview } from './domain/overview.ts'
 import type { Provider } from './domain/provider.ts'
-import type { Secret } from './domain/secret.ts'
 import type { SessionStore, SignInAttempts, WrongPasswords } from './domain/session-store.ts'
 import type { SignedRequests } from './domain/signed-requests.ts'
 import type { Vault } from './domain/vault.ts'
 import { createKnownSecrets, type KnownSecrets } from './known-secrets.ts'
+import { createConnectors, encryptionKeys, openDatabase, openMemcached, openWebhook } from './open-parts.ts'
 import { createInstagram } from './providers/instagram.ts'
-import { createInstagramConnector } from './providers/instagram-connector.ts'
 import { createAccountStore } from './storage/account-store.ts'
 import { createAlertStore } from './storage/alert-store.ts'
-import type { Database } from './storage/database.ts'
 import { createInstallationStore, prepareInstallation } from './storage/installation.ts'
-import { migrate } from './storage/migrate.ts'
+import { migrate, tablesOf } from './storage/migrate.ts'
 import { createOAuthStateStore } from './storage/oauth-states.ts'
 import { createOverview } from './storage/overview.ts'
-import { loadOrCreateKeyFile } from './storage/private-file.ts'
 import { readRubyToken } from './storage/ruby-token.ts'
 import { createSessionStore } from './storage/session-store.ts'
 import { createSignInAttempts, createWrongPasswords } from './storage/sign-in-attempts.ts'
@@ -52,6 +49,9 @@ const ROOT = join(import.meta.dirname, '..')
 export const VIEWS_FOLDER = join(ROOT, 'views')
 const MIGRATIONS_FOLDER = join(ROOT, 'migrations')
 
+const PREPARING = 'The agent has just started, and is bringing its tables up to date.'
+const WAITING = 'Another instance of the agent is bringing the tables up to date; this one waits until it is done.'
+
 /** The wired parts, as the server, the timer and the command line use them. */
 export interface Services {
   readonly store: AccountStore
@@ -62,7 +62,8 @@ export interface Services {
   readonly oauthStates: OAuthStateStore
   readonly signedRequests: SignedRequests
   readonly overview: Overview
-  readonly stock: () => Promise<AccountSummary>
+  readonly stock: Stock['take']
+  readonly recount: Stock['recount']
   readonly vault: Vault
   readonly secrets: KnownSecrets
   readonly reader: TokenReader
@@ -86,6 +87,8 @@ export interface Services {
   /** What each tick does beside refreshing: alerts, and a history of bounded length. */
   readonly upkeep: () => Promise<void>
   readonly storeState: () => StoreState
+  /** Asks it first whether it is there, so that its state is not the one of the last read. Never rejects. */
+  readonly checkStore: () => Promise<void>
   /** Asks it first, so that its state is not the one of the last read. */
   readonly memcachedState: (() => Promise<MemcachedState>) | null
   /** From now on no account is claimed; what is under way goes on to its end. */
@@ -106,6 +109,7 @@ export async function createServices(
   queryTimeoutMs?: number,
 ): Promise<Services> {
   const db = watchDatabase(await openDatabase(config, log, queryTimeoutMs))
+  db.isNotReady(PREPARING)
   const store = createAccountStore(db)
   const keys = await encryptionKeys(config)
   const others = config.otherKeySpellings.map((key) => key.reveal())
@@ -147,6 +151,7 @@ export async function createServices(
   const stopping = new AbortController()
   let running: Promise<RefreshSummary> | null = null
   const overview = createOverview(db, vault.marks)
+  const stock = createStock({ store, overview, vault })
   const send = config.alertWebhookUrl === null ? null : await openWebhook(config.alertWebhookUrl, config.appUrl)
   const wrongPasswords = createWrongPasswords(db)
   const looks = createLookTally()
@@ -160,13 +165,19 @@ export async function createServices(
   )
   const upkeep = (): Promise<void> => {
     readHistory.sample()
+    // Here, and not while a page waits for it. A store that does not answer keeps no alert from being sent.
+    void stock.recount().catch(() => {})
     return keepUp()
   }
+  // Whatever calls a provider looks first whether a restore has taken the place of the agent's tables.
   const sweep = (request: RefreshRequest): Promise<RefreshSummary> => {
     if (running !== null) log.info({ reqId: request.reqId }, 'a refresh is under way already; its result is waited for')
-    running ??= refreshDue(refreshDeps, request, stopping.signal).finally(() => {
-      running = null
-    })
+    running ??= db
+      .check()
+      .then(() => refreshDue(refreshDeps, request, stopping.signal))
+      .finally(() => {
+        running = null
+      })
     return running
   }
 
@@ -174,7 +185,7 @@ export async function createServices(
   const startingFingerprint = startingToken === null ? null : digest(`seed\0${startingToken.reveal()}`).toString('hex').slice(0, 32)
   let seeding: Promise<boolean> | null = null
   const seedFromEnvironment = (): Promise<boolean> => {
-    seeding = seedAtStart(refreshDeps, startingToken, startingFingerprint)
+    seeding = db.check().then(() => seedAtStart(refreshDeps, startingToken, startingFingerprint))
     return seeding
   }
 
@@ -187,7 +198,8 @@ export async function createServices(
     oauthStates,
     signedRequests,
     overview,
-    stock: createStock({ store, overview, vault }),
+    stock: stock.take,
+    recount: stock.recount,
     vault,
     secrets,
     reader,
@@ -195,18 +207,25 @@ export async function createServices(
     refreshDeps,
     connectors: createConnectors(config),
     sweep,
-    checkTokens,
+    checkTokens: () => db.check().then(checkTokens),
     looks,
     upkeep,
     storeState: () => db.state(),
+    checkStore: () => db.check(),
     seedFromEnvironment,
     recheckKeys: () => recheckKeys({ overview, vault, log }),
     startingFingerprint,
     readRubyToken: config.database.kind === 'postgres' ? () => readRubyToken(db) : null,
     migrate: async () => {
-      const applied = await migrate(db, MIGRATIONS_FOLDER)
-      await prepareInstallation(db, config.appUrl)
-      return applied
+      try {
+        const applied = await migrate(db, MIGRATIONS_FOLDER, () => db.isNotReady(WAITING))
+        await prepareInstallation(db, config.appUrl)
+        await db.isReady([...(await tablesOf(MIGRATIONS_FOLDER)), 'schema_migrations'])
+        return applied
+      } catch (error) {
+        if (error instanceof AppError) db.isNotReady(error.message)
+        throw error
+      }
     },
     memcachedState: memcached === null ? null : () => memcached.get('token-agent').then(() => memcached.state()),
     stopClaiming: () => stopping.abort(),
@@ -221,40 +240,6 @@ export async function createServices(
       await db.close()
     },
   }
-}
-
-function createConnectors({ instagram: { app, ...rest } }: Config): Map<string, Connector> {
-  const connectors = app === null ? [] : [createInstagramConnector({ app, ...rest })]
-  return new Map(connectors.map((connector) => [connector.provider, connector]))
-}
-
-async function openDatabase({ database }: Config, log: Log, queryTimeoutMs?: number): Promise<Database> {
-  if (database.kind === 'sqlite') {
-    const { openSqlite } = await import('./storage/sqlite.ts')
-    return openSqlite(database.path)
-  }
-  const { openPostgres } = await import('./storage/postgres.ts')
-  return openPostgres(database.url.reveal(), {
-    selfSignedPlatform: database.selfSignedChain,
-    ...(queryTimeoutMs === undefined ? {} : { queryTimeoutMs }),
-    onConnectionLost: (err) => log.warn({ err }, 'a connection to the database was lost; a new one is made when needed'),
-  })
-}
-
-async function openMemcached({ servers, username, password }: NonNullable<Config['memcached']>, log: Log) {
-  const { createMemcached } = await import('./cache/memcached.ts')
-  return createMemcached({ servers, username: username ?? undefined, password: password?.reveal(), log })
-}
-
-async function openWebhook(url: Secret, appUrl: string): Promise<SendAlert> {
-  const { createWebhook } = await import('./alerts/webhook.ts')
-  return createWebhook({ url, appUrl })
-}
-
-async function encryptionKeys({ encryptionKeys: keys, database }: Config): Promise<string[]> {
-  if (keys !== null) return keys.map((key) => key.reveal())
-  if (database.kind !== 'sqlite') throw new Error('unreachable: readConfig asks for a key with Postgres')
-  return loadOrCreateKeyFile(join(dirname(database.path), 'encryption.key'))
 }
 
 const shortDigest = (text: string): string => digest(text).toString('base64url').slice(0, 22)

@@ -1,3 +1,5 @@
+import { AppError } from '../domain/errors.ts'
+
 /** Where an answer came from: memory that is fresh, a look that was waited for, or memory for want of an answer. */
 export type Source = 'memory' | 'look' | 'stale'
 
@@ -133,8 +135,11 @@ export function createFreshMap<Value>(rules: Rules<Value>): FreshMap<Value> {
 
   function failed(key: string, look: Look<Value>, error: unknown): Answer<Value> {
     end(key, look)
-    if (answering) rules.onTurn(error)
-    answering = false
+    // A question that this process has not let through says nothing of the store.
+    if (!(error instanceof AppError && error.code === 'busy')) {
+      if (answering) rules.onTurn(error)
+      answering = false
+    }
     const entry = entries.get(key)
     if (entry === undefined) return { value: refuse(key, rules.unanswered(error), RETRY_MS), source: 'look' }
     if (entry.checkedAtMs < look.startedAtMs) entry.retryAtMs = clockMs() + RETRY_MS

@@ -1,6 +1,7 @@
 import { type Account, isAccountName } from '../domain/account.ts'
 import type { AccountStore, Look } from '../domain/account-store.ts'
 import type { Log } from '../domain/log.ts'
+import { createBoundedLookUps } from './bounded-look-up.ts'
 import { createFreshMap, type Source } from './fresh-map.ts'
 import { isOlder, type SharedCache, type Stamp, type Stamped } from './shared-cache.ts'
 import { createSnapshot, ownAllowList, type ProblemSnapshot, type Snapshot, type SnapshotDeps, toProblem } from './snapshot.ts'
@@ -63,6 +64,7 @@ const DEFAULT = 'default'
 export function createTokenReader(deps: Deps): TokenReader {
   const { store, shared, log, maxSnapshots: max = 2000, clockMs = () => performance.now() } = deps
   const counters: Record<ReadSource, number> = { process: 0, memcached: 0, store: 0, stale: 0 }
+  const bounded = createBoundedLookUps()
   const onTurn = (error: unknown): void => {
     if (error === null) log.info({}, 'Tokens can be read again')
     else log.warn({ err: error }, 'The store does not answer: going on with the tokens last seen, and trying again')
@@ -120,7 +122,8 @@ export function createTokenReader(deps: Deps): TokenReader {
         accounts.put(name, toHeld(toProblem(noAnswer()), found), Number.NEGATIVE_INFINITY)
       }
     }
-    const held = heldIn(await store.look(name), known)
+    // A stranger may have made up a name that this process has not met.
+    const held = heldIn(await (known === null ? bounded(() => store.look(name)) : store.look(name)), known)
     if (held !== null) void shared?.put(placeOf(name), stampedOf(held))
     return held
   }

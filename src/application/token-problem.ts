@@ -38,5 +38,6 @@ export function notFound(): AppError {
 }
 
 export function noAnswer(cause?: unknown): AppError {
+  if (cause instanceof AppError && cause.code === 'busy') return cause
   return unavailable('The token cannot be looked up at the moment. Try again in a few seconds; /readyz says what is missing.', cause)
 }

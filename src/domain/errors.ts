@@ -4,6 +4,7 @@ export type ErrorCode =
   | 'forbidden' // not on the allow-list
   | 'not_found'
   | 'conflict' // somebody else was first
+  | 'busy' // more is asked of the agent at this moment than it lets through: trying again helps
   | 'unavailable' // a store or a token is not there at the moment: trying again may help
 
 /** An error whose message may be shown to the caller. */
@@ -13,6 +14,13 @@ export class AppError extends Error {
     super(message, options)
     this.name = 'AppError'
     this.code = code
+  }
+}
+
+/** The store has not answered a question in time. Whether it is there is another question. */
+export class NoAnswerInTime extends AppError {
+  constructor(message: string, options?: ErrorOptions) {
+    super('unavailable', message, options)
   }
 }
 

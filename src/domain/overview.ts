@@ -18,7 +18,7 @@ export interface AccountSummary {
 export interface PageRequest {
   readonly offset: number
   readonly limit: number
-  /** Part of a name or a user name; empty = all. */
+  /** How a name or a user name begins; empty = all. */
   readonly search: string
   /** Only the accounts that need attention. */
   readonly onlyNeedy: boolean
@@ -39,6 +39,8 @@ export interface Overview {
   /** How the last question to this provider ended. */
   lastAnswer(provider: string): Promise<RecordedEvent | null>
   summarize(): Promise<AccountSummary>
+  /** Reads no more rows than that. */
+  hasMoreThan(accounts: number): Promise<boolean>
   /** The failing ones, the first to expire in front; then the others, the first to be due in front. */
   mostUrgent(limit: number): Promise<Account[]>
   /**

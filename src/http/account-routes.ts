@@ -76,6 +76,7 @@ export function accountRoutes(scope: FastifyInstance, deps: HttpDeps, pages: Pag
 
   async function home(reply: FastifyReply, data: { message?: string | null; problem?: string; typed?: string }): Promise<FastifyReply> {
     const asked = pageRequestOf(reply.request.query as ListQuery)
+    void deps.recount().catch(() => {})
     const [{ accounts, total, served }, stock] = await Promise.all([describePage(owner, asked), inTime(deps.stock())])
     const listing = listingOf('/admin', asked, total)
     const providers = [...owner.providers.keys()]

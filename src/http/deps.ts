@@ -17,6 +17,8 @@ export interface Health {
 export interface PartHealth {
   readonly state: string
   readonly since: Date
+  /** A sentence of ours on what to do, where more is known than the state. */
+  readonly message?: string
 }
 
 /** What the pages may know of the configuration: no secret among it. */
@@ -66,6 +68,10 @@ export interface HttpDeps {
   /** `reqId` leads from the request to the log lines of its attempts. */
   readonly refreshDue: (reqId: string) => Promise<RefreshSummary>
   readonly stock: () => Promise<AccountSummary>
+  /** For the owner's pages: many accounts are counted again meanwhile. */
+  readonly recount: () => Promise<void>
+  /** What keeps the agent from using its store, where it knows more than that there is no answer. */
+  readonly storeProblem: () => string | null
   readonly health: () => Promise<Health>
   /** Where this process found the tokens that it gave out. */
   readonly lastHour: () => LastHour

@@ -16,6 +16,7 @@ export const STATUS: Record<ErrorCode, number> = {
   forbidden: 403,
   not_found: 404,
   conflict: 409,
+  busy: 503,
   unavailable: 503,
 }
 

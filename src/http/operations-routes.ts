@@ -9,7 +9,7 @@ const record = (properties: Record<string, object>) => ({ type: 'object', proper
 const Alive = record({ status: text })
 const Result = record({ account: text, outcome: text, message: text, nextRefreshAt: { anyOf: [instant, { type: 'null' }] } })
 const Summary = record({ refreshed: { type: 'integer' }, failed: { type: 'integer' }, results: { type: 'array', items: Result } })
-const Part = record({ state: text, since: instant })
+const Part = { ...record({ state: text, since: instant, message: text }), required: ['state', 'since'] }
 const Readiness = record({ ready: { type: 'boolean' }, parts: { type: 'object', additionalProperties: Part } })
 
 const ONLY_POST = 'This address is called with POST, because a refresh changes something. Set the method to POST in your cron service.'
@@ -33,7 +33,7 @@ export const operationsRoutes: FastifyPluginAsync<{ deps: HttpDeps }> = async (a
   }
   app.get('/readyz', { config: { quiet: true }, schema: ready }, async (_request, reply) => {
     const { ready, parts } = await deps.health()
-    const told = Object.entries(parts).map(([name, { state, since }]) => [name, { state, since: since.toISOString() }])
+    const told = Object.entries(parts).map(([name, part]) => [name, { ...part, since: part.since.toISOString() }])
     return reply.code(ready ? 200 : 503).send({ ready, parts: Object.fromEntries(told) })
   })
 

@@ -17,6 +17,8 @@ type StepName = 'database' | 'password' | 'token' | 'sites' | 'address' | 'works
 export interface SetupPage {
   readonly states: Readonly<Record<StepName, StepState>>
   readonly working: boolean | null
+  /** What keeps the agent from using its database, where it knows. */
+  readonly storeProblem: string | null
   /** For the owner alone: the accounts that need a person, the first few. */
   readonly needy: readonly AdvisedAccount[]
   /** For the owner alone: the account that the addresses without a name serve. */
@@ -56,7 +58,12 @@ const MAX_VISITS = 6
 /** What of this installation is done, what is wrong, and what comes next. In public it gives away no account, time or error. */
 export async function describeSetup(deps: HttpDeps, isOwner: boolean): Promise<SetupPage> {
   const { settings, owner } = deps
-  const [stock, found, served] = await Promise.all([inTime(deps.stock()), inTime(deps.lookAtToken(null)), inTime(owner.store.find(null))])
+  const storeProblem = deps.storeProblem()
+  const [stock, found, served] = await Promise.all([
+    storeProblem === null ? inTime(deps.stock()) : null,
+    inTime(deps.lookAtToken(null)),
+    inTime(owner.store.find(null)),
+  ])
   const servesRefused = served !== null && needsPerson(served, owner.store.now())
   const needy = isOwner && stock !== null && isWorking(stock) === false ? await needyOf(deps) : []
   const own = found?.allowList ?? null
@@ -78,6 +85,7 @@ export async function describeSetup(deps: HttpDeps, isOwner: boolean): Promise<S
   return {
     states,
     working,
+    storeProblem,
     needy,
     served: isOwner ? (served?.name ?? null) : null,
     example: exampleFor(states, mode),

@@ -89,6 +89,7 @@ export async function describeStatusPage(deps: HttpDeps, request: FastifyRequest
 
 async function detailsOf(deps: HttpDeps, query: ListQuery): Promise<Omit<Details, 'needPerson' | 'needAttention' | 'nearEnd' | 'total'>> {
   const asked = pageRequestOf(query)
+  void deps.recount().catch(() => {})
   const [health, found, wrong] = await Promise.all([
     deps.health(),
     inTime(describeStatus(deps.owner, asked)),

@@ -7,8 +7,14 @@ export interface Queryable {
   query<Row>(sql: string, params?: readonly Param[]): Promise<Row[]>
 }
 
+/** After every other one. */
+export const LAST_CHARACTER = '\u{10FFFF}'
+
 /** What the two engines spell differently; everything else is one SQL. */
 export interface Dialect {
+  readonly engine: 'postgres' | 'sqlite'
+  /** Whether a text begins with the one in this parameter, in a form that an index of the text can be searched with. */
+  beginsWith(text: string, param: string): string
   /** The database's clock. It stands still within a statement, so that an index can be searched with it. */
   readonly now: string
   /** That clock and some seconds, given as the text of a parameter such as `$2`. */
@@ -28,8 +34,13 @@ export interface Database extends Queryable {
   readonly dialect: Dialect
   /** All or nothing. Within it use `tx` alone: the embedded store has one connection, and would wait for itself. */
   transaction<T>(work: (tx: Queryable) => Promise<T>): Promise<T>
-  /** A transaction that one process at a time may be in; the others wait. For migrations. */
-  exclusively<T>(work: (tx: Script) => Promise<T>): Promise<T>
+  /** A transaction that one process at a time may be in; the others wait, and `onWait` tells that this one does. For migrations. */
+  exclusively<T>(work: (tx: Script) => Promise<T>, onWait?: () => void): Promise<T>
+  /**
+   * One text for the tables of these names: another one where a table is gone, or another has its name. It does not wait
+   * for what others do with this store: on Postgres it has a connection of its own.
+   */
+  tables(names: readonly string[]): Promise<string>
   /** Tells this store from a copy of it, as far as the engine can tell them apart. */
   identity(): Promise<string>
   close(): Promise<void>

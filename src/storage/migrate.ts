@@ -12,23 +12,30 @@ interface Migration {
   readonly sql: string
 }
 
-/** Brings the store to the newest form that the files in `folder` know, and returns the names of those it applied. */
-export async function migrate(db: Database, folder: string): Promise<string[]> {
-  const migrations = await readMigrations(folder)
-  return db.exclusively(async (tx) => {
-    await tx.query(
-      'create table if not exists schema_migrations (number integer primary key, name text not null, kind text not null, applied_at timestamptz not null)',
-    )
-    const applied = await tx.query<{ number: number; name: string; kind: Kind }>('select number, name, kind from schema_migrations')
-    const known = new Set(migrations.map(({ number }) => number))
-    // An `expand` of a newer release leaves everything in place that this one uses; see migrations/README.md.
-    const newer = applied.filter(({ number, kind }) => !known.has(number) && kind !== 'expand')
-    if (newer.length > 0) throw new AppError('conflict', tooNew(newer.map(({ name }) => name)))
+const APPLIED = 'select number, name, kind from schema_migrations'
 
-    const done = new Set(applied.map(({ number }) => number))
-    const pending = migrations.filter(({ number }) => !done.has(number))
+interface Applied {
+  readonly number: number
+  readonly name: string
+  readonly kind: Kind
+}
+
+/**
+ * Brings the store to the newest form that the files in `folder` know, and returns the names of those it applied. A store
+ * that has it already is only looked at, so a user without the right to create tables may use it.
+ */
+export async function migrate(db: Database, folder: string, onWait?: () => void): Promise<string[]> {
+  const migrations = await readMigrations(folder)
+  const isPrepared = !(await db.tables(['schema_migrations'])).includes('none')
+  if (isPrepared && pendingOf(migrations, await db.query<Applied>(APPLIED)).length === 0) return []
+  return db.exclusively(async (tx) => {
+    if (!isPrepared)
+      await tx.query(
+        'create table if not exists schema_migrations (number integer primary key, name text not null, kind text not null, applied_at timestamptz not null)',
+      )
+    const pending = pendingOf(migrations, await tx.query<Applied>(APPLIED))
     for (const { number, name, kind, sql } of pending) {
-      await tx.script(sql)
+      await tx.script(forEngine(sql, db.dialect.engine))
       await tx.query(`insert into schema_migrations (number, name, kind, applied_at) values ($1, $2, $3, ${db.dialect.now})`, [
         number,
         name,
@@ -36,7 +43,22 @@ export async function migrate(db: Database, folder: string): Promise<string[]> {
       ])
     }
     return pending.map(({ name }) => name)
-  })
+  }, onWait)
+}
+
+function pendingOf(migrations: readonly Migration[], applied: readonly Applied[]): Migration[] {
+  const known = new Set(migrations.map(({ number }) => number))
+  // An `expand` of a newer release leaves everything in place that this one uses; see migrations/README.md.
+  const newer = applied.filter(({ number, kind }) => !known.has(number) && kind !== 'expand')
+  if (newer.length > 0) throw new AppError('conflict', tooNew(newer.map(({ name }) => name)))
+  const done = new Set(applied.map(({ number }) => number))
+  return migrations.filter(({ number }) => !done.has(number))
+}
+
+/** The tables that the migrations in `folder` make. */
+export async function tablesOf(folder: string): Promise<string[]> {
+  const migrations = await readMigrations(folder)
+  return migrations.flatMap(({ sql }) => [...sql.matchAll(/^create table (\w+)/gm)].map((match) => match[1] ?? ''))
 }
 
 async function readMigrations(folder: string): Promise<Migration[]> {
@@ -51,6 +73,12 @@ async function readMigrations(folder: string): Promise<Migration[]> {
       return { number, name: file.slice(0, -'.sql'.length), kind, sql }
     }),
   )
+}
+
+/** A line that ends with `-- postgres alone`, or with `-- sqlite alone`, is for that engine. */
+function forEngine(sql: string, engine: string): string {
+  const lines = sql.split('\n')
+  return lines.filter((line) => (/ -- (\w+) alone$/.exec(line)?.[1] ?? engine) === engine).join('\n')
 }
 
 function tooNew(names: string[]): string {

@@ -1,18 +1,25 @@
 import type pg from 'pg'
-import { AppError } from '../domain/errors.ts'
+import { AppError, NoAnswerInTime } from '../domain/errors.ts'
 import type { Database, Dialect, Param, Queryable } from './database.ts'
-import { toSql } from './database.ts'
+import { LAST_CHARACTER, toSql } from './database.ts'
 import { readPostgresUrl } from './postgres-url.ts'
 import { FallbackPool } from './tls-fallback.ts'
 
 const CONNECT_TIMEOUT_MS = 2_000
 // Only a limit on our side ends the wait for a server that no packet reaches any more.
 const QUERY_TIMEOUT_MS = 2_000
+// Less, so that it is known whether the database is there when another question gets no answer.
+const CHECK_TIMEOUT_MS = 1_500
+/** A tick a minute keeps it open. */
+const CHECK_IDLE_MS = 150_000
 const MIGRATION_TIMEOUT_MS = 300_000
 // Any number will do, as long as every release uses the same.
 const MIGRATION_LOCK = 7_421_906
 
 const dialect: Dialect = {
+  engine: 'postgres',
+  // By bytes, as the index is, whatever the database's own order of letters.
+  beginsWith: (text, param) => `(${text} ~>=~ cast(${param} as text) and ${text} ~<~ (cast(${param} as text) || '${LAST_CHARACTER}'))`,
   // Not clock_timestamp(): that one moves within a statement, and no index can be searched with it.
   now: 'statement_timestamp()',
   toSeconds: (instant) => `extract(epoch from ${instant})`,
@@ -34,23 +41,40 @@ export function openPostgres(
   url: string,
   { selfSignedPlatform = false, queryTimeoutMs = QUERY_TIMEOUT_MS, onConnectionLost }: PostgresOptions = {},
 ): Database {
-  const pool = new FallbackPool({
-    ...readPostgresUrl(url, selfSignedPlatform),
-    max: 5,
-    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
-    query_timeout: queryTimeoutMs,
-    keepAlive: true,
-    application_name: 'token-agent',
+  const settings = { ...readPostgresUrl(url, selfSignedPlatform), keepAlive: true, application_name: 'token-agent' }
+  const pool = new FallbackPool({ ...settings, max: 5, connectionTimeoutMillis: CONNECT_TIMEOUT_MS, query_timeout: queryTimeoutMs })
+  // However busy the others are: whether the database is there is asked on this one.
+  const checkPool = new FallbackPool({
+    ...settings,
+    max: 1,
+    connectionTimeoutMillis: CHECK_TIMEOUT_MS,
+    query_timeout: CHECK_TIMEOUT_MS,
+    idleTimeoutMillis: CHECK_IDLE_MS,
   })
   // The pool has dropped the connection already; without a listener the event would end the process.
   pool.on('error', (error) => onConnectionLost?.(error))
+  checkPool.on('error', ignore)
+
+  async function tables(names: readonly string[]): Promise<string> {
+    const client = await explained(connect(checkPool))
+    try {
+      const sql = `select coalesce(string_agg(coalesce(to_regclass(name)::oid::text, 'none'), ',' order by name), '') as marks from unnest($1::text[]) name`
+      const { rows } = await explained(client.query<{ marks: string }>(sql, [names]))
+      client.off('error', ignore)
+      client.release()
+      return rows[0]?.marks ?? ''
+    } catch (error) {
+      client.release(true)
+      throw error
+    }
+  }
 
   /** One that breaks before its first statement, or between two, would end the process too; the next statement reports it. */
-  function connect(): Promise<pg.PoolClient> {
+  function connect(from = pool): Promise<pg.PoolClient> {
     return new Promise((resolve, reject) => {
       // Not by pool.connect's own promise: the server may end the connection in the same packet that opens it, and so
       // before whoever waits for the promise has its turn.
-      pool.connect((error, client) => {
+      from.connect((error, client) => {
         if (client === undefined) return reject(error)
         client.on('error', ignore)
         resolve(client)
@@ -84,10 +108,14 @@ export function openPostgres(
       within("begin; set local idle_in_transaction_session_timeout = '5s'", queryTimeoutMs, (client) =>
         work(queryable(client, queryTimeoutMs)),
       ),
-    exclusively: (work) =>
+    exclusively: (work, onWait) =>
       within("begin; set local idle_in_transaction_session_timeout = '60s'", MIGRATION_TIMEOUT_MS, async (client) => {
         // Tied to the transaction, not to the session: a bouncer may give each transaction another session.
-        await send(client, MIGRATION_TIMEOUT_MS, 'select pg_advisory_xact_lock($1)', [MIGRATION_LOCK])
+        const tried = await send(client, MIGRATION_TIMEOUT_MS, 'select pg_try_advisory_xact_lock($1) as is_free', [MIGRATION_LOCK])
+        if (tried.rows[0]?.is_free !== true) {
+          onWait?.()
+          await send(client, MIGRATION_TIMEOUT_MS, 'select pg_advisory_xact_lock($1)', [MIGRATION_LOCK])
+        }
         return work({
           ...queryable(client, MIGRATION_TIMEOUT_MS),
           script: async (sql) => {
@@ -101,7 +129,8 @@ export function openPostgres(
       const server = await pool.query('select system_identifier::text as id from pg_control_system()').catch(() => null)
       return `${server?.rows[0]?.id ?? ''} ${rows[0]?.oid}`
     },
-    close: () => pool.end(),
+    tables,
+    close: async () => void (await Promise.all([pool.end(), checkPool.end()])),
   }
 }
 
@@ -128,6 +157,7 @@ function ignore(): void {}
 
 const REFUSED_SIGN_IN = 'The database refuses the user or the password: check both in DATABASE_URL.'
 const SILENT = 'The database does not answer: check that it runs and that DATABASE_URL names its host and port.'
+const ALL_IN_USE = 'Every connection of the agent to the database is in use at this moment. Try again in a few seconds.'
 const UNTRUSTED =
   'The database’s certificate is not trusted: give its authority’s file in DATABASE_URL (sslrootcert=…), or use sslmode=require.'
 
@@ -156,7 +186,7 @@ const OUR_MISTAKE = /^(?:22|23|42)[0-9A-Z]{3}$/
 
 /** Also `timeout expired`, where pg's own timer is faster than its pool's, and what it says of an answer that is out of step. */
 const LOST =
-  /^(?:Connection terminated|Query read timeout|timeout ex(?:ceeded|pired)|Client has encountered|Client was closed|Cannot use a pool|Received unexpected|There was an error establishing an SSL)/
+  /^(?:Connection terminated|timeout expired|Client has encountered|Client was closed|Cannot use a pool|Received unexpected|There was an error establishing an SSL)/
 
 /** Whatever keeps the database from answering becomes `unavailable`, with a sentence for the operator; the rest stays as it is. */
 function explainPostgres(error: unknown): unknown {
@@ -167,6 +197,8 @@ function explainPostgres(error: unknown): unknown {
     return unavailable('The database wants an encrypted connection: add ?sslmode=require to DATABASE_URL.', error)
   if (sentence !== undefined) return unavailable(sentence, error)
   if (OUR_MISTAKE.test(code)) return error
+  if (error.message === 'timeout exceeded when trying to connect') return new AppError('busy', ALL_IN_USE, { cause: error })
+  if (error.message === 'Query read timeout') return new NoAnswerInTime(SILENT, { cause: error })
   if (error.message === 'The server does not support SSL connections')
     return unavailable('The database does not speak TLS: switch it on there, or write sslmode=disable in DATABASE_URL.', error)
   // What is left with a code comes from the server, a socket or TLS; pg's own errors about a lost or slow connection have none.

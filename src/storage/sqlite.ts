@@ -3,7 +3,7 @@ import type { DatabaseSync } from 'node:sqlite'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { AppError } from '../domain/errors.ts'
 import type { Database, Dialect, Param, Script } from './database.ts'
-import { toSql } from './database.ts'
+import { LAST_CHARACTER, toSql } from './database.ts'
 import { createPrivateFile } from './private-file.ts'
 
 // SQLite's own wait stops the whole process, so it is short; what lasts longer is waited for by a timer.
@@ -13,6 +13,8 @@ const MIGRATION_PATIENCE_MS = 60_000
 
 const NOW = "strftime('%Y-%m-%dT%H:%M:%fZ', 'now')"
 const dialect: Dialect = {
+  engine: 'sqlite',
+  beginsWith: (text, param) => `(${text} >= ${param} and ${text} < ${param} || '${LAST_CHARACTER}')`,
   now: NOW,
   toSeconds: (instant) => `unixepoch(${instant}, 'subsec')`,
   nowPlus: (seconds) => `strftime('%Y-%m-%dT%H:%M:%fZ', 'now', ${seconds} || ' seconds')`,
@@ -82,6 +84,11 @@ export async function openSqlite(path: string): Promise<Database> {
     query: <Row>(sql: string, params?: readonly Param[]) => inTurn(() => own.query<Row>(sql, params)),
     transaction: (work) => within(PATIENCE_MS, work),
     exclusively: (work) => within(MIGRATION_PATIENCE_MS, work),
+    async tables(names) {
+      const rows = await own.query<{ name: string }>("select name from sqlite_master where type = 'table'")
+      const there = new Set(rows.map(({ name }) => name))
+      return names.map((name) => (there.has(name) ? 'there' : 'none')).join()
+    },
     // A copied file has another number, also under the same name.
     identity: async () => (path === ':memory:' ? path : String(statSync(path).ino)),
     close: () => inTurn(async () => sqlite.close()),

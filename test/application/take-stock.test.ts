@@ -12,10 +12,10 @@ t.test('a token that was altered counts as one that no key opens, before anybody
   await seed(instagram.issue(), 'one')
   await seed(instagram.issue(), 'two')
   const overview = createOverview(db, deps.vault.marks)
-  t.match(await createStock({ ...deps, overview })(), { unreadable: 0, needPerson: 0 })
+  t.match(await createStock({ ...deps, overview }).take(), { unreadable: 0, needPerson: 0 })
   await set('access_token', (await deps.store.find('two'))?.accessToken ?? '', 'one')
   t.match(await overview.summarize(), { unreadable: 0 })
-  t.match(await createStock({ ...deps, overview })(), { unreadable: 1, needPerson: 1 })
+  t.match(await createStock({ ...deps, overview }).take(), { unreadable: 1, needPerson: 1 })
 })
 
 t.test('the store is asked by one question at a time, and not again at once, the slower it is the less', async (t) => {
@@ -25,6 +25,7 @@ t.test('the store is asked by one question at a time, and not again at once, the
   let asked = 0
   let takes = 0
   const overview = {
+    ...real,
     async summarize() {
       asked++
       await sleep(1)
@@ -33,20 +34,20 @@ t.test('the store is asked by one question at a time, and not again at once, the
     },
   }
   const stock = createStock({ ...deps, overview, clockMs: () => now })
-  await Promise.all([stock(), stock(), stock()])
+  await Promise.all([stock.take(), stock.take(), stock.take()])
   t.equal(asked, 1)
   now += 999
-  await stock()
+  await stock.take()
   t.equal(asked, 1)
   takes = 500
   now += 1
-  await stock()
+  await stock.take()
   t.equal(asked, 2)
   now += 9_000
-  await stock()
+  await stock.take()
   t.equal(asked, 2)
   now += 1_000
-  await stock()
+  await stock.take()
   t.equal(asked, 3)
 })
 

@@ -159,10 +159,10 @@ t.test('the hook that fails says so without details', async (t) => {
   const serving = await startServing(t)
   const { DatabaseSync } = await import('node:sqlite')
   const db = new DatabaseSync(`${serving.agent.cwd}/data/token-agent.sqlite`)
-  db.exec('alter table accounts rename to gone')
+  db.exec('alter table accounts rename column failure_count to gone')
   const headers = { authorization: `Bearer ${WEBHOOK_SECRET}` }
   const { status, body } = await ask(serving.agent, '/hooks/refresh', { method: 'POST', headers })
-  db.exec('alter table gone rename to accounts')
+  db.exec('alter table accounts rename column gone to failure_count')
   db.close()
   t.equal(status, 500)
   t.match(JSON.parse(body), { error: 'internal', message: /log has the details/ })

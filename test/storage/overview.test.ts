@@ -100,7 +100,7 @@ eachStore(t, 'turns the pages with those that need attention in front, and count
   const turned = []
   for (let offset = 0; offset < whole.length; offset += 3) turned.push(...(await names({ offset, limit: 3 })))
   t.strictSame(turned, whole, 'each once, however the pages are cut')
-  t.strictSame(await names({ search: 'EARL' }), ['early', 'sealed-earlier'])
+  t.strictSame(await names({ search: 'EARL' }), ['early'])
 })
 
 eachStore(t, 'shows first what fails, then what is due, and no more than it was asked for', async (t, db) => {

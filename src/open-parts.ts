@@ -1,0 +1,45 @@
+import { dirname, join } from 'node:path'
+import type { Config } from './config.ts'
+import type { SendAlert } from './domain/alert.ts'
+import type { Connector } from './domain/connector.ts'
+import type { Log } from './domain/log.ts'
+import type { Secret } from './domain/secret.ts'
+import { createInstagramConnector } from './providers/instagram-connector.ts'
+import type { Database } from './storage/database.ts'
+import { loadOrCreateKeyFile } from './storage/private-file.ts'
+
+// What the configuration names, opened. A driver is loaded when it is first needed.
+
+export function createConnectors({ instagram: { app, ...rest } }: Config): Map<string, Connector> {
+  const connectors = app === null ? [] : [createInstagramConnector({ app, ...rest })]
+  return new Map(connectors.map((connector) => [connector.provider, connector]))
+}
+
+export async function openDatabase({ database }: Config, log: Log, queryTimeoutMs?: number): Promise<Database> {
+  if (database.kind === 'sqlite') {
+    const { openSqlite } = await import('./storage/sqlite.ts')
+    return openSqlite(database.path)
+  }
+  const { openPostgres } = await import('./storage/postgres.ts')
+  return openPostgres(database.url.reveal(), {
+    selfSignedPlatform: database.selfSignedChain,
+    ...(queryTimeoutMs === undefined ? {} : { queryTimeoutMs }),
+    onConnectionLost: (err) => log.warn({ err }, 'a connection to the database was lost; a new one is made when needed'),
+  })
+}
+
+export async function openMemcached({ servers, username, password }: NonNullable<Config['memcached']>, log: Log) {
+  const { createMemcached } = await import('./cache/memcached.ts')
+  return createMemcached({ servers, username: username ?? undefined, password: password?.reveal(), log })
+}
+
+export async function openWebhook(url: Secret, appUrl: string): Promise<SendAlert> {
+  const { createWebhook } = await import('./alerts/webhook.ts')
+  return createWebhook({ url, appUrl })
+}
+
+export async function encryptionKeys({ encryptionKeys: keys, database }: Config): Promise<string[]> {
+  if (keys !== null) return keys.map((key) => key.reveal())
+  if (database.kind !== 'sqlite') throw new Error('unreachable: readConfig asks for a key with Postgres')
+  return loadOrCreateKeyFile(join(dirname(database.path), 'encryption.key'))
+}
