@@ -37,7 +37,7 @@ export interface Answer {
 /** A store in this folder with one account whose token is good for two months and not due for one. */
 export async function seedStore(folder: string): Promise<void> {
   const services = await createServices(readConfig({ DATABASE_URL: `sqlite:${folder}/agent.sqlite` }), createLogger('silent'))
-  await services.migrate()
+  await services.migrate('server')
   const token = new Secret(`IGAA${'x'.repeat(180)}`)
   const account = {
     name: 'default',

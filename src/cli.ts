@@ -72,7 +72,7 @@ async function runCommand(asked: Command, env: NodeJS.ProcessEnv, everyMs: numbe
   try {
     const applied = await notice.during(
       'Waiting until the database is up to date, which another process may be bringing about',
-      services.migrate(),
+      services.migrate('command'),
     )
     return await run(asked, applied, config, services)
   } finally {

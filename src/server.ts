@@ -140,7 +140,7 @@ const RETRY_MS = 500
 async function prepareStore(services: Services, log: Log, signal: AbortSignal): Promise<void> {
   for (let last = ''; !signal.aborted; ) {
     try {
-      const applied = await services.migrate()
+      const applied = await services.migrate('server')
       if (applied.length > 0) log.info({ applied }, 'the store was brought up to date')
       return
     } catch (err) {

@@ -80,7 +80,7 @@ export interface Services {
   readonly startingFingerprint: string | null
   /** Null where the store is not a Postgres: the Ruby agent knew no other. */
   readonly readRubyToken: ReadRubyToken | null
-  readonly migrate: () => Promise<readonly string[]>
+  readonly migrate: (as: 'server' | 'command') => Promise<readonly string[]>
   /** The daily look at each token, where it is due; the first run also plans what a changed policy moves. */
   readonly checkTokens: () => Promise<void>
   readonly looks: LookTally
@@ -216,10 +216,10 @@ export async function createServices(
     recheckKeys: () => recheckKeys({ overview, vault, log }),
     startingFingerprint,
     readRubyToken: config.database.kind === 'postgres' ? () => readRubyToken(db) : null,
-    migrate: async () => {
+    migrate: async (as) => {
       try {
         const applied = await migrate(db, MIGRATIONS_FOLDER, () => db.isNotReady(WAITING))
-        await prepareInstallation(db, config.appUrl)
+        await prepareInstallation(db, as === 'server' ? config.appUrl : null)
         await db.isReady([...(await tablesOf(MIGRATIONS_FOLDER)), 'schema_migrations'])
         return applied
       } catch (error) {

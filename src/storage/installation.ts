@@ -24,13 +24,18 @@ export function createInstallationStore(db: Database): InstallationStore {
  * Gives the store its name in a shared cache. A copy of a store (a fork, a restored dump) answers to another address or
  * lies elsewhere: it gets a name of its own, so that neither serves what the other has put into the cache.
  */
-export async function prepareInstallation(db: Database, appUrl: string): Promise<void> {
-  const home = createHash('sha256')
-    .update(`${appUrl}\0${await db.identity()}`)
-    .digest('base64url')
+export async function prepareInstallation(db: Database, appUrl: string | null): Promise<void> {
+  // A command may run in a shell that does not know the address: it never takes the store for a copy.
+  const home =
+    appUrl === null
+      ? null
+      : createHash('sha256')
+          .update(`${appUrl} ${await db.identity()}`)
+          .digest('base64url')
   // Of instances that start together the first names the store, and the others find it named.
-  await db.query(`update installation set cache_id = $1, home = $2 where id = 1 and (cache_id is null or home is distinct from $2)`, [
-    randomBytes(16).toString('base64url'),
-    home,
-  ])
+  await db.query(
+    `update installation set cache_id = $1, home = coalesce($2, home)
+    where id = 1 and (cache_id is null or home is distinct from coalesce($2, home))`,
+    [randomBytes(16).toString('base64url'), home],
+  )
 }

@@ -291,7 +291,6 @@ t.test('only the real paths are paths', async (t) => {
     '/%74oken.js',
     '/%74oken?const=x',
     '/accounts/%64efault/token.js',
-    '/token.js%00',
     '/token.js%20',
     '/token.js;x.css',
     '/TOKEN.js',
