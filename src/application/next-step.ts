@@ -69,8 +69,10 @@ function whatNext(account: AccountView, { now, isAtRisk }: StepFacts, { way, isB
       return say(`Web sites get no token until the key that sealed it is back in ENCRYPTION_KEY. Where that key is lost, ${way}.`)
     if (hasExpired) return say(`The token has expired, and web sites get none: ${way}.`)
     if (isBroken) return say('Put right what is named above, then press “Try again now”; the agent tries again by itself', nextRefreshAt)
-    if (expiresAt === null) return say(`${capital(way)}.`)
-    return say(`${capital(way)}: web sites have the present token until it expires`, expiresAt)
+    // Where the error says the way already, it is not said twice.
+    const todo = wantsNewToken ? '' : `${capital(way)}. `
+    if (account.userId === null) return say(`${todo}Web sites get no token until then.`)
+    return expiresAt === null ? say(`${capital(way)}.`) : say(`${todo}Web sites have the present token until it expires`, expiresAt)
   }
   if (account.wantsToken || isAtRisk) return warning(account, way)
   if (wantsNewToken)

@@ -100,13 +100,14 @@ export function needsPerson(account: Account, now: Date): boolean {
 const DAY_MS = 86_400_000
 
 /**
- * True where a person should look, though the agent goes on by itself: the refreshes have failed for a day, or while less
- * than a quarter of the token's life is left; or a tenth is left, which is refreshed long before that where all is well.
+ * True where a person should look, though the agent goes on by itself: the refreshes have failed for a day, or again and
+ * again within the last week of the token; or a tenth of its life is left, which never comes to that where all is well.
  */
 export function isAtRisk(account: Account, now: Date): boolean {
-  if (account.pausedAt !== null || account.accessToken === null) return false
-  const left = lifeLeft(account, now) ?? 1
-  if (left <= 0.1) return true
-  const { failureCount, failingSince } = account
-  return failureCount > 0 && (left < 0.25 || (failingSince !== null && now.getTime() - failingSince.getTime() >= DAY_MS))
+  const { pausedAt, accessToken, failureCount, failingSince, expiresAt } = account
+  if (pausedAt !== null || accessToken === null) return false
+  if ((lifeLeft(account, now) ?? 1) <= 0.1) return true
+  const isLastWeek = expiresAt !== null && expiresAt.getTime() - now.getTime() <= 7 * DAY_MS
+  if (isLastWeek && failureCount >= 3) return true
+  return failureCount > 0 && failingSince !== null && now.getTime() - failingSince.getTime() >= DAY_MS
 }

@@ -35,8 +35,8 @@ export function createOverview(db: Database, sealMarks: readonly string[]): Over
   // The same rule as `isAtRisk` there.
   const atRisk = `paused_at is null and access_token is not null and (
     (issued_at < expires_at and (${lived(now)}) * 10 <= ${lived('issued_at')})
-    or (failure_count > 0 and (failing_since <= ${nowPlus('-86400')}
-      or (issued_at < expires_at and (${lived(now)}) * 4 < ${lived('issued_at')}))))`
+    or (failure_count >= 3 and expires_at <= ${nowPlus('604800')})
+    or (failure_count > 0 and failing_since <= ${nowPlus('-86400')}))`
   const marksIn = (params: Param[]): string =>
     sealMarks.map((mark) => `substr(access_token, 1, ${mark.length}) = $${params.push(mark)}`).join(' or ')
   const count = (wanted: string): string => `cast(sum(case when ${wanted} then 1 else 0 end) as integer)`

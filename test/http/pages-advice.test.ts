@@ -96,7 +96,7 @@ t.test('an account that fails near its end is counted, found by the count’s li
   }))
   const world = await start(t, [...many, ...refused, { ...failing, name: 'y-failing' }])
   const status = await page(world.owner, '/status')
-  t.match(status, /<a href="\/status\?show=attention">5 of your 50 accounts<\/a> need you/)
+  t.match(status, /<a href="\/status\?show=attention">5 of your 50 accounts need you – show them<\/a>/)
   t.match(await page(world.owner, '/admin'), /<a href="\/admin\?show=attention">5 need you – show them/)
   for (const path of ['/status?show=attention', '/admin?show=attention', '/status', '/admin']) {
     const names = [...(await page(world.owner, path)).matchAll(/<(?:h3 id="[^"]+"><a|a) href="\/admin\/accounts\/([^"#]+)"/g)].map(
