@@ -157,7 +157,6 @@ function ignore(): void {}
 
 const REFUSED_SIGN_IN = 'The database refuses the user or the password: check both in DATABASE_URL.'
 const SILENT = 'The database does not answer: check that it runs and that DATABASE_URL names its host and port.'
-const ALL_IN_USE = 'Every connection of the agent to the database is in use at this moment. Try again in a few seconds.'
 const UNTRUSTED =
   'The database’s certificate is not trusted: give its authority’s file in DATABASE_URL (sslrootcert=…), or use sslmode=require.'
 
@@ -184,6 +183,9 @@ const SENTENCES: Record<string, string> = {
 /** 22 wrong value, 23 violated constraint, 42 wrong SQL: a mistake of ours, not a fault of the database. */
 const OUR_MISTAKE = /^(?:22|23|42)[0-9A-Z]{3}$/
 
+/** pg waited for an answer, or its pool for a connection of ours that was free: the database may be there all the same. */
+const IN_VAIN = ['Query read timeout', 'timeout exceeded when trying to connect']
+
 /** Also `timeout expired`, where pg's own timer is faster than its pool's, and what it says of an answer that is out of step. */
 const LOST =
   /^(?:Connection terminated|timeout expired|Client has encountered|Client was closed|Cannot use a pool|Received unexpected|There was an error establishing an SSL)/
@@ -197,8 +199,7 @@ function explainPostgres(error: unknown): unknown {
     return unavailable('The database wants an encrypted connection: add ?sslmode=require to DATABASE_URL.', error)
   if (sentence !== undefined) return unavailable(sentence, error)
   if (OUR_MISTAKE.test(code)) return error
-  if (error.message === 'timeout exceeded when trying to connect') return new AppError('busy', ALL_IN_USE, { cause: error })
-  if (error.message === 'Query read timeout') return new NoAnswerInTime(SILENT, { cause: error })
+  if (IN_VAIN.includes(error.message)) return new NoAnswerInTime(SILENT, { cause: error })
   if (error.message === 'The server does not support SSL connections')
     return unavailable('The database does not speak TLS: switch it on there, or write sslmode=disable in DATABASE_URL.', error)
   // What is left with a code comes from the server, a socket or TLS; pg's own errors about a lost or slow connection have none.

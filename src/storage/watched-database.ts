@@ -22,7 +22,8 @@ export interface WatchedDatabase extends Database {
 
 export const GONE =
   'The tables of the agent are gone, or others have taken their place: a restore may be under way. The agent leaves the database alone until then: restart it when the restore is done.'
-const SLOW = 'The database takes long for this question, though it answers others. Try again in a few seconds.'
+const BUSY =
+  'The database is there, but this question has waited too long, for its answer or for a connection of the agent. Try again in a few seconds.'
 const CHECKED_MS = 1_000
 
 /**
@@ -88,7 +89,7 @@ export function watchDatabase(db: Database): WatchedDatabase {
     } catch (error) {
       if (error instanceof NoAnswerInTime) {
         await check()
-        if (up) throw new AppError('busy', SLOW, { cause: error })
+        if (up) throw new AppError('busy', BUSY, { cause: error })
         throw error
       }
       if (!(error instanceof AppError) && own !== null) {

@@ -3,8 +3,12 @@ import t from 'tap'
 import { AppError } from '../../src/domain/errors.ts'
 import { createHealthWatch } from '../../src/health.ts'
 import type { Database } from '../../src/storage/database.ts'
+import { openPostgres } from '../../src/storage/postgres.ts'
 import { openSqlite } from '../../src/storage/sqlite.ts'
 import { watchDatabase } from '../../src/storage/watched-database.ts'
+import { missing } from '../support/services.ts'
+import { createDatabase } from '../support/shared-postgres.ts'
+import { startTcpProxy } from '../support/tcp-proxy.ts'
 
 /** A store whose next answers can be held back or refused. */
 async function troubled(t: { teardown(end: () => unknown): void }) {
@@ -83,4 +87,21 @@ t.test('/readyz waits for no store that hangs, and says since when it has', asyn
   t.match(await health.check(), { ready: true, parts: { store: { state: 'up' }, tokens: { state: 'working' } } })
   health.drain()
   t.match(await health.check(), { ready: false, parts: { process: { state: 'stopping' } } })
+})
+
+t.test('a question that takes long is no store that is down, where the store answers others', { skip: missing('postgres') }, async (t) => {
+  const { url } = await createDatabase(t)
+  const other = await startTcpProxy(t, { host: new URL(url).hostname, port: Number(new URL(url).port || 5432) })
+  const db = watchDatabase(openPostgres(other.through(url), { queryTimeoutMs: 300 }))
+  t.teardown(() => db.close())
+  await db.query('select 1')
+  await t.rejects(db.query('select pg_sleep(5)'), { code: 'busy', message: /is there.*waited too long/ })
+  t.match(db.state(), { up: true, problem: null })
+  const crowd = Array.from({ length: 12 }, () => db.query('select pg_sleep(0.25)').catch((error: unknown) => error))
+  await db.check()
+  t.match(db.state(), { up: true, waitingSince: null }, 'it is asked on a connection of its own')
+  await Promise.all(crowd)
+  other.blackHole()
+  await t.rejects(Promise.all([db.check(), db.query('select 1')]), { code: 'unavailable', message: /does not answer/ })
+  t.equal(db.state().up, false)
 })
