@@ -68,8 +68,8 @@ export async function createWorld(t: Test, open: () => Promise<Database> = () =>
       await store.remove(name, { account: name, kind: 'removed', actor: 'owner', outcome: 'ok', detail: null })
     },
     /** One instance, with clocks of its own, whose way to the store can be watched, held up and cut. */
-    instance({ cache = null, maxSnapshots, realTime = false, keys: ownKeys = keys }: InstanceOptions = {}) {
-      const way = { reads: 0, cut: false, gate: null as Promise<void> | null, shiftMs: 0, answer: null as Look | null }
+    instance({ cache = null, maxSnapshots, realTime = false, keys: ownKeys = keys, secondLookMs = 30 }: InstanceOptions = {}) {
+      const way = { reads: 0, answers: 0, cut: false, gate: null as Promise<void> | null, shiftMs: 0, answer: null as Look | null }
       // Its own time, and by how much this machine's two clocks are off.
       const clock = { ms: 0, monotonicMs: 0, wallMs: 0 }
       const databaseClock = createDatabaseClock(
@@ -84,7 +84,9 @@ export async function createWorld(t: Test, open: () => Promise<Database> = () =>
           const { gate, answer } = way
           if (answer !== null) return answer
           // The answer is on its way while the gate is closed.
-          const [look] = await Promise.all([way.cut ? null : own.look(name), gate])
+          const look = way.cut ? null : await own.look(name)
+          way.answers++
+          await gate
           if (look === null || way.cut) throw new Error('connect ECONNREFUSED')
           return look
         },
@@ -92,7 +94,7 @@ export async function createWorld(t: Test, open: () => Promise<Database> = () =>
         isClockSure: own.isClockSure,
       }
       const ownVault = createVault(ownKeys)
-      const shared = cache === null ? null : createSharedCache({ cache, vault: ownVault, digest, clock: watched, secondLookMs: 30 })
+      const shared = cache === null ? null : createSharedCache({ cache, vault: ownVault, digest, clock: watched, secondLookMs })
       const reader = createTokenReader({
         store: watched,
         shared,
@@ -114,6 +116,7 @@ interface InstanceOptions {
   maxSnapshots?: number
   realTime?: boolean
   keys?: string[]
+  secondLookMs?: number
 }
 
 /** Throws why there is no token. */
