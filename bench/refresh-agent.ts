@@ -1,6 +1,6 @@
 // The agent as it is, but for its pace, which would be the only thing measured. Loaded by bench/refresh.ts.
 import pg from 'pg'
-import { PACE_LIMITS } from '../src/application/pace.ts'
+import { PACE_LIMITS } from '../src/refreshing/rate-limit.ts'
 import { serve } from '../src/server.ts'
 
 const { query } = pg.Client.prototype

@@ -10,6 +10,6 @@ if (major < 24) {
   process.exit(1)
 }
 // Without a build (npm ci --omit=dev leaves the compiler out) Node runs the TypeScript itself.
-const built = new URL('../dist/cli.js', import.meta.url)
-const { main } = await import(existsSync(built) ? built.href : new URL('../src/cli.ts', import.meta.url).href)
+const built = new URL('../dist/cli/main.js', import.meta.url)
+const { main } = await import(existsSync(built) ? built.href : new URL('../src/cli/main.ts', import.meta.url).href)
 await main()

@@ -1,12 +1,12 @@
 import { dirname, join } from 'node:path'
-import type { Config } from './config.ts'
-import type { SendAlert } from './domain/alert.ts'
-import type { Connector } from './domain/connector.ts'
-import type { Log } from './domain/log.ts'
-import type { Secret } from './domain/secret.ts'
-import { createInstagramConnector } from './providers/instagram-connector.ts'
+import type { SendAlert } from './alerts/alert.ts'
+import type { Config } from './config/config.ts'
+import type { Connector } from './core/connector.ts'
+import type { Log } from './core/log.ts'
+import type { Secret } from './core/secret.ts'
+import { createInstagramConnector } from './providers/instagram/connector.ts'
 import type { Database } from './storage/database.ts'
-import { loadOrCreateKeyFile } from './storage/private-file.ts'
+import { loadOrCreateKeyFile } from './storage/key-file.ts'
 
 // What the configuration names, opened. A driver is loaded when it is first needed.
 
@@ -34,7 +34,7 @@ export async function openMemcached({ servers, username, password }: NonNullable
 }
 
 export async function openWebhook(url: Secret, appUrl: string): Promise<SendAlert> {
-  const { createWebhook } = await import('./alerts/webhook.ts')
+  const { createWebhook } = await import('./webhook/webhook.ts')
   return createWebhook({ url, appUrl })
 }
 

@@ -2,21 +2,21 @@ import { createHook } from 'node:async_hooks'
 import { setTimeout as sleep } from 'node:timers/promises'
 import closeWithGrace from 'close-with-grace'
 import type { Logger } from 'pino'
-import type { PaceLimits } from './application/pace.ts'
-import { type Config, readConfig } from './config.ts'
-import { entriesOf } from './domain/allow-list.ts'
-import { AppError } from './domain/errors.ts'
-import type { Log } from './domain/log.ts'
-import { createHealthWatch } from './health.ts'
+import { createServices, type Services, VIEWS_FOLDER } from './agent.ts'
+import { type Config, readConfig } from './config/config.ts'
+import { explainListen } from './config/network.ts'
+import { AppError } from './core/errors.ts'
+import { isOneOf } from './core/keys.ts'
+import type { Log } from './core/log.ts'
 import { createApp } from './http/app.ts'
 import type { HttpDeps, Settings } from './http/deps.ts'
-import { createReadMeter } from './http/read-meter.ts'
-import { isOneOf } from './keys.ts'
 import { createLogger } from './logger.ts'
-import { explainListen } from './network-config.ts'
 import { ownerDeps, signInDeps } from './owner.ts'
-import { type Schedule, startSchedule } from './schedule.ts'
-import { createServices, type Services, VIEWS_FOLDER } from './services.ts'
+import { entriesOf } from './reading/allow-list.ts'
+import { createReadMeter } from './reading/read-meter.ts'
+import type { PaceLimits } from './refreshing/rate-limit.ts'
+import { createHealthWatch } from './status/health.ts'
+import { type Schedule, startSchedule } from './timer.ts'
 
 /** Long enough for a load balancer to notice; closing at once loses the requests that are on their way. */
 const DRAIN_MS = 4_000
@@ -156,7 +156,7 @@ async function prepareStore(services: Services, log: Log, signal: AbortSignal): 
 // Nobody may ask for what is counted without a key: then nothing is counted, and no library loaded for it.
 async function createMetering({ metricsKey }: Config, services: Services): Promise<HttpDeps['metering']> {
   if (metricsKey === null) return null
-  const { createMetrics } = await import('./metrics.ts')
+  const { createMetrics } = await import('./status/metrics.ts')
   const reads = createReadMeter()
   return { isKey: isOneOf([metricsKey]), reads, ...createMetrics(services, reads) }
 }

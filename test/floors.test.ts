@@ -73,7 +73,7 @@ const ALLOWED: Record<string, string[]> = {
   'src/cache/planted.ts': ['./memcached.ts', '../domain/row-cache.ts', 'memjs'],
   'src/providers/planted.ts': ['./http.ts', '../domain/provider.ts'],
   'src/http/planted.ts': ['./app.ts', '../application/read-token.ts', '../domain/account.ts', 'fastify'],
-  'src/services.ts': ['./storage/vault.ts', './cache/memcached.ts', './providers/instagram.ts'],
+  'src/agent.ts': ['./storage/vault.ts', './cache/memcached.ts', './providers/instagram.ts'],
 }
 
 for (const [path, imports] of Object.entries(FORBIDDEN)) {

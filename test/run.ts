@@ -1,4 +1,4 @@
-// npm test: sees to the services, then runs tap and hands the arguments on: npm test -- test/domain/allow-list.test.ts
+// npm test: sees to the services, then runs tap and hands the arguments on: npm test -- test/reading/allow-list.test.ts
 import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, readdirSync, writeFileSync } from 'node:fs'

@@ -16,7 +16,7 @@ import { startTcpProxy } from './support/tcp-proxy.ts'
 import { tempFolder } from './support/temp-folder.ts'
 import { waitFor } from './support/wait-for.ts'
 
-const CLI = fileURLToPath(new URL('../src/cli.ts', import.meta.url))
+const CLI = fileURLToPath(new URL('../src/cli/main.ts', import.meta.url))
 const BIN = fileURLToPath(new URL('../bin/token-agent.js', import.meta.url))
 const KEY = 'server-key-0123456789abcdef'
 const ENCRYPTION_KEY = 'k'.repeat(32)

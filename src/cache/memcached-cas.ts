@@ -1,5 +1,5 @@
 import { type Client, type Response, Utils } from 'memjs'
-import type { CachedText } from '../domain/row-cache.ts'
+import type { CachedText } from '../reading/row-cache.ts'
 
 // memjs 1.3.2 neither tells a value's tag nor sends one (“TODO: support version (CAS)” in its source).
 // https://github.com/memcached/memcached/wiki/BinaryProtocolRevamped

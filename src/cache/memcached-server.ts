@@ -1,5 +1,5 @@
 import { Client, Server } from 'memjs'
-import type { Log } from '../domain/log.ts'
+import type { Log } from '../core/log.ts'
 
 export interface MemcachedAddress {
   readonly host: string

@@ -1,6 +1,6 @@
 import { Utils } from 'memjs'
-import type { Log } from '../domain/log.ts'
-import type { RowCache } from '../domain/row-cache.ts'
+import type { Log } from '../core/log.ts'
+import type { RowCache } from '../reading/row-cache.ts'
 import { gets, replaceTagged } from './memcached-cas.ts'
 import { createMemcachedServer, type MemcachedAddress, type MemcachedServer, type MemcachedServerState } from './memcached-server.ts'
 

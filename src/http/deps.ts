@@ -1,12 +1,12 @@
 import type { FastifyBaseLogger } from 'fastify'
-import type { OwnerDeps } from '../application/owner-deps.ts'
-import type { LastHour } from '../application/read-history.ts'
-import type { RefreshSummary } from '../application/refresh-due.ts'
-import type { SignInDeps } from '../application/sign-in.ts'
-import type { Snapshot } from '../application/snapshot.ts'
-import type { AllowList } from '../domain/allow-list.ts'
-import type { AccountSummary } from '../domain/overview.ts'
-import type { ReadMeter } from './read-meter.ts'
+import type { AccountSummary } from '../accounts/overview.ts'
+import type { OwnerDeps } from '../accounts/owner-deps.ts'
+import type { AllowList } from '../reading/allow-list.ts'
+import type { LastHour } from '../reading/read-counts.ts'
+import type { ReadMeter } from '../reading/read-meter.ts'
+import type { Snapshot } from '../reading/snapshot.ts'
+import type { RefreshSummary } from '../refreshing/refresh-due.ts'
+import type { SignInDeps } from '../sign-in/sign-in.ts'
 
 /** How the agent is doing, as `/readyz` tells it. */
 export interface Health {

@@ -1,8 +1,8 @@
 import type { Socket } from 'node:net'
 import type { FastifyBaseLogger, FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import type { TokenResource } from '../domain/decide-read.ts'
-import { AppError, type ErrorCode } from '../domain/errors.ts'
-import { isStorable } from '../domain/storable.ts'
+import { AppError, type ErrorCode } from '../core/errors.ts'
+import { isStorable } from '../core/storable.ts'
+import type { TokenResource } from '../reading/decide-read.ts'
 
 export const CONTENT_TYPES: Record<TokenResource, string> = {
   script: 'text/javascript; charset=utf-8',

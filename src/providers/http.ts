@@ -1,4 +1,4 @@
-import { ProviderError } from '../domain/errors.ts'
+import { ProviderError } from '../core/errors.ts'
 
 interface Download {
   readonly status: number

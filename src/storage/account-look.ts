@@ -1,8 +1,8 @@
-import type { AccountStore } from '../domain/account-store.ts'
-import { AppError } from '../domain/errors.ts'
-import { ACCOUNT_COLUMNS, type AccountRow, toAccount } from './account-row.ts'
+import type { AccountStore } from '../core/account-store.ts'
+import { AppError } from '../core/errors.ts'
 import type { Database } from './database.ts'
 import type { Clocked, DatabaseClock } from './database-clock.ts'
+import { ACCOUNT_COLUMNS, type AccountRow, toAccount } from './rows.ts'
 
 interface LookRow extends Omit<AccountRow, 'name'>, Clocked {
   readonly name: string | null

@@ -1,13 +1,13 @@
 import { randomUUID } from 'node:crypto'
-import { type Account, DEFAULT_ACCOUNT } from '../domain/account.ts'
-import type { AccountChange, AccountEvent, AccountStore, Claim, ClaimRequest } from '../domain/account-store.ts'
-import { NOTHING_TOLD, nextLookAt } from '../domain/alert.ts'
+import { NOTHING_TOLD, nextLookAt } from '../alerts/alert.ts'
+import { type Account, DEFAULT_ACCOUNT } from '../core/account.ts'
+import type { AccountChange, AccountEvent, AccountStore, Claim, ClaimRequest } from '../core/account-store.ts'
 import { createLook } from './account-look.ts'
-import type { AccountRow } from './account-row.ts'
-import { ACCOUNT_COLUMNS, changedColumns, FILLED_COLUMNS, READ_COLUMNS, toAccount, toDate } from './account-row.ts'
 import type { Database, Param, Queryable } from './database.ts'
 import { type Clocked, createDatabaseClock } from './database-clock.ts'
 import { EVENT_COLUMNS, type EventRow, insertEvent, toEvent } from './event-row.ts'
+import type { AccountRow } from './rows.ts'
+import { ACCOUNT_COLUMNS, changedColumns, FILLED_COLUMNS, READ_COLUMNS, toAccount, toDate } from './rows.ts'
 
 interface ClaimedRow extends AccountRow, Clocked {
   readonly attempt_id: string

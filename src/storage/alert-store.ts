@@ -1,7 +1,7 @@
-import { type AlertClaim, type AlertStore, nextLookAt, type Told } from '../domain/alert.ts'
-import { ACCOUNT_COLUMNS, type AccountRow, toAccount, toDate } from './account-row.ts'
+import { type AlertClaim, type AlertStore, nextLookAt, type Told } from '../alerts/alert.ts'
 import type { Database } from './database.ts'
 import { insertEvent } from './event-row.ts'
+import { ACCOUNT_COLUMNS, type AccountRow, toAccount, toDate } from './rows.ts'
 
 interface ToldRow extends AccountRow {
   readonly alert_told: string | null

@@ -1,4 +1,4 @@
-import { storable } from '../domain/storable.ts'
+import { storable } from '../core/storable.ts'
 
 export type Param = string | number | Date | null
 

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import type { AccountEvent, RecordedEvent } from '../domain/account-store.ts'
+import type { AccountEvent, RecordedEvent } from '../core/account-store.ts'
 import type { Dialect, Queryable } from './database.ts'
 
 export type EventRow = Omit<RecordedEvent, 'at'> & { readonly at: Date | string }

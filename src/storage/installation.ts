@@ -1,7 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto'
-import type { InstallationStore } from '../domain/installation.ts'
-import { toDate } from './account-row.ts'
+import type { InstallationStore } from '../core/installation.ts'
 import type { Database } from './database.ts'
+import { toDate } from './rows.ts'
 
 interface InstallationRow {
   readonly cache_id: string | null

@@ -1,4 +1,4 @@
-import type { KeptState, OAuthStateStore } from '../domain/oauth-states.ts'
+import type { KeptState, OAuthStateStore } from '../accounts/oauth-states.ts'
 import type { Database } from './database.ts'
 
 const GOOD_FOR_SECONDS = 10 * 60

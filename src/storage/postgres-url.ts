@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs'
 import type { ConnectionOptions } from 'node:tls'
 import pg from 'pg'
-import { AppError } from '../domain/errors.ts'
-import { readTlsMode } from './tls-mode.ts'
+import { AppError } from '../core/errors.ts'
+import { readTlsMode } from '../core/tls-mode.ts'
 
 const TLS_PARAMETERS = ['sslmode', 'ssl', 'sslrootcert', 'sslcert', 'sslkey', 'uselibpqcompat'] as const
 const WITHOUT_VERIFICATION: ConnectionOptions = { rejectUnauthorized: false }

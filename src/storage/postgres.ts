@@ -1,5 +1,5 @@
 import type pg from 'pg'
-import { AppError, NoAnswerInTime } from '../domain/errors.ts'
+import { AppError, NoAnswerInTime } from '../core/errors.ts'
 import type { Database, Dialect, Param, Queryable } from './database.ts'
 import { LAST_CHARACTER, toSql } from './database.ts'
 import { readPostgresUrl } from './postgres-url.ts'

@@ -1,4 +1,4 @@
-import { AppError } from '../domain/errors.ts'
+import { AppError } from '../core/errors.ts'
 import type { Queryable } from './database.ts'
 
 const NOT_THERE = 'Set DATABASE_URL to the address of the old app’s database (on Heroku: heroku config:get DATABASE_URL).'

@@ -1,4 +1,4 @@
-import type { SessionStore } from '../domain/session-store.ts'
+import type { SessionStore } from '../sign-in/session-store.ts'
 import type { Database } from './database.ts'
 
 const IDLE_SECONDS = 30 * 60

@@ -1,4 +1,4 @@
-import { type SignInAttempts, TURN_MS, type WrongOfDay, type WrongPasswords } from '../domain/session-store.ts'
+import { type SignInAttempts, TURN_MS, type WrongOfDay, type WrongPasswords } from '../sign-in/session-store.ts'
 import type { Database } from './database.ts'
 import { insertEvent } from './event-row.ts'
 

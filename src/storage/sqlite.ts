@@ -1,10 +1,10 @@
 import { statSync } from 'node:fs'
 import type { DatabaseSync } from 'node:sqlite'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { AppError } from '../domain/errors.ts'
+import { AppError } from '../core/errors.ts'
 import type { Database, Dialect, Param, Script } from './database.ts'
 import { LAST_CHARACTER, toSql } from './database.ts'
-import { createPrivateFile } from './private-file.ts'
+import { createPrivateFile } from './key-file.ts'
 
 // SQLite's own wait stops the whole process, so it is short; what lasts longer is waited for by a timer.
 const BLOCKING_WAIT_MS = 25

@@ -1,7 +1,7 @@
-import { PERIOD_MS } from '../domain/next-refresh.ts'
-import type { CheckRequest, Moment, Timetable } from '../domain/timetable.ts'
-import { ACCOUNT_COLUMNS, type AccountRow, toAccount } from './account-row.ts'
+import { PERIOD_MS } from '../refreshing/next-refresh.ts'
+import type { CheckRequest, Moment, Timetable } from '../refreshing/timetable.ts'
 import type { Database, Param } from './database.ts'
+import { ACCOUNT_COLUMNS, type AccountRow, toAccount } from './rows.ts'
 
 type Instant = Date | string
 

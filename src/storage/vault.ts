@@ -1,7 +1,7 @@
 import { createCipheriv, createDecipheriv, createHash, createHmac, hkdfSync, randomBytes, timingSafeEqual } from 'node:crypto'
-import { Secret } from '../domain/secret.ts'
-import type { Place, Vault } from '../domain/vault.ts'
-import { UnreadableError } from '../domain/vault.ts'
+import { Secret } from '../core/secret.ts'
+import type { Place, Vault } from '../core/vault.ts'
+import { UnreadableError } from '../core/vault.ts'
 
 const CIPHER = 'aes-256-gcm'
 const KEY_BYTES = 32

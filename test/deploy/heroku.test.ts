@@ -24,7 +24,7 @@ t.test(
     await shell('npm run build', app, build)
     await shell(`npm prune --omit=dev ${NPM}`, app, build)
     t.notOk(existsSync(join(app, 'node_modules/typescript')), 'the compiler stays behind')
-    t.ok(existsSync(join(app, 'dist/cli.js')))
+    t.ok(existsSync(join(app, 'dist/cli/main.js')))
 
     const instagram = await startInstagram()
     t.teardown(() => instagram.close())

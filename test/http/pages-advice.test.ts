@@ -1,5 +1,5 @@
 import t from 'tap'
-import { MAKE_NEW_TOKEN } from '../../src/providers/instagram-refusal.ts'
+import { MAKE_NEW_TOKEN } from '../../src/providers/instagram/refusal.ts'
 import { DEFAULT, look, page, start } from './kept-world.ts'
 import { inDays } from './many-accounts.ts'
 

@@ -1,6 +1,6 @@
 import { inspect } from 'node:util'
 import type { Test } from 'tap'
-import { ProviderError } from '../../src/domain/errors.ts'
+import { ProviderError } from '../../src/core/errors.ts'
 
 /** A token that no error may show. */
 export const CANARY = 'IGAA-canary-9f2c71d4e8b05a63-canary'

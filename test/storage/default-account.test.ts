@@ -1,5 +1,5 @@
 import t from 'tap'
-import type { AccountEvent, AccountStore } from '../../src/domain/account-store.ts'
+import type { AccountEvent, AccountStore } from '../../src/core/account-store.ts'
 import { createAccountStore } from '../../src/storage/account-store.ts'
 import { migrate } from '../../src/storage/migrate.ts'
 import { oldRelease } from '../support/old-release.ts'

@@ -1,5 +1,5 @@
 import t from 'tap'
-import type { AccountEvent, EventKind } from '../../src/domain/account-store.ts'
+import type { AccountEvent, EventKind } from '../../src/core/account-store.ts'
 import { createAccountStore } from '../../src/storage/account-store.ts'
 import { eachStore } from './engines.ts'
 

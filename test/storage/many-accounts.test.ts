@@ -1,7 +1,7 @@
 import t from 'tap'
+import { createOverview } from '../../src/storage/account-queries.ts'
 import { createAccountStore } from '../../src/storage/account-store.ts'
 import type { Database } from '../../src/storage/database.ts'
-import { createOverview } from '../../src/storage/overview.ts'
 import { createVault } from '../../src/storage/vault.ts'
 import { eachStore } from './engines.ts'
 

@@ -1,7 +1,7 @@
 import { mkdirSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { AppError } from '../../src/domain/errors.ts'
+import { AppError } from '../../src/core/errors.ts'
 import { migrate } from '../../src/storage/migrate.ts'
 import { launch } from '../support/process.ts'
 import { tempFolder } from '../support/temp-folder.ts'

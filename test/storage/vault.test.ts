@@ -1,7 +1,7 @@
 import t from 'tap'
-import { readConfig } from '../../src/config.ts'
-import { Secret } from '../../src/domain/secret.ts'
-import { accountPlace, isMarked, marked, UnreadableError } from '../../src/domain/vault.ts'
+import { readConfig } from '../../src/config/config.ts'
+import { Secret } from '../../src/core/secret.ts'
+import { accountPlace, isMarked, marked, UnreadableError } from '../../src/core/vault.ts'
 import { createVault, generateKey } from '../../src/storage/vault.ts'
 
 const PLACE = accountPlace('shop', 'access_token')

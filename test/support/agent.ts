@@ -4,7 +4,7 @@ import { type Exit, launch } from './process.ts'
 import { type Teardown, tempFolder } from './temp-folder.ts'
 import { waitFor } from './wait-for.ts'
 
-const CLI = fileURLToPath(new URL('../../src/cli.ts', import.meta.url))
+const CLI = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url))
 
 export interface Agent {
   readonly url: string

@@ -1,0 +1,208 @@
+import { ACCOUNT_NAME_RULE, isAccountName } from '../core/account.ts'
+import { ConnectError, type Connector } from '../core/connector.ts'
+import { AppError } from '../core/errors.ts'
+import { isMarked, marked } from '../core/vault.ts'
+import type { KeptState } from './oauth-states.ts'
+import type { OwnerDeps } from './owner-deps.ts'
+import { takeGrant } from './save-grant.ts'
+import { connected, openPending, type Pending, seal, unseal, waiting, write } from './waiting-grant.ts'
+
+export interface Arrival {
+  readonly provider: string
+  readonly sessionId: string
+  /** As the provider sent them. */
+  readonly code?: string | undefined
+  readonly state?: string | undefined
+  readonly error?: string | undefined
+}
+
+export type Connected =
+  | { readonly outcome: 'connected'; readonly account: string; readonly username: string | null }
+  /** Nothing is changed yet: the account is another user's. `answer` is what the owner's word goes with. */
+  | {
+      readonly outcome: 'other_user'
+      readonly account: string
+      readonly present: string | null
+      readonly username: string | null
+      readonly answer: string
+    }
+
+export const redirectUriOf = (appUrl: string, provider: string): string => `${appUrl}/connect/${provider}/callback`
+
+/** The address at the provider where the owner approves. What comes back is taken once, within ten minutes. */
+export async function startConnect(
+  deps: OwnerDeps,
+  { provider, account, sessionId }: { provider: string; account: string; sessionId: string },
+): Promise<URL> {
+  const connector = connectorOf(deps, provider)
+  if (!isAccountName(account)) throw new AppError('invalid', ACCOUNT_NAME_RULE)
+  const [state, verifier] = [marked(deps.vault, STATE, deps.randomId()), deps.randomId()]
+  const id = deps.hash(state)
+  await deps.states.keep(id, { sessionId, provider, account, sealed: seal(deps.vault, id, verifier) })
+  return connector.authorizeUrl({ state, verifier, redirectUri: redirectUriOf(deps.appUrl, provider) })
+}
+
+/**
+ * Throws `ConnectError` where the trip ended without a token; nothing is changed then. A second arrival, by a double click,
+ * the back button or a reload, gets what the first one got.
+ */
+export async function finishConnect(deps: OwnerDeps, arrival: Arrival): Promise<Connected> {
+  const { provider, sessionId, code, state = '', error } = arrival
+  const connector = connectorOf(deps, provider)
+  const { title } = connector
+  const again = `Press “Connect ${title}” again; nothing was changed.`
+  // A denial may come without its state, and changes nothing: it needs none.
+  if (error !== undefined) throw denied(connector, error)
+  const trip = await findTrip(deps, state, sessionId)
+  const { account } = trip ?? {}
+  if (trip?.provider === connected(provider)) return { outcome: 'connected', account: trip.account, username: null }
+  if (trip?.provider === waiting(provider)) {
+    if (trip.usedSecondsAgo !== null) return { outcome: 'connected', account: trip.account, username: null }
+    const pending = openPending(deps.vault, trip)
+    if (pending === null || trip.tooOld) throw new ConnectError('This question was asked more than ten minutes ago.', again)
+    return question(deps, trip.account, pending, state)
+  }
+  if (trip === null || account === undefined || trip.provider !== provider) {
+    throw new ConnectError('This answer does not belong to a request of yours, or was used already.', again)
+  }
+  const { id } = trip
+  const running = underWay.get(id)
+  if (running !== undefined) return running
+  if (trip.usedSecondsAgo !== null) {
+    const happened = `This answer of ${title} was used ${trip.usedSecondsAgo > LONGEST_SECONDS ? 'already' : 'a moment ago'}, and the account is not connected yet.`
+    if (trip.usedSecondsAgo > LONGEST_SECONDS) throw new ConnectError(happened, `Press “Connect ${title}” again.`)
+    throw new ConnectError(happened, 'Reload this page in a few seconds.', { isTransient: true })
+  }
+  if (trip.tooOld) throw new ConnectError(`It took more than ten minutes to come back from ${title}.`, again)
+  if (code === undefined || code === '') throw new ConnectError(`${title} sent no code along.`, again)
+  const verifier = unseal(deps.vault, trip)
+  if (verifier === null) throw new ConnectError('No key of this agent opens the request that this answer belongs to.', again)
+
+  return once(
+    deps,
+    id,
+    async () => {
+      const askedAt = deps.store.now()
+      const grant = await connector.exchangeCode(code, { verifier, redirectUri: redirectUriOf(deps.appUrl, provider) })
+      const profile = await connector.identify(grant.accessToken)
+      const over = await deps.store.find(account)
+      if (over === null || over.providerUserId === null || over.providerUserId === profile.userId) {
+        await takeGrant(deps, { account, provider, grant, profile, askedAt, actor: 'owner', over })
+        return arrived(deps, id, { provider, account, username: profile.username })
+      }
+      const pending = { grant, profile, askedAt, version: over.version }
+      await deps.states.advance(id, { provider: waiting(provider), sealed: seal(deps.vault, id, write(pending)) })
+      return question(deps, account, pending, state)
+    },
+    () => finishConnect(deps, arrival),
+  )
+}
+
+async function arrived(
+  deps: OwnerDeps,
+  id: string,
+  { provider, account, username }: { provider: string; account: string; username: string | null },
+): Promise<Connected> {
+  // The token is stored: an error of this note must not read as if it was not.
+  await deps.states.advance(id, { provider: connected(provider), sealed: '' }).catch(() => {})
+  return { outcome: 'connected', account, username }
+}
+
+interface Answer {
+  readonly provider: string
+  readonly sessionId: string
+  readonly answer: string
+}
+
+/** The owner's word that another user may take the account over. */
+export async function confirmConnect(deps: OwnerDeps, { provider, sessionId, answer }: Answer): Promise<Connected> {
+  const { title } = connectorOf(deps, provider)
+  const trip = await findTrip(deps, answer, sessionId)
+  const { account = '' } = trip ?? {}
+  const isWaiting = trip?.provider === waiting(provider)
+  const running = trip !== null && isWaiting ? underWay.get(trip.id) : undefined
+  if (running !== undefined) return running
+  // A double click: the first one has been answered.
+  if (trip?.provider === connected(provider) || (isWaiting && trip.usedSecondsAgo !== null))
+    return { outcome: 'connected', account, username: null }
+  const pending = trip !== null && isWaiting && !trip.tooOld ? openPending(deps.vault, trip) : null
+  if (trip === null || pending === null) {
+    throw new ConnectError('This question was answered already, or more than ten minutes ago.', `Press “Connect ${title}” again.`)
+  }
+  return once(
+    deps,
+    trip.id,
+    async () => {
+      const { version, ...grant } = pending
+      const over = await deps.store.find(account)
+      if (over?.version !== version) {
+        throw new ConnectError('The account was changed since you were asked.', `Look at it, then press “Connect ${title}” again.`)
+      }
+      await takeGrant(deps, { ...grant, account, provider, actor: 'owner', over })
+      return arrived(deps, trip.id, { provider, account, username: grant.profile.username })
+    },
+    () => confirmConnect(deps, { provider, sessionId, answer }),
+  )
+}
+
+/** The owner's word that it may not: what the provider granted is deleted at once. Null where the question is answered already. */
+export async function declineConnect(deps: OwnerDeps, { provider, sessionId, answer }: Answer): Promise<{ account: string } | null> {
+  const trip = await findTrip(deps, answer, sessionId)
+  if (trip?.provider !== waiting(provider)) return null
+  await deps.states.forget(trip.id)
+  return { account: trip.account }
+}
+
+/** Longer than the calls of one exchange may take together. */
+const LONGEST_SECONDS = 60
+const underWay = new Map<string, Promise<Connected>>()
+
+/** Of several that come with the same one at once, one does the work; `afterwards` is for those that another process was faster than. */
+function once(deps: OwnerDeps, id: string, work: () => Promise<Connected>, afterwards: () => Promise<Connected>): Promise<Connected> {
+  const run = async (): Promise<Connected> => {
+    if (!(await deps.states.use(id))) {
+      underWay.delete(id)
+      return afterwards()
+    }
+    // Nothing came of it: a reload is told to begin again.
+    return work().catch(async (error: unknown) => {
+      await deps.states.forget(id).catch(() => {})
+      throw error
+    })
+  }
+  const running = run().finally(() => underWay.delete(id))
+  underWay.set(id, running)
+  return running
+}
+
+function connectorOf({ connectors }: OwnerDeps, provider: string): Connector {
+  const connector = connectors.get(provider)
+  if (connector === undefined) {
+    throw new AppError('not_found', 'This agent cannot connect accounts of this provider: the credentials of an app are not set.')
+  }
+  return connector
+}
+
+function denied({ title }: Connector, error: string): ConnectError {
+  if (error === 'access_denied') {
+    return new ConnectError(
+      `${title} says that the request was declined.`,
+      `If that was a mistake, press “Connect ${title}” again and allow it; nothing was changed.`,
+    )
+  }
+  return new ConnectError(`${title} ended the request with an error of its own.`, `Press “Connect ${title}” again in a few minutes.`)
+}
+
+const STATE = 'oauth state'
+
+/** Null where the state is made up, another browser's, or too long gone. */
+async function findTrip(deps: OwnerDeps, state: string, sessionId: string): Promise<KeptState | null> {
+  if (!isMarked(deps.vault, STATE, state)) return null
+  const trip = await deps.states.find(deps.hash(state))
+  return trip?.sessionId === sessionId ? trip : null
+}
+
+async function question(deps: OwnerDeps, account: string, { profile }: Pending, answer: string): Promise<Connected> {
+  const present = (await deps.store.find(account))?.username ?? null
+  return { outcome: 'other_user', account, present, username: profile.username, answer }
+}

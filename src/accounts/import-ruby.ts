@@ -1,0 +1,47 @@
+import { DEFAULT_ACCOUNT, isServable } from '../core/account.ts'
+import { AppError } from '../core/errors.ts'
+import { Secret } from '../core/secret.ts'
+import type { RefreshDeps } from '../refreshing/refresh-account.ts'
+import { type SeedResult, seedAccount } from './seed.ts'
+
+/** What the older Ruby agent kept in the table `tokens` of its Postgres, in the clear. */
+interface RubyToken {
+  readonly token: string
+  readonly expiresAt: Date | null
+}
+
+/** Throws an AppError that says what is not as it was there. */
+export type ReadRubyToken = () => Promise<RubyToken>
+
+export interface Import {
+  readonly read: ReadRubyToken
+  /** Also over a token that works, and where the old one has expired by the old app's own reckoning. */
+  readonly force: boolean
+  readonly fingerprint: string | null
+}
+
+/** Takes the older Ruby agent's token over, as the one that the addresses without a name serve. */
+export async function importRubyToken(
+  deps: RefreshDeps,
+  { read, force, fingerprint }: Import,
+): Promise<{ found: RubyToken; seed: SeedResult }> {
+  const found = await read()
+  const now = deps.store.now()
+  if (!force && found.expiresAt !== null && found.expiresAt <= now) {
+    const on = found.expiresAt.toISOString().slice(0, 10)
+    throw new AppError(
+      'conflict',
+      `The old app’s token expired on ${on}, so it was not taken. Get a new one: /setup says how. (--force tries it all the same.)`,
+    )
+  }
+  const existing = await deps.store.find(DEFAULT_ACCOUNT)
+  if (!force && existing !== null && isServable({ ...existing, pausedAt: null }, now)) {
+    throw new AppError(
+      'conflict',
+      `The account “${DEFAULT_ACCOUNT}” has a token that works, so nothing was changed. --force puts the old app’s in its place, once Instagram has confirmed it.`,
+    )
+  }
+  const { token, expiresAt } = found
+  const seed = { account: DEFAULT_ACCOUNT, provider: 'instagram', token: new Secret(token), actor: 'cli', fingerprint, expiresAt } as const
+  return { found, seed: await seedAccount(deps, seed) }
+}

@@ -1,0 +1,28 @@
+import type { Actor } from '../core/account.ts'
+import type { Reach } from '../reading/token-reader.ts'
+import type { OwnerDeps } from './owner-deps.ts'
+
+const TRY_AGAIN_MS = 500
+
+type Deps = Pick<OwnerDeps, 'publish' | 'store'>
+
+/** Shows the readers of all instances what was written of the account. Where not all see it at once, the history says so. */
+export async function publishChange(deps: Deps, name: string, actor: Actor): Promise<Reach> {
+  let until = await deps.publish(name)
+  if (until !== null) {
+    // A command that has just begun may have no connection yet, and a single answer may have been late.
+    await new Promise((resolve) => setTimeout(resolve, TRY_AGAIN_MS))
+    until = await deps.publish(name)
+  }
+  if (until !== null) {
+    const event = { account: name, kind: 'changed', actor, outcome: 'failed', detail: reachSentence(until) } as const
+    // The change itself is saved, and so is its event.
+    await deps.store.record(event).catch(() => {})
+  }
+  return until
+}
+
+export function reachSentence(until: Date): string {
+  const time = until.toISOString().slice(11, 19)
+  return `The other instances could not be told, because Memcached did not answer: they may serve this account as it was until ${time} UTC.`
+}

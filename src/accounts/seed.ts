@@ -1,0 +1,214 @@
+import { acceptToken } from '../core/accept-token.ts'
+import { type Account, type Actor, DEFAULT_ACCOUNT, isServable } from '../core/account.ts'
+import type { AccountChange, AccountEvent, Claim } from '../core/account-store.ts'
+import { AppError, ProviderError } from '../core/errors.ts'
+import type { Provider } from '../core/provider.ts'
+import type { Secret } from '../core/secret.ts'
+import { accountPlace, tryOpen } from '../core/vault.ts'
+import { identity, NO_TROUBLE } from '../refreshing/outcome.ts'
+import { leaseSeconds, type RefreshDeps, type RefreshResult } from '../refreshing/refresh-account.ts'
+import { refreshDue } from '../refreshing/refresh-due.ts'
+
+export interface Seed {
+  readonly account: string
+  readonly provider: string
+  readonly token: Secret
+  readonly actor: Actor
+  /**
+   * Fingerprint of the `STARTING_TOKEN` in force, so that it does not push a later token out at the next start; null
+   * where it is not known, as in a shell without the agent's variables: the one that was taken last stays taken.
+   */
+  readonly fingerprint: string | null
+  /** Where somebody has written it down; it holds until the provider tells the token's life. */
+  readonly expiresAt?: Date | null
+}
+
+export type SeedResult =
+  /** The token stands in the store; `result` is what the provider made of it, where this process asked. */
+  | { readonly outcome: 'taken'; readonly result: RefreshResult | null; readonly message: string }
+  /** The provider did not answer, or another process is at work on the account; the working token was left alone. */
+  | { readonly outcome: 'postponed'; readonly message: string }
+  /** The provider refused it, and the working token was left alone. */
+  | { readonly outcome: 'refused'; readonly message: string }
+
+const CLAIM_RETRY_MS = 250
+
+/**
+ * Takes a long-lived token over. It is checked with the provider before it replaces one that works, and refreshed at
+ * once to learn its life, which nobody tells beforehand.
+ */
+export async function seedAccount(deps: RefreshDeps, given: Seed): Promise<SeedResult> {
+  const seed = { ...given, token: acceptToken(deps.secrets, given.provider, given.token) }
+  const provider = deps.providers.get(seed.provider)
+  if (provider === undefined) throw new AppError('invalid', `This agent does not know the provider “${seed.provider}”.`)
+
+  const existing = await deps.store.find(seed.account)
+  const now = deps.store.now()
+  const fresh: AccountChange = {
+    accessToken: deps.vault.seal(seed.token, accountPlace(seed.account, 'access_token')),
+    refreshToken: null,
+    refreshExpiresAt: null,
+    providerUserId: null,
+    providerAppUserId: null,
+    username: null,
+    state: 'unverified',
+    issuedAt: null,
+    expiresAt: writtenDown(seed, provider, now),
+    nextRefreshAt: now,
+    nextCheckAt: null,
+    ...NO_TROUBLE,
+    connectedAt: now,
+    trustedAt: isTrusted(seed, existing) ? now : null,
+    ...seedMark(seed),
+  }
+  const event = (kind: 'seeded' | 'seed_refused' | 'replaced', detail: string): AccountEvent => ({
+    account: seed.account,
+    actor: seed.actor,
+    kind,
+    outcome: kind === 'seed_refused' ? 'failed' : 'ok',
+    detail,
+  })
+
+  if (existing === null) {
+    const account = { ...fresh, name: seed.account, provider: seed.provider, state: 'unverified' as const }
+    // Where another instance was faster, it is refreshing the same seed at this moment.
+    if (!(await deps.store.insert(account, event('seeded', `${wayOf(seed)} was stored.`)))) return taken(null)
+  } else {
+    // Another instance, started with the same new token, took it over since this one looked: to take it again would throw
+    // away what the provider is answering that one.
+    if (seed.actor === 'boot' && existing.seedFingerprint === seed.fingerprint) return taken(null)
+    if (isHeld(deps, existing, seed.token)) {
+      // A double click, say. Put in place anew it would take the account out of the hands of whoever is refreshing it.
+      const trusted = isTrusted(seed, existing) ? { trustedAt: now } : {}
+      await deps.store.update(
+        seed.account,
+        { ...trusted, ...seedMark(seed) },
+        event('seeded', 'The token that is stored already was given once more.'),
+      )
+    } else {
+      const left = await replaceToken(deps, seed, existing, provider, fresh, event)
+      if (left !== null) return left
+    }
+    if (existing.pausedAt !== null) return taken(null, 'The account is paused: the token is used when you switch it on again.')
+  }
+  const { results } = await refreshDue(deps, { actor: seed.actor, account: seed.account, force: true })
+  return taken(results[0] ?? null)
+}
+
+/** The token as its owner knows it: by the way in which it came. */
+function wayOf({ actor }: Pick<Seed, 'actor'>): string {
+  if (actor === 'owner') return 'The token that was pasted'
+  return actor === 'cli' ? 'The token given on the command line' : 'The token of STARTING_TOKEN'
+}
+
+function taken(result: RefreshResult | null, message = result?.message ?? 'Another process is checking it.'): SeedResult {
+  return { outcome: 'taken', result, message }
+}
+
+const seedMark = ({ fingerprint }: Seed): AccountChange => (fingerprint === null ? {} : { seedFingerprint: fingerprint })
+
+/**
+ * With no other token to fall back on, the owner's word lets pages have this one while the provider is silent. A paste in
+ * the browser is not the owner's word: a browser may fill a field in by itself.
+ */
+function isTrusted({ actor }: Seed, existing: Account | null): boolean {
+  if (actor !== 'boot' && actor !== 'cli') return false
+  return existing === null || existing.providerUserId === null || isGivenUp(existing)
+}
+
+/** The provider has refused the token for good: whatever comes next is better. */
+const isGivenUp = ({ state }: Account): boolean => state === 'reconnect'
+
+/** No token lives longer than its provider documents, whatever was written down. */
+function writtenDown({ expiresAt = null }: Seed, { maximumLifeSeconds }: Provider, now: Date): Date | null {
+  return expiresAt === null ? null : new Date(Math.min(expiresAt.getTime(), now.getTime() + maximumLifeSeconds * 1000))
+}
+
+function isHeld({ vault }: RefreshDeps, { name, accessToken }: Account, token: Secret): boolean {
+  return accessToken !== null && tryOpen(vault, accessToken, accountPlace(name, 'access_token'))?.reveal() === token.reveal()
+}
+
+/**
+ * Puts the token in place of the present one, which is kept where it works and the new one is not confirmed; null = done.
+ * It is done under a claim, as a refresh is: the provider is asked nothing else about this account meanwhile.
+ */
+async function replaceToken(
+  deps: RefreshDeps,
+  seed: Seed,
+  existing: Account,
+  provider: Provider,
+  fresh: AccountChange,
+  event: (kind: 'seed_refused' | 'replaced', detail: string) => AccountEvent,
+): Promise<SeedResult | null> {
+  const done = event('replaced', `${wayOf(seed)} took over.`)
+  // Nobody refreshes these, so there is nothing to claim.
+  const isIdle = existing.pausedAt !== null || existing.accessToken === null
+  const claim = isIdle ? null : await claimInTime(deps, seed.account, provider)
+  if (!isIdle && claim === null) {
+    return { outcome: 'postponed', message: 'Another process is refreshing this account at the moment; try again in a minute.' }
+  }
+  const before = claim?.account ?? existing
+  const release = async (): Promise<void> => {
+    if (claim !== null) await deps.store.release(claim, existing.nextRefreshAt)
+  }
+  let profile: AccountChange = {}
+  // Also of an account that is paused: it is to work when it is switched on again.
+  if (isServable({ ...before, pausedAt: null }, deps.store.now())) {
+    try {
+      profile = { ...identity(await provider.profile(seed.token)), state: 'active' }
+    } catch (error) {
+      if (!(error instanceof ProviderError)) throw error
+      const silent = error.kind === 'transient' || error.kind === 'throttled'
+      // Of two tokens on the owner's word alone, the newer one is the better guess.
+      const givesWay = isGivenUp(before) || (before.providerUserId === null && fresh.trustedAt !== null)
+      if (silent && !givesWay) {
+        await release()
+        return { outcome: 'postponed', message: error.message }
+      }
+      if (!silent) {
+        await deps.store.record(event('seed_refused', `${wayOf(seed)} was refused, and the working one stays. ${error.message}`))
+        await release()
+        return { outcome: 'refused', message: error.message }
+      }
+    }
+  }
+  const change = { ...fresh, ...profile }
+  const isDone =
+    claim === null ? await deps.store.replace(seed.account, existing.version, change, done) : await deps.store.commit(claim, change, done)
+  if (isDone) return null
+  throw new AppError('conflict', `The account “${seed.account}” was changed by somebody else at the same moment; try again.`)
+}
+
+/** Waits as long as one call to the provider may take; null = somebody else still has the account, or died with it. */
+async function claimInTime({ store, owner }: RefreshDeps, account: string, provider: Provider): Promise<Claim | null> {
+  const request = { owner, leaseSeconds: leaseSeconds([provider]), limit: 1, account, force: true }
+  for (const until = performance.now() + provider.timeoutMs; ; ) {
+    const [claim] = await store.claimDue(request)
+    if (claim !== undefined || performance.now() > until) return claim ?? null
+    await new Promise((resolve) => setTimeout(resolve, CLAIM_RETRY_MS))
+  }
+}
+
+/** Seeds the default account from `STARTING_TOKEN`, where that is another one than the last time; null = nothing to do. */
+export async function takeStartingToken(deps: RefreshDeps, token: Secret, fingerprint: string): Promise<SeedResult | null> {
+  if ((await deps.store.seedFingerprint(DEFAULT_ACCOUNT)) === fingerprint) return null
+  return seedAccount(deps, { account: DEFAULT_ACCOUNT, provider: 'instagram', token, actor: 'boot', fingerprint })
+}
+
+/** Takes `STARTING_TOKEN` over at a start; false = the provider did not answer, so ask again later. */
+export async function seedAtStart(deps: RefreshDeps, token: Secret | null, fingerprint: string | null): Promise<boolean> {
+  if (token === null || fingerprint === null) return true
+  try {
+    const taken = await takeStartingToken(deps, token, fingerprint)
+    if (taken === null) return true
+    if (taken.outcome !== 'taken') deps.log.warn({ outcome: taken.outcome }, `STARTING_TOKEN has not taken over: ${taken.message}`)
+    return taken.outcome !== 'postponed'
+  } catch (error) {
+    // Another instance, started with the same new token, was faster.
+    if (error instanceof AppError && error.code === 'conflict') return true
+    if (!(error instanceof AppError && error.code === 'invalid')) throw error
+    // It is no token. What has a token goes on, as it does after a refusal.
+    deps.log.warn({ outcome: 'refused' }, `STARTING_TOKEN has not taken over: ${error.message}`)
+    return true
+  }
+}

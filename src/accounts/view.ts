@@ -1,0 +1,152 @@
+import { type Account, isAtRisk, lifeLeft, needsPerson } from '../core/account.ts'
+import { accountPages } from '../core/account-pages.ts'
+import type { RecordedEvent } from '../core/account-store.ts'
+import { accountPlace, tryOpen } from '../core/vault.ts'
+import { withUnreadable } from '../status/report.ts'
+import { type NextStep, nextStep } from './next-step.ts'
+import type { PageRequest } from './overview.ts'
+import type { OwnerDeps } from './owner-deps.ts'
+
+/** An account as its owner sees it: everything but the token. */
+export interface AccountView {
+  readonly name: string
+  readonly provider: string
+  /** The provider's; null = nobody's token has been confirmed yet. */
+  readonly userId: string | null
+  readonly username: string | null
+  readonly condition: 'working' | 'paused' | 'empty' | 'checking' | 'needs you'
+  /** Its beginning and its length; null = there is none. */
+  readonly token: string | null
+  /** `/token.js` serves it. */
+  readonly isDefault: boolean
+  readonly allowedDomains: string | null
+  readonly jsConstant: string | null
+  readonly issuedAt: Date | null
+  readonly expiresAt: Date | null
+  readonly lastRefreshAt: Date | null
+  readonly nextRefreshAt: Date | null
+  /** Until then the provider refuses to refresh the token; null = it may be refreshed, or its age is not known. */
+  readonly tooYoungUntil: Date | null
+  /** Failed refreshes since the last success. */
+  readonly failureCount: number
+  /** A new token from its owner is needed, or would be a safe thing to have. */
+  readonly wantsToken: boolean
+  /** Its provider can be visited for one. */
+  readonly canConnect: boolean
+  readonly lastErrorCode: string | null
+  readonly lastError: string | null
+}
+
+/** With what its owner may do about it. */
+export type AdvisedAccount = AccountView & NextStep
+
+export type AccountHealth = AdvisedAccount & {
+  /** The last sixty, the newest in front. */
+  readonly attempts: readonly RecordedEvent[]
+}
+
+export interface ProviderHealth {
+  readonly provider: string
+  /** Null = it has not been asked yet. */
+  readonly lastAnswer: RecordedEvent | null
+}
+
+const SHOWN_CHARACTERS = 6
+const ATTEMPTS = 60
+
+/** All accounts by name, a page at a time. */
+export async function* describeAccounts(deps: OwnerDeps): AsyncGenerator<AccountView[]> {
+  const served = await deps.store.find(null)
+  for await (const accounts of accountPages(deps.store)) {
+    yield accounts.map((account) => describe(deps, account, served?.name === account.name))
+  }
+}
+
+/** Some of them, for a page; `total` counts those on all pages. */
+export async function describePage(
+  deps: OwnerDeps,
+  request: PageRequest,
+): Promise<{ accounts: AdvisedAccount[]; total: number; served: string | null }> {
+  const [{ accounts, total }, served] = await Promise.all([deps.overview.page(request), deps.store.find(null)])
+  const name = served?.name ?? null
+  return { accounts: accounts.map((account) => advise(deps, account, name === account.name)), total, served: name }
+}
+
+/** A page of accounts as their owner wants to see them, and how the providers answer. */
+export async function describeStatus(
+  deps: OwnerDeps,
+  request: PageRequest,
+): Promise<{ accounts: AccountHealth[]; total: number; providers: ProviderHealth[]; now: Date }> {
+  const { accounts, total } = await describePage(deps, request)
+  const names = accounts.map(({ name }) => name)
+  const [attempts, providers] = await Promise.all([deps.overview.attempts(names, ATTEMPTS), describeProviders(deps)])
+  const now = deps.store.now()
+  const health = accounts.map((account) => ({ ...account, attempts: attempts.get(account.name) ?? [] }))
+  return { accounts: health, total, providers, now }
+}
+
+export async function describeAccount(deps: OwnerDeps, account: Account): Promise<AdvisedAccount> {
+  return advise(deps, account, (await deps.store.find(null))?.name === account.name)
+}
+
+function advise(deps: OwnerDeps, account: Account, isDefault: boolean): AdvisedAccount {
+  const view = describe(deps, account, isDefault)
+  const now = deps.store.now()
+  const makeNewToken = deps.providers.get(account.provider)?.makeNewToken ?? null
+  return { ...view, ...nextStep(view, { now, isAtRisk: isAtRisk(account, now), makeNewToken }) }
+}
+
+function describe(deps: OwnerDeps, stored: Account, isDefault: boolean): AccountView {
+  const account = withUnreadable(stored, deps.vault)
+  const { name, provider, username, allowedDomains, jsConstant, expiresAt, lastRefreshAt, nextRefreshAt, issuedAt } = account
+  const now = deps.store.now()
+  const minimumAgeMs = (deps.providers.get(provider)?.minimumAgeSeconds ?? 0) * 1000
+  const oldEnoughAt = issuedAt === null ? null : new Date(issuedAt.getTime() + minimumAgeMs)
+  const condition = conditionOf(account, now)
+  return {
+    name,
+    provider,
+    userId: account.providerUserId,
+    username,
+    condition,
+    token: account.accessToken === null ? null : shown(deps, account, account.accessToken),
+    isDefault,
+    allowedDomains,
+    jsConstant,
+    issuedAt,
+    expiresAt,
+    lastRefreshAt,
+    nextRefreshAt: account.pausedAt === null ? nextRefreshAt : null,
+    tooYoungUntil: oldEnoughAt !== null && oldEnoughAt > now ? oldEnoughAt : null,
+    failureCount: account.failureCount,
+    wantsToken:
+      condition === 'empty' || (condition === 'needs you' && account.lastErrorCode !== 'misconfigured') || isInDanger(account, now),
+    canConnect: deps.connectors.has(provider),
+    lastErrorCode: account.lastErrorCode,
+    lastError: account.lastError,
+  }
+}
+
+/** It is renewed long before that where all is well. */
+function isInDanger(account: Account, now: Date): boolean {
+  return account.pausedAt === null && account.failureCount > 0 && (lifeLeft(account, now) ?? 1) < 0.25
+}
+
+function conditionOf(account: Account, now: Date): AccountView['condition'] {
+  if (account.pausedAt !== null) return 'paused'
+  if (account.accessToken === null && account.lastError === null) return 'empty'
+  if (needsPerson(account, now)) return 'needs you'
+  return account.state === 'unverified' ? 'checking' : 'working'
+}
+
+function shown({ vault }: OwnerDeps, { name }: Account, sealed: string): string {
+  const token = tryOpen(vault, sealed, accountPlace(name, 'access_token'))?.reveal()
+  if (token === undefined) return 'stored, but no key in ENCRYPTION_KEY opens it'
+  // Of a very short one six characters would be too much.
+  const start = token.slice(0, Math.min(SHOWN_CHARACTERS, Math.floor(token.length / 4)))
+  return `${start}… (${token.length} ${token.length === 1 ? 'character' : 'characters'})`
+}
+
+function describeProviders({ providers, overview }: OwnerDeps): Promise<ProviderHealth[]> {
+  return Promise.all([...providers.keys()].map(async (provider) => ({ provider, lastAnswer: await overview.lastAnswer(provider) })))
+}

@@ -1,0 +1,249 @@
+import { createHash, randomUUID } from 'node:crypto'
+import { hostname } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { ReadRubyToken } from './accounts/import-ruby.ts'
+import type { OAuthStateStore } from './accounts/oauth-states.ts'
+import type { Overview } from './accounts/overview.ts'
+import { recheckKeys } from './accounts/recheck-keys.ts'
+import { seedAtStart } from './accounts/seed.ts'
+import type { SignedRequests } from './accounts/signed-requests.ts'
+import type { MemcachedState } from './cache/memcached.ts'
+import type { Config } from './config/config.ts'
+import { createKnownSecrets, type KnownSecrets } from './config/known-secrets.ts'
+import type { AccountStore } from './core/account-store.ts'
+import type { Connector } from './core/connector.ts'
+import { AppError } from './core/errors.ts'
+import type { InstallationStore } from './core/installation.ts'
+import type { Log } from './core/log.ts'
+import type { Provider } from './core/provider.ts'
+import type { Vault } from './core/vault.ts'
+import { createConnectors, encryptionKeys, openDatabase, openMemcached, openWebhook } from './open-parts.ts'
+import { createInstagram } from './providers/instagram/instagram.ts'
+import { createReadHistory, type ReadHistory } from './reading/read-counts.ts'
+import { createSharedCache } from './reading/shared-cache.ts'
+import { createTokenReader, type TokenReader } from './reading/token-reader.ts'
+import { createLookTally, createTokenChecks, type LookTally } from './refreshing/check-tokens.ts'
+import { createPace, PACE_LIMITS, type PaceLimits } from './refreshing/rate-limit.ts'
+import { createTally, type RefreshDeps } from './refreshing/refresh-account.ts'
+import { type RefreshRequest, type RefreshSummary, refreshDue } from './refreshing/refresh-due.ts'
+import { createPendingAnswers } from './refreshing/unsaved-grant.ts'
+import type { SessionStore, SignInAttempts, WrongPasswords } from './sign-in/session-store.ts'
+import { createUpkeep } from './status/maintenance.ts'
+import { createStock, type Stock } from './status/summary.ts'
+import { createOverview } from './storage/account-queries.ts'
+import { createAccountStore } from './storage/account-store.ts'
+import { createAlertStore } from './storage/alert-store.ts'
+import { type StoreState, watchDatabase } from './storage/availability.ts'
+import { createInstallationStore, prepareInstallation } from './storage/installation.ts'
+import { migrate, tablesOf } from './storage/migrate.ts'
+import { createOAuthStateStore } from './storage/oauth-states.ts'
+import { readRubyToken } from './storage/ruby-token.ts'
+import { createSessionStore } from './storage/session-store.ts'
+import { createSignInAttempts, createWrongPasswords } from './storage/sign-in-attempts.ts'
+import { createSignedRequests } from './storage/signed-requests.ts'
+import { createTimetable } from './storage/timetable.ts'
+import { createVault } from './storage/vault.ts'
+
+const ROOT = join(import.meta.dirname, '..')
+export const VIEWS_FOLDER = join(ROOT, 'views')
+const MIGRATIONS_FOLDER = join(ROOT, 'migrations')
+
+const PREPARING = 'The agent has just started, and is bringing its tables up to date.'
+const WAITING = 'Another instance of the agent is bringing the tables up to date; this one waits until it is done.'
+
+/** The wired parts, as the server, the timer and the command line use them. */
+export interface Services {
+  readonly store: AccountStore
+  readonly sessions: SessionStore
+  readonly signInAttempts: SignInAttempts
+  readonly wrongPasswords: WrongPasswords
+  readonly installation: InstallationStore
+  readonly oauthStates: OAuthStateStore
+  readonly signedRequests: SignedRequests
+  readonly overview: Overview
+  readonly stock: Stock['take']
+  readonly recount: Stock['recount']
+  readonly vault: Vault
+  readonly secrets: KnownSecrets
+  readonly reader: TokenReader
+  readonly readHistory: ReadHistory
+  readonly refreshDeps: RefreshDeps
+  /** Of the providers whose app credentials are set. */
+  readonly connectors: ReadonlyMap<string, Connector>
+  /** One sweep at a time in this process: who comes while one runs gets its result. */
+  readonly sweep: (request: RefreshRequest) => Promise<RefreshSummary>
+  /** Takes `STARTING_TOKEN` over where it is a new one; false = the provider did not answer, so ask again later. */
+  readonly seedFromEnvironment: () => Promise<boolean>
+  /** Makes due what the keys of this start no longer open, or open again. */
+  readonly recheckKeys: () => Promise<void>
+  readonly startingFingerprint: string | null
+  /** Null where the store is not a Postgres: the Ruby agent knew no other. */
+  readonly readRubyToken: ReadRubyToken | null
+  readonly migrate: (as: 'server' | 'command') => Promise<readonly string[]>
+  /** The daily look at each token, where it is due; the first run also plans what a changed policy moves. */
+  readonly checkTokens: () => Promise<void>
+  readonly looks: LookTally
+  /** What each tick does beside refreshing: alerts, and a history of bounded length. */
+  readonly upkeep: () => Promise<void>
+  readonly storeState: () => StoreState
+  /** Asks it first whether it is there, so that its state is not the one of the last read. Never rejects. */
+  readonly checkStore: () => Promise<void>
+  /** Asks it first, so that its state is not the one of the last read. */
+  readonly memcachedState: (() => Promise<MemcachedState>) | null
+  /** From now on no account is claimed; what is under way goes on to its end. */
+  readonly stopClaiming: () => void
+  /** Ends the sweep and the seeding under way, waiting for their answers to be saved, at most so long. */
+  readonly stopRefreshing: (timeoutMs: number) => Promise<void>
+  readonly close: () => Promise<void>
+}
+
+/**
+ * Opens nothing that the configuration does not name: drivers are loaded when they are needed. `queryTimeoutMs`: how long
+ * one answer of a Postgres may take.
+ */
+export async function createServices(
+  config: Config,
+  log: Log,
+  paceLimits: PaceLimits = PACE_LIMITS,
+  queryTimeoutMs?: number,
+): Promise<Services> {
+  const db = watchDatabase(await openDatabase(config, log, queryTimeoutMs))
+  db.isNotReady(PREPARING)
+  const store = createAccountStore(db)
+  const keys = await encryptionKeys(config)
+  const others = config.otherKeySpellings.map((key) => key.reveal())
+  const vault = createVault(keys, others)
+  const secrets = createKnownSecrets(config)
+  for (const key of keys) secrets.add(config.encryptionKeys === null ? 'the key file' : 'ENCRYPTION_KEY', key)
+  const memcached = config.memcached === null ? null : await openMemcached(config.memcached, log)
+  const shared = memcached === null ? null : createSharedCache({ cache: memcached, vault, digest: shortDigest, clock: store })
+  const installation = createInstallationStore(db)
+  const reader = createTokenReader({
+    store,
+    shared,
+    vault,
+    constantName: config.jsConstantName,
+    digest: shortDigest,
+    log,
+  })
+  const providers = new Map<string, Provider>([['instagram', createInstagram({ graphUrl: config.instagram.graphUrl })]])
+  const refreshDeps: RefreshDeps = {
+    store,
+    vault,
+    providers,
+    policy: { mode: config.refreshMode, frequency: config.refreshFrequency, random: Math.random },
+    owner: `${hostname()}:${process.pid}:${randomUUID().slice(0, 8)}`,
+    publish: (name, unsaved) => reader.publish(name, unsaved),
+    pending: createPendingAnswers({
+      cache: memcached,
+      isUp: () => memcached?.state().up !== false,
+      vault,
+      digest: shortDigest,
+      cacheId: async () => (await installation.read())?.cacheId ?? null,
+    }),
+    pace: createPace(paceLimits),
+    tally: createTally(),
+    secrets,
+    log,
+  }
+
+  const stopping = new AbortController()
+  let running: Promise<RefreshSummary> | null = null
+  const overview = createOverview(db, vault.marks)
+  const stock = createStock({ store, overview, vault })
+  const send = config.alertWebhookUrl === null ? null : await openWebhook(config.alertWebhookUrl, config.appUrl)
+  const wrongPasswords = createWrongPasswords(db)
+  const looks = createLookTally()
+  const checkTokens = createTokenChecks({ ...refreshDeps, timetable: createTimetable(db), events: store, looks, send }, stopping.signal)
+  const readHistory = createReadHistory(reader.counters)
+  const oauthStates = createOAuthStateStore(db)
+  const signedRequests = createSignedRequests(db)
+  const keepUp = createUpkeep(
+    { alerts: createAlertStore(db), send, wrongPasswords, overview, shortLived: [oauthStates, signedRequests], log },
+    stopping.signal,
+  )
+  const upkeep = (): Promise<void> => {
+    readHistory.sample()
+    // Here, and not while a page waits for it. A store that does not answer keeps no alert from being sent.
+    void stock.recount().catch(() => {})
+    return keepUp()
+  }
+  // Whatever calls a provider looks first whether a restore has taken the place of the agent's tables.
+  const sweep = (request: RefreshRequest): Promise<RefreshSummary> => {
+    if (running !== null) log.info({ reqId: request.reqId }, 'a refresh is under way already; its result is waited for')
+    running ??= db
+      .check()
+      .then(() => refreshDue(refreshDeps, request, stopping.signal))
+      .finally(() => {
+        running = null
+      })
+    return running
+  }
+
+  const { startingToken } = config
+  const startingFingerprint = startingToken === null ? null : digest(`seed\0${startingToken.reveal()}`).toString('hex').slice(0, 32)
+  let seeding: Promise<boolean> | null = null
+  const seedFromEnvironment = (): Promise<boolean> => {
+    seeding = db.check().then(() => seedAtStart(refreshDeps, startingToken, startingFingerprint))
+    return seeding
+  }
+
+  return {
+    store,
+    sessions: createSessionStore(db),
+    signInAttempts: createSignInAttempts(db),
+    wrongPasswords,
+    installation,
+    oauthStates,
+    signedRequests,
+    overview,
+    stock: stock.take,
+    recount: stock.recount,
+    vault,
+    secrets,
+    reader,
+    readHistory,
+    refreshDeps,
+    connectors: createConnectors(config),
+    sweep,
+    checkTokens: () => db.check().then(checkTokens),
+    looks,
+    upkeep,
+    storeState: () => db.state(),
+    checkStore: () => db.check(),
+    seedFromEnvironment,
+    recheckKeys: () => recheckKeys({ overview, vault, log }),
+    startingFingerprint,
+    readRubyToken: config.database.kind === 'postgres' ? () => readRubyToken(db) : null,
+    migrate: async (as) => {
+      try {
+        const applied = await migrate(db, MIGRATIONS_FOLDER, () => db.isNotReady(WAITING))
+        await prepareInstallation(db, as === 'server' ? config.appUrl : null)
+        await db.isReady([...(await tablesOf(MIGRATIONS_FOLDER)), 'schema_migrations'])
+        return applied
+      } catch (error) {
+        if (error instanceof AppError) db.isNotReady(error.message)
+        throw error
+      }
+    },
+    memcachedState: memcached === null ? null : () => memcached.get('token-agent').then(() => memcached.state()),
+    stopClaiming: () => stopping.abort(),
+    stopRefreshing: async (timeoutMs) => {
+      stopping.abort()
+      // An alert that has just arrived is noted, or the next start would send it again.
+      await Promise.race([Promise.allSettled([running, seeding, checkTokens(), upkeep()]), sleep(timeoutMs, undefined, { ref: false })])
+    },
+    close: async () => {
+      await shared?.close()
+      memcached?.close()
+      await db.close()
+    },
+  }
+}
+
+const shortDigest = (text: string): string => digest(text).toString('base64url').slice(0, 22)
+
+function digest(text: string): Buffer {
+  return createHash('sha256').update(text).digest()
+}

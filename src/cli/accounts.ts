@@ -1,0 +1,76 @@
+import * as manage from '../accounts/manage.ts'
+import type { OwnerDeps } from '../accounts/owner-deps.ts'
+import { type AccountView, describeAccounts } from '../accounts/view.ts'
+import type { AgentCommand } from '../config/agent-command.ts'
+import type { Command } from './arguments.ts'
+import { isRead, noAccount, print, printArray, room, when } from './terminal.ts'
+import { looksSecret } from './words.ts'
+
+/** The commands that begin with `accounts`. */
+export async function accountsCommand(deps: OwnerDeps, command: AgentCommand, { name, account, rest, options }: Command): Promise<number> {
+  if (name === 'accounts list' || account === null) return list(deps, command, options.has('json'))
+  switch (name) {
+    case 'accounts add':
+      await manage.createAccount(deps, account, 'instagram', 'cli')
+      return print(`There is an account “${account}” now. Give it a token: ${command(`seed ${account}`)}`)
+    case 'accounts remove': {
+      const { removal } = await manage.removeAccount(deps, account, options.has('revoke'), 'cli')
+      if (removal === 'removed_not_revoked') {
+        return print(
+          `“${account}” was removed, but the provider did not take the permission back: remove the app in the account’s settings there.`,
+          1,
+        )
+      }
+      return print(`“${account}” was removed; its history stays.`)
+    }
+    case 'accounts set-domains':
+      return setDomains(deps, account, rest)
+    case 'accounts set-constant':
+      await manage.setConstant(deps, account, rest[0] ?? null, 'cli')
+      return print(
+        rest[0] === undefined ? `“${account}” has the global constant’s name.` : `The constant of “${account}” is called ${rest[0]}.`,
+      )
+    case 'accounts set-default':
+      await manage.makeDefault(deps, account, 'cli')
+      return print(`/token.js serves “${account}” from now on.`)
+    default:
+      await manage.setPaused(deps, account, name === 'accounts pause', 'cli')
+      return print(name === 'accounts pause' ? `“${account}” is neither refreshed nor served from now on.` : `“${account}” is on again.`)
+  }
+}
+
+async function setDomains(deps: OwnerDeps, account: string, words: readonly string[]): Promise<number> {
+  const { saved, warnings } = await manage.setDomains(deps, account, words.length === 0 ? null : words.join(' '), 'cli')
+  for (const warning of warnings) process.stderr.write(`Careful: ${warning}.\n`)
+  if (saved === null) return print(`For “${account}” the global list holds.`)
+  // Some hosts have names like keys; which of them is one by mistake cannot be told.
+  const sites = words.some((word) => word.split('.').some(looksSecret)) ? 'the web sites that you named' : saved
+  return print(`The token of “${account}” may be read by ${sites}.`)
+}
+
+async function list(deps: OwnerDeps, command: AgentCommand, json: boolean): Promise<number> {
+  if (json) {
+    await printArray(describeAccounts(deps))
+    return 0
+  }
+  let accounts = 0
+  for await (const page of describeAccounts(deps)) {
+    accounts += page.length
+    for (const one of page) printAccount(one)
+    await room()
+    if (!isRead()) return 0
+  }
+  if (accounts === 0) print(noAccount(command))
+  return 0
+}
+
+function printAccount(one: AccountView): void {
+  print(
+    `${one.name}  ${one.provider}${one.username === null ? '' : ` @${one.username}`}${one.isDefault ? '  (what /token.js serves)' : ''}`,
+  )
+  print(`  condition   ${one.condition}`)
+  print(`  token       ${one.token ?? 'none'}`)
+  print(`  good until  ${when(one.expiresAt)}`)
+  print(`  web sites   ${one.allowedDomains ?? 'the global list'}`)
+  print(`  constant    ${one.jsConstant ?? 'the global one'}`)
+}

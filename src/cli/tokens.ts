@@ -1,0 +1,128 @@
+import { importRubyToken } from '../accounts/import-ruby.ts'
+import { pasteToken } from '../accounts/manage.ts'
+import type { OwnerDeps } from '../accounts/owner-deps.ts'
+import { rotateKeys } from '../accounts/rotate-keys.ts'
+import type { SeedResult } from '../accounts/seed.ts'
+import type { Services } from '../agent.ts'
+import type { AgentCommand } from '../config/agent-command.ts'
+import { DEFAULT_ACCOUNT } from '../core/account.ts'
+import { AppError } from '../core/errors.ts'
+import { Secret } from '../core/secret.ts'
+import type { RefreshResult } from '../refreshing/refresh-account.ts'
+import { reportStatus, type StatusReport, statusPages } from '../status/report.ts'
+import { count, isRead, noAccount, plain, print, printArray, room, UsageError, when } from './terminal.ts'
+import { isPlain, looksSecret } from './words.ts'
+
+const MAX_PASTED_CHARACTERS = 100_000
+
+type Guarded = (work: () => Promise<number>) => Promise<number>
+
+export async function seed(owner: OwnerDeps, typed: string | null, guarded: Guarded): Promise<number> {
+  const account = typed ?? DEFAULT_ACCOUNT
+  if (looksSecret(account) && (await owner.store.find(account)) === null) {
+    throw new UsageError('That looks like a token or a key, not like an account’s name. The token itself goes to standard input.')
+  }
+  if (process.stdin.isTTY) process.stderr.write('Paste the token and press Enter, then Ctrl-D:\n')
+  let text = ''
+  for await (const chunk of process.stdin) {
+    text += chunk
+    if (text.length > MAX_PASTED_CHARACTERS) throw new AppError('invalid', 'This is far too long for a token; paste the token alone.')
+  }
+  const token = new Secret(text.trim())
+  return guarded(async () => {
+    return printSeed(account, await pasteToken(owner, { account, provider: 'instagram', token, actor: 'cli', otherUser: true }))
+  })
+}
+
+export async function importRuby({ refreshDeps, readRubyToken: read, startingFingerprint }: Services, force: boolean): Promise<number> {
+  if (read === null)
+    throw new AppError('invalid', 'The older Ruby agent kept its token in Postgres; set DATABASE_URL to the address of its database.')
+  const { found, seed } = await importRubyToken(refreshDeps, { read, force, fingerprint: startingFingerprint })
+  print(`The old app has a token${found.expiresAt === null ? '' : `, good until ${when(found.expiresAt)}`}.`)
+  return printSeed(
+    DEFAULT_ACCOUNT,
+    seed,
+    'The old table was left as it is. When all is well, drop it: in it the token stands in the clear.',
+  )
+}
+
+function printSeed(account: string, taken: SeedResult, advice = ''): number {
+  const message = plain(taken.message)
+  if (taken.outcome !== 'taken') return print(`${message}\nThe token was not taken; the one that works stays.`, 1)
+  if (taken.result?.outcome === 'failed') return print(`The token is stored, but: ${message}`, 1)
+  return print(`The token is stored as “${account}”. ${message}${advice && `\n${advice}`}`)
+}
+
+export async function refresh(services: Services, command: AgentCommand, account: string | null, force: boolean): Promise<number> {
+  if (account !== null && (await services.store.find(account)) === null) {
+    throw new AppError('not_found', isPlain(account) ? `There is no account “${account}”.` : 'There is no account of this name.')
+  }
+  let results = 0
+  const onResult = ({ account: name, outcome, message }: RefreshResult): void => {
+    results++
+    print(`${name}: ${outcome}. ${plain(message)}`)
+  }
+  const { failed } = await services.sweep({ actor: 'cli', force, onResult, ...(account === null ? {} : { account }) })
+  let needPerson = 0
+  let accounts = 0
+  for await (const report of account === null ? statusPages(services) : [await reportStatus(services, account)]) {
+    needPerson += report.needPerson.length
+    accounts += report.accounts.length
+    if (results === 0) printNext(report, force)
+    await room()
+  }
+  if (accounts === 0) print(noAccount(command))
+  return failed > 0 || needPerson > 0 ? 1 : 0
+}
+
+function printNext({ accounts, idle }: StatusReport, force: boolean): void {
+  for (const { account: name, nextRefreshAt } of accounts) {
+    const why = idle.get(name)
+    if (why !== undefined) print(`${name}: ${why}, so there is nothing to refresh.`)
+    else print(`${name}: ${force ? 'another process is refreshing it at the moment' : `not due until ${when(nextRefreshAt)}`}.`)
+  }
+}
+
+export async function status(services: Services, command: AgentCommand, json: boolean): Promise<number> {
+  let needPerson = 0
+  let accounts = 0
+  async function* pages(): AsyncGenerator<StatusReport['accounts']> {
+    for await (const report of statusPages(services)) {
+      needPerson += report.needPerson.length
+      accounts += report.accounts.length
+      if (!json) printStatus(report)
+      yield report.accounts
+    }
+  }
+  if (json) await printArray(pages())
+  else {
+    for await (const _page of pages()) {
+      await room()
+      if (!isRead()) break
+    }
+    if (accounts === 0) print(noAccount(command))
+  }
+  return needPerson > 0 ? 1 : 0
+}
+
+function printStatus({ accounts, idle, needPerson }: StatusReport): void {
+  const needy = new Set(needPerson)
+  for (const one of accounts) {
+    print(`${one.account}  ${one.provider}${one.username === null ? '' : ` @${one.username}`}`)
+    const why = idle.get(one.account)
+    const notes = [...(why === undefined ? [] : [why]), ...(needy.has(one.account) ? ['needs a person'] : [])]
+    print(`  state         ${one.state}${notes.length === 0 ? '' : ` (${notes.join(', ')})`}`)
+    print(`  good until    ${when(one.expiresAt)}`)
+    print(`  last refresh  ${when(one.lastRefreshAt)}`)
+    print(`  next refresh  ${when(one.nextRefreshAt)}`)
+    if (one.lastError !== null) print(`  last error    ${plain(one.lastError)}`)
+  }
+}
+
+export async function rotate(services: Services): Promise<number> {
+  const { resealed, current, unreadable } = await rotateKeys(services.store, services.vault)
+  print(`${count(resealed.length, 'account')} sealed again, ${current.length} had the newest key already.`)
+  for (const name of unreadable)
+    print(`${name}: no key in ENCRYPTION_KEY opens it, so it was left as it is; add the key that sealed it, after the newest one.`)
+  return unreadable.length > 0 ? 1 : 0
+}

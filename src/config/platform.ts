@@ -1,0 +1,81 @@
+import { Secret } from '../core/secret.ts'
+import { readTlsMode } from '../core/tls-mode.ts'
+import type { Notes } from './environment.ts'
+
+export type DatabaseConfig =
+  | { readonly kind: 'postgres'; readonly url: Secret; readonly selfSignedChain: boolean }
+  | { readonly kind: 'sqlite'; readonly path: string }
+
+/** Where variables are kept differs from one to the other. */
+export type Platform = 'heroku' | 'render' | 'railway' | 'fly' | 'docker' | 'server'
+
+const SIGNS: readonly (readonly [variable: string, platform: Platform])[] = [
+  ['DYNO', 'heroku'],
+  ['RENDER', 'render'],
+  ['RAILWAY_ENVIRONMENT', 'railway'],
+  ['FLY_APP_NAME', 'fly'],
+]
+
+/**
+ * The platform that this environment is of. That there is a container says nothing, a plain start in one is no image of
+ * ours: our Dockerfile says that it is what runs here.
+ */
+export function detectPlatform(env: NodeJS.ProcessEnv): Platform {
+  const found = SIGNS.find(([variable]) => env[variable])
+  return found?.[1] ?? (env['AGENT_PLATFORM'] === 'docker' ? 'docker' : 'server')
+}
+
+/** The agent's address as the hosting platform tells it, or null where it tells none. */
+export function guessAppUrl(env: NodeJS.ProcessEnv, appName: string | null, problems: string[]): string | null {
+  if (appName !== null && !/^[a-z][a-z0-9-]*$/i.test(appName)) {
+    problems.push('APP_NAME: must be the app’s name on Heroku: letters, digits and hyphens')
+    return null
+  }
+  const host =
+    env['HEROKU_APP_DEFAULT_DOMAIN_NAME'] ||
+    (env['FLY_APP_NAME'] && `${env['FLY_APP_NAME']}.fly.dev`) ||
+    env['RAILWAY_PUBLIC_DOMAIN'] ||
+    (appName !== null && `${appName.toLowerCase()}.herokuapp.com`)
+  const guess = env['RENDER_EXTERNAL_URL'] || (host ? `https://${host}` : null)
+  return guess === null ? null : (URL.parse(guess)?.origin ?? null)
+}
+
+/** Where the store is; adds to `problems` what is wrong with it, and what this platform would do to it. */
+export function readDatabase(env: NodeJS.ProcessEnv, url: string | null, { problems, warn }: Notes): DatabaseConfig {
+  const path = url === null ? 'data/token-agent.sqlite' : url.replace(/^sqlite:(\/\/(?=\/))?/, '')
+  if (url !== null && /^postgres(ql)?:\/\//.test(url)) {
+    if (!URL.canParse(url))
+      problems.push('DATABASE_URL: is not a complete address; it looks like postgres://user:password@host:5432/database')
+    const { problem } = readTlsMode(new URLSearchParams(url.split(/\?(.*)/s)[1]), env['DYNO'] !== undefined)
+    if (problem !== null) problems.push(`DATABASE_URL: ${problem}`)
+    // Heroku's Postgres asks for TLS and shows a self-signed chain: https://devcenter.heroku.com/articles/connecting-heroku-postgres
+    return { kind: 'postgres', url: new Secret(url), selfSignedChain: env['DYNO'] !== undefined }
+  }
+  if (url !== null && !url.startsWith('sqlite:')) {
+    const scheme = /^([a-z][a-z0-9+.-]*):/i.exec(url)?.[1]
+    problems.push(
+      `DATABASE_URL: ${scheme === undefined ? 'has no scheme' : `the scheme “${scheme}:” is not supported here`}; use postgres://user:password@host:5432/database or sqlite:path/to/file`,
+    )
+  } else if (path === '' || path.startsWith(':')) {
+    problems.push(
+      `DATABASE_URL: ${path === '' ? 'names no file' : 'a store in memory forgets every token at each restart'}; name a file, such as sqlite:data/token-agent.sqlite`,
+    )
+  } else if (wipesItsDisk(env) && path.startsWith('/')) {
+    // Dokku and Knative set the same variables, and have volumes: their owner knows what is mounted there.
+    if (hasNoVolume(env))
+      warn(
+        `DATABASE_URL: names a file, and this platform usually wipes its disk at each restart; the tokens live on only where a permanent volume is mounted at that path`,
+      )
+  } else if (wipesItsDisk(env)) {
+    problems.push(
+      'DATABASE_URL: this platform wipes its disk at each restart, and a starting token that came back after 60 days would be dead; add a Postgres database (on Heroku: heroku addons:create heroku-postgresql), or name a file on a permanent volume: sqlite:/absolute/path',
+    )
+  }
+  return { kind: 'sqlite', path }
+}
+
+// Heroku, Cloud Run and Lambda have no permanent disk of their own. Render, Railway and Fly have volumes. All of them mount
+// one at an absolute path that only its owner knows; a relative path lies on the disk that is wiped.
+const hasNoVolume = (env: NodeJS.ProcessEnv): boolean => ['DYNO', 'K_SERVICE', 'AWS_LAMBDA_FUNCTION_NAME'].some((name) => env[name])
+const wipesItsDisk = (env: NodeJS.ProcessEnv): boolean =>
+  hasNoVolume(env) || ['RENDER', 'RAILWAY_ENVIRONMENT', 'FLY_APP_NAME'].some((name) => env[name])

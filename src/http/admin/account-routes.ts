@@ -1,0 +1,233 @@
+import type { JsonSchemaToTsProvider } from '@fastify/type-provider-json-schema-to-ts'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { redirectUriOf } from '../../accounts/connect.ts'
+import * as manage from '../../accounts/manage.ts'
+import { totalOf } from '../../accounts/overview.ts'
+import { reachSentence } from '../../accounts/publish-change.ts'
+import { type AdvisedAccount, describeAccount, describePage } from '../../accounts/view.ts'
+import { acceptToken } from '../../core/accept-token.ts'
+import { AppError } from '../../core/errors.ts'
+import { Secret } from '../../core/secret.ts'
+import type { Reach } from '../../reading/token-reader.ts'
+import type { HttpDeps } from '../deps.ts'
+import { STATUS } from '../errors.ts'
+import { inTime, type Pages } from '../pages/pages.ts'
+import { createSnippets } from '../pages/snippets.ts'
+import { type ListQuery, listingOf, pageRequestOf } from '../pages/status-page.ts'
+
+const PAGE_LENGTH = 50
+const DONE = new Map(
+  Object.entries({
+    created: 'The account was created. Connect it, or paste a token.',
+    connected: 'Connected. Web sites get the new token from now on.',
+    declined: 'Nothing was changed, and what the provider had granted was deleted.',
+    stored: 'The token is stored; whether it works is being looked at.',
+    taken: 'The token works and is stored.',
+    checked: 'The token works and is stored. It is too young to be refreshed, which is normal; the agent does that when it is a day old.',
+    refreshed: 'The token was refreshed.',
+    verified: 'The token works, but is too young to be refreshed: the provider refuses that in its first 24 hours.',
+    lost: 'The token is being refreshed at this moment; look again in a minute.',
+    domains: 'The list of web sites was saved.',
+    domains_shared:
+      'The list of web sites was saved, but others than you can have pages under one of its entries and read the token there. Name your own hosts: the next release refuses such entries.',
+    constant: 'The name of the constant was saved.',
+    paused: 'The account is paused: its token is neither refreshed nor served.',
+    resumed: 'The account is on again.',
+    default: 'The addresses without a name serve this account from now on.',
+    removed: 'The account was removed; its history stays.',
+    removed_and_revoked: 'The account was removed, and the provider took the permission back.',
+    removed_not_revoked:
+      'The account was removed. The provider did not take the permission back: remove the app in the account’s own settings there.',
+  }),
+)
+
+const text = (maxLength: number) => ({ type: 'string', maxLength }) as const
+const ticked = text(10)
+const Params = { type: 'object', properties: { account: text(40) }, required: ['account'] } as const
+const Create = {
+  type: 'object',
+  properties: { name: text(100), provider: text(40), token: text(10_000) },
+  required: ['name', 'provider'],
+} as const
+const Token = { type: 'object', properties: { token: text(10_000), otherUser: ticked }, required: ['token'] } as const
+const Domains = { type: 'object', properties: { domains: text(10_000) }, required: ['domains'] } as const
+const Constant = { type: 'object', properties: { constant: text(200) }, required: ['constant'] } as const
+const Remove = { type: 'object', properties: { name: text(100), revoke: ticked }, required: ['name'] } as const
+const Before = { type: 'object', properties: { before: text(60) } } as const
+
+interface Shown {
+  readonly message?: string | null
+  readonly problem?: string
+  /** The id of the field that the problem is about, which it stands beside; null = of none. */
+  readonly field?: string | null
+  readonly typed?: object
+}
+
+export function accountRoutes(scope: FastifyInstance, deps: HttpDeps, pages: Pages): void {
+  const { owner, settings } = deps
+  const app = scope.withTypeProvider<JsonSchemaToTsProvider>()
+  const snippets = createSnippets(deps.viewsFolder)
+  const messageOf = (request: FastifyRequest): string | null => {
+    const { done, until } = request.query as { done?: unknown; until?: unknown }
+    const message = DONE.get(String(done))
+    if (message === undefined) return null
+    return /^\d{13}$/.test(String(until)) ? `${message} ${reachSentence(new Date(Number(until)))}` : message
+  }
+
+  async function home(reply: FastifyReply, data: { message?: string | null; problem?: string; typed?: string }): Promise<FastifyReply> {
+    const asked = pageRequestOf(reply.request.query as ListQuery)
+    void deps.recount().catch(() => {})
+    const [{ accounts, total, served }, stock] = await Promise.all([describePage(owner, asked), inTime(deps.stock())])
+    const listing = listingOf('/admin', asked, total)
+    const providers = [...owner.providers.keys()]
+    const connectors = [...owner.connectors.values()]
+    const uris = { redirect: redirectUriOf(settings.appUrl, 'instagram'), callbacks: `${settings.appUrl}/callbacks/instagram` }
+    return pages.send(reply, 'admin', {
+      accounts: defaultFirst(accounts, listing.pages),
+      needAttention: stock?.needAttention ?? 0,
+      total: stock === null ? total : totalOf(stock),
+      listing,
+      served,
+      providers,
+      connectors,
+      uris,
+      ...data,
+    })
+  }
+
+  async function show(reply: FastifyReply, name: string, data: Shown) {
+    const found = await manage.findAccount(owner, name)
+    const [account, history] = await Promise.all([describeAccount(owner, found), owner.store.events(name, 5)])
+    const connector = owner.connectors.get(account.provider) ?? null
+    const constantName = account.jsConstant ?? settings.jsConstantName
+    const code = snippets({ appUrl: settings.appUrl, account: account.isDefault ? null : name, constantName })
+    // Without its second script, which says what the page does with the token.
+    const tag = code['script']?.split('\n<script>')[0]
+    return pages.send(reply, 'account', { signedIn: true, account, history, connector, tag, field: null, typed: {}, ...data })
+  }
+
+  /** Does what was asked and shows the account again, with a refusal in words and what was typed. */
+  async function act(
+    reply: FastifyReply,
+    name: string,
+    work: () => Promise<string>,
+    field: string | null = null,
+    typed: object = {},
+  ): Promise<FastifyReply> {
+    try {
+      return reply.redirect(`/admin/accounts/${name}?done=${await work()}`, 303)
+    } catch (error) {
+      if (!(error instanceof AppError) || error.code === 'not_found' || error.code === 'unavailable') throw error
+      return show(reply.code(STATUS[error.code]), name, { problem: error.message, field, typed })
+    }
+  }
+
+  app.get('/admin', (request, reply) => home(reply, { message: messageOf(request) }))
+
+  app.post('/admin/accounts', { schema: { body: Create } }, async ({ body }, reply) => {
+    const name = body.name.trim()
+    const token = body.token?.trim() ?? ''
+    try {
+      // Before anything is stored: a password manager may have filled the field.
+      if (token !== '') acceptToken(owner.secrets, body.provider, new Secret(token))
+      await manage.createAccount(owner, name, body.provider, 'owner')
+    } catch (error) {
+      if (!(error instanceof AppError) || error.code === 'unavailable') throw error
+      return home(reply.code(STATUS[error.code]), { problem: error.message, typed: name })
+    }
+    return act(reply, name, () => (token === '' ? Promise.resolve('created') : take(name, token, false)), 'token')
+  })
+
+  app.get('/admin/accounts/:account', { schema: { params: Params } }, (request, reply) =>
+    show(reply, request.params.account, { message: messageOf(request) }),
+  )
+
+  app.get('/admin/accounts/:account/history', { schema: { params: Params, querystring: Before } }, ({ params, query }, reply) =>
+    history(reply, params.account, query.before),
+  )
+  app.get('/admin/history', { schema: { querystring: Before } }, ({ query }, reply) => history(reply, null, query.before))
+  async function history(reply: FastifyReply, account: string | null, before: string | undefined): Promise<FastifyReply> {
+    const events = await owner.store.events(account, PAGE_LENGTH + 1, before)
+    const next = events.length > PAGE_LENGTH ? events[PAGE_LENGTH - 1]?.id : null
+    return pages.send(reply, 'history', { signedIn: true, account, events: events.slice(0, PAGE_LENGTH), next })
+  }
+
+  const at = (what: string): string => `/admin/accounts/:account/${what}`
+
+  async function take(account: string, typed: string, otherUser: boolean): Promise<string> {
+    const { provider } = await manage.findAccount(owner, account)
+    const taken = await manage.pasteToken(owner, { account, provider, token: new Secret(typed), actor: 'owner', otherUser })
+    if (taken.outcome !== 'taken') throw new AppError('conflict', taken.message)
+    if (taken.result?.outcome === 'failed') throw new AppError('conflict', `The token is stored, but: ${taken.result.message}`)
+    return taken.result === null ? 'stored' : taken.result.outcome === 'verified' ? 'checked' : 'taken'
+  }
+
+  app.post(at('token'), { schema: { params: Params, body: Token } }, ({ params: { account }, body }, reply) =>
+    act(reply, account, () => take(account, body.token.trim(), body.otherUser !== undefined), 'token'),
+  )
+
+  async function saveDomains(account: string, typed: string): Promise<string> {
+    const { warnings, reach } = await manage.setDomains(owner, account, typed, 'owner')
+    return withReach(warnings.length === 0 ? 'domains' : 'domains_shared', reach)
+  }
+
+  app.post(at('domains'), { schema: { params: Params, body: Domains } }, ({ params: { account }, body }, reply) =>
+    act(reply, account, () => saveDomains(account, body.domains), 'domains', body),
+  )
+
+  app.post(at('constant'), { schema: { params: Params, body: Constant } }, ({ params: { account }, body }, reply) =>
+    act(
+      reply,
+      account,
+      () => manage.setConstant(owner, account, body.constant, 'owner').then((reach) => withReach('constant', reach)),
+      'constant',
+      body,
+    ),
+  )
+
+  app.post(at('refresh'), { schema: { params: Params } }, ({ params }, reply) =>
+    act(reply, params.account, async () => {
+      const result = await manage.refreshNow(owner, params.account, 'owner')
+      if (result?.outcome === 'failed') throw new AppError('conflict', result.message)
+      return result?.outcome ?? 'lost'
+    }),
+  )
+
+  for (const [path, paused] of [
+    ['pause', true],
+    ['resume', false],
+  ] as const) {
+    app.post(at(path), { schema: { params: Params } }, ({ params }, reply) =>
+      act(reply, params.account, async () => {
+        const reach = await manage.setPaused(owner, params.account, paused, 'owner')
+        return withReach(paused ? 'paused' : 'resumed', reach)
+      }),
+    )
+  }
+
+  app.post(at('default'), { schema: { params: Params } }, ({ params }, reply) =>
+    act(reply, params.account, async () => {
+      return withReach('default', await manage.makeDefault(owner, params.account, 'owner'))
+    }),
+  )
+
+  app.post(at('remove'), { schema: { params: Params, body: Remove } }, async (request, reply) => {
+    const { params, body } = request
+    if (body.name.trim() !== params.account) {
+      return show(reply.code(400), params.account, { problem: `To remove the account, type its name: ${params.account}`, field: 'remove' })
+    }
+    const { removal, reach } = await manage.removeAccount(owner, params.account, body.revoke !== undefined, 'owner')
+    return reply.redirect(`/admin?done=${withReach(removal, reach)}`, 303)
+  })
+}
+
+/** What was done, for the page that is shown next, and until when other instances may not know of it. */
+function withReach(done: string, reach: Reach): string {
+  return reach === null ? done : `${done}&until=${reach.getTime()}`
+}
+
+/** Behind those that need attention, what most sites ask for. Pages of many keep the order in which the store turns them. */
+function defaultFirst(accounts: AdvisedAccount[], pages: number): AdvisedAccount[] {
+  const rank = ({ needsAttention, isDefault }: AdvisedAccount): number => (needsAttention ? 0 : isDefault ? 1 : 2)
+  return pages > 1 ? accounts : accounts.toSorted((a, b) => rank(a) - rank(b))
+}

@@ -1,0 +1,90 @@
+import type { JsonSchemaToTsProvider } from '@fastify/type-provider-json-schema-to-ts'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { type Connected, confirmConnect, declineConnect, finishConnect, redirectUriOf, startConnect } from '../../accounts/connect.ts'
+import { DEFAULT_ACCOUNT } from '../../core/account.ts'
+import { ConnectError } from '../../core/connector.ts'
+import type { HttpDeps } from '../deps.ts'
+import type { Pages } from '../pages/pages.ts'
+import { sendProblem } from './owner-scope.ts'
+
+const text = { type: 'string', maxLength: 4096 } as const
+const name = { type: 'string', maxLength: 40 } as const
+const Params = { type: 'object', properties: { provider: name }, required: ['provider'] } as const
+const AccountQuery = { type: 'object', properties: { account: name } } as const
+const AccountForm = { ...AccountQuery, required: ['account'] } as const
+const ConfirmForm = { type: 'object', properties: { answer: text }, required: ['answer'] } as const
+const Return = { type: 'object', properties: { code: text, state: text, error: text } } as const
+
+/** To the provider and back. */
+export function connectRoutes(scope: FastifyInstance, { owner, settings, log }: HttpDeps, pages: Pages): void {
+  const app = scope.withTypeProvider<JsonSchemaToTsProvider>()
+  const titleOf = (provider: string): string => owner.connectors.get(provider)?.title ?? provider
+
+  /** Shows what became of it; a failure says what happened and what to do. */
+  async function outcome(request: Parameters<typeof sendProblem>[1], reply: FastifyReply, provider: string, work: Promise<Connected>) {
+    try {
+      const result = await work
+      if (result.outcome === 'connected') return reply.redirect(`/admin/accounts/${result.account}?done=connected`, 303)
+      return pages.send(reply, 'connect-other-user', { signedIn: true, provider, title: titleOf(provider), ...result })
+    } catch (error) {
+      if (!(error instanceof ConnectError)) throw error
+      const { happened, remedy, wantsRedirectUri } = error
+      log.warn({ reqId: request.id, provider }, happened)
+      const redirectUri = wantsRedirectUri ? redirectUriOf(settings.appUrl, provider) : null
+      return sendProblem(pages, request, reply.code(error.isTransient ? 503 : 422), { happened, remedy, redirectUri })
+    }
+  }
+
+  app.get(
+    '/connect/:provider',
+    { schema: { params: Params, querystring: AccountQuery } },
+    async ({ params: { provider }, query: { account = DEFAULT_ACCOUNT } }, reply) => {
+      const redirectUri = redirectUriOf(settings.appUrl, provider)
+      const available = owner.connectors.has(provider)
+      return pages.send(reply, 'connect', { signedIn: true, provider, title: titleOf(provider), account, available, redirectUri })
+    },
+  )
+
+  app.post(
+    '/connect/:provider',
+    { schema: { params: Params, body: AccountForm } },
+    async ({ params: { provider }, body: { account }, ownerSession: sessionId }, reply) => {
+      const url = await startConnect(owner, { provider, account, sessionId })
+      // Not a redirect: browsers hold the whole chain that follows a form to form-action, and the provider's is not ours.
+      reply.header('refresh', `0;url=${url.href}`)
+      return pages.send(reply, 'connect-go', { signedIn: true, title: titleOf(provider), url: url.href })
+    },
+  )
+
+  app.get('/connect/:provider/callback', { schema: { params: Params, querystring: Return } }, (request, reply) => {
+    if (!isNavigation(request)) {
+      const text = 'Nothing was looked at: this address is for a browser that goes to it, not for one that fetches it ahead.\n'
+      return reply.code(503).header('vary', AHEAD.join(', ')).type('text/plain; charset=utf-8').send(text)
+    }
+    const { code, state, error } = request.query
+    const { provider } = request.params
+    return outcome(request, reply, provider, finishConnect(owner, { provider, code, state, error, sessionId: request.ownerSession }))
+  })
+
+  app.post('/connect/:provider/confirm', { schema: { params: Params, body: ConfirmForm } }, (request, reply) => {
+    const { provider } = request.params
+    const answer = { provider, answer: request.body.answer, sessionId: request.ownerSession }
+    return outcome(request, reply, provider, confirmConnect(owner, answer))
+  })
+
+  app.post('/connect/:provider/decline', { schema: { params: Params, body: ConfirmForm } }, async (request, reply) => {
+    const { provider } = request.params
+    const declined = await declineConnect(owner, { provider, answer: request.body.answer, sessionId: request.ownerSession })
+    return reply.redirect(declined === null ? '/admin' : `/admin/accounts/${declined.account}?done=declined`, 303)
+  })
+}
+
+// https://developer.chrome.com/docs/web-platform/prerender-pages, and what older browsers and link previews send.
+const AHEAD = ['sec-purpose', 'purpose', 'x-purpose', 'x-moz']
+
+/** A person's browser that goes to the address: not one that fetches it ahead, and nothing inside another page. */
+function isNavigation({ method, headers }: FastifyRequest): boolean {
+  const { 'sec-fetch-dest': destination } = headers
+  const isAhead = AHEAD.some((name) => /prefetch|prerender|preview/i.test(String(headers[name] ?? '')))
+  return method === 'GET' && !isAhead && (destination === undefined || destination === 'document')
+}

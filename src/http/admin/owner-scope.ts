@@ -1,0 +1,132 @@
+import cookie from '@fastify/cookie'
+import formbody from '@fastify/formbody'
+import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { AppError } from '../../core/errors.ts'
+import { findSession } from '../../sign-in/sign-in.ts'
+import type { HttpDeps, Settings } from '../deps.ts'
+import { FASTIFY_SENTENCES, STATUS } from '../errors.ts'
+import { createPages, type Pages, registerPageHeaders } from '../pages/pages.ts'
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** The id of the owner's session; empty where nobody is signed in. */
+    ownerSession: string
+    /** A browser with a session's cookie, of which nobody can say whether it is alive: the store does not answer. */
+    perhapsOwner: boolean
+  }
+  interface FastifyContextConfig {
+    /** Also for those who are not signed in. */
+    open?: boolean
+    /** Asked for by a page that shows it, not by a person: so it keeps no session alive. */
+    part?: boolean
+  }
+}
+
+export interface Cookies {
+  readonly session: string
+  readonly device: string
+  /** The place of one who waits to be signed in. */
+  readonly ticket: string
+  readonly options: { path: '/'; httpOnly: true; sameSite: 'lax'; secure: boolean }
+}
+
+/** `__Host-` keeps other hosts of the same domain from setting or reading them; browsers take it over TLS only. */
+export function cookiesOf({ appUrl }: Settings): Cookies {
+  const secure = appUrl.startsWith('https:')
+  const prefix = secure ? '__Host-' : ''
+  return {
+    session: `${prefix}token-agent-session`,
+    device: `${prefix}token-agent-device`,
+    ticket: `${prefix}token-agent-ticket`,
+    options: { path: '/', httpOnly: true, sameSite: 'lax', secure },
+  }
+}
+
+/** The owner's side: every route registered on `app` is for a signed-in owner, unless it says `open`. */
+export async function ownerScope(app: FastifyInstance, deps: HttpDeps): Promise<Pages> {
+  const { settings } = deps
+  const { session } = cookiesOf(settings)
+  const pages = createPages(deps)
+  app.decorateRequest('ownerSession', '')
+  app.decorateRequest('perhapsOwner', false)
+  // Ahead of everything that reads the request: a form from elsewhere is not even parsed.
+  app.addHook('onRequest', (request, reply, done) => {
+    reply.header('cache-control', 'no-store')
+    const refusal = foreignPost(request, settings.appUrl)
+    done(refusal === null ? undefined : new AppError('forbidden', refusal))
+  })
+  // Not no-referrer: the Origin of the agent's own forms would then be `null`. https://fetch.spec.whatwg.org/#append-a-request-origin-header
+  await registerPageHeaders(app, settings, 'same-origin')
+  await app.register(cookie)
+  await app.register(formbody)
+  app.addHook('preParsing', async (request, reply) => {
+    const { open, part } = request.routeOptions.config
+    const held = request.cookies[session] ?? null
+    // Taken back below: where the store does not answer, nobody can say.
+    request.perhapsOwner = held !== null
+    const id = await findSession(deps.signIn, held, part === true ? 'page' : 'person')
+    request.perhapsOwner = false
+    request.ownerSession = id ?? ''
+    if (id === null && open !== true) return reply.redirect('/admin/sign-in', 303)
+  })
+  app.setErrorHandler((error: FastifyError | AppError, request, reply) => {
+    const status = error instanceof AppError ? STATUS[error.code] : (error.statusCode ?? 500)
+    if (status >= 500) deps.log.error({ err: error, reqId: request.id, route: request.routeOptions.url }, 'a request failed')
+    const known = error instanceof AppError ? error.message : FASTIFY_SENTENCES[status]
+    const happened = known ?? 'Something went wrong here; the agent’s log has the details.'
+    reply.code(status)
+    return sendProblem(pages, request, reply, { happened, remedy: 'Go back and try again.' })
+  })
+  return pages
+}
+
+/** Pages for everybody that say more to a signed-in owner. */
+export async function visitorScope(app: FastifyInstance, { signIn, settings, log }: HttpDeps): Promise<void> {
+  const { session } = cookiesOf(settings)
+  app.decorateRequest('ownerSession', '')
+  app.decorateRequest('perhapsOwner', false)
+  await app.register(cookie)
+  app.addHook('preHandler', async (request, reply) => {
+    const held = request.cookies[session] ?? null
+    if (held === null) return
+    try {
+      // A browser fetches a page that it shows with `document`; whatever else asks is the page itself, every half a minute.
+      const by = request.headers['sec-fetch-dest'] === 'empty' ? 'page' : 'person'
+      request.ownerSession = (await findSession(signIn, held, by)) ?? ''
+    } catch (err) {
+      log.warn({ err, reqId: request.id }, 'nobody can say whether this browser is signed in')
+      request.perhapsOwner = true
+    }
+    // Not no-referrer: the Origin of the form that signs out would then be `null`.
+    if (request.ownerSession !== '') reply.header('referrer-policy', 'same-origin')
+  })
+}
+
+export interface Problem {
+  readonly happened: string
+  readonly remedy: string
+  /** To be registered at the provider, where that is the remedy. */
+  readonly redirectUri?: string | null
+}
+
+export function sendProblem(pages: Pages, request: FastifyRequest, reply: FastifyReply, problem: Problem): FastifyReply {
+  return pages.send(reply, 'problem', {
+    signedIn: request.ownerSession !== '',
+    perhapsOwner: request.perhapsOwner,
+    redirectUri: null,
+    ...problem,
+  })
+}
+
+/**
+ * What changes something must come from one of the agent's own pages. SameSite alone does not do it: a sister host,
+ * such as another app on the same domain, counts as the same site.
+ */
+function foreignPost({ method, headers }: FastifyRequest, appUrl: string): string | null {
+  if (method === 'GET' || method === 'HEAD') return null
+  const site = headers['sec-fetch-site']
+  // `none` = the person's own doing, such as sending a form once more by reloading.
+  if (site !== undefined) return site === 'same-origin' || site === 'none' ? null : 'This form was sent by another web site.'
+  if (headers.origin === appUrl) return null
+  return `The browser does not say that this form is the agent’s own. Open the agent at ${appUrl}; if that is not its address, set APP_URL.`
+}

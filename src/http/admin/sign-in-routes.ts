@@ -1,0 +1,81 @@
+import type { JsonSchemaToTsProvider } from '@fastify/type-provider-json-schema-to-ts'
+import type { FastifyInstance, FastifyReply } from 'fastify'
+import { AppError } from '../../core/errors.ts'
+import { MAX_PASSWORD_LENGTH } from '../../sign-in/password.ts'
+import { type SignInForm, signIn, signOut } from '../../sign-in/sign-in.ts'
+import type { HttpDeps } from '../deps.ts'
+import type { Pages } from '../pages/pages.ts'
+import { cookiesOf } from './owner-scope.ts'
+
+const DEVICE_SECONDS = 400 * 24 * 3600
+/** As long as the ticket in it is valid. */
+const TICKET_SECONDS = 5
+const WAIT_SECONDS = 1
+const STORE_WAIT_SECONDS = 5
+// A keyboard may write each letter and its accents as characters of their own.
+const typed = { type: 'string', maxLength: 4 * MAX_PASSWORD_LENGTH } as const
+const Form = { type: 'object', properties: { password: typed, again: { type: 'string' } } } as const
+
+const NOTES = {
+  wait: 'Many sign-ins arrive at the moment. The agent looks at four a second, and yours waits for its turn. You are not locked out.',
+  storeDown:
+    'The agent’s database does not answer at the moment, so the agent cannot look at any sign-in. Your password is not the reason.',
+}
+
+export function signInRoutes(scope: FastifyInstance, deps: HttpDeps, pages: Pages): void {
+  const app = scope.withTypeProvider<JsonSchemaToTsProvider>()
+  const cookies = cookiesOf(deps.settings)
+  const { password } = deps.signIn
+
+  const empty = { mode: password.mode, problem: null, note: null, again: null }
+  const page = (reply: FastifyReply, say: { problem?: string; note?: string; again?: string } = {}): FastifyReply =>
+    pages.send(reply, 'sign-in', { ...empty, spent: password.isSpent(), ...say })
+  const form = (spent: boolean) => pages.share('/admin/sign-in', 'sign-in', async () => ({ ...empty, spent }))
+  const [sendForm, sendSpentForm] = [form(false), form(true)]
+
+  app.get('/admin/sign-in', { config: { open: true } }, (request, reply) =>
+    request.ownerSession !== '' ? reply.redirect('/admin', 303) : password.isSpent() ? sendSpentForm(reply) : sendForm(reply),
+  )
+
+  app.post('/admin/sign-in', { config: { open: true }, schema: { body: Form } }, async (request, reply) => {
+    if (password.mode === 'off') return page(reply.code(403))
+    const result = await lookAt({
+      password: request.body.password ?? null,
+      again: request.body.again ?? null,
+      device: request.cookies[cookies.device] ?? null,
+      ticket: request.cookies[cookies.ticket] ?? null,
+    }).catch((err: unknown) => {
+      if (!(err instanceof AppError && err.code === 'unavailable')) throw err
+      deps.log.error({ err, reqId: request.id, route: request.routeOptions.url }, 'a request failed')
+      return null
+    })
+    if (result === null) return page(reply.code(503).header('retry-after', String(STORE_WAIT_SECONDS)), { note: NOTES.storeDown })
+    if (result.outcome === 'wait') {
+      reply.code(429).header('retry-after', String(WAIT_SECONDS))
+      reply.setCookie(cookies.ticket, result.ticket, { ...cookies.options, maxAge: TICKET_SECONDS })
+      return page(reply, { note: NOTES.wait, again: result.again })
+    }
+    if (request.cookies[cookies.ticket] !== undefined) reply.clearCookie(cookies.ticket, cookies.options)
+    if (result.outcome === 'type_again')
+      return page(reply.code(400), { note: 'Type the password again: this page was open for more than a minute.' })
+    if (result.outcome === 'refused') {
+      const spent = password.isSpent() ? 'The one-time password has been used already.' : 'This is not the password.'
+      return page(reply.code(403), { problem: `${spent} Check for blanks and capital letters.` })
+    }
+    return reply
+      .setCookie(cookies.session, result.session, cookies.options)
+      .setCookie(cookies.device, result.device, { ...cookies.options, maxAge: DEVICE_SECONDS })
+      .redirect('/admin', 303)
+  })
+  const lookAt = (form: SignInForm) => signIn(deps.signIn, form)
+
+  app.post('/admin/sign-out', async (request, reply) => {
+    await signOut(deps.signIn, request.ownerSession, false)
+    return reply.clearCookie(cookies.session, cookies.options).redirect('/admin/sign-in', 303)
+  })
+  app.post('/admin/sign-out-everywhere', async (request, reply) => {
+    await signOut(deps.signIn, request.ownerSession, true)
+    for (const name of [cookies.session, cookies.device]) reply.clearCookie(name, cookies.options)
+    return reply.redirect('/admin/sign-in', 303)
+  })
+}

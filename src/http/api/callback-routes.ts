@@ -1,0 +1,43 @@
+import formbody from '@fastify/formbody'
+import type { JsonSchemaToTsProvider } from '@fastify/type-provider-json-schema-to-ts'
+import type { FastifyPluginAsync } from 'fastify'
+import { findErasure, userDeauthorized, userWantsErasure } from '../../accounts/deauthorize.ts'
+import type { HttpDeps } from '../deps.ts'
+import { CONTENT_TYPES } from '../errors.ts'
+import { createPages, registerPageHeaders } from '../pages/pages.ts'
+
+const Params = { type: 'object', properties: { provider: { type: 'string', maxLength: 40 } }, required: ['provider'] } as const
+const Signed = {
+  type: 'object',
+  properties: { signed_request: { type: 'string', maxLength: 8192 } },
+  required: ['signed_request'],
+} as const
+
+const JSON_TYPE = CONTENT_TYPES.json
+
+/**
+ * What a provider calls by itself. Signed with the app's secret, which is all that tells it from a stranger.
+ * https://developers.facebook.com/docs/development/create-an-app/app-dashboard/data-deletion-callback
+ */
+export const callbackRoutes: FastifyPluginAsync<{ deps: HttpDeps }> = async (scope, { deps }) => {
+  const app = scope.withTypeProvider<JsonSchemaToTsProvider>()
+  const { owner, settings } = deps
+  const pages = createPages(deps)
+  await registerPageHeaders(app, settings)
+  await app.register(formbody)
+
+  app.post('/callbacks/:provider/deauthorize', { schema: { params: Params, body: Signed } }, async ({ params, body }, reply) => {
+    const answer = await userDeauthorized(owner, params.provider, body.signed_request)
+    return reply.header('cache-control', 'no-store').type(JSON_TYPE).send(answer)
+  })
+
+  app.post('/callbacks/:provider/delete', { schema: { params: Params, body: Signed } }, async ({ params, body }, reply) => {
+    const answer = await userWantsErasure(owner, params.provider, body.signed_request)
+    return reply.header('cache-control', 'no-store').type(JSON_TYPE).send(answer)
+  })
+
+  app.get<{ Params: { code: string } }>('/callbacks/:provider/deletions/:code', async ({ params: { code } }, reply) => {
+    const request = await findErasure(owner, code)
+    return pages.send(reply.code(request === null ? 404 : 200), 'deletion', { request })
+  })
+}

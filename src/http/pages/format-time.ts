@@ -1,0 +1,75 @@
+import type { RecordedEvent } from '../../core/account-store.ts'
+
+// Each is made when a page first needs it: it takes milliseconds, and who asks for a token needs none.
+const relative = once(() => new Intl.RelativeTimeFormat('en', { numeric: 'always' }))
+const calendar = once(() => new Intl.DateTimeFormat('en-GB', { dateStyle: 'medium', timeStyle: 'short', timeZone: 'UTC' }))
+const day = once(() => new Intl.DateTimeFormat('en-GB', { dateStyle: 'medium', timeZone: 'UTC' }))
+
+const UNITS: readonly (readonly [unit: Intl.RelativeTimeFormatUnit, seconds: number, from: number])[] = [
+  ['year', 365 * 86_400, 2 * 365 * 86_400],
+  ['month', 30.44 * 86_400, 90 * 86_400],
+  ['day', 86_400, 2 * 86_400],
+  ['hour', 3600, 2 * 3600],
+  ['minute', 60, 55],
+]
+
+/** Such as “in 3 days” or “2 hours ago”. */
+function inWords(at: Date, now: Date): string {
+  const seconds = (at.getTime() - now.getTime()) / 1000
+  const [unit, length] = UNITS.find(([, , from]) => Math.abs(seconds) >= from) ?? []
+  if (unit === undefined || length === undefined) return seconds > 0 ? 'within a minute' : 'just now'
+  return relative().format(Math.round(seconds / length), unit)
+}
+
+/** What is due and has not been done is done at the next tick. */
+function dueInWords(at: Date, now: Date): string {
+  return at <= now ? 'within a minute' : inWords(at, now)
+}
+
+function inUtc(at: Date): string {
+  return `${calendar().format(at)} UTC`
+}
+
+function dayInUtc(at: Date): string {
+  return day().format(at)
+}
+
+/** The history keeps instants as machines write them. What only looks like one, in a web site's name, stays as it is. */
+function plain(text: string): string {
+  return text.replace(/\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z\b/g, (written) => {
+    const at = new Date(written)
+    return Number.isNaN(at.getTime()) ? written : dayInUtc(at)
+  })
+}
+
+export interface Run {
+  readonly outcome: 'ok' | 'failed'
+  readonly words: string
+  readonly count: number
+  readonly from: Date
+  readonly to: Date
+}
+
+/** Attempts that ended alike, one after the other, as one line; the newest in front. */
+export function runsOf(attempts: readonly RecordedEvent[]): Run[] {
+  const runs: Run[] = []
+  for (const { at, outcome, kind, detail } of attempts) {
+    const words =
+      outcome === 'ok' ? (kind === 'refreshed' ? 'The token was refreshed.' : 'The token was checked.') : (detail ?? 'It failed.')
+    const last = runs.at(-1)
+    if (last?.words === words) runs[runs.length - 1] = { ...last, count: last.count + 1, from: at }
+    else runs.push({ outcome, words, count: 1, from: at, to: at })
+  }
+  return runs
+}
+
+/** What the templates say times with. */
+export const words = { inWords, dueInWords, inUtc, dayInUtc, plain }
+
+function once<T>(make: () => T): () => T {
+  let made: T | undefined
+  return () => {
+    made ??= make()
+    return made
+  }
+}

@@ -1,0 +1,159 @@
+import { gzipSync } from 'node:zlib'
+import helmet, { type FastifyHelmetOptions } from '@fastify/helmet'
+import { Eta } from 'eta'
+import type { FastifyInstance, FastifyReply } from 'fastify'
+import type { HttpDeps, Settings } from '../deps.ts'
+import { assetUrl, takesGzip } from './assets.ts'
+import { words } from './format-time.ts'
+
+export interface Pages {
+  /** Sends the page, made of these data in its turn; escapes every value in it. A 503 where too many pages wait. */
+  send(reply: FastifyReply, view: string, data: object | (() => Promise<object>)): FastifyReply
+  /** A page that is the same for all who are not signed in. */
+  share(path: string, view: string, data: () => Promise<object>): (reply: FastifyReply) => Promise<FastifyReply>
+}
+
+interface SharedAnswer {
+  readonly plain: Buffer
+  readonly packed: Buffer
+}
+
+const byFolder = new Map<string, Eta>()
+/** Less fits one packet anyway. */
+const WORTH_PACKING = 1400
+/** How long a page waits for a part that hangs before it says so: longer than a store takes that is only busy. */
+const PATIENCE_MS = 2_000
+const SHARED_MS = 1_000
+
+type PageDeps = Pick<HttpDeps, 'viewsFolder' | 'settings' | 'now'>
+
+export function createPages({ viewsFolder, settings, now }: PageDeps, clockMs = () => performance.now()): Pages {
+  const eta = byFolder.get(viewsFolder) ?? new Eta({ views: viewsFolder, cache: true, autoEscape: true })
+  byFolder.set(viewsFolder, eta)
+  const press = createPress()
+  const asset = (name: string): string => assetUrl(viewsFolder, name)
+  const render = (view: string, data: object): string => eta.render(view, { settings, words, asset, time, now: now(), ...data })
+
+  return {
+    send(reply, view, data) {
+      const { request } = reply
+      const path = request.routeOptions.url ?? ''
+      const signedIn = (request.ownerSession ?? '') !== ''
+      const isAdmitted = press(signedIn ? 'owner' : 'stranger', async () => {
+        try {
+          const own = typeof data === 'function' ? await data() : data
+          if (reply.raw.destroyed) return
+          const html = render(view, { path, signedIn, ...own })
+          const packs = html.length >= WORTH_PACKING && takesGzip(request)
+          sendHtml(reply, packs ? gzipSync(html) : html, packs)
+        } catch (error) {
+          reply.send(error)
+        }
+      })
+      return isAdmitted ? reply : sendHtml(reply.code(503).header('retry-after', '2'), BUSY, false)
+    },
+    share(path, view, data) {
+      let last: { answer: Promise<SharedAnswer>; goodUntilMs: number } | null = null
+
+      async function make(): Promise<SharedAnswer> {
+        const html = render(view, { path, signedIn: false, ...(await data()) })
+        return { plain: Buffer.from(html), packed: gzipSync(html) }
+      }
+      function current(): Promise<SharedAnswer> {
+        if (last !== null && clockMs() < last.goodUntilMs) return last.answer
+        const made = { answer: make(), goodUntilMs: Number.POSITIVE_INFINITY }
+        last = made
+        made.answer.then(
+          () => {
+            made.goodUntilMs = clockMs() + SHARED_MS
+          },
+          () => {
+            made.goodUntilMs = 0
+          },
+        )
+        return made.answer
+      }
+      return async (reply) => {
+        const { plain, packed } = await current()
+        const packs = takesGzip(reply.request)
+        return sendHtml(reply, packs ? packed : plain, packs)
+      }
+    },
+  }
+}
+
+function sendHtml(reply: FastifyReply, html: string | Buffer, isPacked: boolean): FastifyReply {
+  reply.type('text/html; charset=utf-8').header('cache-control', 'no-store')
+  if (isPacked) reply.header('content-encoding', 'gzip')
+  return reply.send(html)
+}
+
+/** Small on purpose: it is what is sent where there is no time to make a page. */
+const BUSY = `<!doctype html>
+<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>One moment · token-agent</title>
+<main><h1>One moment</h1><p>Many pages are asked for at this moment. Reload this one in a few seconds.</p></main></html>
+`
+
+type Visitor = 'owner' | 'stranger'
+/** Pages that wait or are in the making. */
+const MAX_PAGES: Record<Visitor, number> = { owner: 8, stranger: 16 }
+
+/** Begins one page in a turn of the event loop, the owner's first, so that reads come in between; false = too many. */
+function createPress(): (visitor: Visitor, make: () => Promise<void>) => boolean {
+  const pages: Record<Visitor, number> = { owner: 0, stranger: 0 }
+  const waiting: Record<Visitor, (() => void)[]> = { owner: [], stranger: [] }
+  const isIdle = (): boolean => waiting.owner.length + waiting.stranger.length === 0
+
+  function beginNext(): void {
+    const begin = waiting.owner.shift() ?? waiting.stranger.shift()
+    if (!isIdle()) setImmediate(beginNext)
+    begin?.()
+  }
+  return (visitor, make) => {
+    if (pages[visitor] >= MAX_PAGES[visitor]) return false
+    if (isIdle()) setImmediate(beginNext)
+    pages[visitor]++
+    waiting[visitor].push(() => void make().finally(() => pages[visitor]--))
+    return true
+  }
+}
+
+/** In UTC; page.js puts it into the reader's own zone. */
+const time = (at: Date): string => `<time datetime="${at.toISOString()}">${words.inUtc(at)}</time>`
+
+/** What every page tells the browser: no script but its own one, nothing from elsewhere, no frame around it. */
+export async function registerPageHeaders(
+  app: FastifyInstance,
+  { appUrl }: Settings,
+  referrer: 'no-referrer' | 'same-origin' = 'no-referrer',
+): Promise<void> {
+  const options: FastifyHelmetOptions = {
+    contentSecurityPolicy: {
+      useDefaults: false,
+      directives: {
+        defaultSrc: ["'none'"],
+        scriptSrc: ["'self'"],
+        styleSrc: ["'self'"],
+        imgSrc: ["'self'"],
+        // The status page asks for itself again.
+        connectSrc: ["'self'"],
+        formAction: ["'self'"],
+        baseUri: ["'none'"],
+        frameAncestors: ["'none'"],
+      },
+    },
+    referrerPolicy: { policy: referrer },
+    // Only where browsers reach the agent over TLS: on http://localhost the header would be ignored, on plain http it would lie.
+    // This host alone: what else stands under its name is not the agent's affair.
+    strictTransportSecurity: appUrl.startsWith('https:') ? { maxAge: 31_536_000, includeSubDomains: false } : false,
+  }
+  await app.register(helmet, options)
+}
+
+/** Null where the answer fails, or takes longer than somebody looks at an empty page. */
+export function inTime<T>(answer: Promise<T>): Promise<T | null> {
+  return new Promise((resolve) => {
+    const late = setTimeout(resolve, PATIENCE_MS, null).unref()
+    answer.then(resolve, () => resolve(null)).finally(() => clearTimeout(late))
+  })
+}

@@ -1,0 +1,165 @@
+import { redirectUriOf } from '../../accounts/connect.ts'
+import { type AccountSummary, totalOf } from '../../accounts/overview.ts'
+import { type AdvisedAccount, describePage } from '../../accounts/view.ts'
+import { needsPerson } from '../../core/account.ts'
+import type { AllowList } from '../../reading/allow-list.ts'
+import { decideRead } from '../../reading/decide-read.ts'
+import { sharedHostWarnings } from '../../reading/shared-hosts.ts'
+import type { Snapshot } from '../../reading/snapshot.ts'
+import type { HttpDeps, Settings } from '../deps.ts'
+import { refusalSentence } from '../token/refusal-sentence.ts'
+import { inTime } from './pages.ts'
+
+/** `next`: the first thing to do. `later`: to be done after it. */
+export type StepState = 'done' | 'wrong' | 'next' | 'later'
+type StepName = 'database' | 'password' | 'token' | 'sites' | 'address' | 'works'
+
+export interface SetupPage {
+  readonly states: Readonly<Record<StepName, StepState>>
+  readonly working: boolean | null
+  /** What keeps the agent from using its database, where it knows. */
+  readonly storeProblem: string | null
+  /** For the owner alone: the accounts that need a person, the first few. */
+  readonly needy: readonly AdvisedAccount[]
+  /** For the owner alone: the account that the addresses without a name serve. */
+  readonly served: string | null
+  /** The variable that the next step is about, as it may be set. */
+  readonly example: string
+  readonly passwordMode: string
+  /** The one-time password of this start has been used. */
+  readonly passwordSpent: boolean
+  /** Whether anybody could sign in now. */
+  readonly canSignIn: boolean
+  /** The token is handed out, but will not live on without a person. */
+  readonly servesRefused: boolean
+  readonly connector: { readonly provider: string; readonly title: string } | null
+  readonly redirectUri: string
+  readonly visits: readonly Visit[]
+  readonly moreVisits: number
+  /** Whether the sites that were tried may be named: an account's own list is its owner's affair. */
+  readonly namesSites: boolean
+  /** What the configuration has to be looked at for. */
+  readonly warnings: readonly string[]
+}
+
+/** What a page at this origin got when it asked for the token. */
+interface Visit {
+  readonly origin: string
+  /** It stands for all subdomains of a wildcard. */
+  readonly isSample: boolean
+  readonly works: boolean
+  /** Null where it works. */
+  readonly why: string | null
+}
+
+const MAX_NEEDY = 5
+const MAX_VISITS = 6
+
+/** What of this installation is done, what is wrong, and what comes next. In public it gives away no account, time or error. */
+export async function describeSetup(deps: HttpDeps, isOwner: boolean): Promise<SetupPage> {
+  const { settings, owner } = deps
+  const storeProblem = deps.storeProblem()
+  const [stock, found, served] = await Promise.all([
+    storeProblem === null ? inTime(deps.stock()) : null,
+    inTime(deps.lookAtToken(null)),
+    inTime(owner.store.find(null)),
+  ])
+  const servesRefused = served !== null && needsPerson(served, owner.store.now())
+  const needy = isOwner && stock !== null && isWorking(stock) === false ? await needyOf(deps) : []
+  const own = found?.allowList ?? null
+  const { visits, more } = visitAs(deps, found, own)
+  const working = isWorking(stock)
+  const hasSites = settings.allowedDomains !== null || own !== null
+  const warnings = warningsFor(isOwner, settings.warnings, own)
+  const { mode } = deps.signIn.password
+  const spent = mode === 'one-time' && deps.signIn.password.isSpent()
+  const connector = owner.connectors.get('instagram') ?? null
+  const states = statesOf({
+    database: stock === null ? 'wrong' : 'done',
+    password: mode === 'off' ? 'open' : isOwner && settings.warnings.some(isOfPassword) ? 'wrong' : 'done',
+    token: stock !== null && working === false ? 'wrong' : working === true ? 'done' : 'open',
+    sites: hasSites ? 'done' : 'open',
+    address: settings.appUrlIsGuess ? 'open' : 'done',
+    works: !hasSites ? 'open' : visits.every(({ works }) => works) && !servesRefused ? 'done' : working === null ? 'open' : 'wrong',
+  })
+  return {
+    states,
+    working,
+    storeProblem,
+    needy,
+    served: isOwner ? (served?.name ?? null) : null,
+    example: exampleFor(states, mode),
+    passwordMode: mode,
+    passwordSpent: spent,
+    canSignIn: stock !== null && mode !== 'off' && !spent,
+    servesRefused,
+    connector,
+    redirectUri: redirectUriOf(settings.appUrl, 'instagram'),
+    visits,
+    moreVisits: more,
+    namesSites: own === null || isOwner,
+    warnings,
+  }
+}
+
+const isOfPassword = ({ text, forOwner }: Settings['warnings'][number]): boolean => forOwner && text.startsWith('ADMIN_PASSWORD:')
+
+/** `own`: the list of the account that is served, where it has one. */
+function warningsFor(isOwner: boolean, configured: Settings['warnings'], own: AllowList | null): string[] {
+  if (!isOwner) return configured.filter(({ forOwner }) => !forOwner).map(({ text }) => text)
+  const ofList = own === null ? [] : sharedHostWarnings(own).map((text) => `The account’s own list of web sites: ${text}`)
+  return [...configured.map(({ text }) => text), ...ofList]
+}
+
+/** Working = every account's token can be served and nobody has to do anything; null = no account yet. */
+export function isWorking(stock: AccountSummary | null): boolean | null {
+  // The page is wanted most when the store is down.
+  if (stock === null) return false
+  return totalOf(stock) === 0 ? null : stock.needPerson + stock.unreadable + stock.nearEnd === 0
+}
+
+/** The neediest. */
+async function needyOf({ owner }: HttpDeps): Promise<readonly AdvisedAccount[]> {
+  const found = await inTime(describePage(owner, { offset: 0, limit: MAX_NEEDY, search: '', onlyNeedy: true }))
+  return found?.accounts ?? []
+}
+
+function exampleFor(states: SetupPage['states'], mode: string): string {
+  if (states.password === 'next' || (states.token !== 'next' && states.sites !== 'next' && mode === 'one-time'))
+    return 'ADMIN_PASSWORD=a-long-password-of-yours'
+  if (states.token === 'next') return 'STARTING_TOKEN=IGAA…'
+  return states.address === 'next' ? 'APP_URL=https://token.example.com' : 'ALLOWED_DOMAINS=www.example.com'
+}
+
+function statesOf(judged: Record<StepName, 'done' | 'wrong' | 'open'>): Record<StepName, StepState> {
+  const names = Object.keys(judged) as StepName[]
+  // Without the database nothing that comes next can be done.
+  const first = judged.database === 'wrong' ? undefined : names.find((name) => judged[name] === 'open')
+  const states = names.map((name) => [name, judged[name] !== 'open' ? judged[name] : name === first ? 'next' : 'later'])
+  return Object.fromEntries(states) as Record<StepName, StepState>
+}
+
+/** What a page on each listed site would get, by the decision and the look-up of a read; it counts as none. */
+function visitAs(deps: HttpDeps, found: Snapshot | null, own: AllowList | null): { visits: Visit[]; more: number } {
+  const list = own ?? deps.allowList
+  const origins = [
+    ...[...list.exact].map((origin) => ({ origin, isSample: false })),
+    ...[...list.wildcards].map((origin) => ({ origin: origin.replace('//', '//www.'), isSample: true })),
+  ]
+  const refused = found?.problem?.message
+  const problem = found === null ? 'The token cannot be looked up at the moment.' : refused === undefined ? null : here(refused)
+  const visits = origins.slice(0, MAX_VISITS).map((site) => {
+    const rawHeaders = ['origin', site.origin, 'sec-fetch-site', 'cross-site', 'sec-fetch-mode', 'cors', 'sec-fetch-dest', 'empty']
+    const decision = decideRead({ resource: 'json', rawHeaders }, list, deps.isServerKey)
+    const place = { isOwn: own !== null, account: null, appUrl: deps.settings.appUrl }
+    const why = decision.allowed ? problem : refusalSentence(decision, place)
+    return { ...site, works: why === null, why }
+  })
+  return { visits, more: Math.max(0, origins.length - MAX_VISITS) }
+}
+
+/** What stands behind “Is this your site?” leads strangers to this very page: its third step says what to do. */
+function here(message: string): string {
+  const [what, remedy] = message.split(' Is this your site? ')
+  return remedy === undefined ? message : `${what} Step 3 says what to do.`
+}

@@ -1,0 +1,39 @@
+import type { Refusal } from '../../reading/decide-read.ts'
+
+/** Where the list is kept that was asked. */
+export interface ListPlace {
+  /** False: ALLOWED_DOMAINS decides. */
+  readonly isOwn: boolean
+  /** As the address names it; null = the account that the addresses without a name serve. */
+  readonly account: string | null
+  readonly appUrl: string
+}
+
+/** One sentence or two for the site’s developer: who asked, why it is refused, and the setting to change. */
+export function refusalSentence({ reason, site }: Refusal, place: ListPlace): string {
+  switch (reason) {
+    case 'origin':
+    case 'referer':
+      return site === null
+        ? `This web site is not on the list. Is it yours? Add its address, exactly as the browser shows it, to ${listOf(place)}`
+        : `${site} is not on the list of web sites that may read this token. Is it yours? Add ${site} to ${listOf(place)}`
+    case 'no address':
+      return `The page that asks has no address of its own (its origin is “null”), such as a local file or a sandboxed frame, and cannot be listed. Open it from a web server, such as http://localhost:8000, and add that address to ${listOf(place)}`
+    case 'app':
+      return 'An app or a browser extension asks, and its origin is the same in every such app: it cannot be listed. Let a server of yours ask, which sends one of SERVER_KEYS as “Authorization: Bearer …”.'
+    case 'navigation':
+      return 'A token is read by a script of an allowed web site; it cannot be opened as a page, frame or image.'
+    case 'unnamed':
+      return 'The request does not say which web site it comes from. Put crossorigin="anonymous" on the script tag; a server sends one of SERVER_KEYS as “Authorization: Bearer …”.'
+    case 'wrong key':
+      return 'This key is not one of SERVER_KEYS.'
+    case 'doubled':
+      return 'The request has a header twice that may stand in it only once.'
+  }
+}
+
+function listOf({ isOwn, account, appUrl }: ListPlace): string {
+  if (!isOwn) return `the variable ALLOWED_DOMAINS of the agent at ${appUrl}, and restart it.`
+  const page = account === null ? `${appUrl}/admin, open the account that /token.js serves,` : `${appUrl}/admin/accounts/${account}`
+  return `the account’s own list: at ${page} under “Who may read the token”.`
+}

@@ -1,0 +1,91 @@
+import { ConnectError } from '../../core/connector.ts'
+import { ProviderError } from '../../core/errors.ts'
+import type { Answer } from '../http.ts'
+import { errorIn, isAppSwitchedOff, isLimit, whole } from './refusal.ts'
+
+// What Instagram's errors mean while an account is being connected: the owner is there, and can act at once.
+
+const AGAIN = 'Nothing was changed. Wait a few minutes, then press “Connect Instagram” again.'
+
+const TROUBLE = new ConnectError('Instagram did not answer, or not in a way that the agent understands.', AGAIN, { isTransient: true })
+const LIMIT = new ConnectError('Instagram’s rate limit is reached.', AGAIN, { isTransient: true })
+const CREDENTIALS = new ConnectError(
+  'Instagram does not know this agent’s app ID and secret.',
+  'Copy both from the Meta App Dashboard (Instagram, “API setup with Instagram login”, not the app’s basic settings) into INSTAGRAM_APP_ID and INSTAGRAM_APP_SECRET, restart the agent and connect again.',
+)
+const REDIRECT_URI = new ConnectError(
+  'Instagram does not accept this agent’s redirect URI.',
+  'Register it in the Meta App Dashboard, under Instagram, “API setup with Instagram login”, “Set up Instagram business login”, then connect again.',
+  { wantsRedirectUri: true },
+)
+const APP_OFF = new ConnectError(
+  'Meta has switched this app off.',
+  'Open the app in the Meta App Dashboard, read the notice there and do what it asks; then connect again.',
+)
+const USED_CODE = new ConnectError(
+  'The code that Instagram sent along has been used already, or is too old.',
+  'Press “Connect Instagram” again; nothing was changed.',
+)
+const PERMISSION = new ConnectError(
+  'Instagram did not give the permission instagram_business_basic.',
+  'Connect again and leave every permission switched on; the app must have instagram_business_basic in its dashboard.',
+)
+const DEAD = new ConnectError(
+  'Instagram no longer accepts the token that it has just given out.',
+  'Log in at instagram.com, answer what it asks there, and connect again.',
+)
+// One answer for several causes; naming a single one would send half of the owners the wrong way.
+const NOT_LET_IN = new ConnectError(
+  'Instagram gave access and then refused it, without saying why: the tester invitation is pending, or the account is a personal one.',
+  'In Instagram, accept the invitation (Settings, “Apps and websites”, “Tester invites”) and make the account a Business or Creator account; then connect again.',
+)
+const WITHOUT_REASON = new ConnectError(
+  'Instagram refused, and gave no reason that the agent knows.',
+  'Press “Connect Instagram” again. If it happens again, compare the app ID, the app secret and the redirect URI with the Meta App Dashboard.',
+)
+export const PERSONAL = new ConnectError(
+  'This is a personal Instagram account, and Instagram gives tokens to professional ones only.',
+  'Make it a Business or Creator account in Instagram’s settings (it is free), then connect again.',
+)
+
+/** What may have happened to an authorization code. The words differ from year to year; their meaning does not. */
+const SPENT =
+  /\b(?:re)?used\b|expired?\b|too old|no longer|invalid|not valid|not (?:be )?found|unknown|revoked|redeemed|consumed|exchanged|incorrect|malformed|mismatch|not match/i
+
+/** “Error code: 400” and “grant_type must be authorization_code” speak of other codes than the one that came with the visitor. */
+function speaksOfSpentCode(words: string): boolean {
+  const others = /(?:error|status|response)[ _]code|\b(?:grant|response)_type\b.*/gi
+  return /code(?![a-z])/i.test(words.replace(others, '')) && SPENT.test(words)
+}
+
+/** What the answer refuses, or null where it refuses nothing. */
+export function connectRefusal(answer: Answer, body: unknown): ConnectError | null {
+  const error = errorIn(body)
+  if (error === null && answer.status >= 200 && answer.status <= 299) return null
+  const code = whole(error?.['code'])
+  const subcode = whole(error?.['error_subcode'])
+  // https://api.instagram.com gives every refusal of a code as 400; only its words tell them apart.
+  const words = String(error?.['message'] ?? '')
+  if (subcode === 36009) return USED_CODE
+  if (/redirect.?ur[il]/i.test(words) || subcode === 36008) return REDIRECT_URI
+  if (isLimit(answer.status, code)) return LIMIT
+  if (isAppSwitchedOff(words)) return APP_OFF
+  if (/client.?secret|platform app|client.?id|app.?id\b/i.test(words) || code === 101 || error?.['type'] === 'invalid_client') {
+    return CREDENTIALS
+  }
+  if (error?.['type'] === 'invalid_grant' || speaksOfSpentCode(words)) return USED_CODE
+  if (code === 10 || code === 3 || (code !== null && code >= 200 && code <= 299)) return PERMISSION
+  if (code === 190 || code === 102) return DEAD
+  if (code === 100) return NOT_LET_IN
+  if (answer.status >= 500 || code === 1 || code === 2 || code === -1) return TROUBLE
+  if (code === null) return answer.status >= 400 && error !== null && words !== '' ? WITHOUT_REASON : TROUBLE
+  return new ConnectError(
+    `Instagram refused with an error that the agent does not know (code ${code}).`,
+    'Look the code up in Meta’s list of errors; if that does not help, connect again later.',
+  )
+}
+
+/** Nothing else leaves the connector. */
+export function asConnectError(error: unknown): unknown {
+  return error instanceof ProviderError ? TROUBLE : error
+}

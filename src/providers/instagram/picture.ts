@@ -1,0 +1,50 @@
+import { ProviderError } from '../../core/errors.ts'
+import type { Picture } from '../../core/provider.ts'
+import { type Call, download } from '../http.ts'
+
+// https://developers.facebook.com/docs/instagram-platform/instagram-api-with-instagram-login/get-started
+
+/** What Instagram shows is 10 to 100 KB. */
+const MAX_BYTES = 256 * 1024
+
+// Not documented, seen: scontent-cdg4-1.cdninstagram.com, instagram.fmuc3-1.fna.fbcdn.net.
+const HOSTS = ['.cdninstagram.com', '.fbcdn.net']
+
+export interface PictureOptions extends Pick<Call, 'fetch' | 'timeoutMs'> {
+  /** Where the Graph API itself is; a picture may lie there too. */
+  readonly ownOrigin: string
+}
+
+/**
+ * Fetches the picture at the address that a profile named, which carries its own signature: no token goes along. The
+ * address is somebody else's word, so it leads nowhere but to Instagram's own hosts.
+ */
+export async function fetchPicture(address: unknown, { ownOrigin, ...how }: PictureOptions): Promise<Picture | null> {
+  if (address === undefined || address === null || address === '') return null
+  const url = typeof address === 'string' ? URL.parse(address) : null
+  if (url === null || !isInstagrams(url, ownOrigin)) throw unusable('its address is not one of Instagram’s own')
+  const { status, bytes } = await download(url, { service: 'Instagram’s picture server', accept: 'image/*', maxBytes: MAX_BYTES, ...how })
+  if (status !== 200) throw unusable(`its server answered with HTTP ${status}`)
+  const type = typeOf(bytes)
+  if (type === null) throw unusable('what its server sent is neither JPEG, PNG nor WebP')
+  return { type, bytes }
+}
+
+function isInstagrams(url: URL, ownOrigin: string): boolean {
+  if (url.username !== '' || url.password !== '') return false
+  if (url.origin === ownOrigin) return true
+  return url.protocol === 'https:' && url.port === '' && HOSTS.some((host) => url.hostname.endsWith(host))
+}
+
+/** By its first bytes: the header may say anything, and SVG or HTML would be more than a picture. */
+function typeOf(bytes: Uint8Array): Picture['type'] | null {
+  const start = Buffer.from(bytes.subarray(0, 12)).toString('latin1')
+  if (start.startsWith('\xff\xd8\xff')) return 'image/jpeg'
+  if (start.startsWith('\x89PNG\r\n\x1a\n')) return 'image/png'
+  // https://developers.google.com/speed/webp/docs/riff_container
+  return start.startsWith('RIFF') && start.slice(8) === 'WEBP' ? 'image/webp' : null
+}
+
+function unusable(why: string): ProviderError {
+  return new ProviderError('transient', `The account’s picture on Instagram cannot be shown: ${why}.`)
+}

@@ -1,0 +1,177 @@
+import type { ProviderErrorKind } from '../../core/errors.ts'
+import { ProviderError } from '../../core/errors.ts'
+import type { Answer } from '../http.ts'
+
+// What Instagram's errors mean and who must act. Its own words are never passed on: some of them quote the token.
+// https://developers.facebook.com/docs/graph-api/guides/error-handling
+// https://developers.facebook.com/docs/graph-api/overview/rate-limiting
+
+type Meaning = readonly [kind: ProviderErrorKind, sentence: string]
+
+const AGAIN = 'the token is kept, and the agent tries again by itself.'
+export const MAKE_NEW_TOKEN =
+  'make a new token in the app dashboard (Instagram, “API setup with Instagram login”) and give it to the agent.'
+
+const DEAD: Meaning = ['reconnect', `Instagram no longer accepts the token: ${MAKE_NEW_TOKEN}`]
+const LIMIT: Meaning = ['throttled', `Instagram’s rate limit is reached: ${AGAIN}`]
+const TROUBLE: Meaning = ['transient', `Instagram has trouble of its own at the moment: ${AGAIN}`]
+const LOGIN: Meaning = [
+  'reconnect',
+  `Instagram wants the account’s owner to log in at instagram.com and answer its questions there. After that, ${MAKE_NEW_TOKEN}`,
+]
+const PERMISSION: Meaning = [
+  'misconfigured',
+  `The token lacks a permission: add instagram_business_basic to the app in its dashboard, then ${MAKE_NEW_TOKEN}`,
+]
+const CREDENTIALS: Meaning = [
+  'misconfigured',
+  'Instagram does not know the app id and secret: copy both from “API setup with Instagram login”, not from the app’s basic settings.',
+]
+// One answer for many causes; naming a single one would send half of the owners the wrong way.
+const UNSUPPORTED: Meaning = [
+  'misconfigured',
+  'Instagram refuses the token without saying why. Check three things: the token was made under “API setup with Instagram login” (not Basic Display, not Facebook Login); the account has accepted its tester invitation; the app secret is the Instagram app’s.',
+]
+
+/** The app itself is switched off: its tokens work again when it is back, so a new one would not help. */
+const APP_OFF: Meaning = [
+  'misconfigured',
+  'Meta has switched this app off: open it in the Meta App Dashboard, read the notice there and do what it asks. The token needs no change; the agent goes on by itself when the app is back.',
+]
+const BLOCKED: Meaning = ['throttled', `Instagram blocks this account’s calls for a while: ${AGAIN}`]
+
+const MEANINGS: Readonly<Record<string, Meaning>> = {
+  '190': DEAD,
+  '190/458': ['reconnect', `The app was removed in the Instagram account’s settings: allow it again there, then ${MAKE_NEW_TOKEN}`],
+  '190/459': LOGIN,
+  '190/460': ['reconnect', `The password of the Instagram account was changed, which ends its tokens: ${MAKE_NEW_TOKEN}`],
+  '190/463': ['reconnect', `The token has expired: ${MAKE_NEW_TOKEN}`],
+  '190/464': LOGIN,
+  '102': DEAD,
+  // https://developers.facebook.com/docs/instagram-platform/instagram-graph-api/reference/error-codes
+  '25/2207050': LOGIN,
+  // Known from exchanging a token that is long-lived already; for any other call its words, “Session key invalid”, stand.
+  '452': DEAD,
+  '-1': TROUBLE,
+  '-2': TROUBLE,
+  '1': TROUBLE,
+  '2': TROUBLE,
+  // “Temporarily blocked for policies violations: wait and retry.”
+  '368': BLOCKED,
+  '3': PERMISSION,
+  '10': PERMISSION,
+  '100': UNSUPPORTED,
+  '101': CREDENTIALS,
+}
+
+/** What the answer refuses, or null where it refuses nothing. Instagram's status says little: the body decides. */
+export function refusal(answer: Answer, body: unknown): ProviderError | null {
+  const error = errorIn(body)
+  const failed = answer.status < 200 || answer.status > 299
+  if (error === null && !failed) return null
+
+  const code = whole(error?.['code'])
+  const subcode = whole(error?.['error_subcode'])
+  const known = meaning(answer.status, code, subcode, error)
+  const [kind, sentence] = known ?? unknown(code)
+  const name = code === null ? `HTTP ${answer.status}` : `Instagram’s code ${code}${subcode === null ? '' : `/${subcode}`}`
+  const waits = kind === 'throttled' || kind === 'transient'
+  return new ProviderError(kind, `${sentence} (${name})`, {
+    retryAfterSeconds: waits ? retryAfterSeconds(answer.headers) : null,
+    concernsAll: kind === 'throttled' && !LIMITS_OF_ONE.has(code ?? 0),
+    doubt: known === null && kind === 'misconfigured' ? { answer: 'unknown refusal', atFirst: `${UNKNOWN_AT_FIRST} (${name})` } : null,
+  })
+}
+
+// The limits of one user, page or business; the others are the app's, and so every account's.
+const BUSINESS_LIMITS = Array.from({ length: 15 }, (_, n) => 80_000 + n)
+const LIMITS_OF_ONE: ReadonlySet<number> = new Set([17, 32, 368, ...BUSINESS_LIMITS])
+const LIMITS_OF_ALL: ReadonlySet<number> = new Set([4, 341, 613])
+
+export function isLimit(status: number, code: number | null): boolean {
+  return status === 429 || (code !== null && (LIMITS_OF_ONE.has(code) || LIMITS_OF_ALL.has(code)))
+}
+
+const OFF = '(?:deactivat|disabled|block|suspend|restrict|inactive|not active|non-active|archived|switched off|turned off|shut down)'
+const SWITCHED_OFF = [
+  new RegExp(String.raw`\bapi access\b.*\b${OFF}`, 'is'),
+  new RegExp(String.raw`\bapp(?:lication)?s?\b(?!['’]s)[^.]*\b${OFF}`, 'is'),
+  new RegExp(String.raw`\b${OFF}\w*\b[^.]*\bapp(?:lication)?s?\b`, 'is'),
+  /\b(?:app|application)\b[^.]*\b(?:been deleted|does not exist|development mode|not (?:currently )?(?:accessible|available))/i,
+]
+
+/** Meta says it in several wordings and mostly with code 200, as it does a missing permission. A user who blocks an app is another matter. */
+export function isAppSwitchedOff(message: unknown): boolean {
+  const words = typeof message === 'string' ? message : ''
+  return !/\buser\b/i.test(words) && SWITCHED_OFF.some((wording) => wording.test(words))
+}
+
+export type ErrorFields = Record<string, unknown>
+
+export function errorIn(body: unknown): ErrorFields | null {
+  if (typeof body !== 'object' || body === null) return null
+  const { error } = body as ErrorFields
+  if (typeof error === 'object' && error !== null) return error as ErrorFields
+  // api.instagram.com's older shape: {"error_type", "code", "error_message"}. Its code is the HTTP status, which Meta's
+  // list of errors does not have.
+  if ('error_type' in body || 'error_message' in body) {
+    const { error_type: type, error_message: message } = body as ErrorFields
+    return { type, message }
+  }
+  if (error === undefined || error === null) return null
+  // As RFC 6749 has it: {"error": "invalid_grant", "error_description"}
+  return { type: error, message: (body as ErrorFields)['error_description'] }
+}
+
+function meaning(status: number, code: number | null, subcode: number | null, error: ErrorFields | null): Meaning | null {
+  // Code 1 is service trouble, except here, where Instagram spends it on a wrong secret.
+  if (/validating client secret/i.test(String(error?.['message'] ?? ''))) return CREDENTIALS
+  if (!isLimit(status, code) && isAppSwitchedOff(error?.['message'])) return APP_OFF
+  const known = MEANINGS[`${code}/${subcode}`] ?? MEANINGS[`${code}`]
+  if (known !== undefined) return known
+  if (code !== null && code >= 200 && code <= 299) return PERMISSION
+  if (isLimit(status, code)) return LIMIT
+  return status >= 500 || error?.['is_transient'] === true ? TROUBLE : null
+}
+
+const UNKNOWN_AT_FIRST =
+  'Instagram refuses with an error that the agent does not know: it asks again in about ten minutes, before it calls you.'
+
+function unknown(code: number | null): Meaning {
+  if (code === null) return ['transient', `Instagram’s answer could not be understood: ${AGAIN}`]
+  return [
+    'misconfigured',
+    `Instagram refuses with an error that the agent does not know: look the code up in Meta’s list of errors; if that does not help, ${MAKE_NEW_TOKEN}`,
+  ]
+}
+
+export function whole(value: unknown): number | null {
+  return Number.isSafeInteger(value) ? (value as number) : null
+}
+
+function retryAfterSeconds(headers: Headers): number | null {
+  const seconds = Math.max(fromRetryAfter(headers), fromUsage(headers.get('x-business-use-case-usage')))
+  return seconds > 0 ? Math.ceil(seconds) : null
+}
+
+function fromRetryAfter(headers: Headers): number {
+  const value = headers.get('retry-after') ?? ''
+  if (/^\d{1,9}$/.test(value)) return Number(value)
+  // Counted from the answer's own date, so that neither clock need be right.
+  const seconds = (Date.parse(value) - Date.parse(headers.get('date') ?? '')) / 1000
+  return Number.isFinite(seconds) ? seconds : 0
+}
+
+/** `{"<business id>":[{"estimated_time_to_regain_access":<minutes>,…}]}`; the longest counts. */
+function fromUsage(header: string | null): number {
+  let minutes = 0
+  try {
+    JSON.parse(header ?? 'null', (key, value: unknown) => {
+      if (key === 'estimated_time_to_regain_access' && typeof value === 'number' && value > minutes && value < 1e6) minutes = value
+      return value
+    })
+  } catch {
+    // A hint only: an unreadable one is no hint.
+  }
+  return minutes * 60
+}

@@ -1,0 +1,30 @@
+import { AppError } from '../core/errors.ts'
+
+const AT_ONCE = 2
+const MAX_WAITING = 100
+
+/**
+ * Holds look-ups of what a stranger may have made up to a share of the store: two at once, and a hundred that wait. The
+ * next gets `busy` at once, so that what the agent knows, and its owner, are not kept waiting behind them.
+ */
+export function createBoundedLookUps(): <T>(lookUp: () => Promise<T>) => Promise<T> {
+  const waiting: (() => void)[] = []
+  let running = 0
+
+  return async (lookUp) => {
+    if (running >= AT_ONCE) {
+      if (waiting.length >= MAX_WAITING) throw new AppError('busy', BUSY)
+      await new Promise<void>((resolve) => waiting.push(resolve))
+    } else running++
+    try {
+      return await lookUp()
+    } finally {
+      // The next one takes over the place.
+      const next = waiting.shift()
+      if (next === undefined) running--
+      else next()
+    }
+  }
+}
+
+const BUSY = 'Too many unknown names are being looked up at this moment. Try again in a few seconds.'

@@ -1,0 +1,39 @@
+import type { ReadSource } from './token-reader.ts'
+
+type Counts = Readonly<Record<ReadSource, number>>
+
+export interface LastHour {
+  readonly counts: Counts
+  /** How far back they go: less than 60 where the process is younger. */
+  readonly minutes: number
+}
+
+export interface ReadHistory {
+  /** To be called about once a minute. */
+  sample(): void
+  lastHour(): LastHour
+}
+
+const HOUR_MS = 3_600_000
+const NONE: Counts = { process: 0, memcached: 0, store: 0, stale: 0 }
+
+/** Where this process found the tokens it gave out, in the last hour. Costs the reads nothing: their counters are looked at each minute. */
+export function createReadHistory(counters: Counts, clockMs: () => number = () => performance.now()): ReadHistory {
+  const samples: { atMs: number; counts: Counts }[] = [{ atMs: clockMs(), counts: NONE }]
+  return {
+    sample() {
+      const nowMs = clockMs()
+      samples.push({ atMs: nowMs, counts: { ...counters } })
+      // The newest that is an hour old stays: the hour is counted from it.
+      while (samples[1] !== undefined && nowMs - samples[1].atMs >= HOUR_MS) samples.shift()
+    },
+    lastHour() {
+      const nowMs = clockMs()
+      const from = samples.findLast(({ atMs }) => nowMs - atMs >= HOUR_MS) ?? samples[0]
+      const before = from?.counts ?? NONE
+      const sources = Object.keys(NONE) as ReadSource[]
+      const counts = Object.fromEntries(sources.map((source) => [source, counters[source] - before[source]])) as Record<ReadSource, number>
+      return { counts, minutes: Math.min(60, Math.round((nowMs - (from?.atMs ?? nowMs)) / 60_000)) }
+    },
+  }
+}

@@ -1,0 +1,235 @@
+import { type Account, isAccountName } from '../core/account.ts'
+import type { AccountStore, Look } from '../core/account-store.ts'
+import type { Log } from '../core/log.ts'
+import { createBoundedLookUps } from './bounded-look-up.ts'
+import { createFreshMap, type Source } from './fresh-map.ts'
+import { isOlder, type SharedCache, type Stamp, type Stamped } from './shared-cache.ts'
+import { createSnapshot, ownAllowList, type ProblemSnapshot, type Snapshot, type SnapshotDeps, toProblem } from './snapshot.ts'
+import { expired, noAnswer, noToken, notFound, problemOf } from './token-problem.ts'
+import { hasExpired, rowIn, type TokenRow, toRow } from './token-row.ts'
+
+export type ReadSource = 'process' | 'memcached' | 'store' | 'stale'
+
+/** Until when other instances may serve what was before; null = they see the change within three seconds. */
+export type Reach = Date | null
+
+export interface TokenReader {
+  /** The account as it stands, or with null the one that `/token.js` serves. No promise where it was looked up within the last second. */
+  read(name: string | null): Snapshot | Promise<Snapshot>
+  /** The same for the agent's own pages, which give no token out: it is not counted. */
+  look(name: string | null): Promise<Snapshot>
+  /**
+   * Shows what has just been written to this process and to the others: a change of the account, or its removal. With
+   * a grant that the store could not save it is `unsaved`. Never rejects.
+   */
+  publish(name: string, unsaved?: Account): Promise<Reach>
+  /** The same where `/token.js` may serve another account from now on. */
+  publishDefault(): Promise<Reach>
+  /** Tokens given out, by where they came from. */
+  readonly counters: Readonly<Record<ReadSource, number>>
+}
+
+interface Deps extends SnapshotDeps {
+  readonly store: Pick<AccountStore, 'look' | 'nowMs' | 'isClockSure'>
+  /** Null where there is no Memcached. */
+  readonly shared: SharedCache | null
+  readonly log: Log
+  readonly maxSnapshots?: number
+  readonly clockMs?: () => number
+}
+
+/** One state of an account. */
+interface Held extends Stamp {
+  readonly snapshot: Snapshot
+  readonly source: 'memcached' | 'store'
+  /** What the snapshot was made of, and what others are told of it; null where there is no token to serve. */
+  readonly row: TokenRow | null
+}
+
+/** Which account `/token.js` serves. */
+interface Served extends Stamp {
+  /** Null = none. */
+  readonly name: string | null
+  /** What to say where there is none. */
+  readonly problem: ProblemSnapshot
+}
+
+const LONGEST_MS = 60_000
+const MISSING = toProblem(notFound())
+const UNKNOWN: Stamp = { version: 0, revision: 0, atMs: 0 }
+const NONE_SERVED: Served = { ...UNKNOWN, name: null, problem: toProblem(noToken()) }
+/** The key and the place of the default's name. */
+const DEFAULT = 'default'
+
+export function createTokenReader(deps: Deps): TokenReader {
+  const { store, shared, log, maxSnapshots: max = 2000, clockMs = () => performance.now() } = deps
+  const counters: Record<ReadSource, number> = { process: 0, memcached: 0, store: 0, stale: 0 }
+  const bounded = createBoundedLookUps()
+  const onTurn = (error: unknown): void => {
+    if (error === null) log.info({}, 'Tokens can be read again')
+    else log.warn({ err: error }, 'The store does not answer: going on with the tokens last seen, and trying again')
+  }
+
+  const accounts = createFreshMap<Held>({
+    load: loadAccount,
+    missing: toHeld(MISSING, UNKNOWN),
+    unanswered: (cause) => toHeld(toProblem(noAnswer(cause)), UNKNOWN),
+    isOlder,
+    isGood: ({ snapshot }) => snapshot.problem === null && !hasExpired(snapshot, store.nowMs()),
+    onTurn,
+    max,
+    clockMs,
+  })
+  const served = createFreshMap<Served>({
+    load: (_, known) => loadServed(known),
+    missing: NONE_SERVED,
+    unanswered: (cause) => ({ ...NONE_SERVED, problem: toProblem(noAnswer(cause)) }),
+    isOlder,
+    isGood: ({ name }) => name !== null,
+    onTurn() {},
+    max: 1,
+    clockMs,
+  })
+
+  function snapshotIn({ snapshot }: Held): Snapshot {
+    // Time goes on while a snapshot is held.
+    return snapshot.problem === null && hasExpired(snapshot, store.nowMs()) ? toProblem(expired(), snapshot.allowList) : snapshot
+  }
+
+  function counted(held: Held, from: Source): Snapshot {
+    const snapshot = snapshotIn(held)
+    if (snapshot.problem === null) counters[from === 'memory' ? 'process' : from === 'look' ? held.source : 'stale']++
+    return snapshot
+  }
+
+  function readBy(name: string | null, give: typeof counted): Snapshot | Promise<Snapshot> {
+    if (name !== null) return isAccountName(name) ? accounts.get(name, give) : MISSING
+    const found = served.get(DEFAULT, asItIs)
+    return found instanceof Promise ? found.then((it) => readServed(it, give)) : readServed(found, give)
+  }
+
+  function readServed({ name, problem }: Served, give: typeof counted): Snapshot | Promise<Snapshot> {
+    return name === null ? problem : accounts.get(name, give)
+  }
+
+  async function loadAccount(name: string, known: Held | null): Promise<Held | null> {
+    const found = (await shared?.find(placeOf(name))) ?? null
+    if (found !== null && (known === null || !isOlder(found, known))) {
+      const held = heldInCache(name, found, known)
+      if (held !== null) return held
+      // Whether or not the store answers now: what is held has been overtaken.
+      if (known !== null && isOlder({ ...known, atMs: found.atMs }, found)) {
+        accounts.put(name, toHeld(toProblem(noAnswer()), found), Number.NEGATIVE_INFINITY)
+      }
+    }
+    // A stranger may have made up a name that this process has not met.
+    const held = heldIn(await (known === null ? bounded(() => store.look(name)) : store.look(name)), known)
+    if (held !== null) void shared?.put(placeOf(name), stampedOf(held))
+    return held
+  }
+
+  async function loadServed(known: Served | null): Promise<Served> {
+    const found = (await shared?.find(DEFAULT)) ?? null
+    if (typeof found?.value === 'string' && (known === null || !isOlder(found, known))) {
+      return { ...found, name: found.value, problem: NONE_SERVED.problem }
+    }
+    const startedAtMs = clockMs()
+    const now = servedIn(await store.look(null), startedAtMs)
+    void shared?.put(DEFAULT, { ...now, value: now.name })
+    return now
+  }
+
+  /** With the name it tells the account, which is not looked up a second time. */
+  function servedIn(look: Look, startedAtMs: number): Served {
+    const { account, isRemoved, at } = look
+    const held = heldIn(look, account === null ? null : accounts.known(account.name))
+    const name = account === null || isRemoved ? null : account.name
+    if (name !== null && held !== null && accounts.put(name, held, startedAtMs)) void shared?.put(placeOf(name), stampedOf(held))
+    return { version: 0, revision: 0, atMs: at.getTime(), name, problem: NONE_SERVED.problem }
+  }
+
+  function heldIn({ account, isRemoved, at, cacheId }: Look, known: Held | null): Held | null {
+    shared?.join(cacheId)
+    if (account === null) return null
+    return isRemoved ? toHeld(MISSING, { ...account, atMs: at.getTime() }) : heldOfAccount(account, at.getTime(), known)
+  }
+
+  function heldOfAccount(account: Account, atMs: number, known: Held | null): Held {
+    const { version, revision, allowedDomains } = account
+    const problem = problemOf(account, new Date(store.nowMs()))
+    if (problem !== null) return toHeld(toProblem(problem, ownAllowList(allowedDomains)), { version, revision, atMs })
+    return heldOf(toRow(account), { version, revision, atMs }, 'store', known)
+  }
+
+  /** Null for a tombstone, and for a token that has ended or that no key opens: then the database decides. */
+  function heldInCache(name: string, { value, ...stamp }: Stamped, known: Held | null): Held | null {
+    if (value === null) return null
+    const row = rowIn(name, value)
+    const held = hasExpired(row, store.nowMs()) ? null : heldOf(row, stamp, 'memcached', known)
+    return held?.snapshot.problem === null ? held : null
+  }
+
+  function heldOf(row: TokenRow, stamp: Stamp, source: Held['source'], known: Held | null): Held {
+    const isSame = known !== null && JSON.stringify(known.row) === JSON.stringify(row)
+    const snapshot = isSame ? known.snapshot : createSnapshot(row, deps)
+    return { ...stamp, snapshot, source, row: snapshot.problem === null ? row : null }
+  }
+
+  /** An account that could not be saved, or not be looked at again since. */
+  async function unsavedHeld(account: Account): Promise<Held | null> {
+    const { name, revision } = account
+    const newest = Math.max(accounts.known(name)?.revision ?? 0, (await shared?.find(placeOf(name)))?.revision ?? 0)
+    // Its owner has changed the account since the refresh began, perhaps to a shorter list.
+    if (newest > revision) return null
+    return heldOfAccount(account, store.nowMs(), null)
+  }
+
+  async function publish(name: string, unsaved?: Account): Promise<Reach> {
+    const known = accounts.known(name)
+    let held: Held | null = null
+    let isCertain = true
+    try {
+      held = heldIn(await store.look(name), known)
+    } catch {
+      isCertain = false
+    }
+    if (unsaved !== undefined && (held === null || held.version < unsaved.version)) held = (await unsavedHeld(unsaved)) ?? held
+    // The store went away after the write: what is known is out of date, so whoever reads has to ask the store.
+    if (!isCertain && unsaved === undefined) held = toHeld(toProblem(noAnswer()), { ...(known ?? UNKNOWN), atMs: store.nowMs() })
+    if (held !== null) accounts.put(name, held)
+    if (served.known(DEFAULT)?.name === null) await publishDefault()
+    const isTaken = shared === null || (held !== null && (await shared.announce(placeOf(name), stampedOf(held))))
+    return isTaken && isCertain ? null : new Date(store.nowMs() + LONGEST_MS)
+  }
+
+  async function publishDefault(): Promise<Reach> {
+    try {
+      const now = servedIn(await store.look(null), clockMs())
+      served.put(DEFAULT, now)
+      if (shared === null || (await shared.announce(DEFAULT, { ...now, value: now.name }))) return null
+    } catch {
+      // What this process knows goes on until the store answers.
+    }
+    return new Date(store.nowMs() + LONGEST_MS)
+  }
+
+  return {
+    counters,
+    read: (name) => readBy(name, counted),
+    look: async (name) => readBy(name, snapshotIn),
+    publish,
+    publishDefault,
+  }
+}
+
+const placeOf = (name: string): string => `row ${name}`
+
+const asItIs = (found: Served): Served => found
+
+function stampedOf({ version, revision, atMs, row }: Held): Stamped {
+  return { version, revision, atMs, value: row }
+}
+
+function toHeld(snapshot: ProblemSnapshot, { version, revision, atMs }: Stamp): Held {
+  return { version, revision, atMs, snapshot, source: 'store', row: null }
+}

@@ -1,0 +1,68 @@
+import { accountPages } from '../core/account-pages.ts'
+import type { Claim } from '../core/account-store.ts'
+import { AppError } from '../core/errors.ts'
+import { type Asked, leaseSeconds, type RefreshDeps, type RefreshResult, refreshAccount } from './refresh-account.ts'
+import { type Lane, sweepLanes } from './sweep.ts'
+
+export interface RefreshRequest extends Asked {
+  /** Only this account. */
+  readonly account?: string
+  /** Also what is not due yet. */
+  readonly force?: boolean
+  /** Gets each result at once, also those that the summary has no room for. */
+  readonly onResult?: (result: RefreshResult) => void
+}
+
+export interface RefreshSummary {
+  readonly refreshed: number
+  readonly failed: number
+  /** The first thousand. */
+  readonly results: readonly RefreshResult[]
+}
+
+const MAX_RESULTS = 1000
+/**
+ * Refreshes what is due, some accounts side by side, until nothing is left. What is due lives in the database, so the
+ * timer, the boot, the webhook and the command line all call this, at any time, in any number of processes.
+ */
+export async function refreshDue(deps: RefreshDeps, request: RefreshRequest, signal?: AbortSignal): Promise<RefreshSummary> {
+  const summary = { refreshed: 0, failed: 0, results: [] as RefreshResult[] }
+  const run = async (claim: Claim): Promise<void> => {
+    const result = await refreshAccount(deps, claim, request)
+    if (result.outcome === 'refreshed' || result.outcome === 'failed') summary[result.outcome]++
+    request.onResult?.(result)
+    if (summary.results.length < MAX_RESULTS) summary.results.push(result)
+  }
+  await sweepLanes(
+    deps.pace,
+    (await lanesOf(deps, request)).map((lane) => ({ ...lane, run })),
+    signal,
+  )
+  return summary
+}
+
+type ClaimingLane = Omit<Lane<Claim>, 'run'>
+
+async function lanesOf(deps: RefreshDeps, { account, force }: RefreshRequest): Promise<ClaimingLane[]> {
+  if (account !== undefined && (await deps.store.find(account)) === null) {
+    throw new AppError('not_found', `There is no account “${account}”.`)
+  }
+  const base = { owner: deps.owner, leaseSeconds: leaseSeconds(deps.providers.values()) }
+  const due = (name: string, wanted: object): ClaimingLane => ({
+    name,
+    claim: (limit) => deps.store.claimDue({ ...base, ...wanted, limit }),
+    hasMore: () => false,
+  })
+  // What somebody asks for by name is not held up by a provider's wish for quiet: the answer says whether it lasts.
+  if (force !== true) {
+    if (account !== undefined) return [due('asked for', { account })]
+    // A provider that is slow, or wants quiet, holds up no other. Accounts of one that is not known are told so.
+    const known = [...deps.providers.keys()]
+    return [...known.map((provider) => due(provider, { provider })), due('unknown', { exceptProviders: known })]
+  }
+  const names = account === undefined ? [] : [account]
+  if (account === undefined) for await (const page of accountPages(deps.store)) names.push(...page.map((one) => one.name))
+  const claimOne = (name: string): Promise<Claim[]> => deps.store.claimDue({ ...base, limit: 1, account: name, force: true })
+  const claim = async (limit: number): Promise<Claim[]> => (await Promise.all(names.splice(0, limit).map(claimOne))).flat()
+  return [{ name: 'asked for', claim, hasMore: () => names.length > 0 }]
+}

@@ -1,0 +1,134 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
+import type { Services } from '../agent.ts'
+import type { Account } from '../core/account.ts'
+import { READ_BUCKETS, type ReadMeter } from '../reading/read-meter.ts'
+
+export interface Metrics {
+  readonly contentType: string
+  /** The text of a scrape, within two seconds, also while the store does not answer. */
+  render(): Promise<string>
+}
+
+type Watched = Pick<
+  Services,
+  'overview' | 'stock' | 'store' | 'storeState' | 'checkStore' | 'memcachedState' | 'reader' | 'refreshDeps' | 'looks'
+>
+
+/** So many accounts have lines of their own, the most urgent first; all are in the totals. */
+const MAX_ACCOUNTS = 1_000
+const PATIENCE_MS = 1_500
+
+/** Everything is read when it is asked for: between two scrapes nothing costs anything. */
+export function createMetrics(services: Watched, reads: ReadMeter): Metrics {
+  const registry = new Registry()
+  const registers = [registry]
+  collectDefaultMetrics({ register: registry })
+
+  const perAccount = (name: string, help: string, label?: string): Gauge =>
+    new Gauge({
+      name: `token_agent_${name}`,
+      help,
+      labelNames: ['account', 'provider', ...(label === undefined ? [] : [label])],
+      registers,
+    })
+  const expiry = perAccount('token_expiry_seconds', 'Seconds until the token expires; negative once it has.')
+  const success = perAccount('last_success_timestamp_seconds', 'When the token was last refreshed, as Unix time.')
+  const next = perAccount('next_refresh_timestamp_seconds', 'When the token is refreshed next, as Unix time.')
+  const state = perAccount('account_state', 'Always 1; the label says in which state the account is.', 'state')
+  const failures = perAccount('refresh_failures', 'Failed refreshes since the last success.')
+  const accounts = new Gauge({ name: 'token_agent_accounts', help: 'Accounts, by state.', labelNames: ['state'], registers })
+  const total = (name: string, help: string): Gauge => new Gauge({ name: `token_agent_${name}`, help, registers })
+  const needPerson = total('accounts_needing_person', 'Accounts that stay broken until a person acts.')
+  const unreadable = total('accounts_unreadable', 'Accounts whose token opens with no key in ENCRYPTION_KEY.')
+  const paused = total('accounts_paused', 'Accounts that their owner has paused.')
+  const storeUp = total('store_up', '1 while the database answers.')
+  const memcachedUp = new Gauge({
+    name: 'token_agent_memcached_up',
+    help: '1 while the server answers and its breaker is closed.',
+    labelNames: ['server'],
+    registers,
+  })
+
+  const counted = (name: string, help: string, label: string, read: () => Readonly<Record<string, number>>): Counter =>
+    new Counter({
+      name: `token_agent_${name}_total`,
+      help,
+      labelNames: [label],
+      registers,
+      collect() {
+        this.reset()
+        for (const [value, count] of Object.entries(read())) this.inc({ [label]: value }, count)
+      },
+    })
+  counted('refreshes', 'Refresh attempts of this process, by outcome.', 'outcome', () => services.refreshDeps.tally)
+  counted('looks', 'Daily looks of this process at tokens, by outcome.', 'outcome', () => services.looks)
+  counted('reads', 'Requests for a token, by outcome.', 'outcome', () => reads.outcomes())
+  counted('lookups', 'Tokens found for a request, by where they came from.', 'source', () => services.reader.counters)
+  registry.registerMetric(new ReadDurations(reads))
+
+  function showAccount(account: Account, now: number): void {
+    const labels = { account: account.name, provider: account.provider }
+    if (account.expiresAt !== null) expiry.set(labels, (account.expiresAt.getTime() - now) / 1000)
+    if (account.lastRefreshAt !== null) success.set(labels, account.lastRefreshAt.getTime() / 1000)
+    if (account.nextRefreshAt !== null) next.set(labels, account.nextRefreshAt.getTime() / 1000)
+    state.set({ ...labels, state: account.pausedAt === null ? account.state : 'paused' }, 1)
+    failures.set(labels, account.failureCount)
+  }
+  // While the store is down, what was last seen is shown, and grows old by the clock; token_agent_store_up says so.
+  let seen: readonly Account[] = []
+  async function lookAtAccounts(): Promise<void> {
+    const [urgent, stock] = await Promise.all([services.overview.mostUrgent(MAX_ACCOUNTS), services.stock(), services.checkStore()])
+    seen = urgent
+    for (const [name, count] of Object.entries(stock.byState)) accounts.set({ state: name }, count)
+    needPerson.set(stock.needPerson)
+    unreadable.set(stock.unreadable)
+    paused.set(stock.paused)
+  }
+  let looking: Promise<void> | null = null
+
+  return {
+    contentType: registry.contentType,
+    async render() {
+      looking ??= lookAtAccounts()
+        .catch(() => {})
+        .finally(() => {
+          looking = null
+        })
+      await Promise.race([looking, sleep(PATIENCE_MS, undefined, { ref: false })])
+      for (const gauge of [expiry, success, next, state, failures]) gauge.reset()
+      for (const account of seen) showAccount(account, services.store.nowMs())
+      const { up, waitingSince } = services.storeState()
+      storeUp.set(up && (waitingSince === null || Date.now() - waitingSince.getTime() < PATIENCE_MS - 100) ? 1 : 0)
+      const memcached = await services.memcachedState?.()
+      for (const { server, up: isUp } of memcached?.servers ?? []) memcachedUp.set({ server }, isUp ? 1 : 0)
+      return registry.metrics()
+    },
+  }
+}
+
+const DURATION = 'token_agent_read_duration_seconds'
+const DURATION_HELP = 'How long requests for a token took.'
+
+/** A histogram over buckets that somebody else counts. */
+class ReadDurations extends Histogram {
+  readonly #reads: ReadMeter
+  constructor(reads: ReadMeter) {
+    super({ name: DURATION, help: DURATION_HELP, buckets: [...READ_BUCKETS], registers: [] })
+    this.#reads = reads
+  }
+  getForPromString(): Promise<object> {
+    const { counts, sumSeconds } = this.#reads
+    let count = 0
+    const buckets = counts.map((own, at) => {
+      count += own
+      return { metricName: `${DURATION}_bucket`, labels: { le: READ_BUCKETS[at] ?? '+Inf' }, value: count }
+    })
+    const values = [
+      ...buckets,
+      { metricName: `${DURATION}_sum`, labels: {}, value: sumSeconds() },
+      { metricName: `${DURATION}_count`, labels: {}, value: count },
+    ]
+    return Promise.resolve({ name: DURATION, help: DURATION_HELP, type: 'histogram', values })
+  }
+}

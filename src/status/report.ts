@@ -1,0 +1,92 @@
+import { type Account, needsPerson } from '../core/account.ts'
+import { accountPages } from '../core/account-pages.ts'
+import type { AccountStore } from '../core/account-store.ts'
+import { accountPlace, UnreadableError, type Vault } from '../core/vault.ts'
+
+/** One account as `status --json` prints it: names and shape are relied on. */
+export interface AccountStatus {
+  readonly account: string
+  readonly provider: string
+  readonly username: string | null
+  readonly state: Account['state']
+  readonly expiresAt: Date | null
+  readonly lastRefreshAt: Date | null
+  readonly nextRefreshAt: Date | null
+  readonly lastError: string | null
+}
+
+export interface StatusReport {
+  readonly accounts: readonly AccountStatus[]
+  /** Names of the accounts that stay broken until a person acts. */
+  readonly needPerson: readonly string[]
+  /** Why nothing is refreshed of some accounts, by name. */
+  readonly idle: ReadonlyMap<string, string>
+}
+
+interface Deps {
+  readonly store: AccountStore
+  readonly vault: Vault
+}
+
+/** Of one account, or of all at once. */
+export async function reportStatus(deps: Deps, name?: string): Promise<StatusReport> {
+  const account = name === undefined ? null : await deps.store.find(name)
+  return reportOn(deps, name === undefined ? await deps.store.list() : account === null ? [] : [account])
+}
+
+/** Of all accounts by name, a page at a time. */
+export async function* statusPages(deps: Deps): AsyncGenerator<StatusReport> {
+  for await (const accounts of accountPages(deps.store)) yield reportOn(deps, accounts)
+}
+
+function reportOn({ store, vault }: Deps, stored: readonly Account[]): StatusReport {
+  const accounts = stored.map((account) => withUnreadable(account, vault))
+  const now = store.now()
+  return {
+    accounts: accounts.map(toStatus),
+    needPerson: accounts.filter((account) => needsPerson(account, now)).map((account) => account.name),
+    idle: new Map(accounts.filter(isIdle).map(({ name, pausedAt }) => [name, pausedAt === null ? 'without a token' : 'paused'])),
+  }
+}
+
+/** A lost key shows at once, not only when the token is next due. */
+export function withUnreadable(account: Account, vault: Vault): Account {
+  const problem = problemWith(account, vault)
+  return problem === null ? account : { ...account, lastErrorCode: 'unreadable', lastError: problem.message }
+}
+
+export function isUnreadable(account: Account, vault: Vault): boolean {
+  return account.lastErrorCode === 'unreadable' || problemWith(account, vault) !== null
+}
+
+export function opens(account: Account, vault: Vault): boolean {
+  return problemWith(account, vault) === null
+}
+
+function problemWith({ name, accessToken }: Account, vault: Vault): UnreadableError | null {
+  if (accessToken === null) return null
+  try {
+    vault.open(accessToken, accountPlace(name, 'access_token'))
+    return null
+  } catch (error) {
+    if (error instanceof UnreadableError) return error
+    throw error
+  }
+}
+
+const isIdle = ({ pausedAt, accessToken }: Account): boolean => pausedAt !== null || accessToken === null
+
+function toStatus({
+  name,
+  provider,
+  username,
+  state,
+  expiresAt,
+  lastRefreshAt,
+  nextRefreshAt,
+  lastError,
+  pausedAt,
+}: Account): AccountStatus {
+  const next = pausedAt === null ? nextRefreshAt : null
+  return { account: name, provider, username, state, expiresAt, lastRefreshAt, nextRefreshAt: next, lastError }
+}

@@ -1,0 +1,164 @@
+import type { Overview } from '../accounts/overview.ts'
+import type { AccountState } from '../core/account.ts'
+import type { RecordedEvent } from '../core/account-store.ts'
+import type { Database, Param } from './database.ts'
+import { EVENT_COLUMNS, type EventRow, toEvent } from './event-row.ts'
+import { ACCOUNT_COLUMNS, type AccountRow, toAccount } from './rows.ts'
+
+interface StateRow {
+  readonly state: AccountState
+  readonly accounts: number
+  readonly paused: number
+  readonly need_person: number
+  readonly near_end: number
+  readonly unreadable: number
+  readonly need_attention: number
+}
+
+const ATTEMPT_KINDS = `('refreshed', 'verified', 'refresh_failed', 'reconnect_needed')`
+
+/** `sealMarks`: how the values begin that this process can open. */
+export function createOverview(db: Database, sealMarks: readonly string[]): Overview {
+  const { now, nowPlus, toSeconds } = db.dialect
+  const marked = sealMarks.map((mark, at) => `substr(access_token, 1, ${mark.length}) = $${at + 1}`).join(' or ')
+  const unreadable = `coalesce(last_error_code, '') = 'unreadable' or (access_token is not null and not (${marked}))`
+  // The same rule as `needsPerson` in domain/account.ts.
+  const needsPerson = `paused_at is null and (state = 'reconnect' or coalesce(last_error_code, '') in ('misconfigured', 'unreadable')
+    or access_token is null or expires_at <= ${now})`
+  // Not what is due anyway, nor what is never due of itself: a person was called when it was taken from the timer.
+  const suspect = `removed_at is null and paused_at is null and access_token is not null and next_refresh_at > ${now}
+    and (lease_until is null or lease_until <= ${now})
+    and (case when ${marked} then 1 else 0 end) = (case when coalesce(last_error_code, '') = 'unreadable' then 1 else 0 end)`
+  const lived = (since: string): string => `${toSeconds('expires_at')} - ${toSeconds(since)}`
+  const nearEnd = `paused_at is null and access_token is not null and failure_count > 0
+    and issued_at < expires_at and (${lived(now)}) * 10 <= ${lived('issued_at')}`
+  // The same rule as `isAtRisk` there.
+  const atRisk = `paused_at is null and access_token is not null and (
+    (issued_at < expires_at and (${lived(now)}) * 10 <= ${lived('issued_at')})
+    or (failure_count >= 3 and expires_at <= ${nowPlus('604800')})
+    or (failure_count > 0 and failing_since <= ${nowPlus('-86400')}))`
+  const marksIn = (params: Param[]): string =>
+    sealMarks.map((mark) => `substr(access_token, 1, ${mark.length}) = $${params.push(mark)}`).join(' or ')
+  const count = (wanted: string): string => `cast(sum(case when ${wanted} then 1 else 0 end) as integer)`
+
+  return {
+    // Those that need attention in front. They are few, so they alone are sorted; the others come by the index of names.
+    async page({ offset, limit, search, onlyNeedy }) {
+      const params: Param[] = []
+      const needs = `(${needsPerson}) or (${atRisk}) or (paused_at is null and access_token is not null and not (${marksIn(params)}))`
+      const wanted = ['removed_at is null']
+      if (search !== '') {
+        const begin = `$${params.push(search.toLowerCase())}`
+        // Two searches of an index: with an “or” the planner may prefer to read through all names in their order.
+        const found = (column: string): string =>
+          `select name from accounts where removed_at is null and ${db.dialect.beginsWith(column, begin)}`
+        wanted.push(`name in (${found('name')} union ${found('lower(username)')})`)
+      }
+      const where = `where ${wanted.join(' and ')}`
+      const [counted] = await db.query<{ total: number; needy: number }>(
+        `select cast(count(*) as integer) as total, ${count(needs)} as needy from accounts ${where}`,
+        params,
+      )
+      const { total, needy } = { total: counted?.total ?? 0, needy: counted?.needy ?? 0 }
+      const select = async (condition: string, order: string, from: number, amount: number): Promise<AccountRow[]> => {
+        if (amount <= 0) return []
+        const window = [...params, amount, from]
+        const sql = `select ${ACCOUNT_COLUMNS} from accounts ${where} and ${condition} order by ${order}
+          limit $${params.length + 1} offset $${params.length + 2}`
+        return db.query<AccountRow>(sql, window)
+      }
+      const first = await select(
+        `(${needs})`,
+        `case when ${needsPerson} then 0 else 1 end, expires_at, name`,
+        offset,
+        Math.min(limit, needy - offset),
+      )
+      if (onlyNeedy) return { accounts: first.map(toAccount), total: needy }
+      const others = await select(`(${needs}) is not true`, 'name', Math.max(0, offset - needy), limit - first.length)
+      return { accounts: [...first, ...others].map(toAccount), total }
+    },
+
+    // One search of an index for each account: a window function would read through all that was ever kept of them.
+    async attempts(names, limit) {
+      const found = new Map<string, RecordedEvent[]>(names.map((name) => [name, []]))
+      if (names.length === 0) return found
+      const selects = names.map(
+        (_, at) => `select * from (select ${EVENT_COLUMNS} from events
+          where account = $${at + 2} and kind in ${ATTEMPT_KINDS} order by at desc, id desc limit $1) a${at}`,
+      )
+      const rows = await db.query<EventRow>(`${selects.join(' union all ')} order by at desc, id desc`, [limit, ...names])
+      for (const row of rows) found.get(row.account ?? '')?.push(toEvent(row))
+      return found
+    },
+
+    async lastAnswer(provider) {
+      const columns = EVENT_COLUMNS.replace(/\w+/g, 'events.$&')
+      const rows = await db.query<EventRow>(
+        `select ${columns} from events join accounts on accounts.name = events.account
+        where accounts.provider = $1 and kind in ${ATTEMPT_KINDS} and coalesce(last_error_code, '') <> 'unreadable'
+        order by events.at desc limit 1`,
+        [provider],
+      )
+      return rows[0] === undefined ? null : toEvent(rows[0])
+    },
+
+    async hasMoreThan(accounts) {
+      const rows = await db.query('select name from accounts where removed_at is null limit 1 offset $1', [accounts])
+      return rows.length > 0
+    },
+
+    async summarize() {
+      const rows = await db.query<StateRow>(
+        `select state, cast(count(*) as integer) as accounts, ${count('paused_at is not null')} as paused,
+          ${count(needsPerson)} as need_person, ${count(nearEnd)} as near_end, ${count(unreadable)} as unreadable,
+          ${count(`(${needsPerson}) or (${atRisk}) or (paused_at is null and ${unreadable})`)} as need_attention
+        from accounts where removed_at is null group by state`,
+        sealMarks,
+      )
+      const sum = (column: 'paused' | 'need_person' | 'near_end' | 'unreadable' | 'need_attention'): number =>
+        rows.reduce((total, row) => total + row[column], 0)
+      return {
+        byState: { unverified: 0, active: 0, reconnect: 0, ...Object.fromEntries(rows.map(({ state, accounts }) => [state, accounts])) },
+        paused: sum('paused'),
+        needPerson: sum('need_person'),
+        nearEnd: sum('near_end'),
+        unreadable: sum('unreadable'),
+        needAttention: sum('need_attention'),
+      }
+    },
+
+    // Two searches of an index each: one of both together would have to sort every account there is.
+    async mostUrgent(limit) {
+      const select = `select ${ACCOUNT_COLUMNS} from accounts where removed_at is null and`
+      const failing = await db.query<AccountRow>(`${select} failure_count > 0 order by expires_at limit $1`, [limit])
+      const others = await db.query<AccountRow>(`${select} failure_count = 0 order by next_refresh_at limit $1`, [limit - failing.length])
+      return [...failing, ...others].map(toAccount)
+    },
+
+    async keySuspects(after, limit) {
+      const params: Param[] = [...sealMarks]
+      const sql = `select ${ACCOUNT_COLUMNS} from accounts where ${suspect} and name > $${params.push(after)} order by name limit $${params.push(limit)}`
+      return (await db.query<AccountRow>(sql, params)).map(toAccount)
+    },
+
+    // Asked again of the row itself: somebody may have taken it up meanwhile, or sealed it with another key.
+    async makeSuspectsDue(names) {
+      if (names.length === 0) return 0
+      const params: Param[] = [...sealMarks]
+      const wanted = names.map((name) => `$${params.push(name)}`).join(', ')
+      const rows = await db.query(
+        `update accounts set next_refresh_at = ${now} where name in (${wanted}) and ${suspect} returning name`,
+        params,
+      )
+      return rows.length
+    },
+
+    async trimEvents(olderThanDays, limit) {
+      const rows = await db.query(
+        `delete from events where id in (select id from events where at < ${nowPlus('$1')} order by at limit $2) returning id`,
+        [-olderThanDays * 86_400, limit],
+      )
+      return rows.length
+    },
+  }
+}

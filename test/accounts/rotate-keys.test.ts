@@ -1,0 +1,84 @@
+import t from 'tap'
+import { rotateKeys } from '../../src/accounts/rotate-keys.ts'
+import { Secret } from '../../src/core/secret.ts'
+import { accountPlace } from '../../src/core/vault.ts'
+import { refreshDue } from '../../src/refreshing/refresh-due.ts'
+import { createVault, generateKey } from '../../src/storage/vault.ts'
+import { createAgentWorld, DAY_MS, type World } from '../refreshing/agent-world.ts'
+import { eachEngine } from '../storage/engines.ts'
+
+const [OLD, NEW, LOST] = [generateKey(), generateKey(), generateKey()]
+const [before, during, after] = [createVault([OLD]), createVault([NEW, OLD]), createVault([NEW])]
+
+async function sealedBy(world: World, key: string, name: string, token: string): Promise<void> {
+  await world.seed(world.instagram.issue(), name)
+  await world.set('access_token', createVault([key]).seal(new Secret(token), accountPlace(name, 'access_token')), name)
+}
+
+async function opened(world: World, name: string, vault = after): Promise<string> {
+  return vault.open((await world.account(name)).accessToken ?? '', accountPlace(name, 'access_token')).reveal()
+}
+
+eachEngine(t, 'every token is sealed again with the newest key, and the old key can go', async (t, engine) => {
+  const world = await createAgentWorld(t, { open: () => engine.open() })
+  await sealedBy(world, OLD, 'one', 'token-1')
+  await sealedBy(world, NEW, 'two', 'token-2')
+  const two = (await world.account('two')).accessToken
+  const { version } = await world.account('one')
+  t.match(await rotateKeys(world.deps.store, during), { resealed: ['one'], current: ['two'], unreadable: [] })
+  t.equal(await opened(world, 'one'), 'token-1')
+  t.equal((await world.account('two')).accessToken, two, 'what is current is not touched')
+  t.equal((await world.account('one')).version, version, 'it is the same token')
+  t.throws(() => before.open(two ?? '', accountPlace('two', 'access_token')))
+  t.match(await rotateKeys(world.deps.store, during), { resealed: [], current: ['one', 'two'], unreadable: [] })
+})
+
+t.test('the refresh token is sealed again too', async (t) => {
+  const world = await createAgentWorld(t)
+  await sealedBy(world, OLD, 'one', 'token-1')
+  await world.set('refresh_token', before.seal(new Secret('refresh-1'), accountPlace('one', 'refresh_token')), 'one')
+  await rotateKeys(world.deps.store, during)
+  const { refreshToken } = await world.account('one')
+  t.equal(after.open(refreshToken ?? '', accountPlace('one', 'refresh_token')).reveal(), 'refresh-1')
+})
+
+t.test('what no key opens is named and left as it is, and the others go on', async (t) => {
+  const world = await createAgentWorld(t)
+  await sealedBy(world, LOST, 'aaa', 'token-0')
+  await sealedBy(world, OLD, 'one', 'token-1')
+  const lost = (await world.account('aaa')).accessToken
+  t.match(await rotateKeys(world.deps.store, during), { resealed: ['one'], current: [], unreadable: ['aaa'] })
+  t.equal((await world.account('aaa')).accessToken, lost)
+})
+
+t.test('a refresh that comes between reading and writing wins', async (t) => {
+  const world = await createAgentWorld(t)
+  await sealedBy(world, OLD, 'one', 'token-1')
+  let first = true
+  const store = {
+    ...world.deps.store,
+    async find(name: string | null) {
+      const account = await world.deps.store.find(name)
+      if (first) await world.set('access_token', before.seal(new Secret('token-2'), accountPlace('one', 'access_token')), 'one')
+      first = false
+      return account
+    },
+  }
+  t.match(await rotateKeys(store, during), { resealed: ['one'] })
+  t.equal(await opened(world, 'one'), 'token-2')
+})
+
+t.test('keys are rotated while tokens are refreshed: none is lost', async (t) => {
+  const world = await createAgentWorld(t)
+  const names = Array.from({ length: 10 }, (_, n) => `shop-${n}`)
+  const deps = { ...world.deps, vault: during }
+  for (const name of names) {
+    await world.seed(world.instagram.issue(), name)
+    const token = new Secret(await world.token(name))
+    await world.set('access_token', before.seal(token, accountPlace(name, 'access_token')), name)
+  }
+  await world.later(8 * DAY_MS)
+  const [{ refreshed }] = await Promise.all([refreshDue(deps, { actor: 'timer' }), rotateKeys(deps.store, during)])
+  t.equal(refreshed, names.length)
+  for (const name of names) t.equal(world.instagram.issued.get(await opened(world, name))?.endedBy, null, name)
+})

@@ -1,0 +1,265 @@
+import t from 'tap'
+import type { Alert } from '../../src/alerts/alert.ts'
+import { type AlertDeps, sendAlerts } from '../../src/alerts/send-alerts.ts'
+import { createAlertStore } from '../../src/storage/alert-store.ts'
+import type { Database } from '../../src/storage/database.ts'
+import { createAgentWorld, DAY_MS, HOUR_MS, type World } from '../refreshing/agent-world.ts'
+import { eachEngine } from '../storage/engines.ts'
+
+interface Alerting extends World {
+  readonly sent: Alert[]
+  /** Another instance, on a connection of its own. */
+  instance(db: Database, change?: Partial<AlertDeps>): AlertDeps
+  look(change?: Partial<AlertDeps>): Promise<string[]>
+  /** Time goes on for what alerts are about, and for their leases. */
+  wait(ms: number): Promise<void>
+}
+
+const INSTANTS = ['failing_since', 'alert_told_at', 'alert_at', 'alert_lease_until']
+
+async function alerting(world: World): Promise<Alerting> {
+  const sent: Alert[] = []
+  const instance: Alerting['instance'] = (db, change = {}) => ({
+    alerts: createAlertStore(db),
+    send: async (alert) => void sent.push(alert),
+    log: world.deps.log,
+    ...change,
+  })
+  return {
+    ...world,
+    sent,
+    instance,
+    async look(change) {
+      const before = sent.length
+      await sendAlerts(instance(world.db, change))
+      return sent.slice(before).map(({ event }) => event)
+    },
+    async wait(ms) {
+      await world.later(ms)
+      const rows = await world.db.query<Record<string, Date | string | null>>(`select name, ${INSTANTS.join(', ')} from accounts`)
+      for (const row of rows) {
+        for (const column of INSTANTS) {
+          const at = row[column]
+          if (at) await world.set(column, new Date(new Date(at).getTime() - ms), String(row['name']))
+        }
+      }
+    },
+  }
+}
+
+const told = async (world: World): Promise<string[]> =>
+  (await world.events()).filter(({ kind }) => kind === 'alert_sent').map(({ detail }) => detail ?? '')
+
+eachEngine(t, 'a run of trouble is told step by step, each week again, and its end', async (t, engine) => {
+  const world = await alerting(await createAgentWorld(t, { open: () => engine.open(), policy: { frequency: 'monthly' } }))
+  await world.seed(world.instagram.issue())
+  t.strictSame(await world.look(), [])
+  await world.wait(31 * DAY_MS)
+  world.instagram.fail('/refresh_access_token', 'serviceTrouble')
+  await world.refresh()
+  t.strictSame(await world.look(), [], 'one failure is no news')
+  await world.wait(23 * HOUR_MS)
+  await world.refresh()
+  t.strictSame(await world.look(), [])
+  await world.wait(2 * HOUR_MS)
+  t.strictSame(await world.look(), ['failing_for_a_day'], 'without an attempt in between')
+  t.strictSame(await world.look(), [])
+  await world.wait(6 * DAY_MS)
+  await world.refresh()
+  t.strictSame(await world.look(), [])
+  await world.wait(DAY_MS)
+  t.strictSame(await world.look(), ['failing_for_a_day'], 'a week later')
+  await world.wait(6.5 * DAY_MS)
+  t.strictSame(await world.look(), ['quarter_of_life_left'])
+  await world.refresh()
+  t.strictSame(await world.look(), [])
+  await world.wait(8 * DAY_MS)
+  await world.refresh()
+  t.match(await world.look(), [/quarter|failing/], 'the worst of what lasts')
+  await world.wait(2 * DAY_MS)
+  t.strictSame(await world.look(), ['tenth_of_life_left'])
+  world.instagram.heal()
+  await world.refresh()
+  t.strictSame(await world.look(), ['recovered'])
+  t.strictSame(await world.look(), [])
+  await world.wait(20 * DAY_MS)
+  t.strictSame(await world.look(), [], 'and then there is peace')
+  t.equal((await told(world)).length, world.sent.length, 'each stands in the history')
+})
+
+eachEngine(t, 'a person who is needed is called at once, and again only when all was well meanwhile', async (t, engine) => {
+  const world = await alerting(await createAgentWorld(t, { open: () => engine.open() }))
+  const token = world.instagram.issue()
+  await world.seed(token)
+  await world.wait(8 * DAY_MS)
+  world.instagram.fail('/refresh_access_token', 'noPermission', 1)
+  await world.refresh()
+  t.strictSame(await world.look(), ['person_needed'])
+  t.match(world.sent, [{ account: 'default', state: 'active', message: /until a person changes a setting.*permission/ }])
+  await world.refresh(true)
+  t.strictSame(await world.look(), ['recovered'])
+  world.instagram.revoke(await world.token())
+  await world.wait(8 * DAY_MS)
+  await world.refresh()
+  t.strictSame(await world.look(), [], 'a single refusal is not believed')
+  await world.wait(HOUR_MS)
+  await world.refresh()
+  t.strictSame(await world.look(), ['person_needed'])
+  await world.seed(world.instagram.issue())
+  t.strictSame(await world.look(), ['recovered'])
+})
+
+eachEngine(t, 'trouble that changes its face is no recovery, and is not told anew', async (t, engine) => {
+  const world = await alerting(await createAgentWorld(t, { open: () => engine.open() }))
+  await world.seed(world.instagram.issue())
+  await world.wait(8 * DAY_MS)
+  const faults = ['noPermission', 'html502', 'noPermission', 'expired', 'noPermission'] as const
+  const seen: string[][] = []
+  for (const fault of faults) {
+    world.instagram.fail('/refresh_access_token', fault, 1)
+    await world.refresh(true)
+    seen.push(await world.look())
+  }
+  t.strictSame(seen, [['person_needed'], [], [], [], []])
+  await world.refresh(true)
+  t.strictSame(await world.look(), ['recovered'])
+})
+
+eachEngine(t, 'a token that took the place of an expired one has recovered nothing until the provider confirms it', async (t, engine) => {
+  const world = await alerting(await createAgentWorld(t, { open: () => engine.open() }))
+  await world.seed(world.instagram.issue())
+  world.instagram.fail('/refresh_access_token', 'html502')
+  world.instagram.fail('/me', 'html502')
+  await world.wait(61 * DAY_MS)
+  t.strictSame(await world.look(), ['person_needed'])
+  await world.seed('IGAAbogus')
+  t.match(await world.account(), { state: 'unverified', lastErrorCode: 'transient' })
+  t.strictSame(await world.look(), [])
+  world.instagram.heal()
+  await world.refresh(true)
+  t.strictSame(await world.look(), ['person_needed'], 'the provider refuses it')
+  await world.seed(world.instagram.issue())
+  t.strictSame(await world.look(), ['recovered'])
+})
+
+eachEngine(t, 'an account whose user had all erased needs a person, told once with what went before', async (t, engine) => {
+  const world = await alerting(await createAgentWorld(t, { open: () => engine.open() }))
+  const erase = async (name: string): Promise<void> => {
+    const { version } = await world.account(name)
+    const nothing = { accessToken: null, state: 'reconnect', lastErrorCode: 'reconnect', expiresAt: null, issuedAt: null } as const
+    const event = { account: name, kind: 'erased', actor: 'provider', outcome: 'ok', detail: null } as const
+    t.ok(await world.deps.store.replace(name, version, { ...nothing, lastError: 'Connect the account again.' }, event))
+  }
+  await world.seed(world.instagram.issue(), 'erased-only')
+  await erase('erased-only')
+  t.strictSame(await world.look(), ['person_needed'])
+  t.match(world.sent.at(-1), { state: 'reconnect', message: /“erased-only” has no token any more.* Connect the account again\.$/ })
+
+  await world.seed(world.instagram.issue(), 'taken-back')
+  const { version } = await world.account('taken-back')
+  const event = { account: 'taken-back', kind: 'reconnect_needed', actor: 'provider', outcome: 'failed', detail: null } as const
+  await world.deps.store.replace('taken-back', version, { state: 'reconnect', lastErrorCode: 'reconnect', nextRefreshAt: null }, event)
+  t.strictSame(await world.look(), ['person_needed'])
+  await erase('taken-back')
+  t.strictSame(await world.look(), [], 'no recovery, and nothing new')
+  await world.seed(world.instagram.issue(), 'taken-back')
+  t.strictSame(await world.look(), ['recovered'])
+})
+
+eachEngine(t, 'a key that opens nothing is told', async (t, engine) => {
+  const world = await alerting(await createAgentWorld(t, { open: () => engine.open() }))
+  await world.seed(world.instagram.issue())
+  await world.set('access_token', 'v1.otherkey.AAAA.AAAA')
+  await world.refresh(true)
+  t.strictSame(await world.look(), ['unreadable'])
+  t.match(world.sent[0]?.message, /ENCRYPTION_KEY/)
+})
+
+eachEngine(t, 'three instances that look at once tell each thing once', async (t, engine) => {
+  const world = await alerting(await createAgentWorld(t, { open: () => engine.open() }))
+  const names = Array.from({ length: 25 }, (_, n) => `shop-${n + 1}`)
+  for (const name of names) await world.seed(world.instagram.issue(), name)
+  await world.wait(8 * DAY_MS)
+  world.instagram.fail('/refresh_access_token', 'noPermission')
+  await world.refresh()
+  const slowly: Partial<AlertDeps> = {
+    send: async (alert) => {
+      await new Promise((resolve) => setTimeout(resolve, 5))
+      world.sent.push(alert)
+    },
+  }
+  const instances = await Promise.all([1, 2, 3].map(() => engine.open()))
+  await Promise.all(instances.map((db) => sendAlerts(world.instance(db, slowly))))
+  await Promise.all(instances.map((db) => sendAlerts(world.instance(db, slowly))))
+  t.strictSame(world.sent.map(({ account }) => account).sort(), names.toSorted())
+})
+
+eachEngine(t, 'an alert whose process died before it could note it is sent again, and one that was not taken too', async (t, engine) => {
+  const world = await alerting(await createAgentWorld(t, { open: () => engine.open() }))
+  await world.seed(world.instagram.issue())
+  await world.wait(8 * DAY_MS)
+  world.instagram.fail('/refresh_access_token', 'noPermission')
+  await world.refresh()
+  // Delivered, and then the process is gone: it never says another word to the store.
+  const dying = { ...createAlertStore(world.db), settleAlert: () => Promise.reject(new Error('killed')) }
+  await t.rejects(sendAlerts(world.instance(world.db, { alerts: dying })), { message: 'killed' })
+  t.equal(world.sent.length, 1)
+  t.strictSame(await world.look(), [], 'while its lease lasts it may still be alive')
+  await world.refresh(true)
+  t.strictSame(await world.look(), [], 'whatever happens to the account meanwhile')
+  await world.wait(2 * 60_000)
+  t.strictSame(await world.look({ send: () => Promise.reject(new Error('The alert was not delivered: HTTP 500.')) }), [])
+  t.match(world.lines.at(-1), { message: /could not be delivered/, details: { account: 'default', event: 'person_needed' } })
+  await world.wait(2 * 60_000)
+  t.strictSame(await world.look(), ['person_needed'])
+  await world.wait(2 * 60_000)
+  t.strictSame(await world.look(), [])
+})
+
+eachEngine(t, 'what happens while an alert is on its way is told after it', async (t, engine) => {
+  const world = await alerting(await createAgentWorld(t, { open: () => engine.open() }))
+  await world.seed(world.instagram.issue())
+  await world.wait(8 * DAY_MS)
+  world.instagram.fail('/refresh_access_token', 'noPermission', 1)
+  await world.refresh()
+  let mended = false
+  const mending: Partial<AlertDeps> = {
+    send: async (alert) => {
+      world.sent.push(alert)
+      if (!mended) await world.refresh(true)
+      mended = true
+    },
+  }
+  t.strictSame(await world.look(mending), ['person_needed', 'recovered'])
+})
+
+t.test('a webhook that is down is not asked for each of a thousand accounts', async (t) => {
+  const world = await alerting(await createAgentWorld(t))
+  for (let n = 0; n < 20; n++) await world.seed(world.instagram.issue(), `shop-${n}`)
+  await world.wait(8 * DAY_MS)
+  world.instagram.fail('/refresh_access_token', 'noPermission')
+  await world.refresh()
+  let asked = 0
+  const send = async (): Promise<never> => {
+    asked++
+    throw new Error('down')
+  }
+  await world.look({ send })
+  t.equal(asked, 3)
+  await world.wait(2 * 60_000)
+  t.equal((await world.look()).length, 20, 'and they are all told when it is back')
+})
+
+t.test('a paused and a removed account say nothing', async (t) => {
+  const world = await alerting(await createAgentWorld(t))
+  for (const name of ['paused', 'removed']) await world.seed(world.instagram.issue(), name)
+  await world.wait(8 * DAY_MS)
+  world.instagram.fail('/refresh_access_token', 'noPermission')
+  await world.refresh()
+  const event = { actor: 'owner', outcome: 'ok', detail: null } as const
+  await world.deps.store.update('paused', { pausedAt: world.deps.store.now() }, { ...event, account: 'paused', kind: 'paused' })
+  await world.deps.store.remove('removed', { ...event, account: 'removed', kind: 'removed' })
+  t.strictSame(await world.look(), [])
+  await world.wait(8 * DAY_MS)
+  t.strictSame(await world.look(), [])
+})

@@ -1,0 +1,74 @@
+import t, { type Test } from 'tap'
+import { settingsFor } from '../http/owner-world.ts'
+import { runCli, startAgent } from '../support/agent.ts'
+import { startInstagram } from '../support/instagram.ts'
+
+/** A machine without a browser: one folder, one Instagram, and the command line. */
+async function setUp(t: Test) {
+  const instagram = await startInstagram()
+  t.teardown(() => instagram.close())
+  const cwd = t.testdir()
+  const env = settingsFor(instagram)
+  const run = (args: string, stdin?: string) => runCli(t, args.split(' '), { cwd, env, ...(stdin === undefined ? {} : { stdin }) })
+  return { instagram, cwd, env, run }
+}
+
+t.test('the whole of it without a browser: add, seed, settings, default, serve, remove', async (t) => {
+  const { instagram, cwd, env, run } = await setUp(t)
+  t.match(await run('accounts list'), { code: 0, stdout: /no account yet/ })
+  t.match(await run('accounts add shop'), { code: 0, stdout: /token-agent seed shop/, stderr: '' })
+  t.match(await run('accounts add shop'), { code: 1, stderr: /choose another name/ })
+  t.match(await run('seed shop', `${instagram.issue({ username: 'the.shop' })}\n`), { code: 0, stdout: /stored as “shop”/ })
+  t.match(await run('seed', instagram.issue({ life: 'short', ageSeconds: 9 })), { code: 0, stdout: /traded for one that lasts/ })
+  t.match(await run('accounts set-domains shop blog.example *.blog.example'), { code: 0 })
+  t.match(await run('accounts set-domains shop *.github.io'), { code: 1, stderr: /everybody’s site/ })
+  t.match(await run('accounts set-constant shop ShopToken'), { code: 0 })
+  t.match(await run('accounts set-default shop'), { code: 0 })
+  const listed = await run('accounts list')
+  t.match(
+    listed.stdout,
+    /shop {2}instagram @the\.shop {2}\(what \/token\.js serves\).*https:\/\/blog\.example https:\/\/\*\.blog\.example.*ShopToken/s,
+  )
+  const json = JSON.parse((await run('accounts list --json')).stdout)
+  t.match(json, [
+    { name: 'default', isDefault: false, token: /^IGAA..… \(\d+ characters\)$/ },
+    { name: 'shop', isDefault: true, allowedDomains: 'https://blog.example https://*.blog.example', jsConstant: 'ShopToken' },
+  ])
+
+  const agent = await startAgent(t, { ready: '/readyz', cwd, env })
+  const read = async (path: string, origin: string) => {
+    const response = await agent.fetch(path, { headers: { origin } })
+    return `${response.status} ${await response.text()}`
+  }
+  t.match(await read('/token.js', 'https://www.blog.example'), /^200 .*"ShopToken"/)
+  t.match(await read('/token.js', 'https://shop.example'), /^403/)
+  t.match(await read('/accounts/default/token.js', 'https://shop.example'), /^200 .*"InstagramToken"/)
+  t.match(await run('accounts pause shop'), { code: 0 })
+  await new Promise((resolve) => setTimeout(resolve, 1100))
+  t.match(await read('/token.js', 'https://www.blog.example'), /^503/)
+  t.match(await run('accounts resume shop'), { code: 0 })
+  t.match(await run('accounts remove shop --revoke'), { code: 0, stdout: /history stays/ })
+  t.equal([...instagram.issued.values()].find((one) => one.userId !== '' && one.endedBy === 'revoked')?.endedBy, 'revoked')
+  await new Promise((resolve) => setTimeout(resolve, 1100))
+  t.match(await read('/token.js', 'https://shop.example'), /^503 .*no token yet/, 'no other account takes its place')
+  t.match(await run('accounts remove shop'), { code: 1, stderr: /no account of this name/ })
+})
+
+t.test('a command that is not understood says what it takes, and opens nothing', async (t) => {
+  const { run } = await setUp(t)
+  for (const [args, says] of [
+    ['accounts', /takes one of list, add, remove/],
+    ['accounts toString', /takes one of/],
+    ['accounts add', /takes the account’s name/],
+    ['accounts add Shop!', /not an account’s name/],
+    ['accounts add shop more', /takes no “more”/],
+    ['accounts add shop --revoke', /takes no --revoke/],
+    ['accounts list shop', /takes no “shop”/],
+    ['accounts list --force', /--force/],
+    ['accounts set-constant shop a b', /takes no “b”/],
+  ] as const) {
+    t.match(await run(args), { code: 2, stdout: '', stderr: says }, args)
+  }
+  for (const help of ['--help', 'help']) t.match(await run(`accounts ${help}`), { code: 0, stdout: /accounts set-domains/ })
+  t.match(await run('accounts pause nobody'), { code: 1, stderr: /no account of this name/ })
+})

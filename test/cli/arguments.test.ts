@@ -1,0 +1,117 @@
+import t from 'tap'
+import { help, readArguments } from '../../src/cli/arguments.ts'
+import { UsageError } from '../../src/cli/terminal.ts'
+
+const command = (words: string): string => `run-it ${words}`
+
+function refusal(args: string[]): string {
+  try {
+    readArguments(args, command)
+  } catch (error) {
+    if (error instanceof UsageError) return error.message
+    throw error
+  }
+  throw new Error(`understood: ${args.length} words`)
+}
+
+const SECRETS = [
+  'IGAAsecretSECRET',
+  'igaasecretsecret',
+  'IGAA…',
+  'EAABsbCS1234ZCpO',
+  'act.example12345Example12345Example!4100.va',
+  'THAAsecret',
+  '0123456789abcdef0123456789abcdef',
+  'Kx7Qp2Lm9Rt4Vw8Zb3Nc',
+  'token=IGAAsecret',
+  '{"access_token":"IGAAsecret"}',
+  'https://graph.instagram.com/me?access_token=IGAAsecret',
+  'postgres://me:hunter2@db.example/agent',
+  '“IGAAsecret”',
+  ' IGAAsecret',
+  'IGAA\nsecret',
+  'hunter2',
+  'eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.SflKxwRJSM',
+]
+
+t.test('no argument that may be a token, a secret or an address is repeated, wherever it stands', async (t) => {
+  const places: ((secret: string) => string[])[] = [
+    (secret) => [secret],
+    (secret) => [secret, 'default'],
+    (secret) => ['status', secret],
+    (secret) => ['seed', 'default', secret],
+    (secret) => ['refresh', 'shop', secret],
+    (secret) => ['accounts', secret],
+    (secret) => ['accounts', 'pause', 'shop', secret],
+    (secret) => ['accounts', 'list', secret],
+    (secret) => ['accounts', 'set-constant', 'shop', 'Name', secret],
+    (secret) => [`--${secret}`],
+    (secret) => ['seed', `-${secret}`],
+    (secret) => ['seed', `--token=${secret}`],
+    (secret) => ['status', `--json=${secret}`],
+    (secret) => ['--', secret],
+  ]
+  for (const secret of SECRETS) {
+    for (const [at, place] of places.entries()) {
+      const told = refusal(place(secret))
+      t.notOk(told.includes(secret.trim()), `place ${at}: ${told}`)
+      t.notMatch(told, /IGAA|secretsecret|hunter2/i)
+    }
+  }
+})
+
+t.test('a token makes no account, no constant and no web site', async (t) => {
+  const tokens = SECRETS.filter((secret) => !['hunter2'].includes(secret))
+  for (const token of tokens) {
+    t.match(refusal(['accounts', 'add', token]), /not an account’s name|looks like a token/)
+    t.notMatch(refusal(['accounts', 'set-domains', 'shop', 'www.example.com', token]), /IGAA/i)
+  }
+  for (const token of ['IGAAsecretSECRET', 'Kx7Qp2Lm9Rt4Vw8Zb3Nc']) t.match(refusal(['accounts', 'set-constant', 'shop', token]), /public/)
+})
+
+t.test('names, constants and web sites as people have them are taken', async (t) => {
+  for (const name of ['default', 'shop-2024', 'moss-and-clay', 'a', 'client-0042-spring'])
+    t.match(readArguments(['accounts', 'add', name], command), { name: 'accounts add', account: name })
+  for (const constant of ['InstagramToken', 'ShopToken2024', '$ig', 'bakery_token'])
+    t.match(readArguments(['accounts', 'set-constant', 'shop', constant], command), { rest: [constant] })
+  const sites = [
+    'www.example.com',
+    '*.example.com',
+    'http://localhost:8080',
+    'localhost',
+    '[::1]:8080',
+    'bücher.example',
+    'a.example,b.example',
+  ]
+  const hosts = ['token-agent-0f1e2d3c4b5a.herokuapp.com', '65f1e2a3b4c5d6e7f8a9b0c1--site.netlify.app', 'act.example.com']
+  const set = readArguments(['accounts', 'set-domains', 'shop', ...sites, ...hosts], command)
+  t.match(set, { account: 'shop', rest: [...sites, ...hosts] })
+})
+
+t.test('a mistyped word is answered with the one that was probably meant', async (t) => {
+  const meant: [string[], string][] = [
+    [['stauts'], 'status'],
+    [['Status'], 'status'],
+    [['acounts', 'list'], 'accounts'],
+    [['rotatekeys'], 'rotate-keys'],
+    [['accounts', 'set-domain', 'shop'], 'accounts set-domains'],
+    [['accounts', 'lst'], 'accounts list'],
+  ]
+  for (const [args, word] of meant) t.match(refusal(args), `Did you mean “${word}”?`)
+  t.equal(refusal(['sing']), 'There is no command “sing”.')
+})
+
+t.test('each command has a help of its own, which names its line', async (t) => {
+  for (const words of ['serve', 'seed', 'refresh', 'import', 'status', 'rotate-keys', 'accounts set-domains']) {
+    for (const args of [
+      [...words.split(' '), '--help'],
+      ['help', ...words.split(' ')],
+      [...words.split(' '), '-h'],
+    ]) {
+      const asked = readArguments(args, command)
+      t.match(asked, { name: 'help', about: words })
+      if (asked?.name === 'help') t.match(help(command, asked.about), `Usage: run-it ${words}`)
+    }
+  }
+  t.match(readArguments(['--help'], command), { name: 'help', about: null })
+})

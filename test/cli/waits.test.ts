@@ -1,0 +1,106 @@
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import { runCli } from '../support/agent.ts'
+import { startInstagram } from '../support/instagram.ts'
+import { launch } from '../support/process.ts'
+import { missing } from '../support/services.ts'
+import { createDatabase } from '../support/shared-postgres.ts'
+import { startTcpProxy } from '../support/tcp-proxy.ts'
+import { tempFolder } from '../support/temp-folder.ts'
+import { waitFor } from '../support/wait-for.ts'
+
+const CLI = join(import.meta.dirname, '../../src/cli/main.ts')
+
+/** A command with a database behind a proxy, which says that it waits after 200 ms rather than ten seconds. */
+async function createShell(t: Test) {
+  const instagram = await startInstagram({ knobs: { minimumAgeSeconds: 0, oldString: 'invalid' } })
+  t.teardown(() => instagram.close())
+  const database = await createDatabase(t)
+  const { hostname, port } = new URL(database.url)
+  const proxy = await startTcpProxy(t, { host: hostname, port: Number(port || 5432) })
+  const cwd = tempFolder(t, 'waits')
+  const env = { HOME: cwd, DATABASE_URL: database.url, ENCRYPTION_KEY: 'k'.repeat(32), INSTAGRAM_GRAPH_URL: instagram.url }
+  t.match(await runCli(t, ['seed'], { cwd, env, stdin: instagram.issue({ username: 'the.shop' }) }), { code: 0 })
+  const script = join(cwd, 'impatient.mjs')
+  writeFileSync(script, `import { main } from ${JSON.stringify(CLI)}; await main(process.argv.slice(2), process.env, { sayEveryMs: 200 })`)
+  const start = async (args: string[]) => {
+    const through = { ...env, DATABASE_URL: proxy.through(database.url) }
+    const command = await launch(process.execPath, [script, ...args], { cwd, env: through })
+    t.teardown(() => command.end('SIGKILL'))
+    command.stdin.end()
+    return command
+  }
+  /** Up to the moment at which the provider has given a new token, and the database is gone. */
+  const interrupted = async () => {
+    instagram.fail('/refresh_access_token', { kind: 'slowAnswer', ms: 400 })
+    const calls = () => instagram.calls.filter(({ path }) => path === '/refresh_access_token').length
+    const before = calls()
+    const command = await start(['refresh', '--force'])
+    await waitFor('the provider to be asked', async () => calls() > before, { timeoutMs: 30_000 })
+    proxy.blackHole()
+    await waitFor('two sentences', async () => (command.stderr().match(/Waiting for the database/g) ?? []).length >= 2, {
+      timeoutMs: 30_000,
+    })
+    return command
+  }
+  const newest = () => [...instagram.issued.values()].find(({ endedBy }) => endedBy === null)?.token
+  return { instagram, database, proxy, start, interrupted, newest }
+}
+
+const skip = missing('postgres')
+
+t.test('a refresh whose database goes away says so again and again, and saves the answer when it is back', { skip }, async (t) => {
+  const { proxy, interrupted, database } = await createShell(t)
+  const command = await interrupted()
+  proxy.pass()
+  t.match(await command.exited, { code: 0 })
+  t.match(command.stdout(), /^default: refreshed\. The token was refreshed; it is good until \d{4}-\d\d-\d\d \d\d:\d\d UTC\.$/m)
+  // On a busy machine the look at the migrations is told of too.
+  for (const line of command
+    .stderr()
+    .trim()
+    .split('\n')
+    .filter((one) => !one.startsWith('Waiting until')))
+    t.match(line, /^Waiting for the database, which does not answer, for \d+ seconds? so far\. A token .* may be lost\.$/)
+  t.match(await database.query('select version from accounts'), [{ version: 3 }])
+})
+
+t.test('Ctrl-C while it waits lets the answer be saved, and a second one ends at once', { skip }, async (t) => {
+  const { proxy, interrupted, database } = await createShell(t)
+  const patient = await interrupted()
+  patient.signal('SIGINT')
+  await waitFor('the sentence', async () => /once more ends it at once/.test(patient.stderr()))
+  t.ok(patient.running)
+  proxy.pass()
+  t.match(await patient.exited, { signal: 'SIGINT' })
+  t.match(await database.query('select version from accounts'), [{ version: 3 }])
+  const impatient = await interrupted()
+  impatient.signal('SIGINT')
+  await waitFor('the sentence', async () => /once more ends it at once/.test(impatient.stderr()))
+  impatient.signal('SIGINT')
+  t.match(await impatient.exited, { signal: 'SIGINT' })
+})
+
+t.test('an answer that takes longer than two seconds is no database that is down', { skip }, async (t) => {
+  const { database, start } = await createShell(t)
+  await database.query('select pg_advisory_lock(1); alter table accounts rename to accounts_kept')
+  await database.query('create view accounts as select accounts_kept.* from accounts_kept, pg_sleep(2.2)')
+  for (const args of [
+    ['status', '--json'],
+    ['accounts', 'list'],
+  ]) {
+    const command = await start(args)
+    t.match(await command.exited, { code: 0 }, command.stderr())
+    t.match(command.stdout(), /the\.shop/)
+    t.match(command.stderr(), /^Waiting for the database, .* Ctrl-C ends it\.$/m)
+  }
+})
+
+t.test('a database that is lost or hangs ends a command with a sentence', { skip }, async (t) => {
+  const { proxy, start } = await createShell(t)
+  proxy.blackHole()
+  const command = await start(['status'])
+  t.match(await command.exited, { code: 1 })
+  t.match(command.stderr(), /The database does not answer: check that it runs/)
+})

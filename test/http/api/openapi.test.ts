@@ -1,0 +1,142 @@
+import { readFileSync } from 'node:fs'
+import { Validator } from '@seriousme/openapi-schema-validator'
+import Fastify from 'fastify'
+import t from 'tap'
+import { Check } from 'typebox/schema'
+import { operationsRoutes } from '../../../src/http/api/operations-routes.ts'
+import type { HttpDeps } from '../../../src/http/deps.ts'
+import { startPostgres } from '../../support/postgres.ts'
+import { missing } from '../../support/services.ts'
+import { type Asked, ask, OTHER_SITE, SERVER_KEY, SITE, startServing, WEBHOOK_SECRET } from '../serving.ts'
+
+interface Described {
+  openapi: string
+  info: { version: string }
+  servers: { url: string }[]
+  paths: Record<string, Record<string, Operation>>
+}
+interface Operation {
+  operationId: string
+  summary: string
+  parameters?: { name: string; in: string }[]
+  responses: Record<string, { description: string; content?: Record<string, { schema: object }> }>
+}
+
+const METRICS_KEY = 'metrics-key-0123456789abcdef'
+const { agent } = await startServing(t, { METRICS_KEY })
+const description: Described = JSON.parse((await ask(agent, '/openapi.json')).body)
+const operations = Object.entries(description.paths).flatMap(([path, methods]) =>
+  Object.entries(methods).map(([method, operation]) => ({ path, method, operation })),
+)
+
+t.test('the description is valid OpenAPI 3.1, and says all that a reader needs', async (t) => {
+  t.match(await new Validator().validate({ ...structuredClone(description) }), { valid: true })
+  t.match(description.openapi, /^3\.1\./)
+  t.equal(description.info.version, JSON.parse(readFileSync(new URL('../../../package.json', import.meta.url), 'utf8')).version)
+  t.same(description.servers, [{ url: 'https://agent.example' }])
+  const ids = operations.map(({ operation }) => operation.operationId)
+  t.equal(new Set(ids).size, ids.length, 'each operation has a name of its own')
+  for (const { path, operation } of operations) {
+    t.ok(operation.summary, path)
+    for (const [status, { description }] of Object.entries(operation.responses)) t.match(description, /^\S.*\.$/, `${path} ${status}`)
+    for (const name of path.match(/(?<=\{)\w+/g) ?? []) t.match(operation.parameters, [{ name, in: 'path', required: true }])
+  }
+})
+
+t.test('every public address of the README is described, and nothing of the owner’s side', async (t) => {
+  const paths = ['/token', '/token.js', '/token.json'].flatMap((path) => [path, `/accounts/{account}${path}`])
+  t.same(Object.keys(description.paths).toSorted(), [...paths, '/healthz', '/hooks/refresh', '/metrics', '/readyz'].toSorted())
+})
+
+t.test('who asks for it need not be on any list', async (t) => {
+  const { status, headers } = await ask(agent, '/openapi.json', { headers: { origin: OTHER_SITE } })
+  t.equal(status, 200)
+  t.match(headers['content-type'], 'application/json')
+  t.equal(headers['access-control-allow-origin'], '*')
+})
+
+t.test('a description that could not be made is made for the next who asks', async (t) => {
+  let asked = 0
+  const settings = {
+    get appUrl() {
+      asked++
+      if (asked === 1) throw new Error('no memory left')
+      return 'https://agent.example'
+    },
+  }
+  const app = Fastify()
+  const deps = { settings, metering: null, log: app.log } as unknown as HttpDeps
+  await app.register(operationsRoutes, { deps })
+  t.equal((await app.inject('/openapi.json')).statusCode, 500)
+  t.match((await app.inject('/openapi.json')).json(), { servers: [{ url: 'https://agent.example' }] })
+  t.equal((await app.inject('/openapi.json')).statusCode, 200)
+  t.equal(asked, 2, 'it is made once')
+})
+
+t.test('the agent answers as it is described, each status of each address', { skip: missing('postgres') }, async (t) => {
+  const bare = await startServing(t, { STARTING_TOKEN: '', WEBHOOK_SECRET: '' })
+  // A store that dies once it has answered: what needs it is then answered with 503.
+  const postgres = await startPostgres(t)
+  const database = await postgres.createDatabase(t)
+  const lost = await startServing(t, { DATABASE_URL: database.url, ENCRYPTION_KEY: 'an-encryption-key-of-a-test', STARTING_TOKEN: '' })
+  await postgres.stop('immediate')
+
+  const site: Asked = { headers: { origin: SITE } }
+  const other: Asked = { headers: { origin: OTHER_SITE } }
+  const key = (value: string): Asked => ({ headers: { authorization: `Bearer ${value}` } })
+  const post = (asked: Asked): Asked => ({ method: 'POST', ...asked })
+  const asking: [at: { port: number }, path: string, described: string, asked: Asked, status: number][] = []
+  for (const suffix of ['', '.js', '.json']) {
+    const path = `/token${suffix}`
+    asking.push(
+      [agent, path, path, site, 200],
+      [agent, path, path, key(SERVER_KEY), 200],
+      [agent, path, path, other, 403],
+      [bare.agent, path, path, site, 503],
+    )
+    const { headers } = await ask(agent, path, site)
+    asking.push([agent, path, path, { headers: { origin: SITE, 'if-none-match': headers['etag'] ?? '' } }, 304])
+    const named = `/accounts/{account}${path}`
+    const own = `/accounts/default${path}`
+    asking.push([agent, own, named, site, 200], [agent, own, named, other, 403], [agent, `/accounts/nobody${path}`, named, site, 404])
+    asking.push([agent, own, named, { headers: { origin: SITE, 'if-none-match': headers['etag'] ?? '' } }, 304])
+    asking.push([lost.agent, own, named, site, 503])
+  }
+  for (const [path, described] of [
+    ['/token.js', '/token.js'],
+    ['/accounts/default/token.js', '/accounts/{account}/token.js'],
+  ] as const) {
+    asking.push([agent, `${path}?const=Mine`, described, site, 200], [agent, `${path}?const=1`, described, site, 400])
+  }
+  asking.push([agent, '/healthz', '/healthz', {}, 200], [agent, '/readyz', '/readyz', {}, 200], [lost.agent, '/readyz', '/readyz', {}, 503])
+  asking.push([agent, '/metrics', '/metrics', key(METRICS_KEY), 200], [agent, '/metrics', '/metrics', {}, 401])
+  asking.push([bare.agent, '/metrics', '/metrics', {}, 403])
+  const hook = '/hooks/refresh'
+  const long: Asked = { ...key(WEBHOOK_SECRET), body: 'x'.repeat(20_000) }
+  asking.push(
+    [agent, hook, hook, post(key(WEBHOOK_SECRET)), 200],
+    [agent, hook, hook, post({}), 401],
+    [bare.agent, hook, hook, post({}), 403],
+  )
+  asking.push([agent, hook, hook, post(long), 413], [lost.agent, hook, hook, post(key(WEBHOOK_SECRET)), 503])
+
+  const seen = new Set<string>()
+  for (const [at, path, described, asked, status] of asking) {
+    const answer = await ask(at, path, asked)
+    const method = (asked.method ?? 'GET').toLowerCase()
+    const name = `${method} ${described} ${status}`
+    t.equal(answer.status, status, name)
+    const response = description.paths[described]?.[method]?.responses[answer.status]
+    t.ok(response, `${name} is described`)
+    seen.add(name)
+    const type = answer.headers['content-type']?.split(';')[0]
+    t.same(Object.keys(response?.content ?? {}), status === 304 ? [] : [type], `${name} as ${type}`)
+    const schema = response?.content?.[type ?? '']?.schema
+    if (schema !== undefined)
+      t.ok(Check(schema, type === 'application/json' ? JSON.parse(answer.body) : answer.body), `${name} has this shape`)
+  }
+  const all = operations.flatMap(({ path, method, operation }) =>
+    Object.keys(operation.responses).map((status) => `${method} ${path} ${status}`),
+  )
+  t.same(all.toSorted(), [...seen].toSorted(), 'nothing is described that no test has seen')
+})

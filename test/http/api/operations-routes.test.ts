@@ -1,0 +1,171 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import t from 'tap'
+import { startAgent } from '../../support/agent.ts'
+import { sendRaw } from '../../support/raw-http.ts'
+import { ask, SITE, startServing, WEBHOOK_SECRET } from '../serving.ts'
+
+const { agent, instagram } = await startServing(t)
+const hook = (headers: Record<string, string> = { authorization: `Bearer ${WEBHOOK_SECRET}` }, method = 'POST', body?: string) =>
+  ask(agent, '/hooks/refresh', { method, headers, ...(body === undefined ? {} : { body }) })
+
+t.test('/healthz says that the process is alive', async (t) => {
+  const { status, headers, body } = await ask(agent, '/healthz')
+  t.equal(status, 200)
+  t.same(JSON.parse(body), { status: 'ok' })
+  t.equal(headers['cache-control'], 'no-store')
+  t.equal(headers['content-type'], 'application/json; charset=utf-8')
+})
+
+t.test('/readyz says whether it can serve, and how each part is, since when', async (t) => {
+  const { status, headers, body } = await ask(agent, '/readyz')
+  t.equal(status, 200)
+  const { ready, parts } = JSON.parse(body)
+  t.equal(ready, true)
+  t.match(parts, { store: { state: 'up' }, tokens: { state: 'working' }, process: { state: 'serving' } })
+  for (const { since } of Object.values<{ since: string }>(parts)) t.equal(new Date(since).toISOString(), since)
+  t.equal(headers['cache-control'], 'no-store')
+})
+
+t.test('the hook refreshes what is due and says what came of it', async (t) => {
+  const { status, headers, body } = await hook()
+  t.equal(status, 200)
+  t.same(JSON.parse(body), { refreshed: 0, failed: 0, results: [] })
+  t.equal(headers['cache-control'], 'no-store')
+})
+
+t.test('the hook takes any body and any type of it, as cron services send them, and none', async (t) => {
+  const types = ['application/json', 'application/x-www-form-urlencoded', 'text/plain', 'multipart/form-data', 'nonsense', '']
+  for (const type of types) {
+    for (const body of [undefined, '', '{"any":1}', '{"broken', 'x=1', '{"__proto__":1}']) {
+      const { status } = await hook({ authorization: `Bearer ${WEBHOOK_SECRET}`, 'content-type': type }, 'POST', body)
+      t.equal(status, 200, `${type} with ${body}`)
+    }
+  }
+  t.equal((await hook(undefined, 'POST', 'a body without a type')).status, 200)
+  t.equal((await hook(undefined, 'POST', 'x'.repeat(17 * 1024))).status, 413, 'but not any length')
+})
+
+t.test('who has no secret is told so before the body has arrived, whatever it is', async (t) => {
+  const lines = [
+    'POST /hooks/refresh HTTP/1.1',
+    'Host: a',
+    'Authorization: Bearer wrong',
+    'Content-Type: text/plain',
+    'Content-Length: 1000000',
+  ]
+  const startedAt = performance.now()
+  const { status, body } = await sendRaw(agent.port, `${[...lines, 'Connection: close'].join('\r\n')}\r\n\r\nx`)
+  t.equal(status, 401)
+  t.match(JSON.parse(body), { error: 'unauthorized', message: /WEBHOOK_SECRET/ })
+  t.ok(performance.now() - startedAt < 5_000, 'at once')
+})
+
+t.test('nobody without the secret can use the hook', async (t) => {
+  const before = instagram.calls.length
+  const wrong: Record<string, string>[] = [
+    {},
+    { authorization: '' },
+    { authorization: 'Bearer' },
+    { authorization: 'Bearer ' },
+    { authorization: 'Bearer wrong' },
+    { authorization: `Bearer ${WEBHOOK_SECRET}x` },
+    { authorization: `Bearer ${WEBHOOK_SECRET.slice(0, -1)}` },
+    { authorization: `Bearer ${WEBHOOK_SECRET.toUpperCase()}` },
+    { authorization: `Basic ${Buffer.from(`x:${WEBHOOK_SECRET}`).toString('base64')}` },
+    { authorization: WEBHOOK_SECRET },
+    { 'x-webhook-secret': WEBHOOK_SECRET },
+  ]
+  for (const headers of wrong) {
+    const { status, headers: answered, body } = await hook(headers)
+    t.equal(status, 401, JSON.stringify(headers))
+    t.equal(answered['www-authenticate'], 'Bearer')
+    t.match(JSON.parse(body), { error: 'unauthorized', message: /WEBHOOK_SECRET/ })
+  }
+  t.equal((await ask(agent, `/hooks/refresh?secret=${WEBHOOK_SECRET}`, { method: 'POST' })).status, 401)
+  t.equal(instagram.calls.length, before)
+})
+
+t.test('the hook refreshes by POST alone, and says so, with the secret and without', async (t) => {
+  const before = instagram.calls.length
+  for (const method of ['GET', 'HEAD', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']) {
+    for (const headers of [{}, { authorization: `Bearer ${WEBHOOK_SECRET}` }]) {
+      const { status, headers: answered, body } = await hook(headers, method)
+      t.equal(status, 405, method)
+      t.equal(answered['allow'], 'POST', method)
+      if (method !== 'HEAD') t.match(JSON.parse(body), { error: 'invalid', message: /Set the method to POST/ }, method)
+    }
+  }
+  t.equal(instagram.calls.length, before)
+})
+
+t.test('two secrets are as good as none', async (t) => {
+  for (const [first, second] of [
+    [WEBHOOK_SECRET, 'wrong'],
+    ['wrong', WEBHOOK_SECRET],
+    [WEBHOOK_SECRET, WEBHOOK_SECRET],
+  ]) {
+    const lines = ['POST /hooks/refresh HTTP/1.1', 'Host: a', 'Connection: close', 'Content-Length: 0']
+    const { status } = await sendRaw(
+      agent.port,
+      `${[...lines, `Authorization: Bearer ${first}`, `Authorization: Bearer ${second}`].join('\r\n')}\r\n\r\n`,
+    )
+    t.equal(status, 401)
+  }
+})
+
+t.test('without WEBHOOK_SECRET the hook is off for everybody', async (t) => {
+  const serving = await startServing(t, { WEBHOOK_SECRET: '' })
+  for (const authorization of ['Bearer ', 'Bearer undefined', 'Bearer null', `Bearer ${WEBHOOK_SECRET}`]) {
+    const { status, body } = await ask(serving.agent, '/hooks/refresh', { method: 'POST', headers: { authorization } })
+    t.equal(status, 403)
+    t.match(JSON.parse(body).message, /WEBHOOK_SECRET/)
+  }
+})
+
+t.test('the hook runs one refresh at a time, and who comes meanwhile gets its result', async (t) => {
+  const serving = await startServing(t, { STARTING_TOKEN: '' })
+  const { instagram } = serving
+  instagram.fail('*', 'html502')
+  const seeded = await startServingWith(t, instagram.url, instagram.issue())
+  instagram.heal()
+  instagram.fail('*', { kind: 'slowAnswer', ms: 400 })
+  // Its first retry is due within two minutes; forced by the clock of nobody, so wait for nothing: ask until it is.
+  const before = instagram.counts['/refresh_access_token'] ?? 0
+  const { DatabaseSync } = await import('node:sqlite')
+  const db = new DatabaseSync(`${seeded.cwd}/data/token-agent.sqlite`)
+  db.prepare("update accounts set next_refresh_at = '2020-01-01T00:00:00.000Z'").run()
+  db.close()
+  const call = () => ask(seeded, '/hooks/refresh', { method: 'POST', headers: { authorization: `Bearer ${WEBHOOK_SECRET}` } })
+  const first = call()
+  await sleep(150)
+  const answers = await Promise.all([first, call(), call(), call()])
+  for (const { status, body } of answers) {
+    t.equal(status, 200)
+    t.match(JSON.parse(body), { refreshed: 1, failed: 0, results: [{ account: 'default', outcome: 'refreshed' }] })
+  }
+  t.equal((instagram.counts['/refresh_access_token'] ?? 0) - before, 1)
+  const { results } = JSON.parse(answers[0].body)
+  t.same(Object.keys(results[0]).toSorted(), ['account', 'message', 'nextRefreshAt', 'outcome'])
+})
+
+async function startServingWith(t: Parameters<typeof startAgent>[0], graphUrl: string, token: string) {
+  return startAgent(t, {
+    ready: '/readyz',
+    env: { STARTING_TOKEN: token, ALLOWED_DOMAINS: 'shop.example', WEBHOOK_SECRET, INSTAGRAM_GRAPH_URL: graphUrl },
+  })
+}
+
+t.test('the hook that fails says so without details', async (t) => {
+  const serving = await startServing(t)
+  const { DatabaseSync } = await import('node:sqlite')
+  const db = new DatabaseSync(`${serving.agent.cwd}/data/token-agent.sqlite`)
+  db.exec('alter table accounts rename column failure_count to gone')
+  const headers = { authorization: `Bearer ${WEBHOOK_SECRET}` }
+  const { status, body } = await ask(serving.agent, '/hooks/refresh', { method: 'POST', headers })
+  db.exec('alter table accounts rename column gone to failure_count')
+  db.close()
+  t.equal(status, 500)
+  t.match(JSON.parse(body), { error: 'internal', message: /log has the details/ })
+  t.notMatch(body, /accounts|SQL|select|update/)
+  t.equal((await ask(serving.agent, '/token.json', { headers: { origin: SITE } })).status, 200, 'and reads go on')
+})

@@ -1,0 +1,121 @@
+import { DatabaseSync } from 'node:sqlite'
+import t from 'tap'
+import { waitFor } from '../../support/wait-for.ts'
+import { createOwnerWorld } from '../owner-world.ts'
+import { ask, startServing } from '../serving.ts'
+
+const PAGES = ['/', '/setup', '/status']
+const { agent, token } = await startServing(t)
+/** The store is asked once a second, however often the page is. */
+async function statusOf(of: { port: number }, words: RegExp): Promise<string> {
+  return waitFor(`the status page to say ${words}`, async () => {
+    const { body } = await ask(of, '/status')
+    return words.test(body) && body
+  })
+}
+
+const storeOf = (cwd: string): DatabaseSync => new DatabaseSync(`${cwd}/data/token-agent.sqlite`)
+
+t.test('the pages are HTML that runs nothing but files of its own, frames nothing and sends nothing', async (t) => {
+  for (const page of PAGES) {
+    const { status, headers, body } = await ask(agent, page)
+    t.equal(status, 200, page)
+    t.equal(headers['content-type'], 'text/html; charset=utf-8')
+    t.match(headers['content-security-policy'], /default-src 'none'/)
+    t.match(headers['content-security-policy'], /frame-ancestors 'none'/)
+    t.notMatch(headers['content-security-policy'], /unsafe|\*/)
+    t.equal(headers['referrer-policy'], 'no-referrer')
+    t.equal(headers['x-content-type-options'], 'nosniff')
+    t.match(headers['strict-transport-security'], /^max-age=\d+$/, 'this host alone, not those under its name')
+    t.match(body, /^<!doctype html>/i)
+    for (const [tag] of body.matchAll(/<script[^>]*>.{0,9}/gis))
+      t.match(tag, /^<script src="\/[\w./?=-]+"[^>]*><\/script>/, 'scripts are files of its own')
+    t.notMatch(body, / on\w+=/i)
+    t.notOk(body.includes(token))
+  }
+  t.match((await ask(agent, '/style.css')).headers['content-type'], 'text/css')
+})
+
+t.test('the snippet to copy has the agent’s own address, crossorigin and the name of the constant', async (t) => {
+  const { body } = await ask(agent, '/', { headers: { host: 'evil.example' } })
+  const code = body.replaceAll('&quot;', '"')
+  t.match(code, '&lt;script src="https://agent.example/token.js" crossorigin="anonymous"\nonerror="fetch(this.src)')
+  t.match(body, /accessToken: InstagramToken/)
+  t.match(body, /shop\.example/)
+})
+
+t.test('the public status says that it works, or that it needs attention, and no more', async (t) => {
+  const { body } = await ask(agent, '/status')
+  t.match(body, /Working/)
+  t.notMatch(body, /user\.|1784|\d{4}-\d{2}-\d{2}|default/, 'no user, no account, no time')
+
+  const db = storeOf(agent.cwd)
+  db.exec("update accounts set state = 'reconnect', last_error_code = 'reconnect', last_error = 'a-safe-sentence'")
+  const ill = await statusOf(agent, /Needs attention/)
+  t.notMatch(ill, /Working|a-safe-sentence/)
+  db.exec("update accounts set state = 'active', last_error_code = null, last_error = null")
+  db.close()
+  await statusOf(agent, /Working/)
+})
+
+t.test('without a token the pages say, step by step, what to do', async (t) => {
+  const serving = await startServing(t, { STARTING_TOKEN: '', ALLOWED_DOMAINS: '', APP_URL: '' })
+  const { status, body } = await ask(serving.agent, '/setup')
+  t.equal(status, 200)
+  for (const word of ['STARTING_TOKEN', 'ALLOWED_DOMAINS', 'Generate token', 'token-agent seed', 'APP_URL']) t.match(body, word)
+  t.match((await ask(serving.agent, '/status')).body, /Not set up yet.*href="\/setup"/s)
+  t.notMatch((await ask(serving.agent, '/status')).body, /Needs attention|Working/, 'a fresh agent is not a broken one')
+  t.match((await ask(serving.agent, '/')).body, /<h1>.*?<\/h1>\s*<p class="note">No token yet: <a href="\/setup">/s)
+  t.match((await ask(serving.agent, '/')).body, `http://localhost:${serving.agent.port}/token.js`)
+})
+
+t.test('HIDE_HELP_PAGES hides all of them from visitors, and not from the owner, who finds the sign-in', async (t) => {
+  const { agent, owner } = await createOwnerWorld(t, { env: { HIDE_HELP_PAGES: 'true' } })
+  for (const page of PAGES) {
+    const { status, body } = await ask(agent, page)
+    t.equal(status, 204, page)
+    t.equal(body, '')
+    t.match(await owner.get(page, { accept: 'text/html' }), { status: 200, text: /Sign out/ }, page)
+  }
+  t.match((await ask(agent, '/admin')).headers['location'], '/admin/sign-in')
+  t.match((await ask(agent, '/admin/sign-in')).body, /name="password"/)
+})
+
+t.test('a look at a page is no read, and tells what a page on each listed site would get', async (t) => {
+  const key = 'metrics-key-0123456789abcdef'
+  const serving = await startServing(t, { METRICS_KEY: key })
+  const reads = async (): Promise<string[]> => {
+    const { body } = await ask(serving.agent, '/metrics', { headers: { authorization: `Bearer ${key}` } })
+    return body.split('\n').filter((line) => /^token_agent_(reads_total|lookups_total|read_duration_seconds_count)/.test(line))
+  }
+  const before = await reads()
+  t.ok(before.length > 4, before.join())
+  for (let look = 0; look < 3; look++) {
+    t.match(
+      (await ask(serving.agent, '/setup')).body,
+      /Works<\/span>\s+<code>https:\/\/shop\.example<.*Works<\/span>\s+<code>https:\/\/www\.shops\.example</s,
+    )
+    await ask(serving.agent, `/?account=default&look=${look}`)
+  }
+  t.strictSame(await reads(), before)
+})
+
+t.test('the pages are there while the store is not', async (t) => {
+  const serving = await startServing(t)
+  const db = storeOf(serving.agent.cwd)
+  db.exec('alter table accounts rename to gone')
+  for (const page of PAGES) t.equal((await ask(serving.agent, page)).status, 200, page)
+  await statusOf(serving.agent, /Needs attention/)
+  db.close()
+})
+
+t.test('a token that no key opens is reported by the status page and by /readyz', async (t) => {
+  const serving = await startServing(t)
+  const db = storeOf(serving.agent.cwd)
+  db.exec("update accounts set access_token = 'v1.unknown.AAAA.BBBB'")
+  await statusOf(serving.agent, /Needs attention/)
+  const told = async (): Promise<boolean> => JSON.parse((await ask(serving.agent, '/readyz')).body).parts.tokens.state === 'need attention'
+  t.ok(await waitFor('/readyz to tell it', told))
+  t.equal(db.prepare('select access_token from accounts').get()?.['access_token'], 'v1.unknown.AAAA.BBBB')
+  db.close()
+})

@@ -1,0 +1,22 @@
+import t from 'tap'
+import { createReadHistory } from '../../src/reading/read-counts.ts'
+
+const MINUTE_MS = 60_000
+
+t.test('counts the reads of the last hour, and says how far back it looks', async (t) => {
+  const counters = { process: 0, memcached: 0, store: 0, stale: 0 }
+  let nowMs = 5_000
+  const history = createReadHistory(counters, () => nowMs)
+  t.match(history.lastHour(), { counts: { process: 0 }, minutes: 0 })
+  for (let minute = 1; minute <= 300; minute++) {
+    nowMs += MINUTE_MS
+    counters.process += 10
+    if (minute === 200) counters.stale += 7
+    history.sample()
+    t.match(history.lastHour().counts.process, Math.min(600, minute * 10), `minute ${minute}`)
+    t.equal(history.lastHour().counts.stale, minute >= 200 && minute < 260 ? 7 : 0)
+    t.equal(history.lastHour().minutes, Math.min(60, minute))
+  }
+  counters.store += 3
+  t.equal(history.lastHour().counts.store, 3, 'what came since the last look is counted too')
+})

@@ -1,0 +1,152 @@
+import t from 'tap'
+import type { Provider } from '../../src/core/provider.ts'
+import { nextRefreshAt } from '../../src/refreshing/next-refresh.ts'
+import { createPace } from '../../src/refreshing/rate-limit.ts'
+import { createTally } from '../../src/refreshing/refresh-account.ts'
+import { refreshDue } from '../../src/refreshing/refresh-due.ts'
+import { createAgentWorld, DAY_MS, type World } from './agent-world.ts'
+
+const LIMITS = { concurrency: 4, perSecond: 10, burst: 20 }
+
+t.test('gives leave for a burst, then for so many a second, and saves no more than a burst', async (t) => {
+  let now = 0
+  const pace = createPace(LIMITS, () => now)
+  t.equal(pace.take('instagram', 100), 20)
+  t.equal(pace.take('instagram', 100), 0)
+  t.equal(pace.take('another', 5), 5, 'each provider has its own')
+  t.equal(pace.waitMs('instagram'), 100)
+  now += 1000
+  t.equal(pace.take('instagram', 100), 10)
+  pace.giveBack('instagram', 3)
+  t.equal(pace.take('instagram', 100), 3)
+  now += 3_600_000
+  t.equal(pace.take('instagram', 100), 20)
+})
+
+t.test('keeps quiet for as long as it was told, a minute where it was told nothing, an hour at most', async (t) => {
+  for (const [told, seconds] of [
+    [120, 120],
+    [null, 60],
+    [1e6, 3600],
+  ] as const) {
+    let now = 0
+    const pace = createPace(LIMITS, () => now)
+    pace.pause('instagram', told)
+    now = seconds * 1000 - 1
+    t.equal(pace.take('instagram', 1), 0)
+    t.equal(pace.waitMs('instagram'), null)
+    t.equal(pace.take('another', 1), 1)
+    now++
+    t.equal(pace.take('instagram', 1), 1)
+  }
+})
+
+async function worldWith(t: Parameters<typeof createAgentWorld>[0], amount: number): Promise<World> {
+  const world = await createAgentWorld(t)
+  for (let n = 0; n < amount; n++) await world.seed(world.instagram.issue(), `shop-${n}`)
+  await world.later(8 * DAY_MS)
+  world.instagram.calls.length = 0
+  return world
+}
+const refreshes = ({ instagram }: World) => instagram.calls.filter(({ path }) => path === '/refresh_access_token')
+
+t.test('a sweep calls no faster than its pace, and everybody has a turn', async (t) => {
+  const world = await worldWith(t, 12)
+  const pace = createPace({ concurrency: 4, perSecond: 20, burst: 2 })
+  const startedAt = performance.now()
+  t.match(await refreshDue({ ...world.deps, pace }, { actor: 'timer' }), { refreshed: 12, failed: 0 })
+  t.ok(performance.now() - startedAt >= 490, 'ten more than the burst, at twenty a second')
+})
+
+t.test('no more than so many accounts are called for at a time', async (t) => {
+  const world = await worldWith(t, 12)
+  world.instagram.fail('/refresh_access_token', { kind: 'slowAnswer', ms: 100 })
+  await refreshDue({ ...world.deps, pace: createPace({ concurrency: 3, perSecond: 1000, burst: 1000 }) }, { actor: 'timer' })
+  const calls = refreshes(world)
+  t.equal(calls.length, 12)
+  const together = calls.map(
+    (call) => calls.filter((other) => other.startedAt <= call.startedAt && (other.endedAt ?? 0) > call.startedAt).length,
+  )
+  t.ok(Math.max(...together) <= 3, String(together))
+})
+
+t.test('when the provider says that all calls are too many, no other account is tried until its time is over', async (t) => {
+  const world = await worldWith(t, 12)
+  let now = 0
+  const deps = { ...world.deps, pace: createPace({ concurrency: 1, perSecond: 1000, burst: 1000 }, () => now) }
+  world.instagram.fail('/refresh_access_token', 'tooMany', 1)
+  t.match(await refreshDue(deps, { actor: 'timer' }), { refreshed: 0, failed: 1 })
+  now += 119_000
+  t.match(await refreshDue(deps, { actor: 'timer' }), { refreshed: 0, failed: 0 })
+  t.equal(refreshes(world).length, 1)
+  t.match(await refreshDue(deps, { actor: 'cli', account: 'shop-7' }), { refreshed: 1 }, 'whoever names an account gets an answer')
+  now += 2_000
+  t.match(await refreshDue(deps, { actor: 'timer' }), { refreshed: 10, failed: 0 })
+})
+
+t.test('the limit of one account holds up no other', async (t) => {
+  const world = await worldWith(t, 6)
+  world.instagram.fail('/refresh_access_token', 'businessLimit', 1)
+  const deps = { ...world.deps, pace: createPace({ ...LIMITS, concurrency: 1 }) }
+  t.match(await refreshDue(deps, { actor: 'timer' }), { refreshed: 5, failed: 1 })
+})
+
+t.test('the longest overdue come first, and one that keeps failing holds up none', async (t) => {
+  const world = await worldWith(t, 5)
+  const order = [3, 1, 4, 0, 2]
+  for (const [place, n] of order.entries()) await world.set('next_refresh_at', new Date(Date.now() - (10 - place) * 60_000), `shop-${n}`)
+  world.instagram.fail('/refresh_access_token', 'serviceTrouble', 1)
+  const { results } = await refreshDue({ ...world.deps, pace: createPace({ ...LIMITS, concurrency: 1 }) }, { actor: 'timer' })
+  t.strictSame(
+    results.map(({ account }) => account),
+    order.map((n) => `shop-${n}`),
+  )
+  t.equal(results[0]?.outcome, 'failed')
+})
+
+t.test('a provider that is quiet, slow or unknown holds up no other', async (t) => {
+  const world = await worldWith(t, 4)
+  await world.db.query("update accounts set provider = 'other' where name = 'shop-0'")
+  await world.db.query("update accounts set provider = 'unheard-of' where name = 'shop-1'")
+  const other = { ...(world.deps.providers.get('instagram') as Provider), name: 'other' }
+  const deps = { ...world.deps, tally: createTally(), providers: new Map([...world.deps.providers, ['other', other]]) }
+  deps.pace.pause('other', 60)
+  const { results } = await refreshDue(deps, { actor: 'timer' })
+  t.strictSame(results.map(({ account, outcome }) => `${account} ${outcome}`).sort(), [
+    'shop-1 failed',
+    'shop-2 refreshed',
+    'shop-3 refreshed',
+  ])
+  t.match(results.find(({ account }) => account === 'shop-1')?.message, /does not know the provider/)
+  t.strictSame(deps.tally, { refreshed: 2, verified: 0, failed: 1, lost: 0 })
+})
+
+t.test('a hundred thousand accounts that were seeded at once do not fall due at once', async (t) => {
+  const now = new Date()
+  const history = {
+    issuedAt: now,
+    expiresAt: new Date(now.getTime() + 60 * DAY_MS),
+    refused: false,
+    failureCount: 0,
+    retryAfterSeconds: null,
+    minimumAgeSeconds: 86_400,
+  }
+  const perMinute = new Map<number, number>()
+  for (let n = 0; n < 100_000; n++) {
+    const minute = Math.floor(nextRefreshAt(history, { mode: 'cron', frequency: 'monthly', random: Math.random }, now).getTime() / 60_000)
+    perMinute.set(minute, (perMinute.get(minute) ?? 0) + 1)
+  }
+  t.ok(perMinute.size >= 10)
+  t.ok(Math.max(...perMinute.values()) < 11_000, 'and what falls into one minute waits for its turn')
+})
+
+t.test('each attempt is one line that leads back to the request that asked for it', async (t) => {
+  const world = await worldWith(t, 2)
+  world.instagram.fail('/refresh_access_token', 'serviceTrouble', 1)
+  await refreshDue({ ...world.deps, pace: createPace({ ...LIMITS, concurrency: 1 }) }, { actor: 'webhook', reqId: 'req-7' })
+  const lines = world.lines.filter(({ details }) => 'reqId' in details && details.reqId === 'req-7')
+  t.match(lines, [
+    { details: { account: /shop/, actor: 'webhook', outcome: 'failed', durationMs: Number, nextRefreshAt: Date, attempt: String } },
+    { details: { account: /shop/, actor: 'webhook', outcome: 'refreshed', durationMs: Number, nextRefreshAt: Date, attempt: String } },
+  ])
+})

@@ -1,0 +1,81 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import t from 'tap'
+import { refreshDue } from '../../src/refreshing/refresh-due.ts'
+import { eachEngine } from '../storage/engines.ts'
+import { createAgentWorld, DAY_MS } from './agent-world.ts'
+
+const NAMES = Array.from({ length: 20 }, (_, n) => `shop-${n + 1}`)
+
+eachEngine(t, 'everything that is due is refreshed, each account once, however many processes sweep', async (t, engine) => {
+  const world = await createAgentWorld(t, { open: () => engine.open() })
+  for (const name of NAMES) await world.seed(world.instagram.issue(), name)
+  await world.later(8 * DAY_MS)
+  const before = world.instagram.counts['/refresh_access_token'] ?? 0
+  world.instagram.fail('/refresh_access_token', { kind: 'slowAnswer', ms: 20 })
+  const sweeps = await Promise.all(['one', 'two', 'three'].map((owner) => refreshDue(world.process({ owner }), { actor: 'timer' })))
+  t.equal(
+    sweeps.reduce((sum, { refreshed }) => sum + refreshed, 0),
+    NAMES.length,
+  )
+  t.equal((world.instagram.counts['/refresh_access_token'] ?? 0) - before, NAMES.length)
+  t.match(world.instagram.overlaps, { count: 0 })
+  for (const name of NAMES) t.equal((await world.account(name)).version, 3, name)
+})
+
+t.test('one account can be asked for by its name, and one that does not exist is said to be none', async (t) => {
+  const world = await createAgentWorld(t)
+  await world.seed(world.instagram.issue(), 'one')
+  await world.seed(world.instagram.issue(), 'two')
+  await world.later(8 * DAY_MS)
+  t.match((await refreshDue(world.deps, { actor: 'cli', account: 'two' })).results, [{ account: 'two', outcome: 'refreshed' }])
+  t.equal((await world.account('one')).version, 2)
+  await t.rejects(refreshDue(world.deps, { actor: 'cli', account: 'three' }), { code: 'not_found', message: /no account “three”/ })
+})
+
+t.test('what is not due is left alone unless it is forced', async (t) => {
+  const world = await createAgentWorld(t)
+  for (const name of NAMES.slice(0, 10)) await world.seed(world.instagram.issue(), name)
+  await world.later(2 * DAY_MS)
+  t.match(await world.refresh(), { refreshed: 0, failed: 0, results: [] })
+  t.match(await world.refresh(true), { refreshed: 10, failed: 0 })
+})
+
+t.test('no account waits for one whose provider hangs', async (t) => {
+  const world = await createAgentWorld(t, { timeoutMs: 1500 })
+  for (const name of NAMES.slice(0, 12)) await world.seed(world.instagram.issue(), name)
+  await world.later(8 * DAY_MS)
+  world.instagram.fail('/refresh_access_token', 'hang', 1)
+  const sweep = refreshDue(world.deps, { actor: 'timer' })
+  const refreshed = async () => (await world.deps.store.list()).filter(({ version }) => version === 3).length
+  for (let left = 100; left > 0 && (await refreshed()) < 11; left--) await sleep(10)
+  t.equal(await refreshed(), 11)
+  t.match(await sweep, { refreshed: 11, failed: 1 })
+})
+
+t.test('a stop lets what was asked be answered and saved, and begins nothing new', async (t) => {
+  const world = await createAgentWorld(t)
+  for (const name of NAMES) await world.seed(world.instagram.issue(), name)
+  await world.later(8 * DAY_MS)
+  world.instagram.fail('/refresh_access_token', { kind: 'slowAnswer', ms: 300 })
+  const stopping = new AbortController()
+  const sweep = refreshDue(world.deps, { actor: 'timer' }, stopping.signal)
+  await sleep(100)
+  stopping.abort()
+  const { refreshed, failed } = await sweep
+  t.ok(refreshed > 0 && refreshed <= 8, `${refreshed} were under way`)
+  t.equal(failed, 0)
+  for (const account of await world.deps.store.list()) {
+    const token = await world.token(account.name)
+    t.equal(world.instagram.issued.get(token)?.replacedBy, null, `${account.name} has the newest token`)
+  }
+})
+
+t.test('no refresh begins where the store cannot take its claim', async (t) => {
+  const world = await createAgentWorld(t)
+  await world.seed(world.instagram.issue())
+  await world.later(8 * DAY_MS)
+  const before = world.instagram.calls.length
+  const store = { ...world.deps.store, claimDue: () => Promise.reject(new Error('read-only')) }
+  await t.rejects(refreshDue({ ...world.deps, store }, { actor: 'timer' }), { message: 'read-only' })
+  t.equal(world.instagram.calls.length, before)
+})

@@ -1,0 +1,89 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import t from 'tap'
+import { createUpkeep } from '../../src/status/maintenance.ts'
+import { createStock } from '../../src/status/summary.ts'
+import { createOverview } from '../../src/storage/account-queries.ts'
+import { createAlertStore } from '../../src/storage/alert-store.ts'
+import { createWrongPasswords } from '../../src/storage/sign-in-attempts.ts'
+import { createAgentWorld, DAY_MS } from '../refreshing/agent-world.ts'
+
+t.test('a token that was altered counts as one that no key opens, before anybody uses it', async (t) => {
+  const { db, deps, seed, set, instagram } = await createAgentWorld(t)
+  await seed(instagram.issue(), 'one')
+  await seed(instagram.issue(), 'two')
+  const overview = createOverview(db, deps.vault.marks)
+  t.match(await createStock({ ...deps, overview }).take(), { unreadable: 0, needPerson: 0 })
+  await set('access_token', (await deps.store.find('two'))?.accessToken ?? '', 'one')
+  t.match(await overview.summarize(), { unreadable: 0 })
+  t.match(await createStock({ ...deps, overview }).take(), { unreadable: 1, needPerson: 1 })
+})
+
+t.test('the store is asked by one question at a time, and not again at once, the slower it is the less', async (t) => {
+  const { deps, db } = await createAgentWorld(t)
+  const real = createOverview(db, deps.vault.marks)
+  let now = 0
+  let asked = 0
+  let takes = 0
+  const overview = {
+    ...real,
+    async summarize() {
+      asked++
+      await sleep(1)
+      now += takes
+      return real.summarize()
+    },
+  }
+  const stock = createStock({ ...deps, overview, clockMs: () => now })
+  await Promise.all([stock.take(), stock.take(), stock.take()])
+  t.equal(asked, 1)
+  now += 999
+  await stock.take()
+  t.equal(asked, 1)
+  takes = 500
+  now += 1
+  await stock.take()
+  t.equal(asked, 2)
+  now += 9_000
+  await stock.take()
+  t.equal(asked, 2)
+  now += 1_000
+  await stock.take()
+  t.equal(asked, 3)
+})
+
+t.test('the history is cleared once a day, to the last event that is older than 400 days', async (t) => {
+  const { db, deps } = await createAgentWorld(t)
+  const event = { account: null, kind: 'signed_in', actor: 'owner', outcome: 'ok', detail: null } as const
+  const old = async (): Promise<void> => {
+    for (let n = 0; n < 2_300; n++) await deps.store.record(event)
+    await db.query('update events set at = $1', [new Date(Date.now() - 401 * DAY_MS)])
+    await deps.store.record(event)
+  }
+  const left = async () => (await db.query('select id from events')).length
+  let now = 0
+  let cleared = 0
+  const overview = createOverview(db, deps.vault.marks)
+  const alerts = createAlertStore(db)
+  const upkeep = createUpkeep(
+    {
+      alerts,
+      send: null,
+      wrongPasswords: createWrongPasswords(db),
+      overview,
+      shortLived: [{ clear: async () => void cleared++ }],
+      log: deps.log,
+      clockMs: () => now,
+    },
+    new AbortController().signal,
+  )
+  await old()
+  await upkeep()
+  t.equal(await left(), 1)
+  await old()
+  await upkeep()
+  t.ok((await left()) > 2_000, 'not twice on one day')
+  now += DAY_MS
+  await upkeep()
+  t.equal(await left(), 1)
+  t.equal(cleared, 3, 'what is short-lived is cleared each time')
+})

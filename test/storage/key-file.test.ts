@@ -1,0 +1,55 @@
+import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import t from 'tap'
+import { AppError } from '../../src/core/errors.ts'
+import { loadOrCreateKeyFile } from '../../src/storage/key-file.ts'
+import { launch } from '../support/process.ts'
+import { tempFolder } from '../support/temp-folder.ts'
+
+t.test('makes a key once, for its owner alone', async (t) => {
+  const umask = process.umask(0)
+  t.teardown(() => process.umask(umask))
+  const path = join(tempFolder(t), 'data', 'agent.key')
+  const keys = await loadOrCreateKeyFile(path)
+  t.match(keys, [/^[\w-]{43}$/])
+  t.strictSame(await loadOrCreateKeyFile(path), keys)
+  t.equal(statSync(path).mode & 0o777, 0o600)
+  t.equal(statSync(dirname(path)).mode & 0o777, 0o700)
+  t.strictSame(readdirSync(dirname(path)), ['agent.key'], 'and leaves no draft')
+})
+
+t.test('processes that start at once agree on one key', async (t) => {
+  for (let round = 0; round < 20; round++) {
+    const path = join(tempFolder(t), 'agent.key')
+    const all = await Promise.all(Array.from({ length: 8 }, () => loadOrCreateKeyFile(path)))
+    t.equal(new Set(all.flat()).size, 1)
+    t.match(readFileSync(path, 'utf8').trim(), all[0]?.[0])
+  }
+  const path = join(tempFolder(t), 'agent.key')
+  const source = JSON.stringify(join(import.meta.dirname, '../../src/storage/key-file.ts'))
+  const script = `const { loadOrCreateKeyFile } = await import(${source}); console.log(await loadOrCreateKeyFile(${JSON.stringify(path)}))`
+  const children = await Promise.all(Array.from({ length: 8 }, () => launch(process.execPath, ['--input-type=module', '-e', script])))
+  const exits = await Promise.all(children.map((child) => child.exited))
+  t.ok(exits.every(({ code }) => code === 0))
+  t.equal(new Set(children.map((child) => child.stdout())).size, 1)
+})
+
+t.test('takes several keys, newest first', async (t) => {
+  const path = join(tempFolder(t), 'agent.key')
+  writeFileSync(path, `${'n'.repeat(43)} ,\n${'o'.repeat(43)}\n`)
+  t.strictSame(await loadOrCreateKeyFile(path), ['n'.repeat(43), 'o'.repeat(43)])
+})
+
+t.test('never replaces a file that is empty or damaged, and says what to do', async (t) => {
+  const path = join(tempFolder(t), 'agent.key')
+  for (const content of ['', '\n', 'short', '\0'.repeat(43), `${'k'.repeat(43)},`, `${'k'.repeat(20)} ${'k'.repeat(22)}`]) {
+    writeFileSync(path, content)
+    const error = await loadOrCreateKeyFile(path).catch((error) => error)
+    t.type(error, AppError)
+    t.match(error.message, /is (?:empty|damaged): put a backup of it in its place/)
+    t.notMatch(error.message, /kkk/)
+    t.equal(readFileSync(path, 'utf8'), content)
+  }
+  writeFileSync(join(dirname(path), 'file'), '')
+  await t.rejects(loadOrCreateKeyFile(join(dirname(path), 'file', 'agent.key')), { message: /a part of its folder’s path is a file/ })
+})
