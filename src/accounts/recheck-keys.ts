@@ -1,7 +1,7 @@
 import type { Log } from '../core/log.ts'
 import type { Vault } from '../core/vault.ts'
-import { opens } from '../status/report.ts'
 import type { Overview } from './overview.ts'
+import { opens } from './unreadable.ts'
 
 interface Deps {
   readonly overview: Pick<Overview, 'keySuspects' | 'makeSuspectsDue'>

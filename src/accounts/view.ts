@@ -2,10 +2,10 @@ import { type Account, isAtRisk, lifeLeft, needsPerson } from '../core/account.t
 import { accountPages } from '../core/account-pages.ts'
 import type { RecordedEvent } from '../core/account-store.ts'
 import { accountPlace, tryOpen } from '../core/vault.ts'
-import { withUnreadable } from '../status/report.ts'
 import { type NextStep, nextStep } from './next-step.ts'
 import type { PageRequest } from './overview.ts'
 import type { OwnerDeps } from './owner-deps.ts'
+import { withUnreadable } from './unreadable.ts'
 
 /** An account as its owner sees it: everything but the token. */
 export interface AccountView {

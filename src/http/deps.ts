@@ -7,19 +7,7 @@ import type { ReadMeter } from '../reading/read-meter.ts'
 import type { Snapshot } from '../reading/snapshot.ts'
 import type { RefreshSummary } from '../refreshing/refresh-due.ts'
 import type { SignInDeps } from '../sign-in/sign-in.ts'
-
-/** How the agent is doing, as `/readyz` tells it. */
-export interface Health {
-  readonly ready: boolean
-  readonly parts: Readonly<Record<string, PartHealth>>
-}
-
-export interface PartHealth {
-  readonly state: string
-  readonly since: Date
-  /** A sentence of ours on what to do, where more is known than the state. */
-  readonly message?: string
-}
+import type { Health } from '../status/health.ts'
 
 /** What the pages may know of the configuration: no secret among it. */
 export interface Settings {

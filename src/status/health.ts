@@ -1,7 +1,34 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type AccountSummary, totalOf } from '../accounts/overview.ts'
-import type { Services } from '../agent.ts'
-import type { Health, PartHealth } from '../http/deps.ts'
+
+/** How the agent is doing, as `/readyz` tells it. */
+export interface Health {
+  readonly ready: boolean
+  readonly parts: Readonly<Record<string, PartHealth>>
+}
+
+export interface PartHealth {
+  readonly state: string
+  readonly since: Date
+  /** A sentence of ours on what to do, where more is known than the state. */
+  readonly message?: string
+}
+
+/** The state of the store, and since when; `waitingSince` is set while the question whether it is there waits. */
+export interface StoreHealth {
+  readonly up: boolean
+  readonly since: Date
+  readonly waitingSince: Date | null
+  readonly problem: string | null
+}
+
+export interface Watched {
+  readonly stock: () => Promise<AccountSummary>
+  readonly storeState: () => StoreHealth
+  readonly checkStore: () => Promise<void>
+  /** Null where there is no Memcached. */
+  readonly memcachedState: (() => Promise<{ readonly up: boolean; readonly since: Date }>) | null
+}
 
 export interface HealthWatch {
   /** Answers within two seconds, also while the store does not. */
@@ -14,7 +41,7 @@ export interface HealthWatch {
 const PATIENCE_MS = 1_500
 
 /** Remembers since when this process has seen each part as it is. Ready = able to serve: the store answers, and nobody is stopping us. */
-export function createHealthWatch(services: Pick<Services, 'stock' | 'storeState' | 'checkStore' | 'memcachedState'>): HealthWatch {
+export function createHealthWatch(services: Watched): HealthWatch {
   const parts = new Map<string, PartHealth>()
   let draining = false
 

@@ -1,8 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
-import type { Services } from '../agent.ts'
+import type { Overview } from '../accounts/overview.ts'
 import type { Account } from '../core/account.ts'
+import type { AccountStore } from '../core/account-store.ts'
 import { READ_BUCKETS, type ReadMeter } from '../reading/read-meter.ts'
+import type { TokenReader } from '../reading/token-reader.ts'
+import type { LookTally } from '../refreshing/check-tokens.ts'
+import type { RefreshDeps } from '../refreshing/refresh-account.ts'
+import type { Watched } from './health.ts'
 
 export interface Metrics {
   readonly contentType: string
@@ -10,17 +15,21 @@ export interface Metrics {
   render(): Promise<string>
 }
 
-type Watched = Pick<
-  Services,
-  'overview' | 'stock' | 'store' | 'storeState' | 'checkStore' | 'memcachedState' | 'reader' | 'refreshDeps' | 'looks'
->
+interface Measured extends Omit<Watched, 'memcachedState'> {
+  readonly overview: Pick<Overview, 'mostUrgent'>
+  readonly store: Pick<AccountStore, 'nowMs'>
+  readonly reader: Pick<TokenReader, 'counters'>
+  readonly refreshDeps: Pick<RefreshDeps, 'tally'>
+  readonly looks: LookTally
+  readonly memcachedState: (() => Promise<{ readonly servers: readonly { readonly server: string; readonly up: boolean }[] }>) | null
+}
 
 /** So many accounts have lines of their own, the most urgent first; all are in the totals. */
 const MAX_ACCOUNTS = 1_000
 const PATIENCE_MS = 1_500
 
 /** Everything is read when it is asked for: between two scrapes nothing costs anything. */
-export function createMetrics(services: Watched, reads: ReadMeter): Metrics {
+export function createMetrics(services: Measured, reads: ReadMeter): Metrics {
   const registry = new Registry()
   const registers = [registry]
   collectDefaultMetrics({ register: registry })

@@ -1,7 +1,8 @@
+import { withUnreadable } from '../accounts/unreadable.ts'
 import { type Account, needsPerson } from '../core/account.ts'
 import { accountPages } from '../core/account-pages.ts'
 import type { AccountStore } from '../core/account-store.ts'
-import { accountPlace, UnreadableError, type Vault } from '../core/vault.ts'
+import type { Vault } from '../core/vault.ts'
 
 /** One account as `status --json` prints it: names and shape are relied on. */
 export interface AccountStatus {
@@ -46,31 +47,6 @@ function reportOn({ store, vault }: Deps, stored: readonly Account[]): StatusRep
     accounts: accounts.map(toStatus),
     needPerson: accounts.filter((account) => needsPerson(account, now)).map((account) => account.name),
     idle: new Map(accounts.filter(isIdle).map(({ name, pausedAt }) => [name, pausedAt === null ? 'without a token' : 'paused'])),
-  }
-}
-
-/** A lost key shows at once, not only when the token is next due. */
-export function withUnreadable(account: Account, vault: Vault): Account {
-  const problem = problemWith(account, vault)
-  return problem === null ? account : { ...account, lastErrorCode: 'unreadable', lastError: problem.message }
-}
-
-export function isUnreadable(account: Account, vault: Vault): boolean {
-  return account.lastErrorCode === 'unreadable' || problemWith(account, vault) !== null
-}
-
-export function opens(account: Account, vault: Vault): boolean {
-  return problemWith(account, vault) === null
-}
-
-function problemWith({ name, accessToken }: Account, vault: Vault): UnreadableError | null {
-  if (accessToken === null) return null
-  try {
-    vault.open(accessToken, accountPlace(name, 'access_token'))
-    return null
-  } catch (error) {
-    if (error instanceof UnreadableError) return error
-    throw error
   }
 }
 

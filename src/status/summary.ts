@@ -1,8 +1,8 @@
 import { type AccountSummary, type Overview, totalOf } from '../accounts/overview.ts'
+import { isUnreadable } from '../accounts/unreadable.ts'
 import { isAtRisk, needsPerson } from '../core/account.ts'
 import type { AccountStore } from '../core/account-store.ts'
 import type { Vault } from '../core/vault.ts'
-import { isUnreadable } from './report.ts'
 
 interface Deps {
   readonly store: Pick<AccountStore, 'list' | 'now'>

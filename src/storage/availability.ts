@@ -20,7 +20,7 @@ export interface WatchedDatabase extends Database {
   isReady(tables: readonly string[]): Promise<void>
 }
 
-export const GONE =
+const GONE =
   'The tables of the agent are gone, or others have taken their place: a restore may be under way. The agent leaves the database alone until then: restart it when the restore is done.'
 const BUSY =
   'The database is there, but this question has waited too long, for its answer or for a connection of the agent. Try again in a few seconds.'

@@ -120,7 +120,7 @@ interface InstanceOptions {
 }
 
 /** Throws why there is no token. */
-export function opened(snapshot: Snapshot): TokenSnapshot {
+function opened(snapshot: Snapshot): TokenSnapshot {
   if (snapshot.problem !== null) throw snapshot.problem
   return snapshot
 }

@@ -1,0 +1,27 @@
+import type { Account } from '../core/account.ts'
+import { accountPlace, UnreadableError, type Vault } from '../core/vault.ts'
+
+/** A lost key shows at once, not only when the token is next due. */
+export function withUnreadable(account: Account, vault: Vault): Account {
+  const problem = problemWith(account, vault)
+  return problem === null ? account : { ...account, lastErrorCode: 'unreadable', lastError: problem.message }
+}
+
+export function isUnreadable(account: Account, vault: Vault): boolean {
+  return account.lastErrorCode === 'unreadable' || problemWith(account, vault) !== null
+}
+
+export function opens(account: Account, vault: Vault): boolean {
+  return problemWith(account, vault) === null
+}
+
+function problemWith({ name, accessToken }: Account, vault: Vault): UnreadableError | null {
+  if (accessToken === null) return null
+  try {
+    vault.open(accessToken, accountPlace(name, 'access_token'))
+    return null
+  } catch (error) {
+    if (error instanceof UnreadableError) return error
+    throw error
+  }
+}
