@@ -81,6 +81,25 @@ t.test('HIDE_HELP_PAGES hides all of them from visitors, and not from the owner,
   t.match((await ask(agent, '/admin/sign-in')).body, /name="password"/)
 })
 
+t.test('what strangers share holds nothing of the owner and sets no cookie, whoever asks in between', async (t) => {
+  const { agent, owner } = await createOwnerWorld(t)
+  await owner.post('/admin/accounts', { name: 'canary-account', provider: 'instagram' })
+  const odd = ['', 'token-agent-session=made-up', 'token-agent-device=made-up', `token-agent-session=${'A'.repeat(43)}`]
+  const look = async (path: string, cookie: string): Promise<void> => {
+    const encoding = cookie === '' ? {} : { cookie, 'accept-encoding': 'identity' }
+    const { headers, body } = await ask(agent, path, { headers: { accept: 'text/html', ...encoding } })
+    t.notMatch(body, /canary|Sign out/, `${path} with ${cookie}`)
+    t.equal(headers['set-cookie'], undefined, path)
+    t.equal(headers['cache-control'], 'no-store', path)
+  }
+  for (const path of [...PAGES, '/admin/sign-in', '/nothing-here']) {
+    const mine = Array.from({ length: 4 }, () => owner.get(path, { accept: 'text/html' }))
+    await Promise.all([...odd.map((cookie) => look(path, cookie)), ...mine])
+    await Promise.all([...odd.map((cookie) => look(path, cookie)), owner.get(path, { accept: 'text/html' })])
+  }
+  t.match((await owner.get('/', { accept: 'text/html' })).text, /canary-account/)
+})
+
 t.test('a look at a page is no read, and tells what a page on each listed site would get', async (t) => {
   const key = 'metrics-key-0123456789abcdef'
   const serving = await startServing(t, { METRICS_KEY: key })
