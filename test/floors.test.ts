@@ -8,13 +8,20 @@ import { tempFolder } from './support/temp-folder.ts'
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
 const BIOME = join(ROOT, 'node_modules/.bin/biome')
 
-/** What the linter says of one more file in `src/`. */
-async function lint(t: Test, path: string, text: string): Promise<{ code: number | null; output: string }> {
+/** What the linter says of one more file in `src/`; `others` stand beside it. */
+async function lint(
+  t: Test,
+  path: string,
+  text: string,
+  others: Record<string, string> = {},
+): Promise<{ code: number | null; output: string }> {
   const folder = tempFolder(t, 'floors')
   cpSync(join(ROOT, 'biome.json'), join(folder, 'biome.json'))
   symlinkSync(join(ROOT, 'node_modules'), join(folder, 'node_modules'))
-  mkdirSync(join(folder, dirname(path)), { recursive: true })
-  writeFileSync(join(folder, path), text)
+  for (const [file, content] of Object.entries({ ...others, [path]: text })) {
+    mkdirSync(join(folder, dirname(file)), { recursive: true })
+    writeFileSync(join(folder, file), content)
+  }
   const biome = await launch(process.execPath, [BIOME, 'lint', '--error-on-warnings', '--vcs-enabled=false', path], { cwd: folder })
   const { code } = await biome.exited
   return { code, output: biome.stdout() + biome.stderr() }
@@ -74,6 +81,17 @@ t.test('imports that point down, and libraries where they belong, are fine', asy
     const text = imports.map((from, n) => `import { thing as thing${n} } from '${from}'\n`).join('')
     const { code, output } = await lint(t, path, `${text}\nexport const planted = [${imports.map((_, n) => `thing${n}`).join(', ')}]\n`)
     t.equal(code, 0, `${path}\n${output}`)
+  }
+})
+
+t.test('a circle of imports is refused, one of types alone too', async (t) => {
+  for (const word of ['import', 'import type']) {
+    const back = `${word} { A } from './planted.ts'\n\nexport type B = A | 2\n`
+    const { code, output } = await lint(t, 'src/reading/planted.ts', `${word} { B } from './other.ts'\n\nexport type A = B | 1\n`, {
+      'src/reading/other.ts': back,
+    })
+    t.equal(code, 1, word)
+    t.match(output, /noImportCycles/, word)
   }
 })
 

@@ -1,5 +1,3 @@
-import type { AccountView } from './view.ts'
-
 /** A sentence with an instant in it, which the page shows in the reader's own way. */
 export interface Sentence {
   readonly before: string
@@ -21,6 +19,25 @@ export interface NextStep {
   readonly needsAttention: boolean
 }
 
+/** What of an account the next step depends on. */
+export interface Situation {
+  /** The provider's; null = nobody's token has been confirmed yet. */
+  readonly userId: string | null
+  readonly condition: 'working' | 'paused' | 'empty' | 'checking' | 'needs you'
+  /** Its beginning and its length; null = there is none. */
+  readonly token: string | null
+  readonly expiresAt: Date | null
+  readonly nextRefreshAt: Date | null
+  /** Failed refreshes since the last success. */
+  readonly failureCount: number
+  /** A new token from its owner is needed, or would be a safe thing to have. */
+  readonly wantsToken: boolean
+  /** Its provider can be visited for one. */
+  readonly canConnect: boolean
+  readonly lastErrorCode: string | null
+  readonly lastError: string | null
+}
+
 export interface StepFacts {
   readonly now: Date
   /** As `isAtRisk` says. */
@@ -30,7 +47,7 @@ export interface StepFacts {
 }
 
 /** What the owner of this account is told to do, and has a button for: never what cannot be done here. */
-export function nextStep(account: AccountView, facts: StepFacts): NextStep {
+export function nextStep(account: Situation, facts: StepFacts): NextStep {
   const { isAtRisk, makeNewToken } = facts
   const { condition, lastError, canConnect, token } = account
   const isNew = token === null
@@ -59,7 +76,7 @@ interface Ways {
   readonly wantsNewToken: boolean
 }
 
-function whatNext(account: AccountView, { now, isAtRisk }: StepFacts, { way, isBroken, wantsNewToken }: Ways): Sentence {
+function whatNext(account: Situation, { now, isAtRisk }: StepFacts, { way, isBroken, wantsNewToken }: Ways): Sentence {
   const { condition, expiresAt, nextRefreshAt, failureCount } = account
   const hasExpired = expiresAt !== null && expiresAt <= now
   if (condition === 'paused') return say('Paused: nothing happens until you switch it on again.')
@@ -82,7 +99,7 @@ function whatNext(account: AccountView, { now, isAtRisk }: StepFacts, { way, isB
   return say('The agent refreshes the token', nextRefreshAt, ', and you need not do anything.')
 }
 
-function warning({ wantsToken, failureCount, expiresAt }: AccountView, way: string): Sentence {
+function warning({ wantsToken, failureCount, expiresAt }: Situation, way: string): Sentence {
   const failed = failureCount === 1 ? 'The last refresh failed' : `The last ${failureCount} refreshes failed`
   if (wantsToken) return say(`${failed}; the token expires`, expiresAt, `. The agent goes on trying; to be safe ${way}.`)
   if (failureCount === 0) return say('The token expires', expiresAt, '. The agent tries to refresh it before that.')

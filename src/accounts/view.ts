@@ -2,39 +2,24 @@ import { type Account, isAtRisk, lifeLeft, needsPerson } from '../core/account.t
 import { accountPages } from '../core/account-pages.ts'
 import type { RecordedEvent } from '../core/account-store.ts'
 import { accountPlace, tryOpen } from '../core/vault.ts'
-import { type NextStep, nextStep } from './next-step.ts'
+import { type NextStep, nextStep, type Situation } from './next-step.ts'
 import type { PageRequest } from './overview.ts'
 import type { OwnerDeps } from './owner-deps.ts'
 import { withUnreadable } from './unreadable.ts'
 
 /** An account as its owner sees it: everything but the token. */
-export interface AccountView {
+export interface AccountView extends Situation {
   readonly name: string
   readonly provider: string
-  /** The provider's; null = nobody's token has been confirmed yet. */
-  readonly userId: string | null
   readonly username: string | null
-  readonly condition: 'working' | 'paused' | 'empty' | 'checking' | 'needs you'
-  /** Its beginning and its length; null = there is none. */
-  readonly token: string | null
   /** `/token.js` serves it. */
   readonly isDefault: boolean
   readonly allowedDomains: string | null
   readonly jsConstant: string | null
   readonly issuedAt: Date | null
-  readonly expiresAt: Date | null
   readonly lastRefreshAt: Date | null
-  readonly nextRefreshAt: Date | null
   /** Until then the provider refuses to refresh the token; null = it may be refreshed, or its age is not known. */
   readonly tooYoungUntil: Date | null
-  /** Failed refreshes since the last success. */
-  readonly failureCount: number
-  /** A new token from its owner is needed, or would be a safe thing to have. */
-  readonly wantsToken: boolean
-  /** Its provider can be visited for one. */
-  readonly canConnect: boolean
-  readonly lastErrorCode: string | null
-  readonly lastError: string | null
 }
 
 /** With what its owner may do about it. */

@@ -1,7 +1,7 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
 import type { SecretNames } from '../core/accept-token.ts'
 import { unquoted } from '../core/quotes.ts'
-import type { Config } from './config.ts'
+import type { Secret } from '../core/secret.ts'
 
 /** In so many characters no secret of the configuration stands by chance. */
 const SURE_LENGTH = 8
@@ -10,6 +10,19 @@ const SURE_LENGTH_IN_TEXT = 12
 
 /** A database's password may well be the name of what it is for. */
 const MAY_BE_WORDS = ['DATABASE_URL', 'MEMCACHIER_USERNAME']
+
+/** The secrets of the configuration. */
+interface Configured {
+  readonly encryptionKeys: readonly Secret[] | null
+  readonly serverKeys: readonly Secret[]
+  readonly adminPassword: Secret | null
+  readonly metricsKey: Secret | null
+  readonly webhookSecret: Secret | null
+  readonly alertWebhookUrl: Secret | null
+  readonly instagram: { readonly app: { readonly secret: Secret } | null }
+  readonly memcached: { readonly username: string | null; readonly password: Secret | null } | null
+  readonly database: { readonly kind: 'sqlite' } | { readonly kind: 'postgres'; readonly url: Secret }
+}
 
 export interface KnownSecrets extends SecretNames {
   /** For the secrets that are no part of the configuration: the key file and the one-time password. */
@@ -20,7 +33,7 @@ export interface KnownSecrets extends SecretNames {
  * Every secret of the configuration but the tokens that it seeds. A password manager fills one into the field for a token,
  * a person takes the wrong line of a file: none may be stored as a token, sent to a provider or served.
  */
-export function createKnownSecrets(config: Config): KnownSecrets {
+export function createKnownSecrets(config: Configured): KnownSecrets {
   const secrets: { name: string; value: string; digest: Buffer }[] = []
   const add = (name: string, typed: string): void => {
     const value = unquoted(typed.normalize('NFC'))
@@ -61,7 +74,7 @@ function spellingsOf(text: string): string[] {
   return [...new Set([...found, ...found.map(decoded)])].filter((spelling) => spelling !== '')
 }
 
-function* secretsOf(config: Config): Generator<[name: string, value: string]> {
+function* secretsOf(config: Configured): Generator<[name: string, value: string]> {
   for (const key of config.encryptionKeys ?? []) yield ['ENCRYPTION_KEY', key.reveal()]
   for (const key of config.serverKeys) yield ['SERVER_KEYS', key.reveal()]
   const single = {

@@ -2,9 +2,8 @@ import { type Account, isServable } from '../core/account.ts'
 import type { AccountChange, AccountEvent } from '../core/account-store.ts'
 import { ProviderError } from '../core/errors.ts'
 import type { Grant, Profile, Provider } from '../core/provider.ts'
-import { accountPlace, tryOpen, UnreadableError } from '../core/vault.ts'
-import { nextCheckAt, nextRefreshAt } from './next-refresh.ts'
-import type { RefreshDeps } from './refresh-account.ts'
+import { accountPlace, tryOpen, UnreadableError, type Vault } from '../core/vault.ts'
+import { nextCheckAt, nextRefreshAt, type RefreshPolicy } from './next-refresh.ts'
 
 /** What an attempt came to: what it changes in the row, and what stands in the history. */
 export interface Ending {
@@ -13,7 +12,10 @@ export interface Ending {
   readonly outcome: 'refreshed' | 'verified' | 'failed'
 }
 
-type Deps = Pick<RefreshDeps, 'vault' | 'policy'>
+interface Deps {
+  readonly vault: Vault
+  readonly policy: RefreshPolicy
+}
 
 const CONFIRMATION_MS = 10 * 60_000
 export const NO_TROUBLE = {
@@ -152,6 +154,6 @@ export function isGivenAgain({ doubted, doubtedAt }: Account, answer: string, no
   return doubted === answer && doubtedAt !== null && now.getTime() - doubtedAt.getTime() >= CONFIRMATION_MS
 }
 
-function opens(vault: RefreshDeps['vault'], { name, accessToken }: Account): boolean {
+function opens(vault: Vault, { name, accessToken }: Account): boolean {
   return accessToken !== null && tryOpen(vault, accessToken, accountPlace(name, 'access_token')) !== null
 }

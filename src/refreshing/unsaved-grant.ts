@@ -1,9 +1,9 @@
 import type { Account } from '../core/account.ts'
-import type { AccountChange, AccountEvent, Claim } from '../core/account-store.ts'
+import type { AccountChange, AccountEvent, AccountStore, Claim } from '../core/account-store.ts'
+import type { Log } from '../core/log.ts'
 import { Secret } from '../core/secret.ts'
 import { type Place, tryOpen, type Vault } from '../core/vault.ts'
 import type { RowCache } from '../reading/row-cache.ts'
-import type { RefreshDeps } from './refresh-account.ts'
 
 /** A provider's answer that the store could not take yet. It replaces the token of `version`, and only that one. */
 export interface PendingAnswer {
@@ -41,7 +41,12 @@ const INSTANTS: ReadonlySet<string> = new Set<keyof AccountChange>([
   'connectedAt',
 ])
 
-type SaveDeps = Pick<RefreshDeps, 'store' | 'publish' | 'pending' | 'log'>
+interface SaveDeps {
+  readonly store: Pick<AccountStore, 'commit'>
+  readonly publish: (name: string, unsaved?: Account) => Promise<unknown>
+  readonly pending: PendingAnswers
+  readonly log: Log
+}
 
 interface Deps {
   readonly cache: RowCache | null
