@@ -5,7 +5,7 @@ const { prepare } = DatabaseSync.prototype
 let reads = 0
 
 DatabaseSync.prototype.prepare = function (sql) {
-  if (/^select .* from accounts/i.test(sql)) reads++
+  if (/^select .*\b(?:from|join) accounts/is.test(sql)) reads++
   return prepare.call(this, sql)
 }
 setInterval(() => {
