@@ -1,6 +1,5 @@
 import { createRequire } from 'node:module'
 import type Ajv from '@fastify/ajv-compiler'
-import type FastJsonStringify from '@fastify/fast-json-stringify-compiler'
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyServerOptions, LogController } from 'fastify'
 import { accountRoutes } from './admin/account-routes.ts'
 import { connectRoutes } from './admin/connect-routes.ts'
@@ -70,41 +69,29 @@ export async function createApp(deps: HttpDeps, trustProxy: boolean | string[]):
 const require = createRequire(import.meta.url)
 
 type ValidateFunction = ((data: unknown) => boolean) & { errors?: unknown }
-type Compiler = (route: object) => (data: unknown) => unknown
-type CompilerFactory = (schemas: unknown, options: unknown) => Compiler
+type CompilerFactory = (schemas: unknown, options: unknown) => (route: object) => ValidateFunction
 
 /**
- * Fastify's own compilers of schemas, loaded by the first request that needs one, and each route's validator and serializer
- * made by its own. At the start all this takes longer than a bare Fastify does, and who asks for a token needs none of it.
+ * Fastify's own compiler of schemas, loaded by the first request that needs one, which makes its route's validator alone.
+ * At the start all this takes longer than a bare Fastify does, and a read of a token needs none of it.
  */
 const LAZY_COMPILERS = {
-  buildValidator: onFirstUse(() => {
-    const { AjvCompiler }: typeof Ajv = require('@fastify/ajv-compiler')
-    const toCompiler = AjvCompiler() as (schemas: unknown, options: unknown) => (route: object) => ValidateFunction
-    return (schemas, options) => {
-      const compile = toCompiler(schemas, options)
-      return (route) => {
-        const validate = compile(route)
-        return (data) => validate(data) || { error: validate.errors ?? [] }
+  buildValidator: (schemas: unknown, options: unknown) => {
+    let compile: ReturnType<CompilerFactory> | undefined
+    return (route: object) => {
+      let validate: ValidateFunction | undefined
+      return (data: unknown) => {
+        compile ??= createCompiler()(schemas, options)
+        validate ??= compile(route)
+        return validate(data) || { error: validate.errors ?? [] }
       }
     }
-  }),
-  buildSerializer: onFirstUse(() => {
-    const { SerializerSelector }: typeof FastJsonStringify = require('@fastify/fast-json-stringify-compiler')
-    return SerializerSelector() as CompilerFactory
-  }),
-} as NonNullable<NonNullable<FastifyServerOptions['schemaController']>['compilersFactory']>
+  },
+  // No route has a schema for its answer. Fastify loads its own compiler of serializers where none is given.
+  buildSerializer: () => () => JSON.stringify,
+} as unknown as NonNullable<NonNullable<FastifyServerOptions['schemaController']>['compilersFactory']>
 
-function onFirstUse(load: () => CompilerFactory): CompilerFactory {
-  return (schemas, options) => {
-    let compile: Compiler | undefined
-    return (route) => {
-      let run: ReturnType<Compiler> | undefined
-      return (data) => {
-        compile ??= load()(schemas, options)
-        run ??= compile(route)
-        return run(data)
-      }
-    }
-  }
+function createCompiler(): CompilerFactory {
+  const { AjvCompiler }: typeof Ajv = require('@fastify/ajv-compiler')
+  return AjvCompiler() as unknown as CompilerFactory
 }

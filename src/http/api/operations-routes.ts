@@ -1,16 +1,10 @@
-import type { FastifyPluginAsync, FastifyRequest, FastifySchema } from 'fastify'
+import { createHash } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { FastifyPluginAsync, FastifyRequest } from 'fastify'
 import { AppError } from '../../core/errors.ts'
 import type { HttpDeps } from '../deps.ts'
 import { sendError } from '../errors.ts'
-
-const text = { type: 'string' }
-const instant = { type: 'string', format: 'date-time' }
-const record = (properties: Record<string, object>) => ({ type: 'object', properties, required: Object.keys(properties) })
-const Alive = record({ status: text })
-const Result = record({ account: text, outcome: text, message: text, nextRefreshAt: { anyOf: [instant, { type: 'null' }] } })
-const Summary = record({ refreshed: { type: 'integer' }, failed: { type: 'integer' }, results: { type: 'array', items: Result } })
-const Part = { ...record({ state: text, since: instant, message: text }), required: ['state', 'since'] }
-const Readiness = record({ ready: { type: 'boolean' }, parts: { type: 'object', additionalProperties: Part } })
 
 const ONLY_POST = 'This address is called with POST, because a refresh changes something. Set the method to POST in your cron service.'
 
@@ -21,34 +15,15 @@ export const operationsRoutes: FastifyPluginAsync<{ deps: HttpDeps }> = async (a
     done()
   })
 
-  const alive: FastifySchema = {
-    response: { 200: Alive },
-    api: { id: 'alive', summary: 'Whether the agent runs', refusals: [] },
-  }
-  app.get('/healthz', { config: { quiet: true }, schema: alive }, async () => ({ status: 'ok' }))
+  app.get('/healthz', { config: { quiet: true } }, async () => ({ status: 'ok' }))
 
-  const ready: FastifySchema = {
-    response: { 200: Readiness, 503: Readiness },
-    api: { id: 'ready', summary: 'Whether the agent can serve, and the state of each part', refusals: [] },
-  }
-  app.get('/readyz', { config: { quiet: true }, schema: ready }, async (_request, reply) => {
+  app.get('/readyz', { config: { quiet: true } }, async (_request, reply) => {
     const { ready, parts } = await deps.health()
     const told = Object.entries(parts).map(([name, part]) => [name, { ...part, since: part.since.toISOString() }])
     return reply.code(ready ? 200 : 503).send({ ready, parts: Object.fromEntries(told) })
   })
 
-  const metrics: FastifySchema = {
-    response: { 200: text },
-    api: {
-      id: 'metrics',
-      summary: 'Figures for Prometheus',
-      type: 'text/plain',
-      jsonRefusals: true,
-      refusals: [401, 403],
-      key: { name: 'metricsKey' },
-    },
-  }
-  app.get('/metrics', { config: { quiet: true }, schema: metrics }, async (request, reply) => {
+  app.get('/metrics', { config: { quiet: true } }, async (request, reply) => {
     if (deps.metering === null) throw new AppError('forbidden', 'Metrics are off; set METRICS_KEY to switch them on.')
     if (!deps.metering.isKey(bearer(request.raw.rawHeaders))) {
       throw new AppError('unauthorized', 'Send the header “Authorization: Bearer …” with the value of METRICS_KEY.')
@@ -56,10 +31,6 @@ export const operationsRoutes: FastifyPluginAsync<{ deps: HttpDeps }> = async (a
     return reply.type(deps.metering.contentType).send(await deps.metering.render())
   })
 
-  const refresh: FastifySchema = {
-    response: { 200: Summary },
-    api: { id: 'refresh', summary: 'Refreshes what is due', refusals: [401, 403, 413, 503], key: { name: 'webhookSecret' } },
-  }
   // Cron services send what they like, or say that they send JSON and send nothing: it is read to its end and forgotten.
   app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, _body, done) => done(null))
   // Before the body is read: whoever has no secret is not listened to.
@@ -71,7 +42,7 @@ export const operationsRoutes: FastifyPluginAsync<{ deps: HttpDeps }> = async (a
     // Whatever it says of its body: JSON would be parsed, and what is no media type refused.
     delete request.raw.headers['content-type']
   }
-  app.post('/hooks/refresh', { schema: refresh, onRequest: checkSecret }, async (request) => {
+  app.post('/hooks/refresh', { onRequest: checkSecret }, async (request) => {
     deps.log.info({ reqId: request.id, route: request.routeOptions.url }, 'refresh asked for by the hook')
     const { refreshed, failed, results } = await deps.refreshDue(request.id)
     return {
@@ -92,18 +63,21 @@ export const operationsRoutes: FastifyPluginAsync<{ deps: HttpDeps }> = async (a
     handler: () => {},
   })
 
-  let description: Promise<string> | null = null
-  app.get('/openapi.json', async (_request, reply) => {
-    description ??= import('./openapi.ts').then(({ describeApi }) => describeApi(deps)).then(JSON.stringify)
-    // One that could not be made is made again for the next who asks.
-    description.catch(() => {
-      description = null
-    })
-    reply.type('application/json; charset=utf-8')
+  let description: { body: string; etag: string } | null = null
+  app.get('/openapi.json', async ({ headers }, reply) => {
+    description ??= describeApi(deps)
     // Tools that show such descriptions run on other sites; it holds nothing that is not in the README.
-    reply.header('access-control-allow-origin', '*').header('cache-control', 'public, max-age=300')
-    return description
+    reply.header('access-control-allow-origin', '*').header('cache-control', 'public, max-age=300').header('etag', description.etag)
+    if (headers['if-none-match'] === description.etag) return reply.code(304).send()
+    return reply.type('application/json; charset=utf-8').send(description.body)
   })
+}
+
+/** The file as it is, but for this installation's address. A test holds each word of it to the live answers. */
+function describeApi({ settings, viewsFolder }: HttpDeps): { body: string; etag: string } {
+  const api = JSON.parse(readFileSync(join(viewsFolder, 'openapi.json'), 'utf8'))
+  const body = JSON.stringify({ ...api, servers: [{ url: settings.appUrl }] })
+  return { body, etag: `"${createHash('sha256').update(body).digest('base64url').slice(0, 10)}"` }
 }
 
 /** The token of the one bearer header; empty, which no secret is, for anything else. Of two, `headers` would show the first. */

@@ -1,5 +1,5 @@
 import cors from '@fastify/cors'
-import type { FastifyPluginAsync, FastifyReply, FastifyRequest, FastifySchema, onRequestHookHandler } from 'fastify'
+import type { FastifyPluginAsync, FastifyReply, FastifyRequest, onRequestHookHandler } from 'fastify'
 import { AppError } from '../../core/errors.ts'
 import { decideRead, type ReadDecision, type TokenResource } from '../../reading/decide-read.ts'
 import { constantNameProblem } from '../../reading/js-constant.ts'
@@ -30,8 +30,6 @@ const RESOURCES: ReadonlyArray<{ suffix: string; resource: TokenResource }> = [
 ]
 const PATH_LENGTHS: Record<TokenResource, number> = { script: '/token.js'.length, json: '/token.json'.length, text: '/token'.length }
 const ACCOUNTS_LENGTH = '/accounts/'.length
-const TEXT = { type: 'string' }
-const TOKEN = { type: 'object', properties: { token: TEXT }, required: ['token'] }
 
 export const tokenRoutes: FastifyPluginAsync<{ deps: HttpDeps }> = async (app, { deps }) => {
   const { metering } = deps
@@ -98,11 +96,11 @@ export const tokenRoutes: FastifyPluginAsync<{ deps: HttpDeps }> = async (app, {
   }
 
   const routes = RESOURCES.flatMap(({ suffix, resource }) =>
-    ['', '/accounts/:account'].map((prefix) => ({ url: `${prefix}/token${suffix}`, resource, isNamed: prefix !== '' })),
+    ['', '/accounts/:account'].map((prefix) => ({ url: `${prefix}/token${suffix}`, resource })),
   )
-  for (const { url, resource, isNamed } of routes) {
+  for (const { url, resource } of routes) {
     // No hook: each costs a read several calls, and all that could come between is done here.
-    app.get(url, { config: { resource }, schema: schemaOf(resource, isNamed) }, (request, reply) => admit(request, reply, resource, serve))
+    app.get(url, { config: { resource } }, (request, reply) => admit(request, reply, resource, serve))
   }
   await app.register(async (preflights) => {
     // The list has one reader, decideRead: @fastify/cors is told what it said, so it comes after it. It has the preflights
@@ -129,21 +127,6 @@ export const tokenRoutes: FastifyPluginAsync<{ deps: HttpDeps }> = async (app, {
       })
     }
   })
-}
-
-function schemaOf(resource: TokenResource, named: boolean): FastifySchema {
-  const what = { script: 'The token as a script that defines a constant', json: 'The token as JSON', text: 'The token as text' }[resource]
-  return {
-    response: { 200: resource === 'json' ? TOKEN : TEXT },
-    api: {
-      id: `${named ? 'account' : 'default'}-${resource}`,
-      summary: `${what}${named ? ', of a named account' : ''}`,
-      type: CONTENT_TYPES[resource].split(';')[0] as string,
-      refusals: [304, ...(resource === 'script' ? [400] : []), 403, ...(named ? [404] : []), 503],
-      ...(resource === 'script' ? { query: { const: 'Another name for the constant.' } } : {}),
-      key: { name: 'serverKey', optional: true },
-    },
-  }
 }
 
 /**

@@ -1,10 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { Validator } from '@seriousme/openapi-schema-validator'
-import Fastify from 'fastify'
 import t from 'tap'
 import { Check } from 'typebox/schema'
-import { operationsRoutes } from '../../../src/http/api/operations-routes.ts'
-import type { HttpDeps } from '../../../src/http/deps.ts'
 import { startPostgres } from '../../support/postgres.ts'
 import { missing } from '../../support/services.ts'
 import { type Asked, ask, OTHER_SITE, SERVER_KEY, SITE, startServing, WEBHOOK_SECRET } from '../serving.ts'
@@ -21,6 +18,10 @@ interface Operation {
   parameters?: { name: string; in: string }[]
   responses: Record<string, { description: string; content?: Record<string, { schema: object }> }>
 }
+
+/** Takes no field that it does not name: a description that lacks one fails too. */
+const closed = (schema: object): object =>
+  JSON.parse(JSON.stringify(schema), (_, part) => (part?.properties ? { additionalProperties: false, ...part } : part))
 
 const METRICS_KEY = 'metrics-key-0123456789abcdef'
 const { agent } = await startServing(t, { METRICS_KEY })
@@ -53,24 +54,9 @@ t.test('who asks for it need not be on any list', async (t) => {
   t.equal(status, 200)
   t.match(headers['content-type'], 'application/json')
   t.equal(headers['access-control-allow-origin'], '*')
-})
-
-t.test('a description that could not be made is made for the next who asks', async (t) => {
-  let asked = 0
-  const settings = {
-    get appUrl() {
-      asked++
-      if (asked === 1) throw new Error('no memory left')
-      return 'https://agent.example'
-    },
-  }
-  const app = Fastify()
-  const deps = { settings, metering: null, log: app.log } as unknown as HttpDeps
-  await app.register(operationsRoutes, { deps })
-  t.equal((await app.inject('/openapi.json')).statusCode, 500)
-  t.match((await app.inject('/openapi.json')).json(), { servers: [{ url: 'https://agent.example' }] })
-  t.equal((await app.inject('/openapi.json')).statusCode, 200)
-  t.equal(asked, 2, 'it is made once')
+  const unchanged = await ask(agent, '/openapi.json', { headers: { 'if-none-match': headers['etag'] ?? '' } })
+  t.equal(unchanged.status, 304)
+  t.equal(unchanged.headers['access-control-allow-origin'], '*')
 })
 
 t.test('the agent answers as it is described, each status of each address', { skip: missing('postgres') }, async (t) => {
@@ -133,7 +119,7 @@ t.test('the agent answers as it is described, each status of each address', { sk
     t.same(Object.keys(response?.content ?? {}), status === 304 ? [] : [type], `${name} as ${type}`)
     const schema = response?.content?.[type ?? '']?.schema
     if (schema !== undefined)
-      t.ok(Check(schema, type === 'application/json' ? JSON.parse(answer.body) : answer.body), `${name} has this shape`)
+      t.ok(Check(closed(schema), type === 'application/json' ? JSON.parse(answer.body) : answer.body), `${name} has this shape`)
   }
   const all = operations.flatMap(({ path, method, operation }) =>
     Object.keys(operation.responses).map((status) => `${method} ${path} ${status}`),
