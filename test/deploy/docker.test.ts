@@ -15,7 +15,7 @@ const [build, agent] = [stages.get('build') ?? [], stages.get('agent') ?? []]
 t.test('the image is made in two stages, has a health check, and runs as somebody who is not root', async (t) => {
   t.same([...stages.keys()], ['build', 'agent', 'volume-of-root', ''])
   t.match(readRoot('Dockerfile').trim(), /\nFROM agent$/, 'what is made without a target')
-  for (const [, line] of readRoot('Dockerfile').matchAll(/^FROM node:(\S+)/gm)) t.equal(line, '24-bookworm-slim')
+  for (const [, line] of readRoot('Dockerfile').matchAll(/^FROM node:(\S+)/gm)) t.equal(line, '26-bookworm-slim')
   t.equal(agent.findLast(({ verb }) => verb === 'USER')?.rest, 'node')
   const health = agent.find(({ verb }) => verb === 'HEALTHCHECK')?.rest ?? ''
   t.match(health, /^--interval=\d+s --timeout=\d+s --start-period=\d+s CMD \[/)

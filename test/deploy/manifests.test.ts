@@ -105,7 +105,7 @@ t.test('render.yaml says what Render’s blueprint specification asks for', asyn
     env[key] = value ?? (generateValue ? Buffer.from(generatedSecret(), 'hex').toString('base64') : fromDatabase ? POSTGRES : '')
   }
   t.same(unknown(Object.keys(env)), ['NODE_VERSION'])
-  t.equal(env['NODE_VERSION'], '24')
+  t.equal(env['NODE_VERSION'], '26')
   t.equal(readConfig({ ...env, RENDER: 'true', RENDER_EXTERNAL_URL: 'https://shop.onrender.com' }).appUrl, 'https://shop.onrender.com')
 })
 

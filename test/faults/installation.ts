@@ -81,6 +81,8 @@ export async function createInstallation(t: Teardown, options: Options): Promise
         provider: 'instagram',
         state: 'active',
         accessToken: seal(name, token),
+        // As a seed is, which is served before its provider has confirmed it.
+        trustedAt: store.now(),
         nextRefreshAt: store.now(),
         ...change,
       } as const
