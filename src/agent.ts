@@ -2,23 +2,25 @@ import { createHash, randomUUID } from 'node:crypto'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { Logger } from 'pino'
 import type { ReadRubyToken } from './accounts/import-ruby.ts'
-import type { OAuthStateStore } from './accounts/oauth-states.ts'
 import type { Overview } from './accounts/overview.ts'
+import type { OwnerDeps } from './accounts/owner-deps.ts'
+import { createPictures } from './accounts/pictures.ts'
 import { recheckKeys } from './accounts/recheck-keys.ts'
 import { seedAtStart } from './accounts/seed.ts'
-import type { SignedRequests } from './accounts/signed-requests.ts'
-import type { MemcachedState } from './cache/memcached.ts'
+import type { SendAlert } from './alerts/alert.ts'
+import type { Memcached, MemcachedState } from './cache/memcached.ts'
 import type { Config } from './config/config.ts'
-import { createKnownSecrets, type KnownSecrets } from './config/known-secrets.ts'
+import { createKnownSecrets } from './config/known-secrets.ts'
 import type { AccountStore } from './core/account-store.ts'
 import type { Connector } from './core/connector.ts'
 import { AppError } from './core/errors.ts'
-import type { InstallationStore } from './core/installation.ts'
 import type { Log } from './core/log.ts'
 import type { Provider } from './core/provider.ts'
+import type { Secret } from './core/secret.ts'
 import type { Vault } from './core/vault.ts'
-import { createConnectors, encryptionKeys, openDatabase, openMemcached, openWebhook } from './open-parts.ts'
+import { createInstagramConnector } from './providers/instagram/connector.ts'
 import { createInstagram } from './providers/instagram/instagram.ts'
 import { createReadHistory, type ReadHistory } from './reading/read-counts.ts'
 import { createSharedCache } from './reading/shared-cache.ts'
@@ -28,7 +30,8 @@ import { createPace, PACE_LIMITS, type PaceLimits } from './refreshing/rate-limi
 import { createTally, type RefreshDeps } from './refreshing/refresh-account.ts'
 import { type RefreshRequest, type RefreshSummary, refreshDue } from './refreshing/refresh-due.ts'
 import { createPendingAnswers } from './refreshing/unsaved-grant.ts'
-import type { SessionStore, SignInAttempts, WrongPasswords } from './sign-in/session-store.ts'
+import { choosePassword } from './sign-in/password.ts'
+import { createSignIn, type SignIn } from './sign-in/sign-in.ts'
 import { createUpkeep } from './status/maintenance.ts'
 import { createStock, type Stock } from './status/summary.ts'
 import { createOverview } from './storage/account-queries.ts'
@@ -38,6 +41,7 @@ import { type StoreState, watchDatabase } from './storage/availability.ts'
 import { createInstallationStore, prepareInstallation } from './storage/installation.ts'
 import { migrate, tablesOf } from './storage/migrate.ts'
 import { createOAuthStateStore } from './storage/oauth-states.ts'
+import { encryptionKeys, openDatabase } from './storage/open.ts'
 import { readRubyToken } from './storage/ruby-token.ts'
 import { createSessionStore } from './storage/session-store.ts'
 import { createSignInAttempts, createWrongPasswords } from './storage/sign-in-attempts.ts'
@@ -55,22 +59,17 @@ const WAITING = 'Another instance of the agent is bringing the tables up to date
 /** The wired parts, as the server, the timer and the command line use them. */
 export interface Services {
   readonly store: AccountStore
-  readonly sessions: SessionStore
-  readonly signInAttempts: SignInAttempts
-  readonly wrongPasswords: WrongPasswords
-  readonly installation: InstallationStore
-  readonly oauthStates: OAuthStateStore
-  readonly signedRequests: SignedRequests
+  readonly signIn: SignIn
+  /** With no password set, the log of an agent with a store of its own gets one that works once. */
+  readonly announcePassword: () => void
+  readonly owner: OwnerDeps
   readonly overview: Overview
   readonly stock: Stock['take']
   readonly recount: Stock['recount']
   readonly vault: Vault
-  readonly secrets: KnownSecrets
   readonly reader: TokenReader
   readonly readHistory: ReadHistory
   readonly refreshDeps: RefreshDeps
-  /** Of the providers whose app credentials are set. */
-  readonly connectors: ReadonlyMap<string, Connector>
   /** One sweep at a time in this process: who comes while one runs gets its result. */
   readonly sweep: (request: RefreshRequest) => Promise<RefreshSummary>
   /** Takes `STARTING_TOKEN` over where it is a new one; false = the provider did not answer, so ask again later. */
@@ -104,27 +103,26 @@ export interface Services {
  */
 export async function createServices(
   config: Config,
-  log: Log,
+  log: Logger,
   paceLimits: PaceLimits = PACE_LIMITS,
   queryTimeoutMs?: number,
 ): Promise<Services> {
-  const db = watchDatabase(await openDatabase(config, log, queryTimeoutMs))
+  const db = watchDatabase(await openDatabase(config.database, log, queryTimeoutMs))
   db.isNotReady(PREPARING)
   const store = createAccountStore(db)
-  const keys = await encryptionKeys(config)
+  const keys = await encryptionKeys(config.encryptionKeys, config.database)
   const others = config.otherKeySpellings.map((key) => key.reveal())
   const vault = createVault(keys, others)
   const secrets = createKnownSecrets(config)
   for (const key of keys) secrets.add(config.encryptionKeys === null ? 'the key file' : 'ENCRYPTION_KEY', key)
-  const memcached = config.memcached === null ? null : await openMemcached(config.memcached, log)
-  const shared = memcached === null ? null : createSharedCache({ cache: memcached, vault, digest: shortDigest, clock: store })
+  const memcached = await openMemcached(config, log)
+  const shared = memcached === null ? null : createSharedCache({ cache: memcached, vault, clock: store })
   const installation = createInstallationStore(db)
   const reader = createTokenReader({
     store,
     shared,
     vault,
     constantName: config.jsConstantName,
-    digest: shortDigest,
     log,
   })
   const providers = new Map<string, Provider>([['instagram', createInstagram({ graphUrl: config.instagram.graphUrl })]])
@@ -139,7 +137,6 @@ export async function createServices(
       cache: memcached,
       isUp: () => memcached?.state().up !== false,
       vault,
-      digest: shortDigest,
       cacheId: async () => (await installation.read())?.cacheId ?? null,
     }),
     pace: createPace(paceLimits),
@@ -152,7 +149,7 @@ export async function createServices(
   let running: Promise<RefreshSummary> | null = null
   const overview = createOverview(db, vault.marks)
   const stock = createStock({ store, overview, vault })
-  const send = config.alertWebhookUrl === null ? null : await openWebhook(config.alertWebhookUrl, config.appUrl)
+  const send = await openWebhook(config)
   const wrongPasswords = createWrongPasswords(db)
   const looks = createLookTally()
   const checkTokens = createTokenChecks({ ...refreshDeps, timetable: createTimetable(db), events: store, looks, send }, stopping.signal)
@@ -182,7 +179,36 @@ export async function createServices(
   }
 
   const { startingToken } = config
-  const startingFingerprint = startingToken === null ? null : digest(`seed\0${startingToken.reveal()}`).toString('hex').slice(0, 32)
+  const startingFingerprint = startingToken === null ? null : fingerprintOf(startingToken)
+  const { check, password } = choosePassword(config.adminPassword, config.database.kind === 'sqlite')
+  if (password !== null) secrets.add('the one-time password', password)
+  // No matter of verbosity: without the password nobody gets in.
+  const loudLog = log.child({}, { level: 'warn' })
+  const signIn = createSignIn({
+    sessions: createSessionStore(db),
+    attempts: createSignInAttempts(db),
+    wrongPasswords,
+    installation,
+    store,
+    vault,
+    password: check,
+    log: loudLog,
+  })
+  const announcePassword = (): void => {
+    if (password !== null)
+      loudLog.warn({}, `ADMIN_PASSWORD is not set. To sign in once at ${config.appUrl}/admin use this password: ${password}`)
+  }
+  const owner: OwnerDeps = {
+    ...refreshDeps,
+    connectors: createConnectors(config),
+    states: oauthStates,
+    signedRequests,
+    overview,
+    pictures: createPictures(refreshDeps),
+    appUrl: config.appUrl,
+    startingFingerprint,
+    publishDefault: () => reader.publishDefault(),
+  }
   let seeding: Promise<boolean> | null = null
   const seedFromEnvironment = (): Promise<boolean> => {
     seeding = db.check().then(() => seedAtStart(refreshDeps, startingToken, startingFingerprint))
@@ -191,21 +217,16 @@ export async function createServices(
 
   return {
     store,
-    sessions: createSessionStore(db),
-    signInAttempts: createSignInAttempts(db),
-    wrongPasswords,
-    installation,
-    oauthStates,
-    signedRequests,
+    signIn,
+    announcePassword,
+    owner,
     overview,
     stock: stock.take,
     recount: stock.recount,
     vault,
-    secrets,
     reader,
     readHistory,
     refreshDeps,
-    connectors: createConnectors(config),
     sweep,
     checkTokens: () => db.check().then(checkTokens),
     looks,
@@ -242,8 +263,25 @@ export async function createServices(
   }
 }
 
-const shortDigest = (text: string): string => digest(text).toString('base64url').slice(0, 22)
+/** A driver is loaded where the configuration names it. */
+async function openMemcached({ memcached }: Config, log: Log): Promise<Memcached | null> {
+  if (memcached === null) return null
+  const { servers, username, password } = memcached
+  const { createMemcached } = await import('./cache/memcached.ts')
+  return createMemcached({ servers, username: username ?? undefined, password: password?.reveal(), log })
+}
 
-function digest(text: string): Buffer {
-  return createHash('sha256').update(text).digest()
+async function openWebhook({ alertWebhookUrl: url, appUrl }: Config): Promise<SendAlert | null> {
+  if (url === null) return null
+  const { createWebhook } = await import('./webhook/webhook.ts')
+  return createWebhook({ url, appUrl })
+}
+
+function createConnectors({ instagram: { app, ...rest } }: Config): Map<string, Connector> {
+  const connectors = app === null ? [] : [createInstagramConnector({ app, ...rest })]
+  return new Map(connectors.map((connector) => [connector.provider, connector]))
+}
+
+function fingerprintOf(token: Secret): string {
+  return createHash('sha256').update(`seed\0${token.reveal()}`).digest('hex').slice(0, 32)
 }

@@ -11,7 +11,6 @@ import type { Log } from './core/log.ts'
 import { createApp } from './http/app.ts'
 import type { HttpDeps, Settings } from './http/deps.ts'
 import { createLogger } from './logger.ts'
-import { ownerDeps, signInDeps } from './owner.ts'
 import { entriesOf } from './reading/allow-list.ts'
 import { createReadMeter } from './reading/read-meter.ts'
 import type { PaceLimits } from './refreshing/rate-limit.ts'
@@ -79,9 +78,7 @@ async function start(
 ): Promise<void> {
   const health = createHealthWatch(services)
   const metering = await createMetering(config, services)
-  // The one-time password is no matter of verbosity: without it nobody gets in.
-  const signIn = signInDeps(config, services, log.child({}, { level: 'warn' }))
-  const app = await createApp({ ...httpDeps(config, services, () => health.check(), log), signIn, metering }, config.trustProxy)
+  const app = await createApp({ ...httpDeps(config, services, () => health.check(), log), metering }, config.trustProxy)
 
   let schedule = null as Schedule | null
   onStop(async (signal) => {
@@ -117,7 +114,8 @@ async function start(
     const address = await app.listen({ host: config.host, port: config.port, backlog: BACKLOG }).catch((error: unknown) => {
       throw explainListen(error, config)
     })
-    signIn.announce()
+    // Not before the agent can be reached: another program may have the port.
+    services.announcePassword()
     const advice = config.allowedDomains === null ? '; ALLOWED_DOMAINS is not set, so only the agent’s own pages may read the token' : ''
     const chosen = config.port === 0 ? { address } : {}
     log.info({ url: config.appUrl, ...chosen, store: config.database.kind }, `serving${advice}`)
@@ -161,7 +159,7 @@ async function createMetering({ metricsKey }: Config, services: Services): Promi
   return { isKey: isOneOf([metricsKey]), reads, ...createMetrics(services, reads) }
 }
 
-function httpDeps(config: Config, services: Services, health: HttpDeps['health'], log: Logger): Omit<HttpDeps, 'metering' | 'signIn'> {
+function httpDeps(config: Config, services: Services, health: HttpDeps['health'], log: Logger): Omit<HttpDeps, 'metering'> {
   const settings: Settings = {
     appUrl: config.appUrl,
     appUrlIsGuess: config.appUrlIsGuess,
@@ -194,7 +192,8 @@ function httpDeps(config: Config, services: Services, health: HttpDeps['health']
     storeProblem: () => services.storeState().problem,
     health,
     lastHour: () => services.readHistory.lastHour(),
-    owner: ownerDeps(config, services),
+    owner: services.owner,
+    signIn: services.signIn,
     viewsFolder: VIEWS_FOLDER,
   }
 }

@@ -1,5 +1,6 @@
 import { ACCOUNT_NAME_RULE, isAccountName } from '../core/account.ts'
 import { ConnectError, type Connector } from '../core/connector.ts'
+import { digest, randomId } from '../core/digest.ts'
 import { AppError } from '../core/errors.ts'
 import { isMarked, marked } from '../core/vault.ts'
 import type { KeptState } from './oauth-states.ts'
@@ -36,8 +37,8 @@ export async function startConnect(
 ): Promise<URL> {
   const connector = connectorOf(deps, provider)
   if (!isAccountName(account)) throw new AppError('invalid', ACCOUNT_NAME_RULE)
-  const [state, verifier] = [marked(deps.vault, STATE, deps.randomId()), deps.randomId()]
-  const id = deps.hash(state)
+  const [state, verifier] = [marked(deps.vault, STATE, randomId()), randomId()]
+  const id = digest(state)
   await deps.states.keep(id, { sessionId, provider, account, sealed: seal(deps.vault, id, verifier) })
   return connector.authorizeUrl({ state, verifier, redirectUri: redirectUriOf(deps.appUrl, provider) })
 }
@@ -198,7 +199,7 @@ const STATE = 'oauth state'
 /** Null where the state is made up, another browser's, or too long gone. */
 async function findTrip(deps: OwnerDeps, state: string, sessionId: string): Promise<KeptState | null> {
   if (!isMarked(deps.vault, STATE, state)) return null
-  const trip = await deps.states.find(deps.hash(state))
+  const trip = await deps.states.find(digest(state))
   return trip?.sessionId === sessionId ? trip : null
 }
 

@@ -1,5 +1,6 @@
 import type { AccountChange, AccountEvent, AccountStore, EventKind } from '../core/account-store.ts'
 import type { Connector, SignedCall } from '../core/connector.ts'
+import { digest } from '../core/digest.ts'
 import { AppError } from '../core/errors.ts'
 import { isMarked, marked, type Vault } from '../core/vault.ts'
 import { nextRefreshAt } from '../refreshing/next-refresh.ts'
@@ -109,7 +110,7 @@ async function answerOnce(deps: OwnerDeps, provider: string, signedRequest: stri
   if (call === null) throw new AppError('forbidden', 'The request is not signed with the app’s secret.')
   let touched: string[] = []
   const answer = await deps.signedRequests
-    .answerOnce(deps.hash(`${provider}\0${call.signed}`), async (scope) => {
+    .answerOnce(digest(`${provider}\0${call.signed}`), async (scope) => {
       const done = await effect(connector, call, scope)
       touched = done.touched
       return { answer: done.answer, keepForGood: believable(call, scope.now) === null }

@@ -7,6 +7,7 @@ import type { Secret } from '../core/secret.ts'
 import { accountPlace, UnreadableError } from '../core/vault.ts'
 import { entriesOf, parseAllowList } from '../reading/allow-list.ts'
 import { constantNameProblem } from '../reading/js-constant.ts'
+import { isPublicSuffix } from '../reading/public-suffix.ts'
 import { sharedHostWarnings } from '../reading/shared-hosts.ts'
 import type { Reach } from '../reading/token-reader.ts'
 import type { RefreshResult } from '../refreshing/refresh-account.ts'
@@ -47,7 +48,7 @@ export interface SavedDomains {
  */
 export async function setDomains(deps: OwnerDeps, name: string, typed: string | null, actor: Actor): Promise<SavedDomains> {
   const text = typed?.trim() || null
-  const { list, problems } = parseAllowList(text ?? '', deps.isPublicSuffix)
+  const { list, problems } = parseAllowList(text ?? '', isPublicSuffix)
   if (problems.length > 0) throw new AppError('invalid', problems.map((problem) => `${problem.replace(/`([^`]*)`/g, '“$1”')}.`).join(' '))
   const saved = entriesOf(list).join(' ') || null
   if (text !== null && saved === null) throw new AppError('invalid', 'The list names no web site.')

@@ -18,10 +18,6 @@ export interface OwnerDeps extends RefreshDeps {
   readonly appUrl: string
   /** Of the `STARTING_TOKEN` in force, so that it does not push a later token out at the next start. */
   readonly startingFingerprint: string | null
-  readonly isPublicSuffix: (host: string) => boolean
   /** Tells the readers that `/token.js` may serve another account. */
   readonly publishDefault: () => Promise<Reach>
-  /** 256 random bits as text, and a hash of a text. */
-  readonly randomId: () => string
-  readonly hash: (text: string) => string
 }

@@ -6,7 +6,6 @@ import { createServices, type Services } from '../agent.ts'
 import { agentCommand } from '../config/agent-command.ts'
 import { type Config, readConfig } from '../config/config.ts'
 import { createLogger } from '../logger.ts'
-import { ownerDeps } from '../owner.ts'
 import type { Reach } from '../reading/token-reader.ts'
 import { PACE_LIMITS } from '../refreshing/rate-limit.ts'
 import { accountsCommand } from './accounts.ts'
@@ -84,7 +83,7 @@ async function runCommand(asked: Command, env: NodeJS.ProcessEnv, everyMs: numbe
 
 async function run(asked: Command, applied: readonly string[], config: Config, services: Services): Promise<number> {
   const { name, account, options } = asked
-  const owner = ownerDeps(config, services)
+  const { owner } = services
   switch (name) {
     case 'migrate':
       return print(applied.length === 0 ? 'The database is up to date.' : `Applied ${applied.join(', ')}. The database is up to date.`)

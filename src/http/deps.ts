@@ -6,7 +6,7 @@ import type { LastHour } from '../reading/read-counts.ts'
 import type { ReadMeter } from '../reading/read-meter.ts'
 import type { Snapshot } from '../reading/snapshot.ts'
 import type { RefreshSummary } from '../refreshing/refresh-due.ts'
-import type { SignInDeps } from '../sign-in/sign-in.ts'
+import type { SignIn } from '../sign-in/sign-in.ts'
 import type { Health } from '../status/health.ts'
 
 /** What the pages may know of the configuration: no secret among it. */
@@ -65,7 +65,7 @@ export interface HttpDeps {
   readonly lastHour: () => LastHour
   /** Null where no METRICS_KEY is set: nobody may see it then. */
   readonly metering: Metering | null
-  readonly signIn: SignInDeps
+  readonly signIn: SignIn
   readonly owner: OwnerDeps
   /** Folder of the templates and the stylesheet. */
   readonly viewsFolder: string

@@ -1,3 +1,4 @@
+import { shortDigest } from '../core/digest.ts'
 import { Secret } from '../core/secret.ts'
 import { type Place, tryOpen, type Vault } from '../core/vault.ts'
 import type { RowCache } from './row-cache.ts'
@@ -32,7 +33,6 @@ export interface SharedCache {
 interface Deps {
   readonly cache: RowCache
   readonly vault: Vault
-  readonly digest: (text: string) => string
   readonly clock: { nowMs(): number; isClockSure(): boolean }
   readonly secondLookMs?: number
 }
@@ -50,11 +50,11 @@ const SECOND_LOOK_MS = 1_200
 const TRIES = 3
 const WAIT_MS = 20
 
-export function createSharedCache({ cache, vault, digest, clock, secondLookMs = SECOND_LOOK_MS }: Deps): SharedCache {
+export function createSharedCache({ cache, vault, clock, secondLookMs = SECOND_LOOK_MS }: Deps): SharedCache {
   let id: string | null = null
   const secondLooks = new Map<string, NodeJS.Timeout>()
 
-  const keyOf = (cacheId: string, place: string): string => digest(`${FORMAT} ${cacheId} ${place}`)
+  const keyOf = (cacheId: string, place: string): string => shortDigest(`${FORMAT} ${cacheId} ${place}`)
   const sealPlace = (cacheId: string, place: string): Place => ({ table: 'cache', row: place, column: `${FORMAT} ${cacheId}` })
 
   /** Null where no key opens it. */
@@ -99,7 +99,7 @@ export function createSharedCache({ cache, vault, digest, clock, secondLookMs = 
 
   /** The release before looks under a name made of its oldest key. To be removed in the next release. */
   async function clearOld(place: string): Promise<void> {
-    await Promise.all(vault.keyIds.map((keyId) => cache.set(digest(`${keyId} ${place}`), '', 1)))
+    await Promise.all(vault.keyIds.map((keyId) => cache.set(shortDigest(`${keyId} ${place}`), '', 1)))
   }
 
   return {

@@ -1,3 +1,4 @@
+import { shortDigest } from '../core/digest.ts'
 import type { AppError } from '../core/errors.ts'
 import { accountPlace, UnreadableError, type Vault } from '../core/vault.ts'
 import { type AllowList, parseAllowList } from './allow-list.ts'
@@ -40,13 +41,12 @@ export interface TokenSnapshot {
 export interface SnapshotDeps {
   readonly constantName: string
   /** A short hash of a text, in characters that an entity tag and a cache key may have. */
-  readonly digest: (text: string) => string
   readonly vault: Vault
 }
 
 export const MAX_AGE_SECONDS = 300
 
-export function createSnapshot(row: TokenRow, { constantName: globalName, digest, vault }: SnapshotDeps): Snapshot {
+export function createSnapshot(row: TokenRow, { constantName: globalName, vault }: SnapshotDeps): Snapshot {
   const { name, accessToken, expiresAt, allowedDomains, jsConstant } = row
   const allowList = ownAllowList(allowedDomains)
   let token: string
@@ -57,7 +57,7 @@ export function createSnapshot(row: TokenRow, { constantName: globalName, digest
     throw error
   }
   const constantName = jsConstant ?? globalName
-  const toBody = (text: string): Body => ({ content: text, etag: `"${digest(text)}"` })
+  const toBody = (text: string): Body => ({ content: text, etag: `"${shortDigest(text)}"` })
   const ownScript = toBody(renderScript(constantName, token))
   return {
     problem: null,

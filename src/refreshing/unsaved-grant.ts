@@ -1,5 +1,6 @@
 import type { Account } from '../core/account.ts'
 import type { AccountChange, AccountEvent, AccountStore, Claim } from '../core/account-store.ts'
+import { shortDigest } from '../core/digest.ts'
 import type { Log } from '../core/log.ts'
 import { Secret } from '../core/secret.ts'
 import { type Place, tryOpen, type Vault } from '../core/vault.ts'
@@ -53,18 +54,17 @@ interface Deps {
   /** False while the cache does not answer: then what it does not tell may be there all the same. */
   readonly isUp?: () => boolean
   readonly vault: Vault
-  readonly digest: (text: string) => string
   /** The store's name in the cache; null = no start has prepared the store yet. */
   readonly cacheId: () => Promise<string | null>
 }
 
-export function createPendingAnswers({ cache, isUp = () => true, vault, digest, cacheId }: Deps): PendingAnswers {
+export function createPendingAnswers({ cache, isUp = () => true, vault, cacheId }: Deps): PendingAnswers {
   // Kept for when the store, which knows it, is away.
   let id: string | null = null
 
   function placesOf(account: string): { key: string; place: Place }[] {
     const place = (column: string): Place => ({ table: 'cache', row: account, column })
-    const key = (namespace: string): string => digest(`${namespace} pending ${account}`)
+    const key = (namespace: string): string => shortDigest(`${namespace} pending ${account}`)
     const own = id === null ? [] : [{ key: key(id), place: place(`pending ${id}`) }]
     // The release before keeps them under its oldest key. To be removed in the next release.
     return [...own, ...vault.keyIds.map((keyId) => ({ key: key(keyId), place: place('pending') }))]

@@ -1,3 +1,4 @@
+import { randomId } from '../core/digest.ts'
 import { Secret } from '../core/secret.ts'
 import { type Place, tryOpen, type Vault } from '../core/vault.ts'
 import { type SignInAttempts, TURN_MS } from './session-store.ts'
@@ -7,7 +8,6 @@ export interface DrawDeps {
   readonly vault: Vault
   /** By the clock of the database, which all instances share. */
   readonly nowMs: () => number
-  readonly randomId: () => string
   readonly time?: DrawTime
 }
 
@@ -57,7 +57,7 @@ const REAL_TIME: DrawTime = {
  * with a ticket. Those who come back with it go first, the most often turned away before all: guessers cannot stay ahead
  * of an owner who keeps coming back, for each of their tickets ends with its look.
  */
-export function createDraw({ attempts, vault, nowMs, randomId, time = REAL_TIME }: DrawDeps): Draw {
+export function createDraw({ attempts, vault, nowMs, time = REAL_TIME }: DrawDeps): Draw {
   let waiting: Candidate[] = []
   let isRunning = false
   let opensAtMs = 0

@@ -1,3 +1,4 @@
+import { digest, randomId } from '../core/digest.ts'
 import { Secret } from '../core/secret.ts'
 import { type Place, tryOpen, type Vault } from '../core/vault.ts'
 import type { SignInAttempts } from './session-store.ts'
@@ -7,8 +8,6 @@ export interface KnownDevicesDeps {
   readonly vault: Vault
   /** Changes with the password. */
   readonly credential: string
-  readonly hash: (text: string) => string
-  readonly randomId: () => string
   readonly clockMs?: () => number
 }
 
@@ -27,16 +26,9 @@ const PLACE: Place = { table: 'cookies', row: 'device', column: 'id' }
 /** A cookie without a try left is not looked up again for so long. */
 const REFUSED_FOR_MS = 60_000
 
-export function createKnownDevices({
-  attempts,
-  vault,
-  credential,
-  hash,
-  randomId,
-  clockMs = () => performance.now(),
-}: KnownDevicesDeps): KnownDevices {
+export function createKnownDevices({ attempts, vault, credential, clockMs = () => performance.now() }: KnownDevicesDeps): KnownDevices {
   const refusedUntilMs = new Map<string, number>()
-  const proofOf = (device: string): string => hash(`${device}\0${credential}`)
+  const proofOf = (device: string): string => digest(`${device}\0${credential}`)
 
   return {
     async takeTry(cookie) {
@@ -45,13 +37,13 @@ export function createKnownDevices({
       // The release before put the id alone into it, which does not say since when: such a browser is a stranger once.
       const [device, since, proof] = tryOpen(vault, cookie, PLACE)?.reveal().split(' ') ?? []
       if (device === undefined || proof !== proofOf(device)) return null
-      if (await attempts.takeDeviceTry(hash(device), new Date(Number(since)))) return device
+      if (await attempts.takeDeviceTry(digest(device), new Date(Number(since)))) return device
       refusedUntilMs.set(cookie, clockMs() + REFUSED_FOR_MS)
       return null
     },
     async remember(known, since) {
       const device = known ?? randomId()
-      if (known !== null) await attempts.forgive(hash(known))
+      if (known !== null) await attempts.forgive(digest(known))
       return vault.seal(new Secret(`${device} ${since.getTime()} ${proofOf(device)}`), PLACE)
     },
   }

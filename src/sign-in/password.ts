@@ -17,7 +17,7 @@ export interface PasswordCheck {
   readonly credential: string
 }
 
-export const NO_PASSWORD: PasswordCheck = { mode: 'off', isSpent: () => false, matches: () => false, credential: '' }
+const NO_PASSWORD: PasswordCheck = { mode: 'off', isSpent: () => false, matches: () => false, credential: '' }
 
 /**
  * No slow hash: the password stands in the environment, so a stored hash of it is not what must be guarded. How many
@@ -26,6 +26,18 @@ export const NO_PASSWORD: PasswordCheck = { mode: 'off', isSpent: () => false, m
 export function createPasswordCheck(password: Secret): PasswordCheck {
   const credential = createHash('sha256').update(`admin\0${password.reveal()}`).digest('base64url')
   return { mode: 'password', isSpent: () => false, matches: comparer(password.reveal()), credential }
+}
+
+/**
+ * With no password set, an agent with a store of its own has one that works once. Several instances on one database would
+ * each print another, and only one of them would know the one that is typed.
+ */
+export function choosePassword(
+  set: Secret | null,
+  hasOwnStore: boolean,
+): { readonly password: string | null; readonly check: PasswordCheck } {
+  if (set !== null) return { password: null, check: createPasswordCheck(set) }
+  return hasOwnStore ? createOneTimePassword() : { password: null, check: NO_PASSWORD }
 }
 
 /** A password for the log, which works until it has worked once. */

@@ -1,27 +1,40 @@
 import type { AccountEvent, AccountStore } from '../core/account-store.ts'
+import { digest, randomId } from '../core/digest.ts'
 import type { InstallationStore } from '../core/installation.ts'
 import type { Log } from '../core/log.ts'
 import { Secret } from '../core/secret.ts'
 import { isMarked, marked, type Place, tryOpen, type Vault } from '../core/vault.ts'
-import type { Draw } from './draw.ts'
-import type { KnownDevices } from './known-devices.ts'
+import { createDraw, type DrawTime } from './draw.ts'
+import { createKnownDevices } from './known-devices.ts'
 import type { PasswordCheck } from './password.ts'
 import { WRONG_A_DAY } from './report-guesses.ts'
-import type { SessionStore, WrongPasswords } from './session-store.ts'
+import type { SessionStore, SignInAttempts, WrongOfDay, WrongPasswords } from './session-store.ts'
 
-export interface SignInDeps {
+/** How the owner gets in, stays in and leaves. */
+export interface SignIn {
+  /** Which password there is, and whether it has been used up. */
+  readonly password: Pick<PasswordCheck, 'mode' | 'isSpent'>
+  /**
+   * Strangers draw for the next look, over all instances together. A browser that was signed in before has tries of its
+   * own, so that the owner there does not wait while strangers guess.
+   */
+  enter(form: SignInForm): Promise<SignInResult>
+  /** The id of the session that this browser holds, or null where it holds none that is alive. */
+  findSession(session: string | null, by?: 'person' | 'page'): Promise<string | null>
+  leave(id: string, everywhere: boolean): Promise<void>
+  wrongOfDay(): Promise<WrongOfDay | null>
+}
+
+interface Deps {
   readonly sessions: SessionStore
+  readonly attempts: SignInAttempts
+  readonly wrongPasswords: WrongPasswords
   readonly installation: Pick<InstallationStore, 'signOutEverywhere'>
   readonly store: Pick<AccountStore, 'record' | 'nowMs'>
   readonly vault: Vault
   readonly password: PasswordCheck
-  readonly draw: Draw
-  readonly devices: KnownDevices
-  readonly wrongPasswords: WrongPasswords
   readonly log: Log
-  /** 256 random bits as text, and a hash of a text: what a browser holds is never stored as it is. */
-  readonly randomId: () => string
-  readonly hash: (text: string) => string
+  readonly drawTime?: DrawTime
 }
 
 /** What a browser sends to sign in. */
@@ -57,67 +70,70 @@ const event = (kind: 'signed_in' | 'sign_in_failed' | 'signed_out', detail: stri
   detail,
 })
 
-/**
- * Strangers draw for the next look, over all instances together. A browser that was signed in before has tries of its
- * own, so that the owner there does not wait while strangers guess.
- */
-export async function signIn(deps: SignInDeps, form: SignInForm): Promise<SignInResult> {
-  const password = form.password ?? openAgain(deps, form.again)
-  if (password === null) return { outcome: 'type_again' }
-  const known = await deps.devices.takeTry(form.device)
-  if (known === null) {
-    const turn = await deps.draw.enter(form.ticket)
-    if (!turn.drawn) return { outcome: 'wait', ticket: turn.ticket, again: sealAgain(deps, password) }
+export function createSignIn(deps: Deps): SignIn {
+  const { sessions, attempts, wrongPasswords, installation, store, vault, password, log, drawTime } = deps
+  const draw = createDraw({ attempts, vault, nowMs: () => store.nowMs(), ...(drawTime === undefined ? {} : { time: drawTime }) })
+  const devices = createKnownDevices({ attempts, vault, credential: password.credential })
+
+  async function enter(form: SignInForm): Promise<SignInResult> {
+    const typed = form.password ?? openAgain(form.again)
+    if (typed === null) return { outcome: 'type_again' }
+    const known = await devices.takeTry(form.device)
+    if (known === null) {
+      const turn = await draw.enter(form.ticket)
+      if (!turn.drawn) return { outcome: 'wait', ticket: turn.ticket, again: sealAgain(typed) }
+    }
+    if (!password.matches(typed)) {
+      await countWrong()
+      return { outcome: 'refused' }
+    }
+    // A new id each time: one that another person put into this browser is worth nothing.
+    const session = marked(vault, SESSION, randomId())
+    const id = digest(session)
+    const since = await sessions.create(id, vault.seal(new Secret(password.credential), credentialPlace(id)))
+    await store.record(event('signed_in', known === null ? 'From a browser that was not signed in before.' : 'From a known browser.'))
+    return { outcome: 'signed_in', session, device: await devices.remember(known, since) }
   }
-  if (!deps.password.matches(password)) {
-    await countWrong(deps)
-    return { outcome: 'refused' }
+
+  async function countWrong(): Promise<void> {
+    const count = await wrongPasswords.add()
+    if (count === WRONG_A_DAY) log.warn({ count }, `${WRONG_A_DAY} wrong passwords were given at the sign-in within a day`)
+    if (count <= EVENTS_A_DAY) await store.record(event('sign_in_failed', 'A wrong password was given.'))
+    else if (count % WRONG_A_DAY === 0) await store.record(event('sign_in_failed', `${count} wrong passwords were given within a day.`))
   }
-  // A new id each time: one that another person put into this browser is worth nothing.
-  const session = marked(deps.vault, SESSION, deps.randomId())
-  const id = deps.hash(session)
-  const since = await deps.sessions.create(id, deps.vault.seal(new Secret(deps.password.credential), credentialPlace(id)))
-  await deps.store.record(event('signed_in', known === null ? 'From a browser that was not signed in before.' : 'From a known browser.'))
-  return { outcome: 'signed_in', session, device: await deps.devices.remember(known, since) }
-}
 
-async function countWrong({ wrongPasswords, store, log }: SignInDeps): Promise<void> {
-  const count = await wrongPasswords.add()
-  if (count === WRONG_A_DAY) log.warn({ count }, `${WRONG_A_DAY} wrong passwords were given at the sign-in within a day`)
-  if (count <= EVENTS_A_DAY) await store.record(event('sign_in_failed', 'A wrong password was given.'))
-  else if (count % WRONG_A_DAY === 0) await store.record(event('sign_in_failed', `${count} wrong passwords were given within a day.`))
-}
-
-function sealAgain({ vault, store }: SignInDeps, password: string): string {
-  return vault.seal(new Secret(`${Math.round(store.nowMs())} ${password}`), AGAIN)
-}
-
-function openAgain({ vault, store }: SignInDeps, sealed: string | null): string | null {
-  const text = sealed === null ? null : (tryOpen(vault, sealed, AGAIN)?.reveal() ?? null)
-  if (text === null) return null
-  const blank = text.indexOf(' ')
-  return store.nowMs() - Number(text.slice(0, blank)) > AGAIN_MS ? null : text.slice(blank + 1)
-}
-
-/** The id of the session that this browser holds, or null where it holds none that is alive. */
-export async function findSession(deps: SignInDeps, session: string | null, by: 'person' | 'page' = 'person'): Promise<string | null> {
-  if (session === null || deps.password.mode === 'off') return null
-  const id = deps.hash(session)
-  if (!isMarked(deps.vault, SESSION, session)) {
-    // Those of the release before have no mark, and it may be at work beside this one: all of them are looked up at once.
-    if (!UNMARKED.test(session) || !(await deps.sessions.isListed(id))) return null
+  function sealAgain(typed: string): string {
+    return vault.seal(new Secret(`${Math.round(store.nowMs())} ${typed}`), AGAIN)
   }
-  const credential = await (by === 'person' ? deps.sessions.touch(id) : deps.sessions.peek(id))
-  if (credential === null) return null
-  return tryOpen(deps.vault, credential, credentialPlace(id))?.reveal() === deps.password.credential ? id : null
-}
 
-export async function signOut(deps: SignInDeps, id: string, everywhere: boolean): Promise<void> {
-  if (everywhere) {
-    await deps.installation.signOutEverywhere()
-    await deps.sessions.endAll()
-  } else await deps.sessions.end(id)
-  await deps.store.record(event('signed_out', everywhere ? 'In every browser.' : 'In one browser.'))
+  function openAgain(sealed: string | null): string | null {
+    const text = sealed === null ? null : (tryOpen(vault, sealed, AGAIN)?.reveal() ?? null)
+    if (text === null) return null
+    const blank = text.indexOf(' ')
+    return store.nowMs() - Number(text.slice(0, blank)) > AGAIN_MS ? null : text.slice(blank + 1)
+  }
+
+  async function findSession(session: string | null, by: 'person' | 'page' = 'person'): Promise<string | null> {
+    if (session === null || password.mode === 'off') return null
+    const id = digest(session)
+    if (!isMarked(vault, SESSION, session)) {
+      // Those of the release before have no mark, and it may be at work beside this one: all of them are looked up at once.
+      if (!UNMARKED.test(session) || !(await sessions.isListed(id))) return null
+    }
+    const credential = await (by === 'person' ? sessions.touch(id) : sessions.peek(id))
+    if (credential === null) return null
+    return tryOpen(vault, credential, credentialPlace(id))?.reveal() === password.credential ? id : null
+  }
+
+  async function leave(id: string, everywhere: boolean): Promise<void> {
+    if (everywhere) {
+      await installation.signOutEverywhere()
+      await sessions.endAll()
+    } else await sessions.end(id)
+    await store.record(event('signed_out', everywhere ? 'In every browser.' : 'In one browser.'))
+  }
+
+  return { password, enter, findSession, leave, wrongOfDay: () => wrongPasswords.ofDay() }
 }
 
 function credentialPlace(id: string): Place {

@@ -1,5 +1,6 @@
 import t, { type Test } from 'tap'
 import { createMemcached } from '../../src/cache/memcached.ts'
+import { shortDigest } from '../../src/core/digest.ts'
 import { openPostgres } from '../../src/storage/postgres.ts'
 import { generateKey } from '../../src/storage/vault.ts'
 import { flush } from '../faults/memcached-text.ts'
@@ -9,7 +10,7 @@ import { oldRelease } from '../support/old-release.ts'
 import { missing } from '../support/services.ts'
 import { createDatabase } from '../support/shared-postgres.ts'
 import { waitFor } from '../support/wait-for.ts'
-import { createGate, createWorld, digest } from './token-reader-world.ts'
+import { createGate, createWorld } from './token-reader-world.ts'
 
 const skip = missing('postgres', 'memcached')
 const SILENT = { info() {}, warn() {} }
@@ -34,7 +35,7 @@ async function createRightsWorld(t: Test, memcached?: Awaited<ReturnType<typeof 
   }
   const cache = connect()
   await waitFor('Memcached to be there', () => cache.state().up)
-  const keyOf = (name: string): string => digest(`v2 ${world.cacheId} row ${name}`)
+  const keyOf = (name: string): string => shortDigest(`v2 ${world.cacheId} row ${name}`)
   return {
     ...world,
     memcached: server,
@@ -250,13 +251,12 @@ t.test('the release before sees what this one takes away', { skip }, async (t) =
     store: createAccountStore(db),
     cache: { ...cache, add: cache.set },
     vault: createVault([OLD_KEY]),
-    digest,
     constantName: 'InstagramToken',
     log: SILENT,
     clockMs: () => clock.ms,
   })
   t.equal((await old.read('shop')).text.content, 'token')
-  await waitFor('its row in Memcached', async () => rowIn(await cache.get(digest(`${vault.keyIds.at(-1)} row shop`))))
+  await waitFor('its row in Memcached', async () => rowIn(await cache.get(shortDigest(`${vault.keyIds.at(-1)} row shop`))))
   const acting = instance({ cache })
   await acting.read('shop')
   await change('shop', { pausedAt: world.store.now() })

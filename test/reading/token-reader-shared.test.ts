@@ -1,12 +1,13 @@
 import t, { type Test } from 'tap'
 import { createMemcached } from '../../src/cache/memcached.ts'
+import { shortDigest } from '../../src/core/digest.ts'
 import { openPostgres } from '../../src/storage/postgres.ts'
 import { startMemcached } from '../support/memcached.ts'
 import { startPostgres } from '../support/postgres.ts'
 import { missing } from '../support/services.ts'
 import { startTcpProxy } from '../support/tcp-proxy.ts'
 import { waitFor } from '../support/wait-for.ts'
-import { createGate, createWorld, digest } from './token-reader-world.ts'
+import { createGate, createWorld } from './token-reader-world.ts'
 
 const skip = missing('memcached')
 const SILENT = { info() {}, warn() {} }
@@ -23,7 +24,7 @@ async function createSharedWorld(t: Test) {
   const world = await createWorld(t)
   const cache = connect()
   await waitFor('Memcached to be there', () => cache.state().up)
-  const keyOf = (name: string) => digest(`v2 ${world.cacheId} row ${name}`)
+  const keyOf = (name: string) => shortDigest(`v2 ${world.cacheId} row ${name}`)
   return { ...world, memcached, connect, cache, keyOf, shared: (name: string) => cache.get(keyOf(name)) }
 }
 

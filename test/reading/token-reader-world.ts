@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto'
 import { join } from 'node:path'
 import type { Test } from 'tap'
 import type { Account } from '../../src/core/account.ts'
@@ -19,8 +18,6 @@ import { createVault, generateKey } from '../../src/storage/vault.ts'
 
 const MIGRATIONS = join(import.meta.dirname, '../../migrations')
 const DAY_MS = 86_400_000
-
-export const digest = (text: string): string => createHash('sha256').update(text).digest('base64url').slice(0, 22)
 
 /** A store with accounts in it, and as many readers on it as a test has instances. */
 export async function createWorld(t: Test, open: () => Promise<Database> = () => openSqlite(':memory:'), keys = [generateKey()]) {
@@ -94,12 +91,11 @@ export async function createWorld(t: Test, open: () => Promise<Database> = () =>
         isClockSure: own.isClockSure,
       }
       const ownVault = createVault(ownKeys)
-      const shared = cache === null ? null : createSharedCache({ cache, vault: ownVault, digest, clock: watched, secondLookMs })
+      const shared = cache === null ? null : createSharedCache({ cache, vault: ownVault, clock: watched, secondLookMs })
       const reader = createTokenReader({
         store: watched,
         shared,
         vault: ownVault,
-        digest,
         constantName: 'InstagramToken',
         log: { info: (_, message) => void lines.push(message), warn: (_, message) => void lines.push(message) },
         ...(realTime ? {} : { clockMs: () => clock.ms }),

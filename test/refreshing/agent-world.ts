@@ -17,7 +17,6 @@ import { migrate } from '../../src/storage/migrate.ts'
 import { openSqlite } from '../../src/storage/sqlite.ts'
 import { createTimetable } from '../../src/storage/timetable.ts'
 import { createVault, generateKey } from '../../src/storage/vault.ts'
-import { digest } from '../reading/token-reader-world.ts'
 import { MIGRATIONS } from '../storage/engines.ts'
 import { type Instagram, startInstagram } from '../support/instagram.ts'
 import type { Knobs } from '../support/instagram-knobs.ts'
@@ -95,7 +94,7 @@ export async function createAgentWorld(t: Test, { knobs = {}, open, timeoutMs = 
       published.push(unsaved ?? (await account(name)))
       return null
     },
-    pending: createPendingAnswers({ cache: null, vault, digest, cacheId: async () => null }),
+    pending: createPendingAnswers({ cache: null, vault, cacheId: async () => null }),
     pace: createPace(PACE_LIMITS, () => performance.now() + travelledMs),
     tally: createTally(),
     secrets: { nameIn: () => null, nameOf: () => null },

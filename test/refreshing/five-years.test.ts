@@ -17,7 +17,6 @@ import { migrate } from '../../src/storage/migrate.ts'
 import { openSqlite } from '../../src/storage/sqlite.ts'
 import { createTimetable } from '../../src/storage/timetable.ts'
 import { createVault, generateKey } from '../../src/storage/vault.ts'
-import { digest } from '../reading/token-reader-world.ts'
 import { MIGRATIONS } from '../storage/engines.ts'
 import { graphError } from '../support/instagram-faults.ts'
 import { createGraph, Refusal } from '../support/instagram-graph.ts'
@@ -78,7 +77,7 @@ for (const frequency of ['daily', 'weekly', 'monthly'] satisfies RefreshFrequenc
       owner: 'this process',
       secrets: { nameIn: () => null, nameOf: () => null },
       publish: async () => null,
-      pending: createPendingAnswers({ cache: null, vault, digest, cacheId: async () => null }),
+      pending: createPendingAnswers({ cache: null, vault, cacheId: async () => null }),
       pace: createPace({ concurrency: 1, perSecond: 1e6, burst: 100 }),
       tally: createTally(),
       log,

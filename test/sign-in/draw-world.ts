@@ -31,13 +31,11 @@ export async function createDrawWorld(t: Test, { instances = 1, seed = 1 } = {})
   const sleep = (ms: number): Promise<void> => new Promise((wake) => void timers.push({ atMs: nowMs + ms, wake }))
   const attempts = createSignInAttempts(withClock(sqlite, () => new Date(START_MS + nowMs)))
   const vault = createVault(['a key'])
-  let ids = 0
   const draw = (): Draw =>
     createDraw({
       attempts,
       vault,
       nowMs: () => START_MS + nowMs,
-      randomId: () => `id-${ids++}`,
       time: { clockMs: () => nowMs, sleep, random },
     })
   return {

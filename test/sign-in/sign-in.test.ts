@@ -1,12 +1,16 @@
-import { createHash, randomBytes } from 'node:crypto'
+import { randomBytes } from 'node:crypto'
 import t, { type Test } from 'tap'
 import type { Alert } from '../../src/alerts/alert.ts'
+import type { AccountStore } from '../../src/core/account-store.ts'
+import { randomId } from '../../src/core/digest.ts'
+import type { Log } from '../../src/core/log.ts'
 import { Secret } from '../../src/core/secret.ts'
-import { createDraw } from '../../src/sign-in/draw.ts'
-import { createKnownDevices } from '../../src/sign-in/known-devices.ts'
+import type { Vault } from '../../src/core/vault.ts'
+import { createKnownDevices, type KnownDevices } from '../../src/sign-in/known-devices.ts'
 import { createPasswordCheck } from '../../src/sign-in/password.ts'
 import { reportGuesses } from '../../src/sign-in/report-guesses.ts'
-import { findSession, type SignInDeps, signIn } from '../../src/sign-in/sign-in.ts'
+import type { WrongPasswords } from '../../src/sign-in/session-store.ts'
+import { createSignIn, type SignIn } from '../../src/sign-in/sign-in.ts'
 import { createAccountStore } from '../../src/storage/account-store.ts'
 import type { Database } from '../../src/storage/database.ts'
 import { createInstallationStore } from '../../src/storage/installation.ts'
@@ -18,12 +22,15 @@ import { createVault } from '../../src/storage/vault.ts'
 import { MIGRATIONS } from '../storage/engines.ts'
 
 const PASSWORD = 'a password for the owner'
-const randomId = (): string => randomBytes(32).toString('base64url')
-const hash = (text: string): string => createHash('sha256').update(text).digest('base64url')
 const NOTHING = { password: null, again: null, device: null, ticket: null }
 
 interface World {
-  readonly deps: SignInDeps
+  readonly signIn: SignIn
+  readonly devices: KnownDevices
+  readonly store: AccountStore
+  readonly vault: Vault
+  readonly wrongPasswords: WrongPasswords
+  readonly log: Log
   readonly db: Database
   readonly warned: string[]
   /** How often the store was asked. */
@@ -45,40 +52,35 @@ async function createWorld(t: Test): Promise<World> {
   const [vault, attempts, store] = [createVault(['a key']), createSignInAttempts(db), createAccountStore(db)]
   const password = createPasswordCheck(new Secret(PASSWORD))
   const warned: string[] = []
-  const deps: SignInDeps = {
+  const wrongPasswords = createWrongPasswords(db)
+  const log = { info: () => {}, warn: (_details: object, message: string) => void warned.push(message) }
+  const signIn = createSignIn({
     sessions: createSessionStore(db),
     installation: createInstallationStore(db),
     store,
     vault,
     password,
     // A turn each time: this is about what comes after the draw.
-    draw: createDraw({
-      attempts: { ...attempts, takeTurn: async () => ({ taken: true }) },
-      vault,
-      nowMs: () => store.nowMs(),
-      randomId,
-      time: { clockMs: () => 0, sleep: async () => {}, random: Math.random },
-    }),
-    devices: createKnownDevices({ attempts, vault, credential: password.credential, hash, randomId }),
-    wrongPasswords: createWrongPasswords(db),
-    log: { info: () => {}, warn: (_details, message) => void warned.push(message) },
-    randomId,
-    hash,
-  }
+    attempts: { ...attempts, takeTurn: async () => ({ taken: true }) },
+    drawTime: { clockMs: () => 0, sleep: async () => {}, random: Math.random },
+    wrongPasswords,
+    log,
+  })
+  const devices = createKnownDevices({ attempts, vault, credential: password.credential })
   const asked = async (work: () => Promise<unknown>): Promise<number> => {
     questions = 0
     await work()
     return questions
   }
-  return { deps, db, warned, asked }
+  return { signIn, devices, store, vault, wrongPasswords, log, db, warned, asked }
 }
 
 t.test('a made-up session is refused without the store, and those of the release before are looked up all at once', async (t) => {
-  const { deps, asked } = await createWorld(t)
-  const result = await signIn(deps, { ...NOTHING, password: PASSWORD })
+  const { signIn, asked } = await createWorld(t)
+  const result = await signIn.enter({ ...NOTHING, password: PASSWORD })
   if (result.outcome !== 'signed_in') return t.fail('not signed in')
   const { session, device } = result
-  t.type(await findSession(deps, session), 'string')
+  t.type(await signIn.findSession(session), 'string')
   const made = [
     '',
     'x',
@@ -89,17 +91,16 @@ t.test('a made-up session is refused without the store, and those of the release
     randomId() + randomBytes(16).toString('hex'),
     'é'.repeat(75),
   ]
-  for (const one of made) t.equal(await asked(async () => t.equal(await findSession(deps, one), null, one)), 0, one)
-  const unmarked = Array.from({ length: 500 }, () => findSession(deps, randomId()))
+  for (const one of made) t.equal(await asked(async () => t.equal(await signIn.findSession(one), null, one)), 0, one)
+  const unmarked = Array.from({ length: 500 }, () => signIn.findSession(randomId()))
   t.ok((await asked(() => Promise.all(unmarked))) <= 1)
-  t.ok((await asked(async () => Promise.all(Array.from({ length: 500 }, () => findSession(deps, randomId()))))) <= 1)
+  t.ok((await asked(async () => Promise.all(Array.from({ length: 500 }, () => signIn.findSession(randomId()))))) <= 1)
 })
 
 t.test('a device cookie that is made up is no question, and a stolen one is five guesses', async (t) => {
-  const { deps, asked } = await createWorld(t)
-  const { devices } = deps
-  const cookie = await devices.remember(null, new Date(deps.store.nowMs()))
-  const old = deps.vault.seal(new Secret(randomId()), { table: 'cookies', row: 'device', column: 'id' })
+  const { devices, store, vault, asked } = await createWorld(t)
+  const cookie = await devices.remember(null, new Date(store.nowMs()))
+  const old = vault.seal(new Secret(randomId()), { table: 'cookies', row: 'device', column: 'id' })
   for (const made of [null, '', 'x', `${cookie}x`, cookie.slice(1), old])
     t.equal(await asked(async () => t.equal(await devices.takeTry(made), null)), 0)
   const tries = await Promise.all(Array.from({ length: 20 }, () => devices.takeTry(cookie)))
@@ -107,27 +108,25 @@ t.test('a device cookie that is made up is no question, and a stolen one is five
   t.equal(await asked(() => Promise.all(Array.from({ length: 100 }, () => devices.takeTry(cookie)))), 0)
   const other = createKnownDevices({
     attempts: createSignInAttempts(await openSqlite(':memory:')),
-    vault: deps.vault,
+    vault,
     credential: 'another password',
-    hash,
-    randomId,
   })
   t.equal(await other.takeTry(cookie), null, 'it ends with the password')
 })
 
 t.test('a thousand wrong passwords are a warning and one alert, and few events', async (t) => {
-  const { deps, db, warned } = await createWorld(t)
+  const { signIn, wrongPasswords, log, db, warned } = await createWorld(t)
   const alerts: Alert[] = []
   let isDown = true
   const send = async (alert: Alert): Promise<void> => {
     if (isDown) throw new Error('down')
     alerts.push(alert)
   }
-  const report = () => reportGuesses({ wrongPasswords: deps.wrongPasswords, send, log: deps.log })
-  for (let n = 0; n < 999; n++) await signIn(deps, { ...NOTHING, password: `guess ${n}` })
+  const report = () => reportGuesses({ wrongPasswords, send, log })
+  for (let n = 0; n < 999; n++) await signIn.enter({ ...NOTHING, password: `guess ${n}` })
   await report()
   t.strictSame(warned, [])
-  for (let n = 0; n < 3; n++) await signIn(deps, { ...NOTHING, password: `guess ${n}` })
+  for (let n = 0; n < 3; n++) await signIn.enter({ ...NOTHING, password: `guess ${n}` })
   t.strictSame(warned, ['1000 wrong passwords were given at the sign-in within a day'])
   await report()
   isDown = false

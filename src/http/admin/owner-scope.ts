@@ -2,7 +2,6 @@ import cookie from '@fastify/cookie'
 import formbody from '@fastify/formbody'
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { AppError } from '../../core/errors.ts'
-import { findSession } from '../../sign-in/sign-in.ts'
 import type { HttpDeps, Settings } from '../deps.ts'
 import { FASTIFY_SENTENCES, STATUS } from '../errors.ts'
 import { createPages, type Pages, registerPageHeaders } from '../pages/pages.ts'
@@ -64,7 +63,7 @@ export async function ownerScope(app: FastifyInstance, deps: HttpDeps): Promise<
     const held = request.cookies[session] ?? null
     // Taken back below: where the store does not answer, nobody can say.
     request.perhapsOwner = held !== null
-    const id = await findSession(deps.signIn, held, part === true ? 'page' : 'person')
+    const id = await deps.signIn.findSession(held, part === true ? 'page' : 'person')
     request.perhapsOwner = false
     request.ownerSession = id ?? ''
     if (id === null && open !== true) return reply.redirect('/admin/sign-in', 303)
@@ -92,7 +91,7 @@ export async function visitorScope(app: FastifyInstance, { signIn, settings, log
     try {
       // A browser fetches a page that it shows with `document`; whatever else asks is the page itself, every half a minute.
       const by = request.headers['sec-fetch-dest'] === 'empty' ? 'page' : 'person'
-      request.ownerSession = (await findSession(signIn, held, by)) ?? ''
+      request.ownerSession = (await signIn.findSession(held, by)) ?? ''
     } catch (err) {
       log.warn({ err, reqId: request.id }, 'nobody can say whether this browser is signed in')
       request.perhapsOwner = true

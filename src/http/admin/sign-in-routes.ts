@@ -2,7 +2,6 @@ import type { JsonSchemaToTsProvider } from '@fastify/type-provider-json-schema-
 import type { FastifyInstance, FastifyReply } from 'fastify'
 import { AppError } from '../../core/errors.ts'
 import { MAX_PASSWORD_LENGTH } from '../../sign-in/password.ts'
-import { type SignInForm, signIn, signOut } from '../../sign-in/sign-in.ts'
 import type { HttpDeps } from '../deps.ts'
 import type { Pages } from '../pages/pages.ts'
 import { cookiesOf } from './owner-scope.ts'
@@ -39,16 +38,18 @@ export function signInRoutes(scope: FastifyInstance, deps: HttpDeps, pages: Page
 
   app.post('/admin/sign-in', { config: { open: true }, schema: { body: Form } }, async (request, reply) => {
     if (password.mode === 'off') return page(reply.code(403))
-    const result = await lookAt({
-      password: request.body.password ?? null,
-      again: request.body.again ?? null,
-      device: request.cookies[cookies.device] ?? null,
-      ticket: request.cookies[cookies.ticket] ?? null,
-    }).catch((err: unknown) => {
-      if (!(err instanceof AppError && err.code === 'unavailable')) throw err
-      deps.log.error({ err, reqId: request.id, route: request.routeOptions.url }, 'a request failed')
-      return null
-    })
+    const result = await deps.signIn
+      .enter({
+        password: request.body.password ?? null,
+        again: request.body.again ?? null,
+        device: request.cookies[cookies.device] ?? null,
+        ticket: request.cookies[cookies.ticket] ?? null,
+      })
+      .catch((err: unknown) => {
+        if (!(err instanceof AppError && err.code === 'unavailable')) throw err
+        deps.log.error({ err, reqId: request.id, route: request.routeOptions.url }, 'a request failed')
+        return null
+      })
     if (result === null) return page(reply.code(503).header('retry-after', String(STORE_WAIT_SECONDS)), { note: NOTES.storeDown })
     if (result.outcome === 'wait') {
       reply.code(429).header('retry-after', String(WAIT_SECONDS))
@@ -67,14 +68,13 @@ export function signInRoutes(scope: FastifyInstance, deps: HttpDeps, pages: Page
       .setCookie(cookies.device, result.device, { ...cookies.options, maxAge: DEVICE_SECONDS })
       .redirect('/admin', 303)
   })
-  const lookAt = (form: SignInForm) => signIn(deps.signIn, form)
 
   app.post('/admin/sign-out', async (request, reply) => {
-    await signOut(deps.signIn, request.ownerSession, false)
+    await deps.signIn.leave(request.ownerSession, false)
     return reply.clearCookie(cookies.session, cookies.options).redirect('/admin/sign-in', 303)
   })
   app.post('/admin/sign-out-everywhere', async (request, reply) => {
-    await signOut(deps.signIn, request.ownerSession, true)
+    await deps.signIn.leave(request.ownerSession, true)
     for (const name of [cookies.session, cookies.device]) reply.clearCookie(name, cookies.options)
     return reply.redirect('/admin/sign-in', 303)
   })

@@ -94,7 +94,7 @@ async function detailsOf(deps: HttpDeps, query: ListQuery): Promise<Omit<Details
   const [health, found, wrong] = await Promise.all([
     deps.health(),
     inTime(describeStatus(deps.owner, asked)),
-    inTime(deps.signIn.wrongPasswords.ofDay()),
+    inTime(deps.signIn.wrongOfDay()),
   ])
   const accounts =
     found?.accounts.map((account) => ({ ...account, life: lifeBarOf(account, found.now), runs: runsOf(account.attempts) })) ?? null
