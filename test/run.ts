@@ -1,29 +1,31 @@
 // npm test: sees to the services, then runs tap and hands the arguments on: npm test -- test/reading/allow-list.test.ts
+// npm run test:fast: the tests that need no service and start no process, and installs nothing.
 import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, readdirSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { fileURLToPath } from 'node:url'
+import { fastTests } from './support/fast-tests.ts'
 import { installMissing } from './support/install.ts'
 import { type PostgresServer, startPostgres } from './support/postgres.ts'
 import { listProcess, processRoot } from './support/process-root.ts'
-import { howToInstall } from './support/services.ts'
+import { howToInstall, type Service } from './support/services.ts'
 import { waitFor } from './support/wait-for.ts'
 
 const TAP = fileURLToPath(new URL('../node_modules/.bin/tap', import.meta.url))
 const BUILT = fileURLToPath(new URL('../node_modules/.tap-built', import.meta.url))
 
-process.exit(await run())
+const [first, ...others] = process.argv.slice(2)
+process.exit(first === '--fast' ? await run([...fastTests(), ...others], []) : await run(process.argv.slice(2), installMissing()))
 
-async function run(): Promise<number> {
-  const absent = installMissing()
+async function run(args: string[], absent: Service[]): Promise<number> {
   if (absent.length > 0) {
     const inCi = process.env['CI'] === 'true'
     console.error(inCi ? howToInstall(absent) : `${howToInstall(absent)} (without it, the tests that need it are skipped)`)
     if (inCi) return 1
   }
-  // tap is made anew for the plugins of package.json; left to itself, its first run would still go with the old ones.
+  // tap is built for the plugins of package.json; left to itself, its first run would still use the old ones.
   if (!existsSync(BUILT)) {
     execFileSync(process.execPath, [TAP, 'build'], { stdio: 'pipe' })
     writeFileSync(BUILT, '')
@@ -43,7 +45,7 @@ async function run(): Promise<number> {
   const env = { ...process.env, TEST_ROOT: root, TEST_SERVICES: `http://127.0.0.1:${(services.address() as AddressInfo).port}` }
 
   // A process group of its own, so that a signal to us reaches tap once, through us, with all of its test processes.
-  const tap = spawn(process.execPath, [TAP, ...process.argv.slice(2)], { env, stdio: 'inherit', detached: true })
+  const tap = spawn(process.execPath, [TAP, ...args], { env, stdio: 'inherit', detached: true })
   const group = tap.pid as number
   const strike = listProcess(group, 'KILL')
   let interrupted = false

@@ -394,7 +394,7 @@ t.test('a printed configuration shows no secret', async (t) => {
 })
 
 t.test('README and app.json speak of the variables that there are', async (t) => {
-  const read = (name: string): string => readFileSync(new URL(`../${name}`, import.meta.url), 'utf8')
+  const read = (name: string): string => readFileSync(new URL(`../../${name}`, import.meta.url), 'utf8')
   const deployed = Object.keys(JSON.parse(read('app.json')).env)
   t.same(
     deployed.filter((name) => !(VARIABLES as readonly string[]).includes(name)),

@@ -16,7 +16,7 @@ apt-get update
 apt-get install -y --no-install-recommends "$@"
 `
 
-/** Installs what the tests need and this machine lacks, where that is possible without asking anybody; tells what is left. */
+/** Installs what the tests need and this machine lacks, where that is possible without a password. Says what and why first; returns what is left. */
 export function installMissing(): Service[] {
   const services = Object.keys(SERVICES) as Service[]
   const wanted = absentOf(services)
@@ -24,12 +24,18 @@ export function installMissing(): Service[] {
   const packages = wanted.map((service) => SERVICES[service].debianPackage)
   const asRoot = rootCommand()
   if (asRoot !== null && existsSync('/usr/bin/apt-get')) {
-    console.error(`installing ${packages.join(' ')} for the tests`)
+    console.error(`${whatFor(wanted)}\ninstalling ${packages.join(' ')} with apt-get; npm run test:fast needs none of them`)
     const [command = 'sh', ...args] = [...asRoot, 'sh', '-c', INSTALL, 'install', ...packages]
     const { status, stdout, stderr } = spawnSync(command, args, { encoding: 'utf8', timeout: 600_000 })
     if (status !== 0) console.error(`${stdout}${stderr}`)
   }
   return absentOf(wanted)
+}
+
+/** One line for each package, with what the tests use it for. */
+export function whatFor(services: Service[]): string {
+  const lines = services.map((service) => `  ${SERVICES[service].debianPackage}: ${SERVICES[service].usedFor}`)
+  return `The tests run on real servers and browsers, and this machine lacks:\n${lines.join('\n')}`
 }
 
 /** What to put in front of a command to run it as root, or null where that would need a password. */

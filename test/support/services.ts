@@ -4,16 +4,20 @@ import { delimiter, join } from 'node:path'
 export type Service = 'postgres' | 'memcached' | 'sasl' | 'chromium' | 'firefox' | 'webkit' | 'xvfb' | 'nginx' | 'openssl'
 
 /** The Debian package that brings each service, and its program; Ubuntu's browsers go by other names. */
-export const SERVICES: Record<Service, { debianPackage: string; programs: string[] }> = {
-  postgres: { debianPackage: 'postgresql', programs: ['initdb'] },
-  memcached: { debianPackage: 'memcached', programs: ['memcached'] },
-  sasl: { debianPackage: 'sasl2-bin', programs: ['saslpasswd2'] },
-  chromium: { debianPackage: 'chromium', programs: ['chromium', 'chromium-browser', 'google-chrome'] },
-  firefox: { debianPackage: 'firefox-esr', programs: ['firefox-esr', 'firefox'] },
-  webkit: { debianPackage: 'webkit2gtk-driver', programs: ['WebKitWebDriver'] },
-  xvfb: { debianPackage: 'xvfb', programs: ['Xvfb'] },
-  nginx: { debianPackage: 'nginx-light', programs: ['nginx'] },
-  openssl: { debianPackage: 'openssl', programs: ['openssl'] },
+export const SERVICES: Record<Service, { debianPackage: string; usedFor: string; programs: string[] }> = {
+  postgres: { debianPackage: 'postgresql', usedFor: 'the store, in most tests', programs: ['initdb'] },
+  memcached: { debianPackage: 'memcached', usedFor: 'the cache between instances', programs: ['memcached'] },
+  sasl: { debianPackage: 'sasl2-bin', usedFor: 'Memcached that asks for a password', programs: ['saslpasswd2'] },
+  chromium: {
+    debianPackage: 'chromium',
+    usedFor: 'the pages and the code for web sites',
+    programs: ['chromium', 'chromium-browser', 'google-chrome'],
+  },
+  firefox: { debianPackage: 'firefox-esr', usedFor: 'the same, in a second browser', programs: ['firefox-esr', 'firefox'] },
+  webkit: { debianPackage: 'webkit2gtk-driver', usedFor: 'the same, in Safari’s engine', programs: ['WebKitWebDriver'] },
+  xvfb: { debianPackage: 'xvfb', usedFor: 'a screen for WebKit', programs: ['Xvfb'] },
+  nginx: { debianPackage: 'nginx-light', usedFor: 'caches between the agent and its readers', programs: ['nginx'] },
+  openssl: { debianPackage: 'openssl', usedFor: 'certificates of the web sites in the tests', programs: ['openssl'] },
 }
 
 /** For a test's skip option: the reason why it cannot run here, or false. In CI nothing is skipped: there it fails. */

@@ -1,0 +1,10 @@
+import { readdirSync } from 'node:fs'
+import { join } from 'node:path'
+
+/** The paths of all files in this folder, at any depth, whose names end so. */
+export function filesUnder(folder: string, ending: string): string[] {
+  return readdirSync(folder, { recursive: true, encoding: 'utf8' })
+    .filter((path) => path.endsWith(ending))
+    .map((path) => join(folder, path))
+    .toSorted()
+}
