@@ -240,7 +240,7 @@ export async function createServices(
     migrate: async (as) => {
       try {
         const applied = await migrate(db, MIGRATIONS_FOLDER, () => db.isNotReady(WAITING))
-        await prepareInstallation(db, as === 'server' ? config.appUrl : null)
+        await prepareInstallation(db, as === 'server' ? (config.appUrlIsGuess ? '' : config.appUrl) : null)
         await db.isReady([...(await tablesOf(MIGRATIONS_FOLDER)), 'schema_migrations'])
         return applied
       } catch (error) {

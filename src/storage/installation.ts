@@ -25,7 +25,8 @@ export function createInstallationStore(db: Database): InstallationStore {
  * lies elsewhere: it gets a name of its own, so that neither serves what the other has put into the cache.
  */
 export async function prepareInstallation(db: Database, appUrl: string | null): Promise<void> {
-  // A command may run in a shell that does not know the address: it never takes the store for a copy.
+  // A command may run in a shell that does not know the address: it never takes the store for a copy. An address that is
+  // only guessed holds the port, which some platforms change with each start: the agent names none then.
   const home =
     appUrl === null
       ? null
