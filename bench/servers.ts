@@ -44,6 +44,7 @@ export async function seedStore(folder: string): Promise<void> {
     provider: 'instagram',
     state: 'active' as const,
     accessToken: services.vault.seal(token, accountPlace('default', 'access_token')),
+    providerUserId: '17841400000000001',
     issuedAt: new Date(),
     expiresAt: new Date(Date.now() + 60 * DAY_MS),
     nextRefreshAt: new Date(Date.now() + 30 * DAY_MS),

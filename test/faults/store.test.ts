@@ -225,7 +225,7 @@ t.test('Memcached is never missed', { skip: missing('postgres', 'memcached') }, 
   const database = await postgres.createDatabase(t)
   const site = await createInstallation(t, { databaseUrl: database.url, instagramUrl: instagram.url, memcached: memcached.server })
   const token = instagram.issue()
-  await site.add('default', token, { nextRefreshAt: null })
+  await site.add('default', token, { providerUserId: '17841400000000001', nextRefreshAt: null })
   const agent = await startAgent(t, { env: site.env, ready: '/readyz' })
   await waitFor('the token to be served', async () => (await readToken(agent.url)).text === token)
 
