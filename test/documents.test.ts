@@ -1,0 +1,49 @@
+import { existsSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import { filesUnder } from './support/files-under.ts'
+
+const ROOT = join(import.meta.dirname, '..')
+const PAGES = ['README.md', 'ARCHITECTURE.md', 'CONTRIBUTING.md', 'SECURITY.md', 'docs/deploying.md', 'docs/coming-from-the-ruby-agent.md']
+const read = (path: string): string => readFileSync(join(ROOT, path), 'utf8')
+const { scripts, devDependencies } = JSON.parse(read('package.json'))
+
+t.test('each path, link and script that the documents name exists', async (t) => {
+  for (const page of PAGES) {
+    const text = read(page)
+    const paths = [...text.matchAll(/(?<![\w./:-])((?:src|test|views|migrations|docs|bench|deploy|bin|\.ci)\/[\w./-]*)/g)].map(
+      ([path]) => path,
+    )
+    for (const path of new Set(paths)) t.ok(existsSync(join(ROOT, path.replace(/\.$/, ''))), `${page}: ${path}`)
+    for (const [, link = ''] of text.matchAll(/\]\(((?!https?:|#)[^)#]+)/g))
+      t.ok(existsSync(join(ROOT, page, '..', link)), `${page} links to ${link}`)
+    for (const [, script = ''] of text.matchAll(/npm run ([\w:]+)/g)) t.ok(script in scripts, `${page}: npm run ${script}`)
+  }
+})
+
+t.test('a link to a heading finds it', async (t) => {
+  const anchorsOf = (page: string): string[] =>
+    [...read(page).matchAll(/^#+ (.*)$/gm)].map(([, title = '']) =>
+      title
+        .toLowerCase()
+        .replace(/[^\w -]/g, '')
+        .replaceAll(' ', '-'),
+    )
+  for (const page of PAGES)
+    for (const [, file, anchor = ''] of read(page).matchAll(/\]\(((?!https?:)[^)#]*)#([^)]+)\)/g))
+      t.ok(anchorsOf(file ? join(page, '..', file) : page).includes(anchor), `${page}: ${file}#${anchor}`)
+})
+
+t.test('ARCHITECTURE.md names every folder of src, in 120 lines at most', async (t) => {
+  const text = read('ARCHITECTURE.md')
+  t.ok(text.split('\n').length <= 121)
+  const folders = new Set(filesUnder(join(ROOT, 'src'), '.ts').map((path) => path.slice(ROOT.length + 1).split('/')[1]))
+  for (const name of folders) t.match(text, name?.endsWith('.ts') ? `src/${name}` : `\`src/${name}/\``)
+})
+
+t.test('CONTRIBUTING.md holds back no package that goes on', async (t) => {
+  const held = [...read('CONTRIBUTING.md').matchAll(/^\| ([@a-z][\w/@, -]*) \| ([\d.]+) \|/gm)]
+  t.ok(held.length >= 3)
+  for (const [, names = '', version = ''] of held)
+    for (const name of names.split(', ')) t.ok(`${devDependencies[name]}.`.startsWith(`${version}.`), `${name} ${version}`)
+})
