@@ -8,20 +8,17 @@ import type { Overview } from './accounts/overview.ts'
 import type { OwnerDeps } from './accounts/owner-deps.ts'
 import { createPictures } from './accounts/pictures.ts'
 import { recheckKeys } from './accounts/recheck-keys.ts'
-import { seedAtStart } from './accounts/seed.ts'
+import { type ConfiguredSeed, seedAtStart } from './accounts/seed.ts'
 import type { SendAlert } from './alerts/alert.ts'
 import type { Memcached, MemcachedState } from './cache/memcached.ts'
 import type { Config } from './config/config.ts'
 import { createKnownSecrets } from './config/known-secrets.ts'
 import type { AccountStore } from './core/account-store.ts'
-import type { Connector } from './core/connector.ts'
 import { AppError } from './core/errors.ts'
 import type { Log } from './core/log.ts'
 import type { Provider } from './core/provider.ts'
 import type { Secret } from './core/secret.ts'
 import type { Vault } from './core/vault.ts'
-import { createInstagramConnector } from './providers/instagram/connector.ts'
-import { createInstagram } from './providers/instagram/instagram.ts'
 import { createReadHistory, type ReadHistory } from './reading/read-counts.ts'
 import { createSharedCache } from './reading/shared-cache.ts'
 import { createTokenReader, type TokenReader } from './reading/token-reader.ts'
@@ -72,11 +69,10 @@ export interface Services {
   readonly refreshDeps: RefreshDeps
   /** One sweep at a time in this process: who comes while one runs gets its result. */
   readonly sweep: (request: RefreshRequest) => Promise<RefreshSummary>
-  /** Takes `STARTING_TOKEN` over where it is a new one; false = the provider did not answer, so ask again later. */
+  /** Takes configured tokens over where they are new; false = the provider did not answer, so ask again later. */
   readonly seedFromEnvironment: () => Promise<boolean>
   /** Makes due what the keys of this start no longer open, or open again. */
   readonly recheckKeys: () => Promise<void>
-  readonly startingFingerprint: string | null
   /** Null where the store is not a Postgres: the Ruby agent knew no other. */
   readonly readRubyToken: ReadRubyToken | null
   readonly migrate: (as: 'server' | 'command') => Promise<readonly string[]>
@@ -125,7 +121,7 @@ export async function createServices(
     constantName: config.jsConstantName,
     log,
   })
-  const providers = new Map<string, Provider>([['instagram', createInstagram({ graphUrl: config.instagram.graphUrl })]])
+  const providers = await loadProviders(config)
   const refreshDeps: RefreshDeps = {
     store,
     vault,
@@ -178,8 +174,7 @@ export async function createServices(
     return running
   }
 
-  const { startingToken } = config
-  const startingFingerprint = startingToken === null ? null : fingerprintOf(startingToken)
+  const seeds: ConfiguredSeed[] = config.seeds.map((seed) => ({ ...seed, fingerprint: fingerprintOf(seed.token) }))
   const { check, password } = choosePassword(config.adminPassword, config.database.kind === 'sqlite')
   if (password !== null) secrets.add('the one-time password', password)
   // No matter of verbosity: without the password nobody gets in.
@@ -200,18 +195,20 @@ export async function createServices(
   }
   const owner: OwnerDeps = {
     ...refreshDeps,
-    connectors: createConnectors(config),
     states: oauthStates,
     signedRequests,
     overview,
     pictures: createPictures(refreshDeps),
     appUrl: config.appUrl,
-    startingFingerprint,
+    seedFingerprints: new Map(seeds.map(({ account, fingerprint }) => [account, fingerprint])),
     publishDefault: () => reader.publishDefault(),
   }
   let seeding: Promise<boolean> | null = null
   const seedFromEnvironment = (): Promise<boolean> => {
-    seeding = db.check().then(() => seedAtStart(refreshDeps, startingToken, startingFingerprint))
+    seeding = db
+      .check()
+      .then(() => Promise.all(seeds.map((seed) => seedAtStart(refreshDeps, seed))))
+      .then((done) => done.every(Boolean))
     return seeding
   }
 
@@ -235,7 +232,6 @@ export async function createServices(
     checkStore: () => db.check(),
     seedFromEnvironment,
     recheckKeys: () => recheckKeys({ overview, vault, log }),
-    startingFingerprint,
     readRubyToken: config.database.kind === 'postgres' ? () => readRubyToken(db) : null,
     migrate: async (as) => {
       try {
@@ -277,9 +273,12 @@ async function openWebhook({ alertWebhookUrl: url, appUrl }: Config): Promise<Se
   return createWebhook({ url, appUrl })
 }
 
-function createConnectors({ instagram: { app, ...rest } }: Config): Map<string, Connector> {
-  const connectors = app === null ? [] : [createInstagramConnector({ app, ...rest })]
-  return new Map(connectors.map((connector) => [connector.provider, connector]))
+async function loadProviders({ providers }: Config): Promise<Map<string, Provider>> {
+  const open = async ({ module, config }: Config['providers'][number]): Promise<[string, Provider]> => {
+    const create = await module.load()
+    return [module.name, create(config, { fetch: globalThis.fetch, now: Date.now })]
+  }
+  return new Map(await Promise.all(providers.map(open)))
 }
 
 function fingerprintOf(token: Secret): string {

@@ -1,14 +1,15 @@
 import { ACCOUNT_NAME_RULE, isAccountName } from '../core/account.ts'
-import { ConnectError, type Connector } from '../core/connector.ts'
 import { digest, randomId } from '../core/digest.ts'
-import { AppError } from '../core/errors.ts'
+import { AppError, ConnectError } from '../core/errors.ts'
+import type { Connect } from '../core/provider.ts'
 import { isMarked, marked } from '../core/vault.ts'
 import type { KeptState } from './oauth-states.ts'
 import type { OwnerDeps } from './owner-deps.ts'
 import { takeGrant } from './save-grant.ts'
 import { connected, openPending, type Pending, seal, unseal, waiting, write } from './waiting-grant.ts'
 
-export interface Arrival {
+/** What came with the browser that the provider sent back. */
+export interface CallbackParams {
   readonly provider: string
   readonly sessionId: string
   /** As the provider sent them. */
@@ -35,25 +36,24 @@ export async function startConnect(
   deps: OwnerDeps,
   { provider, account, sessionId }: { provider: string; account: string; sessionId: string },
 ): Promise<URL> {
-  const connector = connectorOf(deps, provider)
+  const { connect } = connectableOf(deps, provider)
   if (!isAccountName(account)) throw new AppError('invalid', ACCOUNT_NAME_RULE)
   const [state, verifier] = [marked(deps.vault, STATE, randomId()), randomId()]
   const id = digest(state)
   await deps.states.keep(id, { sessionId, provider, account, sealed: seal(deps.vault, id, verifier) })
-  return connector.authorizeUrl({ state, verifier, redirectUri: redirectUriOf(deps.appUrl, provider) })
+  return connect.authorizeUrl({ state, verifier, redirectUri: redirectUriOf(deps.appUrl, provider) })
 }
 
 /**
  * Throws `ConnectError` where the trip ended without a token; nothing is changed then. A second arrival, by a double click,
  * the back button or a reload, gets what the first one got.
  */
-export async function finishConnect(deps: OwnerDeps, arrival: Arrival): Promise<Connected> {
-  const { provider, sessionId, code, state = '', error } = arrival
-  const connector = connectorOf(deps, provider)
-  const { title } = connector
+export async function finishConnect(deps: OwnerDeps, params: CallbackParams): Promise<Connected> {
+  const { provider, sessionId, code, state = '', error } = params
+  const { connect, title } = connectableOf(deps, provider)
   const again = `Press “Connect ${title}” again; nothing was changed.`
   // A denial may come without its state, and changes nothing: it needs none.
-  if (error !== undefined) throw denied(connector, error)
+  if (error !== undefined) throw denied(title, error)
   const trip = await findTrip(deps, state, sessionId)
   const { account } = trip ?? {}
   if (trip?.provider === connected(provider)) return { outcome: 'connected', account: trip.account, username: null }
@@ -84,8 +84,8 @@ export async function finishConnect(deps: OwnerDeps, arrival: Arrival): Promise<
     id,
     async () => {
       const askedAt = deps.store.now()
-      const grant = await connector.exchangeCode(code, { verifier, redirectUri: redirectUriOf(deps.appUrl, provider) })
-      const profile = await connector.identify(grant.accessToken)
+      const grant = await connect.exchangeCode(code, { verifier, redirectUri: redirectUriOf(deps.appUrl, provider) })
+      const profile = await connect.identify(grant.accessToken)
       const over = await deps.store.find(account)
       if (over === null || over.providerUserId === null || over.providerUserId === profile.userId) {
         await takeGrant(deps, { account, provider, grant, profile, askedAt, actor: 'owner', over })
@@ -95,7 +95,7 @@ export async function finishConnect(deps: OwnerDeps, arrival: Arrival): Promise<
       await deps.states.advance(id, { provider: waiting(provider), sealed: seal(deps.vault, id, write(pending)) })
       return question(deps, account, pending, state)
     },
-    () => finishConnect(deps, arrival),
+    () => finishConnect(deps, params),
   )
 }
 
@@ -117,7 +117,7 @@ interface Answer {
 
 /** The owner's word that another user may take the account over. */
 export async function confirmConnect(deps: OwnerDeps, { provider, sessionId, answer }: Answer): Promise<Connected> {
-  const { title } = connectorOf(deps, provider)
+  const { title } = connectableOf(deps, provider)
   const trip = await findTrip(deps, answer, sessionId)
   const { account = '' } = trip ?? {}
   const isWaiting = trip?.provider === waiting(provider)
@@ -176,15 +176,15 @@ function once(deps: OwnerDeps, id: string, work: () => Promise<Connected>, after
   return running
 }
 
-function connectorOf({ connectors }: OwnerDeps, provider: string): Connector {
-  const connector = connectors.get(provider)
-  if (connector === undefined) {
+function connectableOf({ providers }: OwnerDeps, name: string): { connect: Connect; title: string } {
+  const provider = providers.get(name)
+  if (provider?.connect === undefined) {
     throw new AppError('not_found', 'This agent cannot connect accounts of this provider: the credentials of an app are not set.')
   }
-  return connector
+  return { connect: provider.connect, title: provider.title }
 }
 
-function denied({ title }: Connector, error: string): ConnectError {
+function denied(title: string, error: string): ConnectError {
   if (error === 'access_denied') {
     return new ConnectError(
       `${title} says that the request was declined.`,

@@ -1,7 +1,7 @@
 import type { AccountChange, AccountEvent, AccountStore, EventKind } from '../core/account-store.ts'
-import type { Connector, SignedCall } from '../core/connector.ts'
 import { digest } from '../core/digest.ts'
 import { AppError } from '../core/errors.ts'
+import type { Provider, SignedCall } from '../core/provider.ts'
 import { isMarked, marked, type Vault } from '../core/vault.ts'
 import { nextRefreshAt } from '../refreshing/next-refresh.ts'
 import type { OwnerDeps } from './owner-deps.ts'
@@ -101,17 +101,17 @@ const NOTHING = {
 /** Another process changed an account between the look at it and the change: nothing is done yet. */
 class ChangedMeanwhile extends Error {}
 
-type Effect = (connector: Connector, call: SignedCall, scope: SignedRequestScope) => Promise<{ answer: string; touched: string[] }>
+type Effect = (provider: Provider, call: SignedCall, scope: SignedRequestScope) => Promise<{ answer: string; touched: string[] }>
 
-async function answerOnce(deps: OwnerDeps, provider: string, signedRequest: string, effect: Effect): Promise<string> {
-  const connector = deps.connectors.get(provider)
-  if (connector === undefined) throw new AppError('not_found', 'There is nothing at this address.')
-  const call = connector.readSignedRequest(signedRequest)
+async function answerOnce(deps: OwnerDeps, name: string, signedRequest: string, effect: Effect): Promise<string> {
+  const provider = deps.providers.get(name)
+  if (provider?.connect?.readSignedRequest === undefined) throw new AppError('not_found', 'There is nothing at this address.')
+  const call = provider.connect.readSignedRequest(signedRequest)
   if (call === null) throw new AppError('forbidden', 'The request is not signed with the app’s secret.')
   let touched: string[] = []
   const answer = await deps.signedRequests
-    .answerOnce(digest(`${provider}\0${call.signed}`), async (scope) => {
-      const done = await effect(connector, call, scope)
+    .answerOnce(digest(`${name}\0${call.signed}`), async (scope) => {
+      const done = await effect(provider, call, scope)
       touched = done.touched
       return { answer: done.answer, keepForGood: believable(call, scope.now) === null }
     })
@@ -120,9 +120,9 @@ async function answerOnce(deps: OwnerDeps, provider: string, signedRequest: stri
         throw new AppError('unavailable', 'The account is being changed at this moment; send the request again.')
       throw error
     })
-  for (const name of touched) {
-    deps.pictures.forget(name)
-    await publishChange(deps, name, 'provider')
+  for (const account of touched) {
+    deps.pictures.forget(account)
+    await publishChange(deps, account, 'provider')
   }
   return answer
 }

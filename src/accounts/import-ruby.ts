@@ -4,6 +4,9 @@ import { Secret } from '../core/secret.ts'
 import type { RefreshDeps } from '../refreshing/refresh-account.ts'
 import { type SeedResult, seedAccount } from './seed.ts'
 
+/** The Ruby agent knew no other. */
+const PROVIDER = 'instagram'
+
 /** What the older Ruby agent kept in the table `tokens` of its Postgres, in the clear. */
 interface RubyToken {
   readonly token: string
@@ -38,10 +41,10 @@ export async function importRubyToken(
   if (!force && existing !== null && isServable({ ...existing, pausedAt: null }, now)) {
     throw new AppError(
       'conflict',
-      `The account “${DEFAULT_ACCOUNT}” has a token that works, so nothing was changed. --force puts the old app’s in its place, once Instagram has confirmed it.`,
+      `The account “${DEFAULT_ACCOUNT}” has a token that works, so nothing was changed. --force puts the old app’s in its place, once ${deps.providers.get(PROVIDER)?.title} has confirmed it.`,
     )
   }
   const { token, expiresAt } = found
-  const seed = { account: DEFAULT_ACCOUNT, provider: 'instagram', token: new Secret(token), actor: 'cli', fingerprint, expiresAt } as const
+  const seed = { account: DEFAULT_ACCOUNT, provider: PROVIDER, token: new Secret(token), actor: 'cli', fingerprint, expiresAt } as const
   return { found, seed: await seedAccount(deps, seed) }
 }

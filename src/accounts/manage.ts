@@ -1,8 +1,8 @@
 import { acceptToken, refuseSecret } from '../core/accept-token.ts'
 import { ACCOUNT_NAME_RULE, type Account, type Actor, DEFAULT_ACCOUNT, isAccountName, isServable } from '../core/account.ts'
 import type { AccountChange, AccountEvent, EventKind } from '../core/account-store.ts'
-import { ConnectError } from '../core/connector.ts'
-import { AppError, ProviderError } from '../core/errors.ts'
+import { AppError, ConnectError, ProviderError } from '../core/errors.ts'
+import type { Provider } from '../core/provider.ts'
 import type { Secret } from '../core/secret.ts'
 import { accountPlace, UnreadableError } from '../core/vault.ts'
 import { entriesOf, parseAllowList } from '../reading/allow-list.ts'
@@ -23,6 +23,12 @@ export async function findAccount({ store }: Pick<OwnerDeps, 'store'>, name: str
   const account = isAccountName(name) ? await store.find(name) : null
   if (account === null) throw new AppError('not_found', 'There is no account of this name.')
   return account
+}
+
+/** The provider of a new account: the one that has the account’s name, else the first. */
+export function providerFor({ providers }: Pick<OwnerDeps, 'providers'>, account: string): string {
+  const [first = account] = providers.keys()
+  return providers.has(account) ? account : first
 }
 
 /** An account without a token yet: it waits to be connected, or for a token. */
@@ -94,12 +100,8 @@ export async function removeAccount(
   actor: Actor,
 ): Promise<{ removal: Removal; reach: Reach }> {
   const account = await findAccount(deps, name)
-  if (revoke && !deps.connectors.has(account.provider)) {
-    throw new AppError(
-      'invalid',
-      'Without INSTAGRAM_APP_ID the provider cannot be asked to take the permission back, so nothing was removed.',
-    )
-  }
+  const provider = deps.providers.get(account.provider)
+  if (revoke && provider?.connect?.revoke === undefined) throw cannotRevoke(provider)
   const revoked = revoke && (await revokeGrant(deps, account))
   const detail = revoke ? (revoked ? 'The provider took the grant back.' : 'The provider did not take the grant back.') : null
   if (!(await deps.store.remove(name, event(name, 'removed', actor, detail)))) throw gone()
@@ -123,15 +125,17 @@ export interface Paste {
 
 /** Takes a token over that a person pasted. One that lives an hour is traded for one that lasts, where that is possible. */
 export async function pasteToken(deps: OwnerDeps, { account, provider, token: pasted, actor, otherUser }: Paste): Promise<SeedResult> {
-  const token = acceptToken(deps.secrets, provider, pasted)
+  const known = deps.providers.get(provider)
+  if (known === undefined) throw new AppError('invalid', 'This agent does not know this provider.')
+  const token = acceptToken(deps.secrets, known, pasted)
   const over = await deps.store.find(account)
   if (!otherUser && over?.providerUserId != null) await mustBeSameUser(deps, over, token)
   const askedAt = deps.store.now()
-  const connector = deps.connectors.get(provider)
+  const { connect } = known
   try {
-    const grant = await connector?.lengthen(token)
-    if (connector !== undefined && grant != null) {
-      const profile = await connector.identify(grant.accessToken)
+    const grant = await connect?.exchangeForLongLived?.(token)
+    if (connect !== undefined && grant != null) {
+      const profile = await connect.identify(grant.accessToken)
       await takeGrant(deps, { account, provider, grant: { ...grant, scopes: null }, profile, askedAt, actor, over })
       const message = 'The token would have lived for an hour; it was traded for one that lasts.'
       return { outcome: 'taken', result: { account, outcome: 'verified', message, nextRefreshAt: null }, message }
@@ -143,7 +147,7 @@ export async function pasteToken(deps: OwnerDeps, { account, provider, token: pa
     if (error.isTransient && hasGoodToken) return { outcome: 'postponed', message: error.message }
     // Another app's token cannot be traded with this app's secret; it may be a good one all the same.
   }
-  return seedAccount(deps, { account, provider, token, actor, fingerprint: account === DEFAULT_ACCOUNT ? deps.startingFingerprint : null })
+  return seedAccount(deps, { account, provider, token, actor, fingerprint: deps.seedFingerprints.get(account) ?? null })
 }
 
 async function mustBeSameUser(deps: OwnerDeps, { provider, providerUserId, username }: Account, token: Secret): Promise<void> {
@@ -171,10 +175,10 @@ async function change(deps: OwnerDeps, name: string, what: AccountChange, why: A
 }
 
 async function revokeGrant(deps: OwnerDeps, { name, provider, accessToken }: Account): Promise<boolean> {
-  const connector = deps.connectors.get(provider)
-  if (connector === undefined || accessToken === null) return false
+  const connect = deps.providers.get(provider)?.connect
+  if (connect?.revoke === undefined || accessToken === null) return false
   try {
-    await connector.revoke(deps.vault.open(accessToken, accountPlace(name, 'access_token')))
+    await connect.revoke(deps.vault.open(accessToken, accountPlace(name, 'access_token')))
     return true
   } catch (error) {
     if (error instanceof ConnectError || error instanceof UnreadableError) return false
@@ -184,6 +188,12 @@ async function revokeGrant(deps: OwnerDeps, { name, provider, accessToken }: Acc
 
 function event(account: string, kind: EventKind, actor: Actor, detail: string | null = null): AccountEvent {
   return { account, kind, actor, outcome: 'ok', detail }
+}
+
+function cannotRevoke(provider: Provider | undefined): AppError {
+  const variable = provider?.connect === undefined ? provider?.setup.appVariables[0] : undefined
+  const why = variable === undefined ? 'Where the agent cannot do that' : `Without ${variable}`
+  return new AppError('invalid', `${why} the provider cannot be asked to take the permission back, so nothing was removed.`)
 }
 
 function gone(): AppError {

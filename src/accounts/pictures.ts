@@ -34,7 +34,7 @@ export function createPictures(deps: Deps, clockMs = (): number => performance.n
     if (accessToken === null) return null
     if (deps.pace.take(provider, 1) === 0) throw new ProviderError('throttled', 'The provider wants to be asked less at the moment.')
     const token = deps.vault.open(accessToken, accountPlace(name, 'access_token'))
-    return (await deps.providers.get(provider)?.picture(token)) ?? null
+    return (await deps.providers.get(provider)?.picture?.(token)) ?? null
   }
 
   function failed({ name, provider }: Account, error: unknown): null {

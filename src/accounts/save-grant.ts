@@ -1,4 +1,4 @@
-import { type Account, type Actor, DEFAULT_ACCOUNT } from '../core/account.ts'
+import type { Account, Actor } from '../core/account.ts'
 import type { AccountChange, AccountEvent } from '../core/account-store.ts'
 import { AppError } from '../core/errors.ts'
 import type { Grant, Profile } from '../core/provider.ts'
@@ -23,6 +23,7 @@ export async function takeGrant(deps: OwnerDeps, taking: Taking): Promise<void> 
   if (over !== null && over.provider !== provider) {
     throw new AppError('conflict', `The account “${account}” belongs to another provider. Give the new one another name.`)
   }
+  const seedFingerprint = deps.seedFingerprints.get(account)
   const minimumAgeSeconds = deps.providers.get(provider)?.minimumAgeSeconds ?? 0
   const change: AccountChange = {
     ...identity(profile),
@@ -32,7 +33,7 @@ export async function takeGrant(deps: OwnerDeps, taking: Taking): Promise<void> 
     // Not when it is saved: what the user takes back in between counts.
     connectedAt: askedAt,
     trustedAt: null,
-    ...(account === DEFAULT_ACCOUNT && deps.startingFingerprint !== null ? { seedFingerprint: deps.startingFingerprint } : {}),
+    ...(seedFingerprint === undefined ? {} : { seedFingerprint }),
   }
   const detail = over?.accessToken ? 'Connected again; the new token took over.' : 'Connected.'
   const event: AccountEvent = { account, kind: 'connected', actor, outcome: 'ok', detail }

@@ -1,5 +1,5 @@
 import { acceptToken } from '../core/accept-token.ts'
-import { type Account, type Actor, DEFAULT_ACCOUNT, isServable } from '../core/account.ts'
+import { type Account, type Actor, isServable } from '../core/account.ts'
 import type { AccountChange, AccountEvent, Claim } from '../core/account-store.ts'
 import { AppError, ProviderError } from '../core/errors.ts'
 import type { Provider } from '../core/provider.ts'
@@ -14,8 +14,10 @@ export interface Seed {
   readonly provider: string
   readonly token: Secret
   readonly actor: Actor
+  /** Of the configuration, where the token stands in it. */
+  readonly variable?: string
   /**
-   * Fingerprint of the `STARTING_TOKEN` in force, so that it does not push a later token out at the next start; null
+   * Fingerprint of the account’s configured token in force, so that it does not push a later token out at the next start; null
    * where it is not known, as in a shell without the agent's variables: the one that was taken last stays taken.
    */
   readonly fingerprint: string | null
@@ -38,11 +40,12 @@ const CLAIM_RETRY_MS = 250
  * once to learn its life, which nobody tells beforehand.
  */
 export async function seedAccount(deps: RefreshDeps, given: Seed): Promise<SeedResult> {
-  const seed = { ...given, token: acceptToken(deps.secrets, given.provider, given.token) }
-  const provider = deps.providers.get(seed.provider)
-  if (provider === undefined) throw new AppError('invalid', `This agent does not know the provider “${seed.provider}”.`)
+  const provider = providerOf(deps, given.provider)
+  const seed = { ...given, token: acceptToken(deps.secrets, provider, given.token) }
 
   const existing = await deps.store.find(seed.account)
+  if (existing !== null && existing.provider !== seed.provider)
+    throw new AppError('invalid', `The account “${seed.account}” belongs to another provider. Give the new one another name.`)
   const now = deps.store.now()
   const fresh: AccountChange = {
     accessToken: deps.vault.seal(seed.token, accountPlace(seed.account, 'access_token')),
@@ -96,9 +99,9 @@ export async function seedAccount(deps: RefreshDeps, given: Seed): Promise<SeedR
 }
 
 /** The token as its owner knows it: by the way in which it came. */
-function wayOf({ actor }: Pick<Seed, 'actor'>): string {
+function wayOf({ actor, variable = 'the configuration' }: Pick<Seed, 'actor' | 'variable'>): string {
   if (actor === 'owner') return 'The token that was pasted'
-  return actor === 'cli' ? 'The token given on the command line' : 'The token of STARTING_TOKEN'
+  return actor === 'cli' ? 'The token given on the command line' : `The token of ${variable}`
 }
 
 function taken(result: RefreshResult | null, message = result?.message ?? 'Another process is checking it.'): SeedResult {
@@ -189,26 +192,42 @@ async function claimInTime({ store, owner }: RefreshDeps, account: string, provi
   }
 }
 
-/** Seeds the default account from `STARTING_TOKEN`, where that is another one than the last time; null = nothing to do. */
-export async function takeStartingToken(deps: RefreshDeps, token: Secret, fingerprint: string): Promise<SeedResult | null> {
-  if ((await deps.store.seedFingerprint(DEFAULT_ACCOUNT)) === fingerprint) return null
-  return seedAccount(deps, { account: DEFAULT_ACCOUNT, provider: 'instagram', token, actor: 'boot', fingerprint })
+/** A token of the configuration, for an account of its provider. */
+export interface ConfiguredSeed {
+  readonly variable: string
+  readonly account: string
+  readonly provider: string
+  readonly token: Secret
+  /** Of the token: another one takes over at the next start. */
+  readonly fingerprint: string
 }
 
-/** Takes `STARTING_TOKEN` over at a start; false = the provider did not answer, so ask again later. */
-export async function seedAtStart(deps: RefreshDeps, token: Secret | null, fingerprint: string | null): Promise<boolean> {
-  if (token === null || fingerprint === null) return true
+/** Takes a configured token over where it is another one than the last time; null = nothing to do. */
+export async function takeConfiguredToken(deps: RefreshDeps, { variable, ...seed }: ConfiguredSeed): Promise<SeedResult | null> {
+  if ((await deps.store.seedFingerprint(seed.account)) === seed.fingerprint) return null
+  return seedAccount(deps, { ...seed, variable, actor: 'boot' })
+}
+
+/** Takes a configured token over at a start; false = the provider did not answer, so ask again later. */
+export async function seedAtStart(deps: RefreshDeps, seed: ConfiguredSeed): Promise<boolean> {
+  const { variable } = seed
   try {
-    const taken = await takeStartingToken(deps, token, fingerprint)
+    const taken = await takeConfiguredToken(deps, seed)
     if (taken === null) return true
-    if (taken.outcome !== 'taken') deps.log.warn({ outcome: taken.outcome }, `STARTING_TOKEN has not taken over: ${taken.message}`)
+    if (taken.outcome !== 'taken') deps.log.warn({ outcome: taken.outcome }, `${variable} has not taken over: ${taken.message}`)
     return taken.outcome !== 'postponed'
   } catch (error) {
     // Another instance, started with the same new token, was faster.
     if (error instanceof AppError && error.code === 'conflict') return true
     if (!(error instanceof AppError && error.code === 'invalid')) throw error
     // It is no token. What has a token goes on, as it does after a refusal.
-    deps.log.warn({ outcome: 'refused' }, `STARTING_TOKEN has not taken over: ${error.message}`)
+    deps.log.warn({ outcome: 'refused' }, `${variable} has not taken over: ${error.message}`)
     return true
   }
+}
+
+function providerOf({ providers }: RefreshDeps, name: string): Provider {
+  const provider = providers.get(name)
+  if (provider === undefined) throw new AppError('invalid', `This agent does not know the provider “${name}”.`)
+  return provider
 }

@@ -31,7 +31,7 @@ export type AccountHealth = AdvisedAccount & {
 }
 
 export interface ProviderHealth {
-  readonly provider: string
+  readonly title: string
   /** Null = it has not been asked yet. */
   readonly lastAnswer: RecordedEvent | null
 }
@@ -106,7 +106,7 @@ function describe(deps: OwnerDeps, stored: Account, isDefault: boolean): Account
     failureCount: account.failureCount,
     wantsToken:
       condition === 'empty' || (condition === 'needs you' && account.lastErrorCode !== 'misconfigured') || isInDanger(account, now),
-    canConnect: deps.connectors.has(provider),
+    canConnect: deps.providers.get(provider)?.connect !== undefined,
     lastErrorCode: account.lastErrorCode,
     lastError: account.lastError,
   }
@@ -133,5 +133,5 @@ function shown({ vault }: OwnerDeps, { name }: Account, sealed: string): string 
 }
 
 function describeProviders({ providers, overview }: OwnerDeps): Promise<ProviderHealth[]> {
-  return Promise.all([...providers.keys()].map(async (provider) => ({ provider, lastAnswer: await overview.lastAnswer(provider) })))
+  return Promise.all([...providers.values()].map(async ({ name, title }) => ({ title, lastAnswer: await overview.lastAnswer(name) })))
 }

@@ -11,7 +11,7 @@ export async function accountsCommand(deps: OwnerDeps, command: AgentCommand, { 
   if (name === 'accounts list' || account === null) return list(deps, command, options.has('json'))
   switch (name) {
     case 'accounts add':
-      await manage.createAccount(deps, account, 'instagram', 'cli')
+      await manage.createAccount(deps, account, rest[0] ?? manage.providerFor(deps, account), 'cli')
       return print(`There is an account “${account}” now. Give it a token: ${command(`seed ${account}`)}`)
     case 'accounts remove': {
       const { removal } = await manage.removeAccount(deps, account, options.has('revoke'), 'cli')

@@ -41,7 +41,12 @@ const FORMS = {
   status: { words: '[--json]', says: 'show every account', more: '--json: one JSON array, for scripts.', options: ['json'] },
   'rotate-keys': { words: '', says: 'seal every token again, with the newest key of ENCRYPTION_KEY' },
   'accounts list': { words: '[--json]', says: 'show every account’s settings', options: ['json'] },
-  'accounts add': { words: '<name>', says: 'make an account; its token comes by “seed <name>”', name: 'must' },
+  'accounts add': {
+    words: '<name> [provider]',
+    says: 'make an account; its token comes by “seed <name>”',
+    name: 'must',
+    rest: 1,
+  },
   'accounts remove': {
     words: '<name> [--revoke]',
     says: 'erase its token and settings; --revoke: also ask the provider to take it back',

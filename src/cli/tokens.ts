@@ -1,5 +1,5 @@
 import { importRubyToken } from '../accounts/import-ruby.ts'
-import { pasteToken } from '../accounts/manage.ts'
+import { pasteToken, providerFor } from '../accounts/manage.ts'
 import type { OwnerDeps } from '../accounts/owner-deps.ts'
 import { rotateKeys } from '../accounts/rotate-keys.ts'
 import type { SeedResult } from '../accounts/seed.ts'
@@ -30,14 +30,19 @@ export async function seed(owner: OwnerDeps, typed: string | null, guarded: Guar
   }
   const token = new Secret(text.trim())
   return guarded(async () => {
-    return printSeed(account, await pasteToken(owner, { account, provider: 'instagram', token, actor: 'cli', otherUser: true }))
+    const provider = (await owner.store.find(account))?.provider ?? providerFor(owner, account)
+    return printSeed(account, await pasteToken(owner, { account, provider, token, actor: 'cli', otherUser: true }))
   })
 }
 
-export async function importRuby({ refreshDeps, readRubyToken: read, startingFingerprint }: Services, force: boolean): Promise<number> {
+export async function importRuby({ refreshDeps, readRubyToken: read, owner }: Services, force: boolean): Promise<number> {
   if (read === null)
     throw new AppError('invalid', 'The older Ruby agent kept its token in Postgres; set DATABASE_URL to the address of its database.')
-  const { found, seed } = await importRubyToken(refreshDeps, { read, force, fingerprint: startingFingerprint })
+  const { found, seed } = await importRubyToken(refreshDeps, {
+    read,
+    force,
+    fingerprint: owner.seedFingerprints.get(DEFAULT_ACCOUNT) ?? null,
+  })
   print(`The old app has a token${found.expiresAt === null ? '' : `, good until ${when(found.expiresAt)}`}.`)
   return printSeed(
     DEFAULT_ACCOUNT,

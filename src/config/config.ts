@@ -1,16 +1,18 @@
 import { readPastedToken } from '../core/pasted-token.ts'
+import type { ConfiguredProvider, ProviderEnvironment, ProviderModule, VariableKind } from '../core/provider.ts'
+import { printable } from '../core/quotes.ts'
 import { Secret } from '../core/secret.ts'
 import { tokenProblem } from '../core/token.ts'
+import { PROVIDERS } from '../providers/registry.ts'
 import { type AllowList, parseAllowList } from '../reading/allow-list.ts'
 import { constantNameProblem } from '../reading/js-constant.ts'
 import { isPublicSuffix } from '../reading/public-suffix.ts'
 import { sharedHostWarnings } from '../reading/shared-hosts.ts'
 import type { RefreshFrequency, RefreshMode } from '../refreshing/next-refresh.ts'
 import { type AgentCommand, agentCommand } from './agent-command.ts'
-import { characters, keySpellings, readEnvironment, type Warning } from './environment.ts'
-import { type InstagramConfig, readInstagram } from './instagram.ts'
+import { characters, type Environment, keySpellings, type Notes, readEnvironment, type Warning } from './environment.ts'
 import { createKnownSecrets } from './known-secrets.ts'
-import { alertUrlProblem, printable, readHost, readPort, readTrustProxy } from './network.ts'
+import { alertUrlProblem, readHost, readPort, readTrustProxy } from './network.ts'
 import { type DatabaseConfig, detectPlatform, guessAppUrl, type Platform, readDatabase } from './platform.ts'
 import { checkPassword } from './weak-password.ts'
 
@@ -23,7 +25,7 @@ export interface Config {
   readonly platform: Platform
   /** The line that runs a command of the agent here. */
   readonly command: AgentCommand
-  readonly startingToken: Secret | null
+  readonly seeds: readonly Seed[]
   /** What was typed, for the pages; null = unset, so only the agent's own origin may read. */
   readonly allowedDomains: string | null
   readonly allowList: AllowList
@@ -45,8 +47,17 @@ export interface Config {
   readonly adminPassword: Secret | null
   readonly metricsKey: Secret | null
   readonly alertWebhookUrl: Secret | null
-  readonly instagram: InstagramConfig
+  /** Those that their variables switch on. */
+  readonly providers: readonly ConfiguredProvider[]
   readonly warnings: readonly Warning[]
+}
+
+/** A token that an account is to start with. */
+export interface Seed {
+  readonly variable: string
+  readonly account: string
+  readonly provider: string
+  readonly token: Secret
 }
 
 export class ConfigError extends Error {
@@ -60,49 +71,47 @@ export class ConfigError extends Error {
   }
 }
 
-/** The names that this module reads as configuration; the README's table and app.json are held to this list by a test. */
-export const VARIABLES = [
-  'STARTING_TOKEN',
-  'APP_NAME',
-  'APP_URL',
-  'ALLOWED_DOMAINS',
-  'SERVER_KEYS',
-  'HIDE_HELP_PAGES',
-  'REFRESH_MODE',
-  'REFRESH_FREQUENCY',
-  'JS_CONSTANT_NAME',
-  'WEBHOOK_SECRET',
-  'DATABASE_URL',
-  'ENCRYPTION_KEY',
-  'MEMCACHIER_SERVERS',
-  'MEMCACHIER_USERNAME',
-  'MEMCACHIER_PASSWORD',
-  'PORT',
-  'HOST',
-  'LOG_LEVEL',
-  'TRUST_PROXY',
-  'ADMIN_PASSWORD',
-  'METRICS_KEY',
-  'ALERT_WEBHOOK_URL',
-  'INSTAGRAM_APP_ID',
-  'INSTAGRAM_APP_SECRET',
-  'INSTAGRAM_SCOPES',
-  'INSTAGRAM_GRAPH_URL',
-  'INSTAGRAM_API_URL',
-  'INSTAGRAM_WEB_URL',
-] as const
-type Variable = (typeof VARIABLES)[number]
+const GENERAL = {
+  APP_NAME: 'text',
+  APP_URL: 'text',
+  ALLOWED_DOMAINS: 'list',
+  SERVER_KEYS: 'list',
+  HIDE_HELP_PAGES: 'text',
+  REFRESH_MODE: 'text',
+  REFRESH_FREQUENCY: 'text',
+  JS_CONSTANT_NAME: 'text',
+  WEBHOOK_SECRET: 'text',
+  DATABASE_URL: 'text',
+  ENCRYPTION_KEY: 'list',
+  MEMCACHIER_SERVERS: 'list',
+  MEMCACHIER_USERNAME: 'text',
+  MEMCACHIER_PASSWORD: 'text',
+  PORT: 'text',
+  HOST: 'text',
+  LOG_LEVEL: 'text',
+  TRUST_PROXY: 'list',
+  ADMIN_PASSWORD: 'text',
+  METRICS_KEY: 'text',
+  ALERT_WEBHOOK_URL: 'text',
+} as const satisfies Record<string, VariableKind>
+type Variable = keyof typeof GENERAL
+
+const variablesOf = (providers: readonly ProviderModule[]): Readonly<Record<string, VariableKind>> =>
+  Object.assign({ ...GENERAL }, ...providers.map(({ seed, variables }) => ({ [seed.variable]: 'text', ...variables })))
+
+/** The names that are read as configuration; the README's table and app.json are held to this list by a test. */
+export const VARIABLES: readonly string[] = Object.keys(variablesOf(PROVIDERS))
 
 const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const
 const FLAGS = ['true', 'false', '1', '0', 'yes', 'no', 'on', 'off'] as const
 const MAKE_KEY = 'make one with: openssl rand -hex 32'
 
 /** Reads and checks the whole environment; throws one `ConfigError` that lists every problem. */
-export function readConfig(env: NodeJS.ProcessEnv): Config {
+export function readConfig(env: NodeJS.ProcessEnv, providers: readonly ProviderModule[] = PROVIDERS): Config {
   const problems: string[] = []
   const warnings: Warning[] = []
   const warn = (text: string, forOwner = false): void => void warnings.push({ text, forOwner })
-  const { text, list, quoted } = readEnvironment(env, VARIABLES, warnings)
+  const { text, list, quoted } = readEnvironment(env, variablesOf(providers), warnings)
 
   const secret = (name: Variable, value: string | null, minimum: number, remedy: string): Secret | null => {
     if (value === null) return null
@@ -121,7 +130,7 @@ export function readConfig(env: NodeJS.ProcessEnv): Config {
   }
   // The Ruby agent's documentation knew only "true"; people wrote what their other apps take.
   const flag = (name: Variable): boolean => ['true', '1', 'yes', 'on'].includes(choice(name, FLAGS, 'false'))
-  const origin = (name: Variable, fallback: string): string => {
+  const origin = (name: string, fallback: string): string => {
     const value = text(name)
     if (value === null) return fallback
     const url = URL.parse(value)
@@ -151,15 +160,9 @@ export function readConfig(env: NodeJS.ProcessEnv): Config {
   for (const warning of sharedHostWarnings(allowed.list)) warn(`ALLOWED_DOMAINS: ${warning}`)
   problems.push(...allowed.problems.map((problem) => `${allowedDomains === null ? 'APP_URL' : 'ALLOWED_DOMAINS'}: ${problem}`))
 
-  const startingToken = text('STARTING_TOKEN')
-  const badToken = startingToken === null ? null : readPastedToken(startingToken, 'instagram').problem
-  if (startingToken !== null && badToken !== null) {
-    // What a release before took must not stop this one: it is only not taken for a token any more.
-    if (tokenProblem(startingToken) === null) warn(`STARTING_TOKEN: ${badToken}. It is not used.`)
-    else problems.push(`STARTING_TOKEN: ${badToken}`)
-  }
+  const seeds = providers.flatMap((provider) => readSeed(provider, text, { problems, warn }) ?? [])
 
-  const jsConstantName = text('JS_CONSTANT_NAME') ?? 'InstagramToken'
+  const jsConstantName = text('JS_CONSTANT_NAME') ?? providers[0]?.constantName ?? 'AccessToken'
   const badName = constantNameProblem(jsConstantName)
   if (badName !== null) problems.push(`JS_CONSTANT_NAME: ${badName}`)
 
@@ -197,7 +200,7 @@ export function readConfig(env: NodeJS.ProcessEnv): Config {
     platform: detectPlatform(env),
     command: agentCommand(env),
     appUrlIsGuess: text('APP_URL') === null && guessed === null,
-    startingToken: startingToken === null ? null : new Secret(startingToken),
+    seeds,
     allowedDomains,
     allowList: allowed.list,
     serverKeys: list('SERVER_KEYS')
@@ -219,14 +222,38 @@ export function readConfig(env: NodeJS.ProcessEnv): Config {
     adminPassword: adminPassword === null ? null : new Secret(adminPassword),
     metricsKey: secret('METRICS_KEY', text('METRICS_KEY'), 8, MAKE_KEY),
     alertWebhookUrl: alertUrl === null ? null : new Secret(alertUrl),
-    instagram: readInstagram({ text, list, origin }, problems),
+    providers: providers.flatMap(
+      (module) => readProvider(module, { text, list, origin, problem: (what) => void problems.push(what) }) ?? [],
+    ),
     warnings,
   }
-  const mixedUp = startingToken === null ? null : createKnownSecrets(config).nameIn(startingToken)
-  if (mixedUp !== null)
-    warn(`STARTING_TOKEN: is the value of ${mixedUp}, or holds it, and is no token. It is not used: put the access token there.`)
+  const secrets = createKnownSecrets(config)
+  for (const { variable, token } of seeds) {
+    const name = secrets.nameIn(token.reveal())
+    if (name !== null)
+      warn(`${variable}: is the value of ${name}, or holds it, and is no token. It is not used: put the access token there.`)
+  }
   if (problems.length > 0) throw new ConfigError(problems)
   return config
+}
+
+/** The token that an account of this provider starts with; null = none is set. */
+function readSeed({ name, seed, mistakes }: ProviderModule, text: Environment['text'], { problems, warn }: Notes): Seed | null {
+  const { variable, account } = seed
+  const token = text(variable)
+  if (token === null) return null
+  const { problem } = readPastedToken(token, mistakes)
+  // What a release before took must not stop this one: it is only not taken for a token any more.
+  if (problem !== null && tokenProblem(token) === null) warn(`${variable}: ${problem}. It is not used.`)
+  else if (problem !== null) problems.push(`${variable}: ${problem}`)
+  return { variable, account, provider: name, token: new Secret(token) }
+}
+
+function readProvider(module: ProviderModule, env: ProviderEnvironment): ConfiguredProvider | null {
+  const config = module.read(env)
+  if (config === null) return null
+  const names = Object.keys(module.variables).filter((name) => module.variables[name] === 'secret')
+  return { module, config, secrets: names.flatMap((name) => env.list(name).map((secret) => [name, new Secret(secret)] as const)) }
 }
 
 /** URLs allow more: a `*` or a comma, which the allow-list would read in its own way, and a dot at the end. */

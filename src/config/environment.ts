@@ -1,3 +1,4 @@
+import type { VariableKind } from '../core/provider.ts'
 import { splitList, unquoted, unquotedList } from '../core/quotes.ts'
 import { Secret } from '../core/secret.ts'
 
@@ -24,20 +25,24 @@ export interface Environment {
 
 // What the Ruby agent's app.json and documentation told people to replace.
 const PLACEHOLDERS = new Set(['copy_token_here', 'copy_app_name_here', 'yourwebsite.com'])
-const LISTS = new Set(['ALLOWED_DOMAINS', 'SERVER_KEYS', 'ENCRYPTION_KEY', 'INSTAGRAM_SCOPES', 'TRUST_PROXY', 'MEMCACHIER_SERVERS'])
 
 /** Takes quotes off each value: a release before took them for a part of it, so nothing that ran with them may stop. */
-export function readEnvironment(env: NodeJS.ProcessEnv, names: readonly string[], warnings: Warning[]): Environment {
+export function readEnvironment(
+  env: NodeJS.ProcessEnv,
+  variables: Readonly<Record<string, VariableKind>>,
+  warnings: Warning[],
+): Environment {
   const plain = new Map<string, string[]>()
   const quoted = new Map<string, string>()
-  for (const name of names) {
+  for (const [name, kind] of Object.entries(variables)) {
+    const isList = kind === 'list'
     const raw = env[name]?.trim() ?? ''
-    const entries = LISTS.has(name) ? unquotedList(raw) : [unquoted(raw)]
+    const entries = isList ? unquotedList(raw) : [unquoted(raw)]
     plain.set(
       name,
       entries.filter((entry) => entry !== '' && !PLACEHOLDERS.has(entry)),
     )
-    if (entries.join(' ') === (LISTS.has(name) ? splitList(raw).join(' ') : raw)) continue
+    if (entries.join(' ') === (isList ? splitList(raw).join(' ') : raw)) continue
     quoted.set(name, raw)
     warnings.push({
       text: `${name}: stands in quotes, which are not part of the value; the agent leaves them out. Write the value without them: docker --env-file and the lists of compose.yaml keep them.`,

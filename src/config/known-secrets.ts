@@ -1,5 +1,6 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
 import type { SecretNames } from '../core/accept-token.ts'
+import type { ConfiguredProvider } from '../core/provider.ts'
 import { unquoted } from '../core/quotes.ts'
 import type { Secret } from '../core/secret.ts'
 
@@ -19,7 +20,7 @@ interface Configured {
   readonly metricsKey: Secret | null
   readonly webhookSecret: Secret | null
   readonly alertWebhookUrl: Secret | null
-  readonly instagram: { readonly app: { readonly secret: Secret } | null }
+  readonly providers: readonly Pick<ConfiguredProvider, 'secrets'>[]
   readonly memcached: { readonly username: string | null; readonly password: Secret | null } | null
   readonly database: { readonly kind: 'sqlite' } | { readonly kind: 'postgres'; readonly url: Secret }
 }
@@ -81,10 +82,10 @@ function* secretsOf(config: Configured): Generator<[name: string, value: string]
     ADMIN_PASSWORD: config.adminPassword,
     METRICS_KEY: config.metricsKey,
     WEBHOOK_SECRET: config.webhookSecret,
-    INSTAGRAM_APP_SECRET: config.instagram.app?.secret,
     MEMCACHIER_PASSWORD: config.memcached?.password,
   }
   for (const [name, secret] of Object.entries(single)) if (secret) yield [name, secret.reveal()]
+  for (const [name, secret] of config.providers.flatMap(({ secrets }) => secrets)) yield [name, secret.reveal()]
   if (config.memcached?.username) yield ['MEMCACHIER_USERNAME', config.memcached.username]
   if (config.database.kind === 'postgres') yield* partsOf('DATABASE_URL', config.database.url.reveal())
   if (config.alertWebhookUrl !== null) yield* partsOf('ALERT_WEBHOOK_URL', config.alertWebhookUrl.reveal())

@@ -1,6 +1,7 @@
 import { isIP } from 'node:net'
 import { AppError } from '../core/errors.ts'
 import { isForbiddenAddress } from '../core/public-address.ts'
+import { printable } from '../core/quotes.ts'
 
 const DEFAULT_PORT = 3000
 const RANGES = ['loopback', 'linklocal', 'uniquelocal']
@@ -66,9 +67,4 @@ export function explainListen(error: unknown, { host, port }: { host: string; po
     default:
       return error
   }
-}
-
-/** What was typed, short and harmless enough to show in an error. */
-export function printable(value: string): string {
-  return value.replace(/[^\x20-\x7e]/g, '?').slice(0, 40)
 }

@@ -1,5 +1,6 @@
 import { AppError } from './errors.ts'
 import { readPastedToken } from './pasted-token.ts'
+import type { Provider } from './provider.ts'
 import { Secret } from './secret.ts'
 
 /** The secrets of the configuration, by the names of their variables; never their values. */
@@ -11,8 +12,8 @@ export interface SecretNames {
 }
 
 /** The token in what was pasted. Throws an AppError before anything of it is stored or sent where it is none, or a secret. */
-export function acceptToken(secrets: SecretNames, provider: string, pasted: Secret): Secret {
-  const { token, problem } = readPastedToken(pasted.reveal(), provider)
+export function acceptToken(secrets: SecretNames, provider: Pick<Provider, 'mistakes'>, pasted: Secret): Secret {
+  const { token, problem } = readPastedToken(pasted.reveal(), provider.mistakes)
   const name = secrets.nameIn(pasted.reveal()) ?? (token === null ? null : secrets.nameIn(token))
   if (name !== null) {
     throw new AppError(

@@ -60,3 +60,21 @@ export class ProviderError extends Error {
     this.doubt = options.doubt ?? null
   }
 }
+
+/** One sentence on what happened and one on what to do; neither holds a token, a secret or a URL. */
+export class ConnectError extends Error {
+  readonly happened: string
+  readonly remedy: string
+  /** True where the remedy is to register the redirect URI, so that it must be shown. */
+  readonly wantsRedirectUri: boolean
+  /** True where nothing is wrong: trying again may help. */
+  readonly isTransient: boolean
+  constructor(happened: string, remedy: string, { wantsRedirectUri = false, isTransient = false } = {}) {
+    super(`${happened} ${remedy}`)
+    this.name = 'ConnectError'
+    this.happened = happened
+    this.remedy = remedy
+    this.wantsRedirectUri = wantsRedirectUri
+    this.isTransient = isTransient
+  }
+}

@@ -1,3 +1,4 @@
+import type { Mistake } from './provider.ts'
 import { unquoted } from './quotes.ts'
 import { tokenProblem } from './token.ts'
 
@@ -20,26 +21,12 @@ const SHAPES: readonly RegExp[] = [
 ]
 const PLAIN = /^[\w.~+/|-]+=*$/
 const ADDRESS = /^(?:[a-z][a-z0-9+.-]*:\/\/|www\.)/i
-const GENERATE = 'generate one in the Meta App Dashboard under “API setup with Instagram login”: it begins with IGAA'
-
-/** What people take for an Instagram token. https://developers.facebook.com/docs/facebook-login/guides/access-tokens */
-const OTHERS: readonly (readonly [RegExp, string])[] = [
-  [/^EAA[A-Za-z0-9]/, `is one of Facebook Login (EAA…), which Instagram’s own login does not take; ${GENERATE}`],
-  [/^TH[A-Z]{2}[\w-]{20,}/, `is one of Threads (TH…), which Instagram does not take; ${GENERATE}`],
-  [/^\d+\|/, `is an app’s own token (a number, a bar and a secret), which belongs to no Instagram account; ${GENERATE}`],
-  [/^\d{5,25}$/, `is a number, the id of an app or of a user; ${GENERATE}`],
-  [/^[0-9a-f]{32}$/i, `looks like an app secret, which must not be given away; ${GENERATE}`],
-  [
-    /^AQ[\w-]{40,}$|#_(?:=_)?$/,
-    'is an authorization code, which works once and is not a token; connect the account in the browser instead',
-  ],
-]
 
 /**
  * Finds the one token in what was pasted: alone, in quotes, as `access_token=…`, in an address, in JSON, in a header or a
  * command. `problem` completes the sentence “The token …”, and never repeats what was pasted.
  */
-export function readPastedToken(pasted: string, provider: string): PastedToken {
+export function readPastedToken(pasted: string, mistakes: readonly Mistake[]): PastedToken {
   // Chats and documents add characters that nobody sees.
   const text = unquoted(pasted.replace(/\p{Cf}/gu, '')).replace(/[;,]+$/, '')
   const found = PLAIN.test(text) ? new Set([text]) : tokensIn(text)
@@ -47,7 +34,7 @@ export function readPastedToken(pasted: string, provider: string): PastedToken {
   const problem =
     found.size > 1
       ? 'stands there beside another one; paste one token alone'
-      : (shapeProblem(token) ?? (provider === 'instagram' ? otherThanInstagrams(token) : null) ?? tokenProblem(token))
+      : (shapeProblem(token) ?? mistakes.find(([shape]) => shape.test(token))?.[1] ?? tokenProblem(token))
   return problem === null ? { token, problem } : { token: null, problem }
 }
 
@@ -60,10 +47,6 @@ function tokensIn(text: string): Set<string> {
     }
   }
   return new Set()
-}
-
-function otherThanInstagrams(token: string): string | null {
-  return OTHERS.find(([shape]) => shape.test(token))?.[1] ?? null
 }
 
 function shapeProblem(text: string): string | null {

@@ -35,3 +35,8 @@ export function unquotedList(text: string): string[] {
 export function splitList(text: string): string[] {
   return text.split(/[\s,]+/).filter((entry) => entry !== '')
 }
+
+/** What was typed, short and harmless enough to show in an error. */
+export function printable(value: string): string {
+  return value.replace(/[^\x20-\x7e]/g, '?').slice(0, 40)
+}

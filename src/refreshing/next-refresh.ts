@@ -48,7 +48,7 @@ export function nextRefreshAt(history: RefreshHistory, policy: RefreshPolicy, no
   // The spread is taken off, not added: whatever it does, the quarter of a life for retries stays.
   const spread = policy.random() * Math.min(SPREAD_MS, life / 100)
   const wanted = Math.min(at + period, quarterLeft) - spread
-  // Instagram refuses a token younger than 24 h; one that lives less than 32 h is refreshed in time all the same.
+  // A provider may refuse a token younger than 24 h; one that lives less than 32 h is refreshed in time all the same.
   const earliest = issued + history.minimumAgeSeconds * 1000 + spread
   return new Date(Math.min(Math.max(wanted, earliest), quarterLeft))
 }

@@ -386,8 +386,8 @@ t.test('the history calls a token by the way in which it came', async (t) => {
   ] as const
   for (const [actor, words] of ways) {
     const world = await createAgentWorld(t)
-    const give = (token: string) =>
-      seedAccount(world.deps, { account: 'shop', provider: 'instagram', token: new Secret(token), actor, fingerprint: token.slice(-32) })
+    const seed = { account: 'shop', provider: 'instagram', actor, variable: 'STARTING_TOKEN' }
+    const give = (token: string) => seedAccount(world.deps, { ...seed, token: new Secret(token), fingerprint: token.slice(-32) })
     await give(world.instagram.issue())
     await give(world.instagram.issue())
     await give(world.instagram.issue({ ageSeconds: 61 * 86_400 }))

@@ -22,7 +22,7 @@ t.test('an empty environment is a whole configuration', async (t) => {
     port: 3000,
     appUrl: 'http://localhost:3000',
     appUrlIsGuess: true,
-    startingToken: null,
+    seeds: [],
     allowedDomains: null,
     hideHelpPages: false,
     refreshMode: 'cron',
@@ -155,7 +155,7 @@ t.test('what is right beside those mistakes is taken', async (t) => {
   t.equal(proxies('true'), true)
   t.equal(readConfig({ ALERT_WEBHOOK_URL: 'https://8.8.8.8/x' }).alertWebhookUrl?.reveal(), 'https://8.8.8.8/x')
   const scopes = 'instagram_business_manage_comments instagram_business_basic'
-  t.same(readConfig({ INSTAGRAM_SCOPES: scopes }).instagram.scopes, scopes.split(' '))
+  t.match(readConfig({ INSTAGRAM_SCOPES: scopes }).providers[0]?.config, { scopes: scopes.split(' ') })
   for (const host of ['::', 'fe80::1%eth0', 'localhost', 'my_host.internal']) t.equal(readConfig({ HOST: host }).host, host)
 })
 
@@ -205,7 +205,7 @@ t.test('a problem shows no secret', async (t) => {
 
 t.test('what the older agent told people to replace counts as unset, and so does nothing at all', async (t) => {
   const config = readConfig({ STARTING_TOKEN: 'copy_token_here', APP_NAME: 'copy_app_name_here', ALLOWED_DOMAINS: 'yourwebsite.com' })
-  t.equal(config.startingToken, null)
+  t.same(config.seeds, [])
   t.equal(config.allowedDomains, null)
   t.equal(config.appUrl, 'http://localhost:3000')
   t.equal(readConfig({ ALLOWED_DOMAINS: 'yourwebsite.com, shop.example' }).allowedDomains, 'shop.example')
@@ -221,7 +221,7 @@ t.test('HIDE_HELP_PAGES takes the words that people use for yes and no, in any c
 
 t.test('spaces round a value are not part of it', async (t) => {
   const config = readConfig({ STARTING_TOKEN: ' IGAAabc\n', APP_URL: ' https://agent.example/ ', JS_CONSTANT_NAME: ' Shop ' })
-  t.equal(config.startingToken?.reveal(), 'IGAAabc')
+  t.equal(config.seeds[0]?.token.reveal(), 'IGAAabc')
   t.equal(config.appUrl, 'https://agent.example')
   t.equal(config.jsConstantName, 'Shop')
 })
@@ -312,7 +312,7 @@ t.test('quotes around a value are taken off, for every variable, with a warning 
   }
   const shown = (config: Config) =>
     JSON.stringify({ ...config, warnings: null, otherKeySpellings: null }, (_, value) => (value instanceof Set ? [...value] : value)) +
-    [config.startingToken, config.webhookSecret, config.adminPassword, config.metricsKey, ...config.serverKeys].map((one) =>
+    [config.seeds[0]?.token, config.webhookSecret, config.adminPassword, config.metricsKey, ...config.serverKeys].map((one) =>
       one?.reveal(),
     ) +
     (config.database.kind === 'postgres' ? config.database.url.reveal() : '')

@@ -1,9 +1,10 @@
 import fc from 'fast-check'
 import t from 'tap'
 import { readPastedToken } from '../../src/core/pasted-token.ts'
+import { MISTAKES } from '../../src/providers/instagram/mistakes.ts'
 
 const TOKEN = `IGAA${'Ab0_-'.repeat(30)}ZDZD`
-const read = (text: string) => readPastedToken(text, 'instagram')
+const read = (text: string) => readPastedToken(text, MISTAKES)
 
 const FOUND: readonly string[] = [
   TOKEN,
@@ -87,7 +88,7 @@ t.test('what is no token is named for what it is, and never repeated', async (t)
     t.notMatch(problem ?? '', /canary/)
     t.equal(token, null)
   }
-  t.equal(readPastedToken(`EAAB${canary}`, 'facebook').token, `EAAB${canary}`, 'what another provider takes is its own matter')
+  t.equal(readPastedToken(`EAAB${canary}`, []).token, `EAAB${canary}`, 'what another provider takes is its own matter')
 })
 
 t.test('a token of any visible characters is left as it is', async () => {

@@ -1,5 +1,5 @@
 import type { Test } from 'tap'
-import { type SeedResult, seedAccount, takeStartingToken } from '../../src/accounts/seed.ts'
+import { type SeedResult, seedAccount, takeConfiguredToken } from '../../src/accounts/seed.ts'
 import { type Account, DEFAULT_ACCOUNT, isServable } from '../../src/core/account.ts'
 import type { RecordedEvent } from '../../src/core/account-store.ts'
 import { Secret } from '../../src/core/secret.ts'
@@ -124,7 +124,14 @@ export async function createAgentWorld(t: Test, { knobs = {}, open, timeoutMs = 
       const own: CheckDeps = { ...deps, timetable: createTimetable(db), events: store, looks, send: null, clockMs, ...change }
       return { looks, check: createTokenChecks(own, new AbortController().signal) }
     },
-    boot: (token) => takeStartingToken(deps, new Secret(token), `fingerprint of ${token.slice(-8)}`),
+    boot: (token) =>
+      takeConfiguredToken(deps, {
+        variable: 'STARTING_TOKEN',
+        account: 'default',
+        provider: 'instagram',
+        token: new Secret(token),
+        fingerprint: `fingerprint of ${token.slice(-8)}`,
+      }),
     refresh: (force = false) => refreshDue(deps, { actor: 'timer', force }),
     account,
     async token(name = DEFAULT_ACCOUNT) {

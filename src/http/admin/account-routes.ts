@@ -1,6 +1,5 @@
 import type { JsonSchemaToTsProvider } from '@fastify/type-provider-json-schema-to-ts'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { redirectUriOf } from '../../accounts/connect.ts'
 import * as manage from '../../accounts/manage.ts'
 import { totalOf } from '../../accounts/overview.ts'
 import { reachSentence } from '../../accounts/publish-change.ts'
@@ -12,6 +11,7 @@ import type { Reach } from '../../reading/token-reader.ts'
 import type { HttpDeps } from '../deps.ts'
 import { STATUS } from '../errors.ts'
 import { inTime, type Pages } from '../pages/pages.ts'
+import { waysOf } from '../pages/provider-ways.ts'
 import { createSnippets } from '../pages/snippets.ts'
 import { type ListQuery, listingOf, pageRequestOf } from '../pages/status-page.ts'
 
@@ -79,18 +79,13 @@ export function accountRoutes(scope: FastifyInstance, deps: HttpDeps, pages: Pag
     void deps.recount().catch(() => {})
     const [{ accounts, total, served }, stock] = await Promise.all([describePage(owner, asked), inTime(deps.stock())])
     const listing = listingOf('/admin', asked, total)
-    const providers = [...owner.providers.keys()]
-    const connectors = [...owner.connectors.values()]
-    const uris = { redirect: redirectUriOf(settings.appUrl, 'instagram'), callbacks: `${settings.appUrl}/callbacks/instagram` }
     return pages.send(reply, 'admin', {
       accounts: defaultFirst(accounts, listing.pages),
       needAttention: stock?.needAttention ?? 0,
       total: stock === null ? total : totalOf(stock),
       listing,
       served,
-      providers,
-      connectors,
-      uris,
+      ways: waysOf(deps),
       ...data,
     })
   }
@@ -98,12 +93,22 @@ export function accountRoutes(scope: FastifyInstance, deps: HttpDeps, pages: Pag
   async function show(reply: FastifyReply, name: string, data: Shown) {
     const found = await manage.findAccount(owner, name)
     const [account, history] = await Promise.all([describeAccount(owner, found), owner.store.events(name, 5)])
-    const connector = owner.connectors.get(account.provider) ?? null
+    const { title = account.provider, connect } = owner.providers.get(account.provider) ?? {}
     const constantName = account.jsConstant ?? settings.jsConstantName
     const code = snippets({ appUrl: settings.appUrl, account: account.isDefault ? null : name, constantName })
     // Without its second script, which says what the page does with the token.
     const tag = code['script']?.split('\n<script>')[0]
-    return pages.send(reply, 'account', { signedIn: true, account, history, connector, tag, field: null, typed: {}, ...data })
+    return pages.send(reply, 'account', {
+      signedIn: true,
+      account,
+      history,
+      title,
+      canRevoke: connect?.revoke !== undefined,
+      tag,
+      field: null,
+      typed: {},
+      ...data,
+    })
   }
 
   /** Does what was asked and shows the account again, with a refusal in words and what was typed. */
@@ -129,7 +134,8 @@ export function accountRoutes(scope: FastifyInstance, deps: HttpDeps, pages: Pag
     const token = body.token?.trim() ?? ''
     try {
       // Before anything is stored: a password manager may have filled the field.
-      if (token !== '') acceptToken(owner.secrets, body.provider, new Secret(token))
+      const provider = owner.providers.get(body.provider)
+      if (token !== '' && provider !== undefined) acceptToken(owner.secrets, provider, new Secret(token))
       await manage.createAccount(owner, name, body.provider, 'owner')
     } catch (error) {
       if (!(error instanceof AppError) || error.code === 'unavailable') throw error

@@ -2,7 +2,7 @@ import type { JsonSchemaToTsProvider } from '@fastify/type-provider-json-schema-
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { type Connected, confirmConnect, declineConnect, finishConnect, redirectUriOf, startConnect } from '../../accounts/connect.ts'
 import { DEFAULT_ACCOUNT } from '../../core/account.ts'
-import { ConnectError } from '../../core/connector.ts'
+import { ConnectError } from '../../core/errors.ts'
 import type { HttpDeps } from '../deps.ts'
 import type { Pages } from '../pages/pages.ts'
 import { sendProblem } from './owner-scope.ts'
@@ -18,7 +18,7 @@ const Return = { type: 'object', properties: { code: text, state: text, error: t
 /** To the provider and back. */
 export function connectRoutes(scope: FastifyInstance, { owner, settings, log }: HttpDeps, pages: Pages): void {
   const app = scope.withTypeProvider<JsonSchemaToTsProvider>()
-  const titleOf = (provider: string): string => owner.connectors.get(provider)?.title ?? provider
+  const titleOf = (provider: string): string => owner.providers.get(provider)?.title ?? provider
 
   /** Shows what became of it; a failure says what happened and what to do. */
   async function outcome(request: Parameters<typeof sendProblem>[1], reply: FastifyReply, provider: string, work: Promise<Connected>) {
@@ -40,7 +40,7 @@ export function connectRoutes(scope: FastifyInstance, { owner, settings, log }: 
     { schema: { params: Params, querystring: AccountQuery } },
     async ({ params: { provider }, query: { account = DEFAULT_ACCOUNT } }, reply) => {
       const redirectUri = redirectUriOf(settings.appUrl, provider)
-      const available = owner.connectors.has(provider)
+      const available = owner.providers.get(provider)?.connect !== undefined
       return pages.send(reply, 'connect', { signedIn: true, provider, title: titleOf(provider), account, available, redirectUri })
     },
   )

@@ -1,4 +1,3 @@
-import { redirectUriOf } from '../../accounts/connect.ts'
 import { type AccountSummary, totalOf } from '../../accounts/overview.ts'
 import { type AdvisedAccount, describePage } from '../../accounts/view.ts'
 import { needsPerson } from '../../core/account.ts'
@@ -9,6 +8,7 @@ import type { Snapshot } from '../../reading/snapshot.ts'
 import type { HttpDeps, Settings } from '../deps.ts'
 import { refusalSentence } from '../token/refusal-sentence.ts'
 import { inTime } from './pages.ts'
+import { type ProviderWay, waysOf } from './provider-ways.ts'
 
 /** `next`: the first thing to do. `later`: to be done after it. */
 export type StepState = 'done' | 'wrong' | 'next' | 'later'
@@ -32,8 +32,9 @@ export interface SetupPage {
   readonly canSignIn: boolean
   /** The token is handed out, but will not live on without a person. */
   readonly servesRefused: boolean
-  readonly connector: { readonly provider: string; readonly title: string } | null
-  readonly redirectUri: string
+  readonly ways: readonly ProviderWay[]
+  /** The token as a heading: with its provider, where there is one alone. */
+  readonly aToken: string
   readonly visits: readonly Visit[]
   readonly moreVisits: number
   /** Whether the sites that were tried may be named: an account's own list is its owner's affair. */
@@ -73,7 +74,8 @@ export async function describeSetup(deps: HttpDeps, isOwner: boolean): Promise<S
   const warnings = warningsFor(isOwner, settings.warnings, own)
   const { mode } = deps.signIn.password
   const spent = mode === 'one-time' && deps.signIn.password.isSpent()
-  const connector = owner.connectors.get('instagram') ?? null
+  const ways = waysOf(deps)
+  const [first] = ways
   const states = statesOf({
     database: stock === null ? 'wrong' : 'done',
     password: mode === 'off' ? 'open' : isOwner && settings.warnings.some(isOfPassword) ? 'wrong' : 'done',
@@ -88,13 +90,13 @@ export async function describeSetup(deps: HttpDeps, isOwner: boolean): Promise<S
     storeProblem,
     needy,
     served: isOwner ? (served?.name ?? null) : null,
-    example: exampleFor(states, mode),
+    example: exampleFor(states, mode, first === undefined ? '' : `${first.words.seedVariable}=${first.words.tokenBegins}`),
     passwordMode: mode,
     passwordSpent: spent,
     canSignIn: stock !== null && mode !== 'off' && !spent,
     servesRefused,
-    connector,
-    redirectUri: redirectUriOf(settings.appUrl, 'instagram'),
+    ways,
+    aToken: ways.length === 1 && first !== undefined ? first.words.aToken : 'A token',
     visits,
     moreVisits: more,
     namesSites: own === null || isOwner,
@@ -124,10 +126,10 @@ async function needyOf({ owner }: HttpDeps): Promise<readonly AdvisedAccount[]> 
   return found?.accounts ?? []
 }
 
-function exampleFor(states: SetupPage['states'], mode: string): string {
+function exampleFor(states: SetupPage['states'], mode: string, ofToken: string): string {
   if (states.password === 'next' || (states.token !== 'next' && states.sites !== 'next' && mode === 'one-time'))
     return 'ADMIN_PASSWORD=a-long-password-of-yours'
-  if (states.token === 'next') return 'STARTING_TOKEN=IGAA…'
+  if (states.token === 'next') return ofToken
   return states.address === 'next' ? 'APP_URL=https://token.example.com' : 'ALLOWED_DOMAINS=www.example.com'
 }
 

@@ -1,5 +1,4 @@
-import { ConnectError } from '../../core/connector.ts'
-import { ProviderError } from '../../core/errors.ts'
+import { ConnectError, ProviderError } from '../../core/errors.ts'
 import type { Answer } from '../http.ts'
 import { errorIn, isAppSwitchedOff, isLimit, whole } from './refusal.ts'
 
@@ -85,7 +84,7 @@ export function connectRefusal(answer: Answer, body: unknown): ConnectError | nu
   )
 }
 
-/** Nothing else leaves the connector. */
+/** Nothing else leaves the calls of `connect`. */
 export function asConnectError(error: unknown): unknown {
   return error instanceof ProviderError ? TROUBLE : error
 }

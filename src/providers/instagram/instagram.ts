@@ -1,8 +1,10 @@
-import type { Provider } from '../../core/provider.ts'
+import type { Connect, Provider } from '../../core/provider.ts'
 import { call, TIMEOUT_MS } from '../http.ts'
 import { fieldsOf, grantOf, MAX_LIFE_SECONDS, parse, profileOf } from './answer.ts'
+import { MISTAKES } from './mistakes.ts'
 import { fetchPicture } from './picture.ts'
 import { MAKE_NEW_TOKEN, refusal } from './refusal.ts'
+import { SETUP } from './setup.ts'
 
 // https://developers.facebook.com/docs/instagram-platform/instagram-api-with-instagram-login/business-login
 // https://developers.facebook.com/docs/instagram-platform/reference/refresh_access_token
@@ -10,11 +12,14 @@ import { MAKE_NEW_TOKEN, refusal } from './refusal.ts'
 export interface InstagramOptions {
   /** https://graph.instagram.com, or a stand-in for it. */
   readonly graphUrl: string
+  readonly connect?: Connect
   readonly fetch?: typeof globalThis.fetch
   readonly timeoutMs?: number
 }
 
-export function createInstagram({ graphUrl, fetch = globalThis.fetch, timeoutMs = TIMEOUT_MS }: InstagramOptions): Provider {
+export function createInstagram(options: InstagramOptions): Required<Omit<Provider, 'connect'>> & Pick<Provider, 'connect'> {
+  const { graphUrl, connect, fetch = globalThis.fetch, timeoutMs = TIMEOUT_MS } = options
+
   async function get(path: string, params: Record<string, string>, withinMs = timeoutMs): Promise<Record<string, unknown>> {
     const url = new URL(graphUrl.replace(/\/+$/, '') + path)
     url.search = new URLSearchParams(params).toString()
@@ -27,6 +32,10 @@ export function createInstagram({ graphUrl, fetch = globalThis.fetch, timeoutMs 
 
   return {
     name: 'instagram',
+    title: 'Instagram',
+    mistakes: MISTAKES,
+    setup: SETUP,
+    ...(connect === undefined ? {} : { connect }),
     makeNewToken: MAKE_NEW_TOKEN,
     minimumAgeSeconds: 24 * 3600,
     maximumLifeSeconds: MAX_LIFE_SECONDS,

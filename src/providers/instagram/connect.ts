@@ -1,5 +1,5 @@
 import { createHmac, timingSafeEqual } from 'node:crypto'
-import type { Connector, SignedCall } from '../../core/connector.ts'
+import type { Connect, SignedCall } from '../../core/provider.ts'
 import type { Secret } from '../../core/secret.ts'
 import { type Answer, type Call, call, TIMEOUT_MS } from '../http.ts'
 import { fieldsOf, grantOf, parse, profileOf, tokenOf } from './answer.ts'
@@ -8,7 +8,7 @@ import { errorIn, whole } from './refusal.ts'
 
 // https://developers.facebook.com/docs/instagram-platform/instagram-api-with-instagram-login/business-login
 
-export interface InstagramConnectorOptions {
+export interface InstagramConnectOptions {
   readonly app: { readonly id: string; readonly secret: Secret }
   readonly scopes: readonly string[]
   readonly graphUrl: string
@@ -21,7 +21,7 @@ export interface InstagramConnectorOptions {
 /** Known from exchanging a token that lasts already. */
 const SESSION_KEY_INVALID = 452
 
-export function createInstagramConnector(options: InstagramConnectorOptions): Connector {
+export function createInstagramConnect(options: InstagramConnectOptions): Required<Connect> {
   const { app, scopes, graphUrl, apiUrl, webUrl, fetch = globalThis.fetch, timeoutMs = TIMEOUT_MS } = options
 
   async function ask(url: URL, how: Partial<Call> = {}): Promise<{ answer: Answer; body: unknown }> {
@@ -51,9 +51,6 @@ export function createInstagramConnector(options: InstagramConnectorOptions): Co
     )
 
   return {
-    provider: 'instagram',
-    title: 'Instagram',
-
     // No PKCE is documented, so the verifier stays unused.
     authorizeUrl: ({ state, redirectUri }) =>
       address(webUrl, '/oauth/authorize', {
@@ -85,7 +82,7 @@ export function createInstagramConnector(options: InstagramConnectorOptions): Co
         return profileOf(profile)
       }),
 
-    lengthen: (accessToken) =>
+    exchangeForLongLived: (accessToken) =>
       explained(async () => {
         const exchanged = await exchange(accessToken)
         return whole(errorIn(exchanged.body)?.['code']) === SESSION_KEY_INVALID ? null : grantOf(accepted(exchanged))

@@ -1,0 +1,67 @@
+import type { ProviderEnvironment, ProviderModule } from '../../core/provider.ts'
+import { printable } from '../../core/quotes.ts'
+import { Secret } from '../../core/secret.ts'
+import { MISTAKES } from './mistakes.ts'
+
+const BASIC = 'instagram_business_basic'
+
+export interface InstagramConfig {
+  readonly graphUrl: string
+  readonly apiUrl: string
+  readonly webUrl: string
+  /** The *Instagram* app's id and secret, not the Meta app's; null = accounts cannot be connected in the browser. */
+  readonly app: { readonly id: string; readonly secret: Secret } | null
+  readonly scopes: readonly string[]
+}
+
+export const instagram: ProviderModule<InstagramConfig> = {
+  name: 'instagram',
+  title: 'Instagram',
+  variables: {
+    INSTAGRAM_APP_ID: 'text',
+    INSTAGRAM_APP_SECRET: 'secret',
+    INSTAGRAM_SCOPES: 'list',
+    INSTAGRAM_GRAPH_URL: 'text',
+    INSTAGRAM_API_URL: 'text',
+    INSTAGRAM_WEB_URL: 'text',
+  },
+  seed: { variable: 'STARTING_TOKEN', account: 'default' },
+  constantName: 'InstagramToken',
+  mistakes: MISTAKES,
+  read,
+  load: async () => {
+    const [{ createInstagram }, { createInstagramConnect }] = await Promise.all([import('./instagram.ts'), import('./connect.ts')])
+    return ({ app, ...config }, { fetch }) => {
+      const connect = app === null ? {} : { connect: createInstagramConnect({ ...config, app, fetch }) }
+      return createInstagram({ graphUrl: config.graphUrl, fetch, ...connect })
+    }
+  },
+}
+
+function read({ text, list, origin, problem }: ProviderEnvironment): InstagramConfig {
+  const id = text('INSTAGRAM_APP_ID')
+  const secret = text('INSTAGRAM_APP_SECRET')
+  // Half a pair is always a mistake.
+  if ((id === null) !== (secret === null)) {
+    problem(
+      `INSTAGRAM_APP_${id === null ? 'ID' : 'SECRET'}: is missing; copy both the Instagram app ID and secret from the Meta App Dashboard`,
+    )
+  }
+  if (id !== null && !/^\d+$/.test(id))
+    problem('INSTAGRAM_APP_ID: is a number; copy the *Instagram* app ID, under “API setup with Instagram login”')
+  if (secret !== null && !/^[\x21-\x7e]{8,}$/.test(secret))
+    problem('INSTAGRAM_APP_SECRET: is too short, or has a character that no app secret has; copy it again from the Meta App Dashboard')
+  const scopes = list('INSTAGRAM_SCOPES')
+  for (const scope of scopes) {
+    if (!/^[a-z_]+$/.test(scope)) problem(`INSTAGRAM_SCOPES: “${printable(scope)}” is not the name of a permission such as ${BASIC}`)
+  }
+  // No token is refreshed without it: https://developers.facebook.com/docs/instagram-platform/reference/refresh_access_token
+  if (scopes.length > 0 && !scopes.includes(BASIC)) problem(`INSTAGRAM_SCOPES: leaves out ${BASIC}, which every account needs; add it`)
+  return {
+    graphUrl: origin('INSTAGRAM_GRAPH_URL', 'https://graph.instagram.com'),
+    apiUrl: origin('INSTAGRAM_API_URL', 'https://api.instagram.com'),
+    webUrl: origin('INSTAGRAM_WEB_URL', 'https://www.instagram.com'),
+    app: id === null || secret === null ? null : { id, secret: new Secret(secret) },
+    scopes: scopes.length === 0 ? [BASIC] : scopes,
+  }
+}
