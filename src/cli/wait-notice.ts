@@ -60,8 +60,8 @@ export function startWaitNotice(
 }
 
 /** `initial`: since when a store that has not been asked anything yet is down, which says nothing. */
-function databaseWait({ up, since, waitingSince }: StoreState, initial: Date): Waiting | null {
-  const from = up || since === initial ? waitingSince : since
+function databaseWait({ up, since, waitingSince, oldestQuestion }: StoreState, initial: Date): Waiting | null {
+  const from = (up || since === initial ? waitingSince : since) ?? oldestQuestion
   if (from === null) return null
-  return { says: 'Waiting for the database, which does not answer', since: performance.now() - (Date.now() - from.getTime()) }
+  return { says: 'Waiting for the database, which has not answered yet', since: performance.now() - (Date.now() - from.getTime()) }
 }

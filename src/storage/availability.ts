@@ -6,6 +6,8 @@ export interface StoreState {
   readonly since: Date
   /** Since when the question whether it is there waits for its answer; null = none waits. */
   readonly waitingSince: Date | null
+  /** Since when the oldest question of all waits for its answer; null = none waits. */
+  readonly oldestQuestion: Date | null
   /** The sentence on what keeps the agent from using it, where more is known than that it does not answer. */
   readonly problem: string | null
 }
@@ -38,6 +40,7 @@ export function watchDatabase(db: Database): WatchedDatabase {
   let isGone = false
   let checking: { readonly askedAt: Date; readonly done: Promise<void> } | null = null
   let checkAgainAtMs = Number.NEGATIVE_INFINITY
+  const questions = new Set<{ readonly askedAt: Date }>()
 
   const turned = (isUp: boolean, at: Date): void => {
     if (up === isUp) return
@@ -79,7 +82,8 @@ export function watchDatabase(db: Database): WatchedDatabase {
 
   async function watched<T>(answer: () => Promise<T>): Promise<T> {
     if (isGone) throw new AppError('unavailable', GONE)
-    const askedAt = new Date()
+    const question = { askedAt: new Date() }
+    questions.add(question)
     // Beside it, so that more is known when this one fails.
     if (own !== null) void check()
     try {
@@ -96,8 +100,10 @@ export function watchDatabase(db: Database): WatchedDatabase {
         // A table that is not there may be a mistake of ours: the tables themselves are asked for.
         checkAgainAtMs = Number.NEGATIVE_INFINITY
         await check()
-      } else judge(error, askedAt)
+      } else judge(error, question.askedAt)
       throw isGone ? new AppError('unavailable', GONE, { cause: error }) : error
+    } finally {
+      questions.delete(question)
     }
   }
   return {
@@ -119,6 +125,9 @@ export function watchDatabase(db: Database): WatchedDatabase {
       problem = null
       turned(true, new Date())
     },
-    state: () => ({ up, since, waitingSince: checking?.askedAt ?? null, problem }),
+    state() {
+      const [oldest] = questions
+      return { up, since, waitingSince: checking?.askedAt ?? null, oldestQuestion: oldest?.askedAt ?? null, problem }
+    },
   }
 }

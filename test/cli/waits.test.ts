@@ -62,7 +62,7 @@ t.test('a refresh whose database goes away says so again and again, and saves th
     .trim()
     .split('\n')
     .filter((one) => !one.startsWith('Waiting until')))
-    t.match(line, /^Waiting for the database, which does not answer, for \d+ seconds? so far\. A token .* may be lost\.$/)
+    t.match(line, /^Waiting for the database, which has not answered yet, for \d+ seconds? so far\. A token .* may be lost\.$/)
   t.match(await database.query('select version from accounts'), [{ version: 3 }])
 })
 
