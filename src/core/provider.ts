@@ -97,7 +97,7 @@ export interface Provider extends Pick<ProviderModule, 'name' | 'title' | 'mista
 export interface SetupWords {
   /** Where tokens and apps are made: “at Meta”. */
   readonly place: string
-  /** “An Instagram token”. */
+  /** With its article, as a heading. */
   readonly aToken: string
   /** The variable that an account starts with, and how its value begins. */
   readonly seedVariable: string
