@@ -1,7 +1,7 @@
 import type { JsonSchemaToTsProvider } from '@fastify/type-provider-json-schema-to-ts'
 import type { FastifyInstance } from 'fastify'
 import { findAccount } from '../../accounts/manage.ts'
-import type { HttpDeps } from '../deps.ts'
+import type { OwnerDeps } from '../../accounts/owner-deps.ts'
 import { inTime } from '../pages/pages.ts'
 import { drawLetter } from './avatar.ts'
 
@@ -15,7 +15,7 @@ const DAY_SECONDS = 24 * 3600
 const LETTER_SECONDS = 60
 
 /** An account's picture as an image of the agent's own; always an image, the letter where there is no picture. */
-export function pictureRoutes(scope: FastifyInstance, { owner }: HttpDeps): void {
+export function pictureRoutes(scope: FastifyInstance, owner: Pick<OwnerDeps, 'store' | 'pictures'>): void {
   const app = scope.withTypeProvider<JsonSchemaToTsProvider>()
   app.get(
     '/admin/accounts/:account/picture',

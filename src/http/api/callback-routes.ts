@@ -2,9 +2,10 @@ import formbody from '@fastify/formbody'
 import type { JsonSchemaToTsProvider } from '@fastify/type-provider-json-schema-to-ts'
 import type { FastifyPluginAsync } from 'fastify'
 import { findErasure, userDeauthorized, userWantsErasure } from '../../accounts/deauthorize.ts'
-import type { HttpDeps } from '../deps.ts'
+import type { OwnerDeps } from '../../accounts/owner-deps.ts'
 import { CONTENT_TYPES } from '../errors.ts'
 import { createPages, registerPageHeaders } from '../pages/pages.ts'
+import type { Site } from '../site.ts'
 
 const Params = { type: 'object', properties: { provider: { type: 'string', maxLength: 40 } }, required: ['provider'] } as const
 const Signed = {
@@ -19,11 +20,10 @@ const JSON_TYPE = CONTENT_TYPES.json
  * What a provider calls by itself. Signed with the app's secret, which is all that tells it from a stranger.
  * https://developers.facebook.com/docs/development/create-an-app/app-dashboard/data-deletion-callback
  */
-export const callbackRoutes: FastifyPluginAsync<{ deps: HttpDeps }> = async (scope, { deps }) => {
+export const callbackRoutes: FastifyPluginAsync<{ owner: OwnerDeps; site: Site }> = async (scope, { owner, site }) => {
   const app = scope.withTypeProvider<JsonSchemaToTsProvider>()
-  const { owner, settings } = deps
-  const pages = createPages(deps)
-  await registerPageHeaders(app, settings)
+  const pages = createPages(site)
+  await registerPageHeaders(app, site.settings)
   await app.register(formbody)
 
   app.post('/callbacks/:provider/deauthorize', { schema: { params: Params, body: Signed } }, async ({ params, body }, reply) => {

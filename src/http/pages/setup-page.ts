@@ -1,12 +1,16 @@
 import { type AccountSummary, totalOf } from '../../accounts/overview.ts'
+import type { OwnerDeps } from '../../accounts/owner-deps.ts'
 import { type AdvisedAccount, describePage } from '../../accounts/view.ts'
 import { needsPerson } from '../../core/account.ts'
 import type { AllowList } from '../../reading/allow-list.ts'
 import { decideRead } from '../../reading/decide-read.ts'
 import { sharedHostWarnings } from '../../reading/shared-hosts.ts'
 import type { Snapshot } from '../../reading/snapshot.ts'
-import type { HttpDeps, Settings } from '../deps.ts'
+import type { SignIn } from '../../sign-in/sign-in.ts'
+import type { Status } from '../../status/status.ts'
+import type { Settings, Site } from '../site.ts'
 import { refusalSentence } from '../token/refusal-sentence.ts'
+import type { TokenReading } from '../token/token-routes.ts'
 import { inTime } from './pages.ts'
 import { type ProviderWay, waysOf } from './provider-ways.ts'
 
@@ -56,25 +60,35 @@ interface Visit {
 const MAX_NEEDY = 5
 const MAX_VISITS = 6
 
+export interface SetupParts {
+  readonly owner: OwnerDeps
+  readonly status: Pick<Status, 'summary' | 'storeProblem'>
+  /** `look`: for a page of the agent’s own, which is no read. */
+  readonly reading: Pick<TokenReading, 'allowList' | 'isServerKey'> & { readonly look: (account: string | null) => Promise<Snapshot> }
+  readonly signIn: Pick<SignIn, 'password'>
+  readonly site: Site
+}
+
 /** What of this installation is done, what is wrong, and what comes next. In public it gives away no account, time or error. */
-export async function describeSetup(deps: HttpDeps, isOwner: boolean): Promise<SetupPage> {
-  const { settings, owner } = deps
-  const storeProblem = deps.storeProblem()
+export async function describeSetup(parts: SetupParts, isOwner: boolean): Promise<SetupPage> {
+  const { owner, status, reading, signIn, site } = parts
+  const { settings } = site
+  const storeProblem = status.storeProblem()
   const [stock, found, served] = await Promise.all([
-    storeProblem === null ? inTime(deps.stock()) : null,
-    inTime(deps.lookAtToken(null)),
+    storeProblem === null ? inTime(status.summary()) : null,
+    inTime(reading.look(null)),
     inTime(owner.store.find(null)),
   ])
   const servesRefused = served !== null && needsPerson(served, owner.store.now())
-  const needy = isOwner && stock !== null && isWorking(stock) === false ? await needyOf(deps) : []
+  const needy = isOwner && stock !== null && isWorking(stock) === false ? await needyOf(owner) : []
   const own = found?.allowList ?? null
-  const { visits, more } = visitAs(deps, found, own)
+  const { visits, more } = visitAs(parts, found, own)
   const working = isWorking(stock)
   const hasSites = settings.allowedDomains !== null || own !== null
   const warnings = warningsFor(isOwner, settings.warnings, own)
-  const { mode } = deps.signIn.password
-  const spent = mode === 'one-time' && deps.signIn.password.isSpent()
-  const ways = waysOf(deps)
+  const { mode } = signIn.password
+  const spent = mode === 'one-time' && signIn.password.isSpent()
+  const ways = waysOf(owner.providers, settings.appUrl)
   const [first] = ways
   const states = statesOf({
     database: stock === null ? 'wrong' : 'done',
@@ -121,7 +135,7 @@ export function isWorking(stock: AccountSummary | null): boolean | null {
 }
 
 /** The neediest. */
-async function needyOf({ owner }: HttpDeps): Promise<readonly AdvisedAccount[]> {
+async function needyOf(owner: OwnerDeps): Promise<readonly AdvisedAccount[]> {
   const found = await inTime(describePage(owner, { offset: 0, limit: MAX_NEEDY, search: '', onlyNeedy: true }))
   return found?.accounts ?? []
 }
@@ -142,8 +156,12 @@ function statesOf(judged: Record<StepName, 'done' | 'wrong' | 'open'>): Record<S
 }
 
 /** What a page on each listed site would get, by the decision and the look-up of a read; it counts as none. */
-function visitAs(deps: HttpDeps, found: Snapshot | null, own: AllowList | null): { visits: Visit[]; more: number } {
-  const list = own ?? deps.allowList
+function visitAs(
+  { reading, site: { settings } }: SetupParts,
+  found: Snapshot | null,
+  own: AllowList | null,
+): { visits: Visit[]; more: number } {
+  const list = own ?? reading.allowList
   const origins = [
     ...[...list.exact].map((origin) => ({ origin, isSample: false })),
     ...[...list.wildcards].map((origin) => ({ origin: origin.replace('//', '//www.'), isSample: true })),
@@ -152,8 +170,8 @@ function visitAs(deps: HttpDeps, found: Snapshot | null, own: AllowList | null):
   const problem = found === null ? 'The token cannot be looked up at the moment.' : refused === undefined ? null : here(refused)
   const visits = origins.slice(0, MAX_VISITS).map((site) => {
     const rawHeaders = ['origin', site.origin, 'sec-fetch-site', 'cross-site', 'sec-fetch-mode', 'cors', 'sec-fetch-dest', 'empty']
-    const decision = decideRead({ resource: 'json', rawHeaders }, list, deps.isServerKey)
-    const place = { isOwn: own !== null, account: null, appUrl: deps.settings.appUrl }
+    const decision = decideRead({ resource: 'json', rawHeaders }, list, reading.isServerKey)
+    const place = { isOwn: own !== null, account: null, appUrl: settings.appUrl }
     const why = decision.allowed ? problem : refusalSentence(decision, place)
     return { ...site, works: why === null, why }
   })

@@ -1,11 +1,13 @@
 import type { FastifyRequest } from 'fastify'
 import { totalOf } from '../../accounts/overview.ts'
+import type { OwnerDeps } from '../../accounts/owner-deps.ts'
 import { type AccountHealth, describeStatus, type ProviderHealth } from '../../accounts/view.ts'
 import type { LastHour } from '../../reading/read-counts.ts'
 import { WRONG_A_DAY } from '../../sign-in/report-guesses.ts'
 import type { WrongOfDay } from '../../sign-in/session-store.ts'
+import type { SignIn } from '../../sign-in/sign-in.ts'
 import type { Health } from '../../status/health.ts'
-import type { HttpDeps } from '../deps.ts'
+import type { Status } from '../../status/status.ts'
 import { type Run, runsOf } from './format-time.ts'
 import { type LifeBar, lifeBarOf } from './life-bar.ts'
 import { inTime } from './pages.ts'
@@ -74,10 +76,19 @@ export function listingOf(url: string, { page, search, onlyNeedy }: ReturnType<t
   }
 }
 
+export interface StatusParts {
+  readonly owner: OwnerDeps
+  readonly status: Status
+  readonly signIn: Pick<SignIn, 'wrongOfDay'>
+}
+
 /** Without a request, and in public, one word; for the owner everything but the tokens. */
-export async function describeStatusPage(deps: HttpDeps, request: FastifyRequest | null): Promise<StatusPage> {
+export async function describeStatusPage(parts: StatusParts, request: FastifyRequest | null): Promise<StatusPage> {
   const owner = request === null || request.ownerSession === '' ? null : request
-  const [stock, details] = await Promise.all([inTime(deps.stock()), owner === null ? null : detailsOf(deps, owner.query as ListQuery)])
+  const [stock, details] = await Promise.all([
+    inTime(parts.status.summary()),
+    owner === null ? null : detailsOf(parts, owner.query as ListQuery),
+  ])
   const { needPerson = 0, needAttention = 0, nearEnd = 0 } = stock ?? {}
   // The numbers may be some seconds old; the accounts on this page are not.
   const isIll = details !== null && (details.accounts === null || details.accounts.some(({ needsAttention }) => needsAttention))
@@ -88,19 +99,18 @@ export async function describeStatusPage(deps: HttpDeps, request: FastifyRequest
   }
 }
 
-async function detailsOf(deps: HttpDeps, query: ListQuery): Promise<Omit<Details, 'needPerson' | 'needAttention' | 'nearEnd' | 'total'>> {
+async function detailsOf(
+  { owner, status, signIn }: StatusParts,
+  query: ListQuery,
+): Promise<Omit<Details, 'needPerson' | 'needAttention' | 'nearEnd' | 'total'>> {
   const asked = pageRequestOf(query)
-  void deps.recount().catch(() => {})
-  const [health, found, wrong] = await Promise.all([
-    deps.health(),
-    inTime(describeStatus(deps.owner, asked)),
-    inTime(deps.signIn.wrongOfDay()),
-  ])
+  void status.recount().catch(() => {})
+  const [health, found, wrong] = await Promise.all([status.health(), inTime(describeStatus(owner, asked)), inTime(signIn.wrongOfDay())])
   const accounts =
     found?.accounts.map((account) => ({ ...account, life: lifeBarOf(account, found.now), runs: runsOf(account.attempts) })) ?? null
   return {
     health,
-    lastHour: deps.lastHour(),
+    lastHour: status.lastHour(),
     accounts,
     providers: found?.providers ?? [],
     listing: listingOf('/status', asked, found?.total ?? 0),
