@@ -3,7 +3,6 @@ import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Logger } from 'pino'
-import type { OwnerDeps } from './accounts/owner-deps.ts'
 import { createPictures } from './accounts/pictures.ts'
 import { recheckKeys } from './accounts/recheck-keys.ts'
 import { type ConfiguredSeed, seedAtStart } from './accounts/seed.ts'
@@ -134,7 +133,7 @@ export async function createAgent(config: Config, log: Logger, { paceLimits = PA
     if (password !== null)
       loudLog.warn({}, `ADMIN_PASSWORD is not set. To sign in once at ${config.appUrl}/admin use this password: ${password}`)
   }
-  const owner: OwnerDeps = {
+  const owner = {
     ...refreshDeps,
     states: oauthStates,
     signedRequests,

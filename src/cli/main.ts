@@ -1,6 +1,5 @@
 import { readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { OwnerDeps } from '../accounts/owner-deps.ts'
 import { reachSentence } from '../accounts/publish-change.ts'
 import { type Agent, createAgent } from '../agent.ts'
 import { agentCommand } from '../config/agent-command.ts'
@@ -98,9 +97,9 @@ async function run(asked: Command, applied: readonly string[], config: Config, a
 }
 
 /** Of a change that other instances do not see at once, the terminal learns when they do. */
-async function sayingWhen(owner: OwnerDeps, work: (owner: OwnerDeps) => Promise<number>): Promise<number> {
+async function sayingWhen(owner: Agent['owner'], work: (owner: Agent['owner']) => Promise<number>): Promise<number> {
   const reached = new Map<string, Reach>()
-  const publish: OwnerDeps['publish'] = async (name, unsaved) => {
+  const publish: Agent['owner']['publish'] = async (name, unsaved) => {
     const reach = await owner.publish(name, unsaved)
     reached.set(name, reach)
     return reach

@@ -1,6 +1,5 @@
 import { importRubyToken } from '../accounts/import-ruby.ts'
-import { pasteToken, providerFor } from '../accounts/manage.ts'
-import type { OwnerDeps } from '../accounts/owner-deps.ts'
+import { type ManageDeps, pasteToken, providerFor } from '../accounts/manage.ts'
 import { rotateKeys } from '../accounts/rotate-keys.ts'
 import type { SeedResult } from '../accounts/seed.ts'
 import type { Agent } from '../agent.ts'
@@ -17,7 +16,7 @@ const MAX_PASTED_CHARACTERS = 100_000
 
 type Guarded = (work: () => Promise<number>) => Promise<number>
 
-export async function seed(owner: OwnerDeps, typed: string | null, guarded: Guarded): Promise<number> {
+export async function seed(owner: ManageDeps, typed: string | null, guarded: Guarded): Promise<number> {
   const account = typed ?? DEFAULT_ACCOUNT
   if (looksSecret(account) && (await owner.store.find(account)) === null) {
     throw new UsageError('That looks like a token or a key, not like an account’s name. The token itself goes to standard input.')

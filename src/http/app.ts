@@ -1,7 +1,11 @@
 import { createRequire } from 'node:module'
 import type Ajv from '@fastify/ajv-compiler'
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, type FastifyReply, type FastifyServerOptions, LogController } from 'fastify'
-import type { OwnerDeps } from '../accounts/owner-deps.ts'
+import type { ConnectDeps } from '../accounts/connect.ts'
+import type { DeauthorizeDeps } from '../accounts/deauthorize.ts'
+import type { ManageDeps } from '../accounts/manage.ts'
+import type { Pictures } from '../accounts/pictures.ts'
+import type { ViewDeps } from '../accounts/view.ts'
 import type { ReadMeter } from '../reading/read-meter.ts'
 import type { SignIn } from '../sign-in/sign-in.ts'
 import type { Status } from '../status/status.ts'
@@ -38,7 +42,7 @@ export interface AppParts {
   readonly hook: Hook
   readonly status: Status
   readonly signIn: SignIn
-  readonly owner: OwnerDeps
+  readonly owner: ManageDeps & ViewDeps & ConnectDeps & DeauthorizeDeps & { readonly pictures: Pictures }
 }
 
 /** The web server, not listening yet. */

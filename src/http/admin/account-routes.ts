@@ -2,9 +2,8 @@ import type { JsonSchemaToTsProvider } from '@fastify/type-provider-json-schema-
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import * as manage from '../../accounts/manage.ts'
 import { totalOf } from '../../accounts/overview.ts'
-import type { OwnerDeps } from '../../accounts/owner-deps.ts'
 import { reachSentence } from '../../accounts/publish-change.ts'
-import { type AdvisedAccount, describeAccount, describePage } from '../../accounts/view.ts'
+import { type AdvisedAccount, describeAccount, describePage, type ViewDeps } from '../../accounts/view.ts'
 import { acceptToken } from '../../core/accept-token.ts'
 import { AppError } from '../../core/errors.ts'
 import { Secret } from '../../core/secret.ts'
@@ -66,7 +65,7 @@ interface Shown {
 }
 
 interface Parts {
-  readonly owner: OwnerDeps
+  readonly owner: manage.ManageDeps & ViewDeps
   readonly status: Pick<Status, 'summary' | 'recount'>
   readonly site: Site
   readonly pages: Pages

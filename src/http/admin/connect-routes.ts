@@ -1,7 +1,14 @@
 import type { JsonSchemaToTsProvider } from '@fastify/type-provider-json-schema-to-ts'
 import type { FastifyBaseLogger, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { type Connected, confirmConnect, declineConnect, finishConnect, redirectUriOf, startConnect } from '../../accounts/connect.ts'
-import type { OwnerDeps } from '../../accounts/owner-deps.ts'
+import {
+  type ConnectDeps,
+  type Connected,
+  confirmConnect,
+  declineConnect,
+  finishConnect,
+  redirectUriOf,
+  startConnect,
+} from '../../accounts/connect.ts'
 import { DEFAULT_ACCOUNT } from '../../core/account.ts'
 import { ConnectError } from '../../core/errors.ts'
 import type { Pages } from '../pages/pages.ts'
@@ -16,7 +23,7 @@ const ConfirmForm = { type: 'object', properties: { answer: text }, required: ['
 const Return = { type: 'object', properties: { code: text, state: text, error: text } } as const
 
 interface Parts {
-  readonly owner: OwnerDeps
+  readonly owner: ConnectDeps
   readonly appUrl: string
   readonly log: FastifyBaseLogger
   readonly pages: Pages

@@ -1,8 +1,8 @@
 import formbody from '@fastify/formbody'
 import type { JsonSchemaToTsProvider } from '@fastify/type-provider-json-schema-to-ts'
 import type { FastifyPluginAsync } from 'fastify'
-import { findErasure, userDeauthorized, userWantsErasure } from '../../accounts/deauthorize.ts'
-import type { OwnerDeps } from '../../accounts/owner-deps.ts'
+import { type DeauthorizeDeps, findErasure, userDeauthorized, userWantsErasure } from '../../accounts/deauthorize.ts'
+import type { AccountStore } from '../../core/account-store.ts'
 import { CONTENT_TYPES } from '../errors.ts'
 import { createPages, registerPageHeaders } from '../pages/pages.ts'
 import type { Site } from '../site.ts'
@@ -16,11 +16,16 @@ const Signed = {
 
 const JSON_TYPE = CONTENT_TYPES.json
 
+interface Parts {
+  readonly owner: DeauthorizeDeps & { readonly store: Pick<AccountStore, 'findEvent'> }
+  readonly site: Site
+}
+
 /**
  * What a provider calls by itself. Signed with the app's secret, which is all that tells it from a stranger.
  * https://developers.facebook.com/docs/development/create-an-app/app-dashboard/data-deletion-callback
  */
-export const callbackRoutes: FastifyPluginAsync<{ owner: OwnerDeps; site: Site }> = async (scope, { owner, site }) => {
+export const callbackRoutes: FastifyPluginAsync<Parts> = async (scope, { owner, site }) => {
   const app = scope.withTypeProvider<JsonSchemaToTsProvider>()
   const pages = createPages(site)
   await registerPageHeaders(app, site.settings)

@@ -1,6 +1,5 @@
 import { type AccountSummary, totalOf } from '../../accounts/overview.ts'
-import type { OwnerDeps } from '../../accounts/owner-deps.ts'
-import { type AdvisedAccount, describePage } from '../../accounts/view.ts'
+import { type AdvisedAccount, describePage, type ViewDeps } from '../../accounts/view.ts'
 import { needsPerson } from '../../core/account.ts'
 import type { AllowList } from '../../reading/allow-list.ts'
 import { decideRead } from '../../reading/decide-read.ts'
@@ -61,7 +60,7 @@ const MAX_NEEDY = 5
 const MAX_VISITS = 6
 
 export interface SetupParts {
-  readonly owner: OwnerDeps
+  readonly owner: ViewDeps
   readonly status: Pick<Status, 'summary' | 'storeProblem'>
   /** `look`: for a page of the agent’s own, which is no read. */
   readonly reading: Pick<TokenReading, 'allowList' | 'isServerKey'> & { readonly look: (account: string | null) => Promise<Snapshot> }
@@ -135,7 +134,7 @@ export function isWorking(stock: AccountSummary | null): boolean | null {
 }
 
 /** The neediest. */
-async function needyOf(owner: OwnerDeps): Promise<readonly AdvisedAccount[]> {
+async function needyOf(owner: ViewDeps): Promise<readonly AdvisedAccount[]> {
   const found = await inTime(describePage(owner, { offset: 0, limit: MAX_NEEDY, search: '', onlyNeedy: true }))
   return found?.accounts ?? []
 }

@@ -1,7 +1,6 @@
 import type { FastifyRequest } from 'fastify'
 import { totalOf } from '../../accounts/overview.ts'
-import type { OwnerDeps } from '../../accounts/owner-deps.ts'
-import { type AccountHealth, describeStatus, type ProviderHealth } from '../../accounts/view.ts'
+import { type AccountHealth, describeStatus, type ProviderHealth, type ViewDeps } from '../../accounts/view.ts'
 import type { LastHour } from '../../reading/read-counts.ts'
 import { WRONG_A_DAY } from '../../sign-in/report-guesses.ts'
 import type { WrongOfDay } from '../../sign-in/session-store.ts'
@@ -77,7 +76,7 @@ export function listingOf(url: string, { page, search, onlyNeedy }: ReturnType<t
 }
 
 export interface StatusParts {
-  readonly owner: OwnerDeps
+  readonly owner: ViewDeps
   readonly status: Status
   readonly signIn: Pick<SignIn, 'wrongOfDay'>
 }
