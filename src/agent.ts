@@ -235,7 +235,7 @@ async function openWebhook({ alertWebhookUrl: url, appUrl }: Config): Promise<Se
 async function loadProviders({ providers }: Config): Promise<Map<string, Provider>> {
   const open = async ({ module, config }: Config['providers'][number]): Promise<[string, Provider]> => {
     const create = await module.load()
-    return [module.name, create(config, { fetch: globalThis.fetch, now: Date.now })]
+    return [module.name, { ...module, ...create(config, { fetch: globalThis.fetch, now: Date.now }) }]
   }
   return new Map(await Promise.all(providers.map(open)))
 }

@@ -103,7 +103,7 @@ export async function describeSetup(parts: SetupParts, isOwner: boolean): Promis
     storeProblem,
     needy,
     served: isOwner ? (served?.name ?? null) : null,
-    example: exampleFor(states, mode, first === undefined ? '' : `${first.words.seedVariable}=${first.words.tokenBegins}`),
+    example: exampleFor(states, mode, first === undefined ? '' : `${first.seedVariable}=${first.words.tokenBegins}`),
     passwordMode: mode,
     passwordSpent: spent,
     canSignIn: stock !== null && mode !== 'off' && !spent,

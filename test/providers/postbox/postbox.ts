@@ -1,5 +1,5 @@
 import { ProviderError } from '../../../src/core/errors.ts'
-import type { Grant, Profile, Provider, ProviderSurroundings } from '../../../src/core/provider.ts'
+import type { Grant, Profile, ProviderCode, ProviderSurroundings } from '../../../src/core/provider.ts'
 import { Secret } from '../../../src/core/secret.ts'
 
 export interface PostboxConfig {
@@ -9,7 +9,7 @@ export interface PostboxConfig {
 
 const DAY_SECONDS = 86_400
 
-export function createPostbox({ url, appId }: PostboxConfig, { fetch }: Pick<ProviderSurroundings, 'fetch'>): Provider {
+export function createPostbox({ url, appId }: PostboxConfig, { fetch }: Pick<ProviderSurroundings, 'fetch'>): ProviderCode {
   async function get(path: string, params: Record<string, string>): Promise<Record<string, string>> {
     const response = await fetch(`${url}${path}?${new URLSearchParams(params)}`)
     if (!response.ok) throw new ProviderError('reconnect', 'PostBox refuses the token: make a new one.')
@@ -29,9 +29,6 @@ export function createPostbox({ url, appId }: PostboxConfig, { fetch }: Pick<Pro
     return { userId: id, username: name, appUserId: null }
   }
   return {
-    name: 'postbox',
-    title: 'PostBox',
-    mistakes: [],
     makeNewToken: 'make a new one.',
     minimumAgeSeconds: 0,
     maximumLifeSeconds: 31 * DAY_SECONDS,
@@ -39,7 +36,6 @@ export function createPostbox({ url, appId }: PostboxConfig, { fetch }: Pick<Pro
     setup: {
       place: 'the PostBox office',
       aToken: 'A PostBox token',
-      seedVariable: 'POSTBOX_TOKEN',
       tokenBegins: 'PB…',
       appVariables: ['POSTBOX_APP_ID', 'POSTBOX_APP_SECRET'],
       appSteps: (redirect) => [`Ask at the counter for <code>${redirect}</code>.`],
