@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { connect } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import { createServices } from '../src/agent.ts'
+import { createAgent } from '../src/agent.ts'
 import { readConfig } from '../src/config/config.ts'
 import { Secret } from '../src/core/secret.ts'
 import { accountPlace } from '../src/core/vault.ts'
@@ -36,21 +36,21 @@ export interface Answer {
 
 /** A store in this folder with one account whose token is good for two months and not due for one. */
 export async function seedStore(folder: string): Promise<void> {
-  const services = await createServices(readConfig({ DATABASE_URL: `sqlite:${folder}/agent.sqlite` }), createLogger('silent'))
-  await services.migrate('server')
+  const agent = await createAgent(readConfig({ DATABASE_URL: `sqlite:${folder}/agent.sqlite` }), createLogger('silent'))
+  await agent.migrate('server')
   const token = new Secret(`IGAA${'x'.repeat(180)}`)
   const account = {
     name: 'default',
     provider: 'instagram',
     state: 'active' as const,
-    accessToken: services.vault.seal(token, accountPlace('default', 'access_token')),
+    accessToken: agent.vault.seal(token, accountPlace('default', 'access_token')),
     providerUserId: '17841400000000001',
     issuedAt: new Date(),
     expiresAt: new Date(Date.now() + 60 * DAY_MS),
     nextRefreshAt: new Date(Date.now() + 30 * DAY_MS),
   }
-  await services.store.insert(account, { account: 'default', kind: 'seeded', actor: 'cli', outcome: 'ok', detail: null })
-  await services.close()
+  await agent.store.insert(account, { account: 'default', kind: 'seeded', actor: 'cli', outcome: 'ok', detail: null })
+  await agent.close()
 }
 
 /** As it comes: no setting but where the store is and who may read. */

@@ -3,42 +3,38 @@ import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Logger } from 'pino'
-import type { ReadRubyToken } from './accounts/import-ruby.ts'
-import type { Overview } from './accounts/overview.ts'
-import type { OwnerDeps } from './accounts/owner-deps.ts'
 import { createPictures } from './accounts/pictures.ts'
 import { recheckKeys } from './accounts/recheck-keys.ts'
 import { type ConfiguredSeed, seedAtStart } from './accounts/seed.ts'
 import type { SendAlert } from './alerts/alert.ts'
-import type { Memcached, MemcachedState } from './cache/memcached.ts'
+import type { Memcached } from './cache/memcached.ts'
 import type { Config } from './config/config.ts'
 import { createKnownSecrets } from './config/known-secrets.ts'
-import type { AccountStore } from './core/account-store.ts'
-import { AppError } from './core/errors.ts'
+import { pageSettings } from './config/page-settings.ts'
+import { isOneOf } from './core/keys.ts'
 import type { Log } from './core/log.ts'
 import type { Provider } from './core/provider.ts'
 import type { Secret } from './core/secret.ts'
-import type { Vault } from './core/vault.ts'
-import { createReadHistory, type ReadHistory } from './reading/read-counts.ts'
+import { createReadHistory } from './reading/read-counts.ts'
+import { createReadMeter } from './reading/read-meter.ts'
 import { createSharedCache } from './reading/shared-cache.ts'
-import { createTokenReader, type TokenReader } from './reading/token-reader.ts'
-import { createLookTally, createTokenChecks, type LookTally } from './refreshing/check-tokens.ts'
+import { createTokenReader } from './reading/token-reader.ts'
+import { createLookTally, createTokenChecks } from './refreshing/check-tokens.ts'
 import { createPace, PACE_LIMITS, type PaceLimits } from './refreshing/rate-limit.ts'
 import { createTally, type RefreshDeps } from './refreshing/refresh-account.ts'
 import { type RefreshRequest, type RefreshSummary, refreshDue } from './refreshing/refresh-due.ts'
 import { createPendingAnswers } from './refreshing/unsaved-grant.ts'
 import { choosePassword } from './sign-in/password.ts'
-import { createSignIn, type SignIn } from './sign-in/sign-in.ts'
+import { createSignIn } from './sign-in/sign-in.ts'
 import { createUpkeep } from './status/maintenance.ts'
-import { createStock, type Stock } from './status/summary.ts'
+import { createStatus } from './status/status.ts'
+import { createStock } from './status/summary.ts'
 import { createOverview } from './storage/account-queries.ts'
 import { createAccountStore } from './storage/account-store.ts'
 import { createAlertStore } from './storage/alert-store.ts'
-import { type StoreState, watchDatabase } from './storage/availability.ts'
-import { createInstallationStore, prepareInstallation } from './storage/installation.ts'
-import { migrate, tablesOf } from './storage/migrate.ts'
+import { createInstallationStore } from './storage/installation.ts'
 import { createOAuthStateStore } from './storage/oauth-states.ts'
-import { encryptionKeys, openDatabase } from './storage/open.ts'
+import { encryptionKeys, openStore, prepareStore } from './storage/open.ts'
 import { readRubyToken } from './storage/ruby-token.ts'
 import { createSessionStore } from './storage/session-store.ts'
 import { createSignInAttempts, createWrongPasswords } from './storage/sign-in-attempts.ts'
@@ -47,64 +43,22 @@ import { createTimetable } from './storage/timetable.ts'
 import { createVault } from './storage/vault.ts'
 
 const ROOT = join(import.meta.dirname, '..')
-export const VIEWS_FOLDER = join(ROOT, 'views')
+const VIEWS_FOLDER = join(ROOT, 'views')
 const MIGRATIONS_FOLDER = join(ROOT, 'migrations')
 
-const PREPARING = 'The agent has just started, and is bringing its tables up to date.'
-const WAITING = 'Another instance of the agent is bringing the tables up to date; this one waits until it is done.'
+export type Agent = Awaited<ReturnType<typeof createAgent>>
 
-/** The wired parts, as the server, the timer and the command line use them. */
-export interface Services {
-  readonly store: AccountStore
-  readonly signIn: SignIn
-  /** With no password set, the log of an agent with a store of its own gets one that works once. */
-  readonly announcePassword: () => void
-  readonly owner: OwnerDeps
-  readonly overview: Overview
-  readonly stock: Stock['take']
-  readonly recount: Stock['recount']
-  readonly vault: Vault
-  readonly reader: TokenReader
-  readonly readHistory: ReadHistory
-  readonly refreshDeps: RefreshDeps
-  /** One sweep at a time in this process: who comes while one runs gets its result. */
-  readonly sweep: (request: RefreshRequest) => Promise<RefreshSummary>
-  /** Takes configured tokens over where they are new; false = the provider did not answer, so ask again later. */
-  readonly seedFromEnvironment: () => Promise<boolean>
-  /** Makes due what the keys of this start no longer open, or open again. */
-  readonly recheckKeys: () => Promise<void>
-  /** Null where the store is not a Postgres: the Ruby agent knew no other. */
-  readonly readRubyToken: ReadRubyToken | null
-  readonly migrate: (as: 'server' | 'command') => Promise<readonly string[]>
-  /** The daily look at each token, where it is due; the first run also plans what a changed policy moves. */
-  readonly checkTokens: () => Promise<void>
-  readonly looks: LookTally
-  /** What each tick does beside refreshing: alerts, and a history of bounded length. */
-  readonly upkeep: () => Promise<void>
-  readonly storeState: () => StoreState
-  /** Asks it first whether it is there, so that its state is not the one of the last read. Never rejects. */
-  readonly checkStore: () => Promise<void>
-  /** Asks it first, so that its state is not the one of the last read. */
-  readonly memcachedState: (() => Promise<MemcachedState>) | null
-  /** From now on no account is claimed; what is under way goes on to its end. */
-  readonly stopClaiming: () => void
-  /** Ends the sweep and the seeding under way, waiting for their answers to be saved, at most so long. */
-  readonly stopRefreshing: (timeoutMs: number) => Promise<void>
-  readonly close: () => Promise<void>
+interface Options {
+  readonly paceLimits?: PaceLimits | undefined
+  readonly queryTimeoutMs?: number | undefined
 }
 
 /**
- * Opens nothing that the configuration does not name: drivers are loaded when they are needed. `queryTimeoutMs`: how long
- * one answer of a Postgres may take.
+ * The one place that wires. Opens nothing that the configuration does not name. `queryTimeoutMs`: how long one answer of a
+ * Postgres may take.
  */
-export async function createServices(
-  config: Config,
-  log: Logger,
-  paceLimits: PaceLimits = PACE_LIMITS,
-  queryTimeoutMs?: number,
-): Promise<Services> {
-  const db = watchDatabase(await openDatabase(config.database, log, queryTimeoutMs))
-  db.isNotReady(PREPARING)
+export async function createAgent(config: Config, log: Logger, { paceLimits = PACE_LIMITS, queryTimeoutMs }: Options = {}) {
+  const db = await openStore(config.database, log, queryTimeoutMs)
   const store = createAccountStore(db)
   const keys = await encryptionKeys(config.encryptionKeys, config.database)
   const others = config.otherKeySpellings.map((key) => key.reveal())
@@ -114,13 +68,7 @@ export async function createServices(
   const memcached = await openMemcached(config, log)
   const shared = memcached === null ? null : createSharedCache({ cache: memcached, vault, clock: store })
   const installation = createInstallationStore(db)
-  const reader = createTokenReader({
-    store,
-    shared,
-    vault,
-    constantName: config.jsConstantName,
-    log,
-  })
+  const reader = createTokenReader({ store, shared, vault, constantName: config.jsConstantName, log })
   const providers = await loadProviders(config)
   const refreshDeps: RefreshDeps = {
     store,
@@ -179,21 +127,13 @@ export async function createServices(
   if (password !== null) secrets.add('the one-time password', password)
   // No matter of verbosity: without the password nobody gets in.
   const loudLog = log.child({}, { level: 'warn' })
-  const signIn = createSignIn({
-    sessions: createSessionStore(db),
-    attempts: createSignInAttempts(db),
-    wrongPasswords,
-    installation,
-    store,
-    vault,
-    password: check,
-    log: loudLog,
-  })
+  const signInStores = { sessions: createSessionStore(db), attempts: createSignInAttempts(db), wrongPasswords, installation, store }
+  const signIn = createSignIn({ ...signInStores, vault, password: check, log: loudLog })
   const announcePassword = (): void => {
     if (password !== null)
       loudLog.warn({}, `ADMIN_PASSWORD is not set. To sign in once at ${config.appUrl}/admin use this password: ${password}`)
   }
-  const owner: OwnerDeps = {
+  const owner = {
     ...refreshDeps,
     states: oauthStates,
     signedRequests,
@@ -212,46 +152,65 @@ export async function createServices(
     return seeding
   }
 
+  const memcachedState = memcached === null ? null : () => memcached.get('token-agent').then(() => memcached.state())
+  const storeParts = { storeState: () => db.state(), checkStore: () => db.check(), memcachedState }
+  const status = createStatus({ ...storeParts, stock, lastHour: () => readHistory.lastHour() })
+
   return {
     store,
-    signIn,
-    announcePassword,
-    owner,
-    overview,
-    stock: stock.take,
-    recount: stock.recount,
     vault,
-    reader,
-    readHistory,
     refreshDeps,
-    sweep,
-    checkTokens: () => db.check().then(checkTokens),
-    looks,
-    upkeep,
-    storeState: () => db.state(),
-    checkStore: () => db.check(),
-    seedFromEnvironment,
-    recheckKeys: () => recheckKeys({ overview, vault, log }),
-    readRubyToken: config.database.kind === 'postgres' ? () => readRubyToken(db) : null,
-    migrate: async (as) => {
-      try {
-        const applied = await migrate(db, MIGRATIONS_FOLDER, () => db.isNotReady(WAITING))
-        await prepareInstallation(db, as === 'server' ? (config.appUrlIsGuess ? '' : config.appUrl) : null)
-        await db.isReady([...(await tablesOf(MIGRATIONS_FOLDER)), 'schema_migrations'])
-        return applied
-      } catch (error) {
-        if (error instanceof AppError) db.isNotReady(error.message)
-        throw error
-      }
+    owner,
+    signIn,
+    status,
+    announcePassword,
+    reading: {
+      allowList: config.allowList,
+      isServerKey: isOneOf(config.serverKeys),
+      read: (account: string | null) => reader.read(account),
+      look: (account: string | null) => reader.look(account),
+      nowMs: () => store.nowMs(),
     },
-    memcachedState: memcached === null ? null : () => memcached.get('token-agent').then(() => memcached.state()),
+    hook: {
+      isSecret: config.webhookSecret === null ? null : isOneOf([config.webhookSecret]),
+      refresh: (reqId: string) => sweep({ actor: 'webhook', reqId }),
+    },
+    site: { settings: pageSettings(config), viewsFolder: VIEWS_FOLDER, now: () => store.now() },
+    /** Null without METRICS_KEY: then nothing is counted, and no library loaded for it. */
+    async openMetrics() {
+      if (config.metricsKey === null) return null
+      const { createMetrics } = await import('./status/metrics.ts')
+      const meter = createReadMeter()
+      const metrics = createMetrics({ ...storeParts, stock: stock.take, overview, store, reader, refreshDeps, looks }, meter)
+      return { meter, isKey: isOneOf([config.metricsKey]), ...metrics }
+    },
+    /** What each tick does. */
+    work: {
+      /** Takes `STARTING_TOKEN` over where it is a new one; false = the provider did not answer, so ask again later. */
+      seedFromEnvironment,
+      /** Makes due what the keys of this start no longer open, or open again. */
+      recheckKeys: () => recheckKeys({ overview, vault, log }),
+      /** One sweep at a time in this process: who comes while one runs gets its result. */
+      sweep,
+      /** The daily look at each token, where it is due; the first run also plans what a changed policy moves. */
+      checkTokens: () => db.check().then(checkTokens),
+      /** Also looks at the parts while nobody asks: since when one is as it is, is known to the minute. */
+      upkeep: async () => void (await Promise.all([upkeep(), status.health()])),
+    },
+    storeState: storeParts.storeState,
+    /** Null where the store is not a Postgres: the Ruby agent knew no other. */
+    readRubyToken: config.database.kind === 'postgres' ? () => readRubyToken(db) : null,
+    migrate: (as: 'server' | 'command') =>
+      prepareStore(db, MIGRATIONS_FOLDER, as === 'server' ? (config.appUrlIsGuess ? '' : config.appUrl) : null),
+    /** From now on no account is claimed; what is under way goes on to its end. */
     stopClaiming: () => stopping.abort(),
-    stopRefreshing: async (timeoutMs) => {
+    /** Ends the sweep and the seeding under way, waiting for their answers to be saved, at most so long. */
+    async stopRefreshing(timeoutMs: number): Promise<void> {
       stopping.abort()
       // An alert that has just arrived is noted, or the next start would send it again.
       await Promise.race([Promise.allSettled([running, seeding, checkTokens(), upkeep()]), sleep(timeoutMs, undefined, { ref: false })])
     },
-    close: async () => {
+    async close(): Promise<void> {
       await shared?.close()
       memcached?.close()
       await db.close()
@@ -276,7 +235,7 @@ async function openWebhook({ alertWebhookUrl: url, appUrl }: Config): Promise<Se
 async function loadProviders({ providers }: Config): Promise<Map<string, Provider>> {
   const open = async ({ module, config }: Config['providers'][number]): Promise<[string, Provider]> => {
     const create = await module.load()
-    return [module.name, create(config, { fetch: globalThis.fetch, now: Date.now })]
+    return [module.name, { ...module, ...create(config, { fetch: globalThis.fetch, now: Date.now }) }]
   }
   return new Map(await Promise.all(providers.map(open)))
 }

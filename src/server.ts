@@ -2,19 +2,14 @@ import { createHook } from 'node:async_hooks'
 import { setTimeout as sleep } from 'node:timers/promises'
 import closeWithGrace from 'close-with-grace'
 import type { Logger } from 'pino'
-import { createServices, type Services, VIEWS_FOLDER } from './agent.ts'
+import { type Agent, createAgent } from './agent.ts'
 import { type Config, readConfig } from './config/config.ts'
 import { explainListen } from './config/network.ts'
 import { AppError } from './core/errors.ts'
-import { isOneOf } from './core/keys.ts'
 import type { Log } from './core/log.ts'
 import { createApp } from './http/app.ts'
-import type { HttpDeps, Settings } from './http/deps.ts'
 import { createLogger } from './logger.ts'
-import { entriesOf } from './reading/allow-list.ts'
-import { createReadMeter } from './reading/read-meter.ts'
 import type { PaceLimits } from './refreshing/rate-limit.ts'
-import { createHealthWatch } from './status/health.ts'
 import { type Schedule, startSchedule } from './timer.ts'
 
 /** Long enough for a load balancer to notice; closing at once loses the requests that are on their way. */
@@ -44,8 +39,8 @@ export async function serve(env: NodeJS.ProcessEnv, paceLimits?: PaceLimits): Pr
     log.info('stopped')
   })
   try {
-    const services = await createServices(config, log, paceLimits)
-    await start(config, services, log, stopped.signal, (how) => {
+    const agent = await createAgent(config, log, { paceLimits })
+    await start({ config, agent, log, stopped: stopped.signal }, (how) => {
       stop = how
     })
   } catch (error) {
@@ -69,24 +64,24 @@ function keepTickShape(): void {
   keep.disable()
 }
 
-async function start(
-  config: Config,
-  services: Services,
-  log: Logger,
-  stopped: AbortSignal,
-  onStop: (stop: (signal?: string) => Promise<void>) => void,
-): Promise<void> {
-  const health = createHealthWatch(services)
-  const metering = await createMetering(config, services)
-  const app = await createApp({ ...httpDeps(config, services, () => health.check(), log), metering }, config.trustProxy)
+interface Start {
+  readonly config: Config
+  readonly agent: Agent
+  readonly log: Logger
+  readonly stopped: AbortSignal
+}
+
+async function start({ config, agent, log, stopped }: Start, onStop: (stop: (signal?: string) => Promise<void>) => void): Promise<void> {
+  const metering = await agent.openMetrics()
+  const app = await createApp({ ...agent, metering, meter: metering?.meter ?? null }, log, config.trustProxy)
 
   let schedule = null as Schedule | null
   onStop(async (signal) => {
     schedule?.stop()
-    health.drain()
+    agent.status.drain()
     // Clients with a connection kept alive move over to the next instance with their next request.
     app.server.prependListener('request', (_request, response) => response.setHeader('connection', 'close'))
-    const refreshing = services.stopRefreshing(REFRESH_WAIT_MS)
+    const refreshing = agent.stopRefreshing(REFRESH_WAIT_MS)
     // Ctrl-C is a person at a terminal, with nobody to hand over to.
     if (signal === 'SIGTERM') await sleep(DRAIN_MS)
     const closing = app.close()
@@ -96,15 +91,13 @@ async function start(
     app.server.closeAllConnections()
     await closing
     // A database that hangs does not say goodbye either; all that was to be saved is saved.
-    await Promise.race([services.close(), sleep(LAST_ANSWERS_MS, undefined, { ref: false })])
+    await Promise.race([agent.close(), sleep(LAST_ANSWERS_MS, undefined, { ref: false })])
   })
 
   try {
-    const started = prepareStore(services, log, stopped).then(async () => {
+    const started = prepareStore(agent, log, stopped).then(async () => {
       if (stopped.aborted) return
-      // Also looked at while nobody asks: since when a part is as it is, is known to the minute.
-      const upkeep = async () => void (await Promise.all([services.upkeep(), health.check()]))
-      schedule = startSchedule({ ...services, upkeep }, log)
+      schedule = startSchedule(agent.work, log)
       await schedule.booted
     })
     // A store that is there is prepared, and a new starting token checked, before the first visitor can ask. One that
@@ -115,7 +108,7 @@ async function start(
       throw explainListen(error, config)
     })
     // Not before the agent can be reached: another program may have the port.
-    services.announcePassword()
+    agent.announcePassword()
     const advice = config.allowedDomains === null ? '; ALLOWED_DOMAINS is not set, so only the agent’s own pages may read the token' : ''
     const chosen = config.port === 0 ? { address } : {}
     log.info({ url: config.appUrl, ...chosen, store: config.database.kind }, `serving${advice}`)
@@ -127,7 +120,7 @@ async function start(
     if (!stopped.aborted) {
       schedule?.stop()
       await app.close()
-      await services.close()
+      await agent.close()
     }
     throw error
   }
@@ -135,10 +128,10 @@ async function start(
 
 const RETRY_MS = 500
 
-async function prepareStore(services: Services, log: Log, signal: AbortSignal): Promise<void> {
+async function prepareStore(agent: Agent, log: Log, signal: AbortSignal): Promise<void> {
   for (let last = ''; !signal.aborted; ) {
     try {
-      const applied = await services.migrate('server')
+      const applied = await agent.migrate('server')
       if (applied.length > 0) log.info({ applied }, 'the store was brought up to date')
       return
     } catch (err) {
@@ -148,52 +141,5 @@ async function prepareStore(services: Services, log: Log, signal: AbortSignal): 
       last = err.message
       await sleep(RETRY_MS, undefined, { signal }).catch(() => undefined)
     }
-  }
-}
-
-// Nobody may ask for what is counted without a key: then nothing is counted, and no library loaded for it.
-async function createMetering({ metricsKey }: Config, services: Services): Promise<HttpDeps['metering']> {
-  if (metricsKey === null) return null
-  const { createMetrics } = await import('./status/metrics.ts')
-  const reads = createReadMeter()
-  return { isKey: isOneOf([metricsKey]), reads, ...createMetrics(services, reads) }
-}
-
-function httpDeps(config: Config, services: Services, health: HttpDeps['health'], log: Logger): Omit<HttpDeps, 'metering'> {
-  const settings: Settings = {
-    appUrl: config.appUrl,
-    appUrlIsGuess: config.appUrlIsGuess,
-    platform: config.platform,
-    command: config.command,
-    jsConstantName: config.jsConstantName,
-    hideHelpPages: config.hideHelpPages,
-    allowedDomains: config.allowedDomains === null ? null : entriesOf(config.allowList).join(' '),
-    warnings: config.warnings,
-    hasWebhookSecret: config.webhookSecret !== null,
-    hasServerKeys: config.serverKeys.length > 0,
-    store: config.database.kind,
-    hasMemcached: config.memcached !== null,
-    refreshFrequency: config.refreshFrequency,
-    refreshMode: config.refreshMode,
-  }
-  return {
-    settings,
-    log,
-    allowList: config.allowList,
-    isServerKey: isOneOf(config.serverKeys),
-    isWebhookSecret: config.webhookSecret === null ? null : isOneOf([config.webhookSecret]),
-    readToken: (account) => services.reader.read(account),
-    lookAtToken: (account) => services.reader.look(account),
-    now: () => services.store.now(),
-    nowMs: () => services.store.nowMs(),
-    refreshDue: (reqId) => services.sweep({ actor: 'webhook', reqId }),
-    stock: services.stock,
-    recount: services.recount,
-    storeProblem: () => services.storeState().problem,
-    health,
-    lastHour: () => services.readHistory.lastHour(),
-    owner: services.owner,
-    signIn: services.signIn,
-    viewsFolder: VIEWS_FOLDER,
   }
 }

@@ -1,5 +1,5 @@
 import { schedule } from 'node-cron'
-import type { Services } from './agent.ts'
+import type { Agent } from './agent.ts'
 import type { Log } from './core/log.ts'
 
 export interface Schedule {
@@ -17,17 +17,13 @@ const LEASES_OVER_MS = 42_000
  * A tick a minute: what is due lives in the database, so a tick that is missed costs nothing but its minute.
  * `wallClock` is in milliseconds, and a parameter so that a test can step it.
  */
-export function startSchedule(
-  services: Pick<Services, 'seedFromEnvironment' | 'recheckKeys' | 'sweep' | 'checkTokens' | 'upkeep'>,
-  log: Log,
-  wallClock = Date.now,
-): Schedule {
+export function startSchedule(work: Agent['work'], log: Log, wallClock = Date.now): Schedule {
   let seeded = false
   let keysRechecked = false
   let ticking: Promise<void> | null = null
   const recheckKeys = async (): Promise<void> => {
     try {
-      await services.recheckKeys()
+      await work.recheckKeys()
       keysRechecked = true
     } catch (err) {
       log.warn({ err }, 'the keys could not be compared with what is stored; the next try is in a minute')
@@ -35,17 +31,17 @@ export function startSchedule(
   }
   const run = async (actor: 'boot' | 'timer'): Promise<void> => {
     try {
-      if (!seeded) seeded = await services.seedFromEnvironment()
+      if (!seeded) seeded = await work.seedFromEnvironment()
       // Again when the first leases are over: what somebody was at work on is passed over.
       if (actor === 'boot' || !keysRechecked) await recheckKeys()
-      await services.sweep({ actor })
-      await services.checkTokens()
+      await work.sweep({ actor })
+      await work.checkTokens()
     } catch (err) {
       log.warn({ err }, 'a tick could not be finished; the next one is in a minute')
     }
   }
   const keepUp = (): Promise<void> =>
-    services.upkeep().catch((err: unknown) => log.warn({ err }, 'alerts could not be looked at; the next look is in a minute'))
+    work.upkeep().catch((err: unknown) => log.warn({ err }, 'alerts could not be looked at; the next look is in a minute'))
   const tick = (actor: 'boot' | 'timer'): Promise<void> => {
     // A sweep of very many accounts lasts longer than a minute; the operator is told all the same.
     if (ticking !== null) void keepUp()

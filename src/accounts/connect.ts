@@ -1,12 +1,19 @@
 import { ACCOUNT_NAME_RULE, isAccountName } from '../core/account.ts'
+import type { AccountStore } from '../core/account-store.ts'
 import { digest, randomId } from '../core/digest.ts'
 import { AppError, ConnectError } from '../core/errors.ts'
 import type { Connect } from '../core/provider.ts'
 import { isMarked, marked } from '../core/vault.ts'
-import type { KeptState } from './oauth-states.ts'
-import type { OwnerDeps } from './owner-deps.ts'
-import { takeGrant } from './save-grant.ts'
+import type { KeptState, OAuthStateStore } from './oauth-states.ts'
+import { type GrantDeps, takeGrant } from './save-grant.ts'
 import { connected, openPending, type Pending, seal, unseal, waiting, write } from './waiting-grant.ts'
+
+export interface ConnectDeps extends GrantDeps {
+  readonly store: Pick<AccountStore, 'insert' | 'replace' | 'find' | 'now'>
+  readonly states: OAuthStateStore
+  /** The agent's own origin. */
+  readonly appUrl: string
+}
 
 /** What came with the browser that the provider sent back. */
 export interface CallbackParams {
@@ -33,7 +40,7 @@ export const redirectUriOf = (appUrl: string, provider: string): string => `${ap
 
 /** The address at the provider where the owner approves. What comes back is taken once, within ten minutes. */
 export async function startConnect(
-  deps: OwnerDeps,
+  deps: ConnectDeps,
   { provider, account, sessionId }: { provider: string; account: string; sessionId: string },
 ): Promise<URL> {
   const { connect } = connectableOf(deps, provider)
@@ -48,7 +55,7 @@ export async function startConnect(
  * Throws `ConnectError` where the trip ended without a token; nothing is changed then. A second arrival, by a double click,
  * the back button or a reload, gets what the first one got.
  */
-export async function finishConnect(deps: OwnerDeps, params: CallbackParams): Promise<Connected> {
+export async function finishConnect(deps: ConnectDeps, params: CallbackParams): Promise<Connected> {
   const { provider, sessionId, code, state = '', error } = params
   const { connect, title } = connectableOf(deps, provider)
   const again = `Press “Connect ${title}” again; nothing was changed.`
@@ -100,7 +107,7 @@ export async function finishConnect(deps: OwnerDeps, params: CallbackParams): Pr
 }
 
 async function arrived(
-  deps: OwnerDeps,
+  deps: ConnectDeps,
   id: string,
   { provider, account, username }: { provider: string; account: string; username: string | null },
 ): Promise<Connected> {
@@ -116,7 +123,7 @@ interface Answer {
 }
 
 /** The owner's word that another user may take the account over. */
-export async function confirmConnect(deps: OwnerDeps, { provider, sessionId, answer }: Answer): Promise<Connected> {
+export async function confirmConnect(deps: ConnectDeps, { provider, sessionId, answer }: Answer): Promise<Connected> {
   const { title } = connectableOf(deps, provider)
   const trip = await findTrip(deps, answer, sessionId)
   const { account = '' } = trip ?? {}
@@ -147,7 +154,7 @@ export async function confirmConnect(deps: OwnerDeps, { provider, sessionId, ans
 }
 
 /** The owner's word that it may not: what the provider granted is deleted at once. Null where the question is answered already. */
-export async function declineConnect(deps: OwnerDeps, { provider, sessionId, answer }: Answer): Promise<{ account: string } | null> {
+export async function declineConnect(deps: ConnectDeps, { provider, sessionId, answer }: Answer): Promise<{ account: string } | null> {
   const trip = await findTrip(deps, answer, sessionId)
   if (trip?.provider !== waiting(provider)) return null
   await deps.states.forget(trip.id)
@@ -159,7 +166,7 @@ const LONGEST_SECONDS = 60
 const underWay = new Map<string, Promise<Connected>>()
 
 /** Of several that come with the same one at once, one does the work; `afterwards` is for those that another process was faster than. */
-function once(deps: OwnerDeps, id: string, work: () => Promise<Connected>, afterwards: () => Promise<Connected>): Promise<Connected> {
+function once(deps: ConnectDeps, id: string, work: () => Promise<Connected>, afterwards: () => Promise<Connected>): Promise<Connected> {
   const run = async (): Promise<Connected> => {
     if (!(await deps.states.use(id))) {
       underWay.delete(id)
@@ -176,7 +183,7 @@ function once(deps: OwnerDeps, id: string, work: () => Promise<Connected>, after
   return running
 }
 
-function connectableOf({ providers }: OwnerDeps, name: string): { connect: Connect; title: string } {
+function connectableOf({ providers }: ConnectDeps, name: string): { connect: Connect; title: string } {
   const provider = providers.get(name)
   if (provider?.connect === undefined) {
     throw new AppError('not_found', 'This agent cannot connect accounts of this provider: the credentials of an app are not set.')
@@ -197,13 +204,13 @@ function denied(title: string, error: string): ConnectError {
 const STATE = 'oauth state'
 
 /** Null where the state is made up, another browser's, or too long gone. */
-async function findTrip(deps: OwnerDeps, state: string, sessionId: string): Promise<KeptState | null> {
+async function findTrip(deps: ConnectDeps, state: string, sessionId: string): Promise<KeptState | null> {
   if (!isMarked(deps.vault, STATE, state)) return null
   const trip = await deps.states.find(digest(state))
   return trip?.sessionId === sessionId ? trip : null
 }
 
-async function question(deps: OwnerDeps, account: string, { profile }: Pending, answer: string): Promise<Connected> {
+async function question(deps: ConnectDeps, account: string, { profile }: Pending, answer: string): Promise<Connected> {
   const present = (await deps.store.find(account))?.username ?? null
   return { outcome: 'other_user', account, present, username: profile.username, answer }
 }

@@ -3,17 +3,28 @@ import { digest } from '../core/digest.ts'
 import { AppError } from '../core/errors.ts'
 import type { Provider, SignedCall } from '../core/provider.ts'
 import { isMarked, marked, type Vault } from '../core/vault.ts'
+import type { RefreshPolicy } from '../refreshing/next-refresh.ts'
 import { nextRefreshAt } from '../refreshing/next-refresh.ts'
-import type { OwnerDeps } from './owner-deps.ts'
-import { publishChange } from './publish-change.ts'
-import type { SignedRequestScope } from './signed-requests.ts'
+import type { Pictures } from './pictures.ts'
+import { type PublishDeps, publishChange } from './publish-change.ts'
+import type { SignedRequestScope, SignedRequests } from './signed-requests.ts'
 import { isWaitingGrantOf, waiting } from './waiting-grant.ts'
 
 const MINUTE_MS = 60_000
 const DAY_MS = 24 * 60 * MINUTE_MS
 
+export interface DeauthorizeDeps extends PublishDeps {
+  readonly vault: Vault
+  readonly providers: ReadonlyMap<string, Provider>
+  readonly policy: RefreshPolicy
+  readonly signedRequests: SignedRequests
+  readonly pictures: Pick<Pictures, 'forget'>
+  /** The agent's own origin. */
+  readonly appUrl: string
+}
+
 /** The user has taken back what the app was allowed: from now on a person must connect the account again. Gives the answer's JSON. */
-export function userDeauthorized(deps: OwnerDeps, provider: string, signedRequest: string): Promise<string> {
+export function userDeauthorized(deps: DeauthorizeDeps, provider: string, signedRequest: string): Promise<string> {
   return answerOnce(deps, provider, signedRequest, async ({ title }, call, scope) => {
     const lastError = `The ${title} user has taken the permission back: connect the account again.`
     const change: AccountChange = { state: 'reconnect', refusedAt: scope.now, lastErrorCode: 'reconnect', lastError }
@@ -34,7 +45,7 @@ export function userDeauthorized(deps: OwnerDeps, provider: string, signedReques
 }
 
 /** Erases what is stored of the user, and gives a code by which the user can see that it was done: the answer's JSON. */
-export function userWantsErasure(deps: OwnerDeps, provider: string, signedRequest: string): Promise<string> {
+export function userWantsErasure(deps: DeauthorizeDeps, provider: string, signedRequest: string): Promise<string> {
   return answerOnce(deps, provider, signedRequest, async ({ title }, call, scope) => {
     const lastError = `The ${title} user had the account’s data erased: connect the account again.`
     const concern = await concerned(deps, provider, call, scope)
@@ -103,7 +114,7 @@ class ChangedMeanwhile extends Error {}
 
 type Effect = (provider: Provider, call: SignedCall, scope: SignedRequestScope) => Promise<{ answer: string; touched: string[] }>
 
-async function answerOnce(deps: OwnerDeps, name: string, signedRequest: string, effect: Effect): Promise<string> {
+async function answerOnce(deps: DeauthorizeDeps, name: string, signedRequest: string, effect: Effect): Promise<string> {
   const provider = deps.providers.get(name)
   if (provider?.connect?.readSignedRequest === undefined) throw new AppError('not_found', 'There is nothing at this address.')
   const call = provider.connect.readSignedRequest(signedRequest)
@@ -142,7 +153,7 @@ interface Concern {
 
 /** What the call is about; the user's grants that wait for the owner's word are erased with it. */
 async function concerned(
-  deps: OwnerDeps,
+  deps: DeauthorizeDeps,
   provider: string,
   call: SignedCall,
   { store, states, now }: SignedRequestScope,

@@ -1,6 +1,6 @@
 import { acceptToken, refuseSecret } from '../core/accept-token.ts'
 import { ACCOUNT_NAME_RULE, type Account, type Actor, DEFAULT_ACCOUNT, isAccountName, isServable } from '../core/account.ts'
-import type { AccountChange, AccountEvent, EventKind } from '../core/account-store.ts'
+import type { AccountChange, AccountEvent, AccountStore, EventKind } from '../core/account-store.ts'
 import { AppError, ConnectError, ProviderError } from '../core/errors.ts'
 import type { Provider } from '../core/provider.ts'
 import type { Secret } from '../core/secret.ts'
@@ -10,29 +10,38 @@ import { constantNameProblem } from '../reading/js-constant.ts'
 import { isPublicSuffix } from '../reading/public-suffix.ts'
 import { sharedHostWarnings } from '../reading/shared-hosts.ts'
 import type { Reach } from '../reading/token-reader.ts'
-import type { RefreshResult } from '../refreshing/refresh-account.ts'
+import type { RefreshDeps, RefreshResult } from '../refreshing/refresh-account.ts'
 import { refreshDue } from '../refreshing/refresh-due.ts'
-import type { OwnerDeps } from './owner-deps.ts'
+import type { OAuthStateStore } from './oauth-states.ts'
+import type { Pictures } from './pictures.ts'
 import { publishChange } from './publish-change.ts'
-import { takeGrant } from './save-grant.ts'
+import { type GrantDeps, takeGrant } from './save-grant.ts'
 import { type SeedResult, seedAccount } from './seed.ts'
 import { waiting } from './waiting-grant.ts'
 
+export interface ManageDeps extends RefreshDeps {
+  readonly seedFingerprints: GrantDeps['seedFingerprints']
+  readonly states: Pick<OAuthStateStore, 'waiting' | 'forget'>
+  readonly pictures: Pick<Pictures, 'forget'>
+  /** Tells the readers that `/token.js` may serve another account. */
+  readonly publishDefault: () => Promise<Reach>
+}
+
 /** Throws an AppError where there is none. */
-export async function findAccount({ store }: Pick<OwnerDeps, 'store'>, name: string): Promise<Account> {
+export async function findAccount({ store }: { store: Pick<AccountStore, 'find'> }, name: string): Promise<Account> {
   const account = isAccountName(name) ? await store.find(name) : null
   if (account === null) throw new AppError('not_found', 'There is no account of this name.')
   return account
 }
 
 /** The provider of a new account: the one that has the account’s name, else the first. */
-export function providerFor({ providers }: Pick<OwnerDeps, 'providers'>, account: string): string {
+export function providerFor({ providers }: { providers: ReadonlyMap<string, unknown> }, account: string): string {
   const [first = account] = providers.keys()
   return providers.has(account) ? account : first
 }
 
 /** An account without a token yet: it waits to be connected, or for a token. */
-export async function createAccount(deps: OwnerDeps, name: string, provider: string, actor: Actor): Promise<void> {
+export async function createAccount(deps: ManageDeps, name: string, provider: string, actor: Actor): Promise<void> {
   if (!isAccountName(name)) throw new AppError('invalid', ACCOUNT_NAME_RULE)
   refuseSecret(deps.secrets, name)
   if (!deps.providers.has(provider)) throw new AppError('invalid', 'This agent does not know this provider.')
@@ -52,7 +61,7 @@ export interface SavedDomains {
  * Who may read this account's token; null = the global list again. Gives back the list as it was saved, in full, and what
  * is risky in it. Throws an AppError that lists every problem.
  */
-export async function setDomains(deps: OwnerDeps, name: string, typed: string | null, actor: Actor): Promise<SavedDomains> {
+export async function setDomains(deps: ManageDeps, name: string, typed: string | null, actor: Actor): Promise<SavedDomains> {
   const text = typed?.trim() || null
   const { list, problems } = parseAllowList(text ?? '', isPublicSuffix)
   if (problems.length > 0) throw new AppError('invalid', problems.map((problem) => `${problem.replace(/`([^`]*)`/g, '“$1”')}.`).join(' '))
@@ -63,7 +72,7 @@ export async function setDomains(deps: OwnerDeps, name: string, typed: string | 
   return { saved, reach, warnings: sharedHostWarnings(list) }
 }
 
-export async function setConstant(deps: OwnerDeps, name: string, typed: string | null, actor: Actor): Promise<Reach> {
+export async function setConstant(deps: ManageDeps, name: string, typed: string | null, actor: Actor): Promise<Reach> {
   const jsConstant = typed?.trim() || null
   const problem = jsConstant === null ? null : constantNameProblem(jsConstant)
   if (problem !== null) throw new AppError('invalid', `The name of the constant ${problem}.`)
@@ -72,17 +81,17 @@ export async function setConstant(deps: OwnerDeps, name: string, typed: string |
 }
 
 /** A paused account is neither refreshed nor served. */
-export async function setPaused(deps: OwnerDeps, name: string, paused: boolean, actor: Actor): Promise<Reach> {
+export async function setPaused(deps: ManageDeps, name: string, paused: boolean, actor: Actor): Promise<Reach> {
   return change(deps, name, { pausedAt: paused ? deps.store.now() : null }, event(name, paused ? 'paused' : 'resumed', actor))
 }
 
-export async function makeDefault(deps: OwnerDeps, name: string, actor: Actor): Promise<Reach> {
+export async function makeDefault(deps: ManageDeps, name: string, actor: Actor): Promise<Reach> {
   await findAccount(deps, name)
   if (!(await deps.store.makeDefault(name, event(name, 'made_default', actor)))) throw gone()
   return deps.publishDefault()
 }
 
-export async function refreshNow(deps: OwnerDeps, name: string, actor: Actor): Promise<RefreshResult | null> {
+export async function refreshNow(deps: ManageDeps, name: string, actor: Actor): Promise<RefreshResult | null> {
   const account = await findAccount(deps, name)
   if (account.pausedAt !== null) throw new AppError('conflict', 'The account is paused; switch it on first.')
   if (account.accessToken === null) throw new AppError('conflict', 'The account has no token yet.')
@@ -94,7 +103,7 @@ export type Removal = 'removed' | 'removed_and_revoked' | 'removed_not_revoked'
 
 /** Erases the token and all settings; the history stays. Where it is asked to, the provider takes the grant back first. */
 export async function removeAccount(
-  deps: OwnerDeps,
+  deps: ManageDeps,
   name: string,
   revoke: boolean,
   actor: Actor,
@@ -124,7 +133,7 @@ export interface Paste {
 }
 
 /** Takes a token over that a person pasted. One that lives an hour is traded for one that lasts, where that is possible. */
-export async function pasteToken(deps: OwnerDeps, { account, provider, token: pasted, actor, otherUser }: Paste): Promise<SeedResult> {
+export async function pasteToken(deps: ManageDeps, { account, provider, token: pasted, actor, otherUser }: Paste): Promise<SeedResult> {
   const known = deps.providers.get(provider)
   if (known === undefined) throw new AppError('invalid', 'This agent does not know this provider.')
   const token = acceptToken(deps.secrets, known, pasted)
@@ -150,7 +159,7 @@ export async function pasteToken(deps: OwnerDeps, { account, provider, token: pa
   return seedAccount(deps, { account, provider, token, actor, fingerprint: deps.seedFingerprints.get(account) ?? null })
 }
 
-async function mustBeSameUser(deps: OwnerDeps, { provider, providerUserId, username }: Account, token: Secret): Promise<void> {
+async function mustBeSameUser(deps: ManageDeps, { provider, providerUserId, username }: Account, token: Secret): Promise<void> {
   let userId: string | undefined
   try {
     userId = (await deps.providers.get(provider)?.profile(token))?.userId
@@ -168,13 +177,13 @@ async function mustBeSameUser(deps: OwnerDeps, { provider, providerUserId, usern
   }
 }
 
-async function change(deps: OwnerDeps, name: string, what: AccountChange, why: AccountEvent): Promise<Reach> {
+async function change(deps: ManageDeps, name: string, what: AccountChange, why: AccountEvent): Promise<Reach> {
   await findAccount(deps, name)
   if (!(await deps.store.update(name, what, why))) throw gone()
   return publishChange(deps, name, why.actor)
 }
 
-async function revokeGrant(deps: OwnerDeps, { name, provider, accessToken }: Account): Promise<boolean> {
+async function revokeGrant(deps: ManageDeps, { name, provider, accessToken }: Account): Promise<boolean> {
   const connect = deps.providers.get(provider)?.connect
   if (connect?.revoke === undefined || accessToken === null) return false
   try {

@@ -1,13 +1,16 @@
 import type { Actor } from '../core/account.ts'
+import type { AccountStore } from '../core/account-store.ts'
 import type { Reach } from '../reading/token-reader.ts'
-import type { OwnerDeps } from './owner-deps.ts'
 
 const TRY_AGAIN_MS = 500
 
-type Deps = Pick<OwnerDeps, 'publish' | 'store'>
+export interface PublishDeps {
+  readonly publish: (name: string) => Promise<Reach>
+  readonly store: Pick<AccountStore, 'record'>
+}
 
 /** Shows the readers of all instances what was written of the account. Where not all see it at once, the history says so. */
-export async function publishChange(deps: Deps, name: string, actor: Actor): Promise<Reach> {
+export async function publishChange(deps: PublishDeps, name: string, actor: Actor): Promise<Reach> {
   let until = await deps.publish(name)
   if (until !== null) {
     // A command that has just begun may have no connection yet, and a single answer may have been late.

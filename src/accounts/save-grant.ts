@@ -1,9 +1,20 @@
 import type { Account, Actor } from '../core/account.ts'
-import type { AccountChange, AccountEvent } from '../core/account-store.ts'
+import type { AccountChange, AccountEvent, AccountStore } from '../core/account-store.ts'
 import { AppError } from '../core/errors.ts'
-import type { Grant, Profile } from '../core/provider.ts'
+import type { Grant, Profile, Provider } from '../core/provider.ts'
+import type { Vault } from '../core/vault.ts'
+import type { RefreshPolicy } from '../refreshing/next-refresh.ts'
 import { granted, identity } from '../refreshing/outcome.ts'
-import type { OwnerDeps } from './owner-deps.ts'
+
+export interface GrantDeps {
+  readonly store: Pick<AccountStore, 'insert' | 'replace'>
+  readonly vault: Vault
+  readonly providers: ReadonlyMap<string, Provider>
+  readonly policy: RefreshPolicy
+  readonly publish: (name: string) => Promise<unknown>
+  /** By account, of the configured tokens in force: so none of them pushes a later token out at the next start. */
+  readonly seedFingerprints: ReadonlyMap<string, string>
+}
 
 export interface Taking {
   readonly account: string
@@ -18,7 +29,7 @@ export interface Taking {
 }
 
 /** Seals what the provider granted and serves it from now on. */
-export async function takeGrant(deps: OwnerDeps, taking: Taking): Promise<void> {
+export async function takeGrant(deps: GrantDeps, taking: Taking): Promise<void> {
   const { account, provider, grant, profile, askedAt, actor, over } = taking
   if (over !== null && over.provider !== provider) {
     throw new AppError('conflict', `The account “${account}” belongs to another provider. Give the new one another name.`)

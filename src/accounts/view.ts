@@ -1,11 +1,18 @@
 import { type Account, isAtRisk, lifeLeft, needsPerson } from '../core/account.ts'
 import { accountPages } from '../core/account-pages.ts'
-import type { RecordedEvent } from '../core/account-store.ts'
-import { accountPlace, tryOpen } from '../core/vault.ts'
+import type { AccountStore, RecordedEvent } from '../core/account-store.ts'
+import type { Provider } from '../core/provider.ts'
+import { accountPlace, tryOpen, type Vault } from '../core/vault.ts'
 import { type NextStep, nextStep, type Situation } from './next-step.ts'
-import type { PageRequest } from './overview.ts'
-import type { OwnerDeps } from './owner-deps.ts'
+import type { Overview, PageRequest } from './overview.ts'
 import { withUnreadable } from './unreadable.ts'
+
+export interface ViewDeps {
+  readonly store: Pick<AccountStore, 'find' | 'list' | 'now'>
+  readonly vault: Vault
+  readonly providers: ReadonlyMap<string, Provider>
+  readonly overview: Pick<Overview, 'page' | 'attempts' | 'lastAnswer'>
+}
 
 /** An account as its owner sees it: everything but the token. */
 export interface AccountView extends Situation {
@@ -40,7 +47,7 @@ const SHOWN_CHARACTERS = 6
 const ATTEMPTS = 60
 
 /** All accounts by name, a page at a time. */
-export async function* describeAccounts(deps: OwnerDeps): AsyncGenerator<AccountView[]> {
+export async function* describeAccounts(deps: ViewDeps): AsyncGenerator<AccountView[]> {
   const served = await deps.store.find(null)
   for await (const accounts of accountPages(deps.store)) {
     yield accounts.map((account) => describe(deps, account, served?.name === account.name))
@@ -49,7 +56,7 @@ export async function* describeAccounts(deps: OwnerDeps): AsyncGenerator<Account
 
 /** Some of them, for a page; `total` counts those on all pages. */
 export async function describePage(
-  deps: OwnerDeps,
+  deps: ViewDeps,
   request: PageRequest,
 ): Promise<{ accounts: AdvisedAccount[]; total: number; served: string | null }> {
   const [{ accounts, total }, served] = await Promise.all([deps.overview.page(request), deps.store.find(null)])
@@ -59,7 +66,7 @@ export async function describePage(
 
 /** A page of accounts as their owner wants to see them, and how the providers answer. */
 export async function describeStatus(
-  deps: OwnerDeps,
+  deps: ViewDeps,
   request: PageRequest,
 ): Promise<{ accounts: AccountHealth[]; total: number; providers: ProviderHealth[]; now: Date }> {
   const { accounts, total } = await describePage(deps, request)
@@ -70,18 +77,18 @@ export async function describeStatus(
   return { accounts: health, total, providers, now }
 }
 
-export async function describeAccount(deps: OwnerDeps, account: Account): Promise<AdvisedAccount> {
+export async function describeAccount(deps: ViewDeps, account: Account): Promise<AdvisedAccount> {
   return advise(deps, account, (await deps.store.find(null))?.name === account.name)
 }
 
-function advise(deps: OwnerDeps, account: Account, isDefault: boolean): AdvisedAccount {
+function advise(deps: ViewDeps, account: Account, isDefault: boolean): AdvisedAccount {
   const view = describe(deps, account, isDefault)
   const now = deps.store.now()
   const makeNewToken = deps.providers.get(account.provider)?.makeNewToken ?? null
   return { ...view, ...nextStep(view, { now, isAtRisk: isAtRisk(account, now), makeNewToken }) }
 }
 
-function describe(deps: OwnerDeps, stored: Account, isDefault: boolean): AccountView {
+function describe(deps: ViewDeps, stored: Account, isDefault: boolean): AccountView {
   const account = withUnreadable(stored, deps.vault)
   const { name, provider, username, allowedDomains, jsConstant, expiresAt, lastRefreshAt, nextRefreshAt, issuedAt } = account
   const now = deps.store.now()
@@ -124,7 +131,7 @@ function conditionOf(account: Account, now: Date): AccountView['condition'] {
   return account.state === 'unverified' ? 'checking' : 'working'
 }
 
-function shown({ vault }: OwnerDeps, { name }: Account, sealed: string): string {
+function shown({ vault }: ViewDeps, { name }: Account, sealed: string): string {
   const token = tryOpen(vault, sealed, accountPlace(name, 'access_token'))?.reveal()
   if (token === undefined) return 'stored, but no key in ENCRYPTION_KEY opens it'
   // Of a very short one six characters would be too much.
@@ -132,6 +139,6 @@ function shown({ vault }: OwnerDeps, { name }: Account, sealed: string): string 
   return `${start}… (${token.length} ${token.length === 1 ? 'character' : 'characters'})`
 }
 
-function describeProviders({ providers, overview }: OwnerDeps): Promise<ProviderHealth[]> {
+function describeProviders({ providers, overview }: ViewDeps): Promise<ProviderHealth[]> {
   return Promise.all([...providers.values()].map(async ({ name, title }) => ({ title, lastAnswer: await overview.lastAnswer(name) })))
 }

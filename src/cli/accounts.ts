@@ -1,13 +1,16 @@
 import * as manage from '../accounts/manage.ts'
-import type { OwnerDeps } from '../accounts/owner-deps.ts'
-import { type AccountView, describeAccounts } from '../accounts/view.ts'
+import { type AccountView, describeAccounts, type ViewDeps } from '../accounts/view.ts'
 import type { AgentCommand } from '../config/agent-command.ts'
 import type { Command } from './arguments.ts'
 import { isRead, noAccount, print, printArray, room, when } from './terminal.ts'
 import { looksSecret } from './words.ts'
 
 /** The commands that begin with `accounts`. */
-export async function accountsCommand(deps: OwnerDeps, command: AgentCommand, { name, account, rest, options }: Command): Promise<number> {
+export async function accountsCommand(
+  deps: manage.ManageDeps & ViewDeps,
+  command: AgentCommand,
+  { name, account, rest, options }: Command,
+): Promise<number> {
   if (name === 'accounts list' || account === null) return list(deps, command, options.has('json'))
   switch (name) {
     case 'accounts add':
@@ -39,7 +42,7 @@ export async function accountsCommand(deps: OwnerDeps, command: AgentCommand, { 
   }
 }
 
-async function setDomains(deps: OwnerDeps, account: string, words: readonly string[]): Promise<number> {
+async function setDomains(deps: manage.ManageDeps, account: string, words: readonly string[]): Promise<number> {
   const { saved, warnings } = await manage.setDomains(deps, account, words.length === 0 ? null : words.join(' '), 'cli')
   for (const warning of warnings) process.stderr.write(`Careful: ${warning}.\n`)
   if (saved === null) return print(`For “${account}” the global list holds.`)
@@ -48,7 +51,7 @@ async function setDomains(deps: OwnerDeps, account: string, words: readonly stri
   return print(`The token of “${account}” may be read by ${sites}.`)
 }
 
-async function list(deps: OwnerDeps, command: AgentCommand, json: boolean): Promise<number> {
+async function list(deps: ViewDeps, command: AgentCommand, json: boolean): Promise<number> {
   if (json) {
     await printArray(describeAccounts(deps))
     return 0

@@ -1,13 +1,11 @@
 import { readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { OwnerDeps } from '../accounts/owner-deps.ts'
 import { reachSentence } from '../accounts/publish-change.ts'
-import { createServices, type Services } from '../agent.ts'
+import { type Agent, createAgent } from '../agent.ts'
 import { agentCommand } from '../config/agent-command.ts'
 import { type Config, readConfig } from '../config/config.ts'
 import { createLogger } from '../logger.ts'
 import type { Reach } from '../reading/token-reader.ts'
-import { PACE_LIMITS } from '../refreshing/rate-limit.ts'
 import { accountsCommand } from './accounts.ts'
 import { type Command, type CommandName, help, readArguments } from './arguments.ts'
 import { endOutput, flushed, print, UsageError, watchOutput } from './terminal.ts'
@@ -57,13 +55,9 @@ export async function main(args = process.argv.slice(2), env = process.env, { sa
 async function runCommand(asked: Command, env: NodeJS.ProcessEnv, everyMs: number | undefined): Promise<number> {
   const config = readConfig(env)
   // A command prints its own answer; what the parts log is for the server's log.
-  const services = await createServices(
-    config,
-    createLogger('silent'),
-    PACE_LIMITS,
-    LISTS.includes(asked.name) ? LIST_PATIENCE_MS : undefined,
-  )
-  const notice = startWaitNotice(services.storeState, {
+  const queryTimeoutMs = LISTS.includes(asked.name) ? LIST_PATIENCE_MS : undefined
+  const agent = await createAgent(config, createLogger('silent'), { queryTimeoutMs })
+  const notice = startWaitNotice(agent.storeState, {
     say,
     ...(ASKS_PROVIDER.includes(asked.name) ? { advice: MAY_BE_LOST } : {}),
     ...(everyMs === undefined ? {} : { everyMs }),
@@ -71,41 +65,41 @@ async function runCommand(asked: Command, env: NodeJS.ProcessEnv, everyMs: numbe
   try {
     const applied = await notice.during(
       'Waiting until the database is up to date, which another process may be bringing about',
-      services.migrate('command'),
+      agent.migrate('command'),
     )
-    return await run(asked, applied, config, services)
+    return await run(asked, applied, config, agent)
   } finally {
     notice.stop()
     // A database that hangs does not say goodbye.
-    await Promise.race([services.close(), sleep(LAST_ANSWERS_MS, undefined, { ref: false })]).catch(() => undefined)
+    await Promise.race([agent.close(), sleep(LAST_ANSWERS_MS, undefined, { ref: false })]).catch(() => undefined)
   }
 }
 
-async function run(asked: Command, applied: readonly string[], config: Config, services: Services): Promise<number> {
+async function run(asked: Command, applied: readonly string[], config: Config, agent: Agent): Promise<number> {
   const { name, account, options } = asked
-  const { owner } = services
+  const { owner } = agent
   switch (name) {
     case 'migrate':
       return print(applied.length === 0 ? 'The database is up to date.' : `Applied ${applied.join(', ')}. The database is up to date.`)
     case 'seed':
-      return seed(owner, account, (work) => guarded(services, work))
+      return seed(owner, account, (work) => guarded(agent, work))
     case 'refresh':
-      return guarded(services, () => refresh(services, config.command, account, options.has('force')))
+      return guarded(agent, () => refresh(agent, config.command, account, options.has('force')))
     case 'import':
-      return guarded(services, () => importRuby(services, options.has('force')))
+      return guarded(agent, () => importRuby(agent, options.has('force')))
     case 'status':
-      return status(services, config.command, options.has('json'))
+      return status(agent, config.command, options.has('json'))
     case 'rotate-keys':
-      return rotate(services)
+      return rotate(agent)
     default:
       return sayingWhen(owner, (told) => accountsCommand(told, config.command, asked))
   }
 }
 
 /** Of a change that other instances do not see at once, the terminal learns when they do. */
-async function sayingWhen(owner: OwnerDeps, work: (owner: OwnerDeps) => Promise<number>): Promise<number> {
+async function sayingWhen(owner: Agent['owner'], work: (owner: Agent['owner']) => Promise<number>): Promise<number> {
   const reached = new Map<string, Reach>()
-  const publish: OwnerDeps['publish'] = async (name, unsaved) => {
+  const publish: Agent['owner']['publish'] = async (name, unsaved) => {
     const reach = await owner.publish(name, unsaved)
     reached.set(name, reach)
     return reach
@@ -119,13 +113,13 @@ async function sayingWhen(owner: OwnerDeps, work: (owner: OwnerDeps) => Promise<
  * The first Ctrl-C begins nothing new and lets what is under way be saved; the second one ends the process as it would
  * have without this.
  */
-async function guarded(services: Services, work: () => Promise<number>): Promise<number> {
+async function guarded(agent: Agent, work: () => Promise<number>): Promise<number> {
   const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
   let caught = null as (typeof signals)[number] | null
   const onSignal = (signal: NodeJS.Signals): void => {
     caught = signals.find((one) => one === signal) ?? 'SIGTERM'
     for (const one of signals) process.off(one, onSignal)
-    services.stopClaiming()
+    agent.stopClaiming()
     say(`Ending as soon as what is under way is saved; once more ends it at once. ${MAY_BE_LOST}`)
   }
   for (const one of signals) process.on(one, onSignal)

@@ -1,9 +1,8 @@
 import { importRubyToken } from '../accounts/import-ruby.ts'
-import { pasteToken, providerFor } from '../accounts/manage.ts'
-import type { OwnerDeps } from '../accounts/owner-deps.ts'
+import { type ManageDeps, pasteToken, providerFor } from '../accounts/manage.ts'
 import { rotateKeys } from '../accounts/rotate-keys.ts'
 import type { SeedResult } from '../accounts/seed.ts'
-import type { Services } from '../agent.ts'
+import type { Agent } from '../agent.ts'
 import type { AgentCommand } from '../config/agent-command.ts'
 import { DEFAULT_ACCOUNT } from '../core/account.ts'
 import { AppError } from '../core/errors.ts'
@@ -17,7 +16,7 @@ const MAX_PASTED_CHARACTERS = 100_000
 
 type Guarded = (work: () => Promise<number>) => Promise<number>
 
-export async function seed(owner: OwnerDeps, typed: string | null, guarded: Guarded): Promise<number> {
+export async function seed(owner: ManageDeps, typed: string | null, guarded: Guarded): Promise<number> {
   const account = typed ?? DEFAULT_ACCOUNT
   if (looksSecret(account) && (await owner.store.find(account)) === null) {
     throw new UsageError('That looks like a token or a key, not like an account’s name. The token itself goes to standard input.')
@@ -35,7 +34,7 @@ export async function seed(owner: OwnerDeps, typed: string | null, guarded: Guar
   })
 }
 
-export async function importRuby({ refreshDeps, readRubyToken: read, owner }: Services, force: boolean): Promise<number> {
+export async function importRuby({ refreshDeps, readRubyToken: read, owner }: Agent, force: boolean): Promise<number> {
   if (read === null)
     throw new AppError('invalid', 'The older Ruby agent kept its token in Postgres; set DATABASE_URL to the address of its database.')
   const { found, seed } = await importRubyToken(refreshDeps, {
@@ -58,8 +57,8 @@ function printSeed(account: string, taken: SeedResult, advice = ''): number {
   return print(`The token is stored as “${account}”. ${message}${advice && `\n${advice}`}`)
 }
 
-export async function refresh(services: Services, command: AgentCommand, account: string | null, force: boolean): Promise<number> {
-  if (account !== null && (await services.store.find(account)) === null) {
+export async function refresh(agent: Agent, command: AgentCommand, account: string | null, force: boolean): Promise<number> {
+  if (account !== null && (await agent.store.find(account)) === null) {
     throw new AppError('not_found', isPlain(account) ? `There is no account “${account}”.` : 'There is no account of this name.')
   }
   let results = 0
@@ -67,10 +66,10 @@ export async function refresh(services: Services, command: AgentCommand, account
     results++
     print(`${name}: ${outcome}. ${plain(message)}`)
   }
-  const { failed } = await services.sweep({ actor: 'cli', force, onResult, ...(account === null ? {} : { account }) })
+  const { failed } = await agent.work.sweep({ actor: 'cli', force, onResult, ...(account === null ? {} : { account }) })
   let needPerson = 0
   let accounts = 0
-  for await (const report of account === null ? statusPages(services) : [await reportStatus(services, account)]) {
+  for await (const report of account === null ? statusPages(agent) : [await reportStatus(agent, account)]) {
     needPerson += report.needPerson.length
     accounts += report.accounts.length
     if (results === 0) printNext(report, force)
@@ -88,11 +87,11 @@ function printNext({ accounts, idle }: StatusReport, force: boolean): void {
   }
 }
 
-export async function status(services: Services, command: AgentCommand, json: boolean): Promise<number> {
+export async function status(agent: Agent, command: AgentCommand, json: boolean): Promise<number> {
   let needPerson = 0
   let accounts = 0
   async function* pages(): AsyncGenerator<StatusReport['accounts']> {
-    for await (const report of statusPages(services)) {
+    for await (const report of statusPages(agent)) {
       needPerson += report.needPerson.length
       accounts += report.accounts.length
       if (!json) printStatus(report)
@@ -124,8 +123,8 @@ function printStatus({ accounts, idle, needPerson }: StatusReport): void {
   }
 }
 
-export async function rotate(services: Services): Promise<number> {
-  const { resealed, current, unreadable } = await rotateKeys(services.store, services.vault)
+export async function rotate(agent: Agent): Promise<number> {
+  const { resealed, current, unreadable } = await rotateKeys(agent.store, agent.vault)
   print(`${count(resealed.length, 'account')} sealed again, ${current.length} had the newest key already.`)
   for (const name of unreadable)
     print(`${name}: no key in ENCRYPTION_KEY opens it, so it was left as it is; add the key that sealed it, after the newest one.`)

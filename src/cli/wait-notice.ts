@@ -1,7 +1,7 @@
-import type { Services } from '../agent.ts'
+import type { Agent } from '../agent.ts'
 import { count } from './terminal.ts'
 
-type StoreState = ReturnType<Services['storeState']>
+type StoreState = ReturnType<Agent['storeState']>
 
 export interface WaitNotice {
   /** Work that waits by itself for as long as it has to, such as for the turn of another process; said in its own words. */

@@ -65,7 +65,7 @@ export interface ProviderSurroundings {
 }
 
 // A method's parameters are compared both ways: so one list holds the modules of all configurations.
-export type CreateProvider<Config> = { create(config: Config, surroundings: ProviderSurroundings): Provider }['create']
+export type CreateProvider<Config> = { create(config: Config, surroundings: ProviderSurroundings): ProviderCode }['create']
 
 /** A provider whose variables are read. `config` is only what its own `read` gave. */
 export interface ConfiguredProvider {
@@ -74,8 +74,11 @@ export interface ConfiguredProvider {
   readonly secrets: readonly (readonly [variable: string, secret: Secret])[]
 }
 
+/** A provider in use: what its module tells, and its code. */
+export type Provider = Pick<ProviderModule, 'name' | 'title' | 'seed' | 'mistakes'> & ProviderCode
+
 /** Each call throws `ProviderError` and nothing else, within its own time limit. */
-export interface Provider extends Pick<ProviderModule, 'name' | 'title' | 'mistakes'> {
+export interface ProviderCode {
   /** How its sentences end where only a new token helps: a page says in its place what works there. */
   readonly makeNewToken: string
   /** How old a token must be before the provider refreshes it, in seconds. */
@@ -97,10 +100,9 @@ export interface Provider extends Pick<ProviderModule, 'name' | 'title' | 'mista
 export interface SetupWords {
   /** Where tokens and apps are made: “at Meta”. */
   readonly place: string
-  /** “An Instagram token”. */
+  /** With its article, as a heading. */
   readonly aToken: string
-  /** The variable that an account starts with, and how its value begins. */
-  readonly seedVariable: string
+  /** The start of a token, for an example. */
   readonly tokenBegins: string
   /** The variables of an app's credentials. */
   readonly appVariables: readonly string[]

@@ -1,19 +1,28 @@
 import { createRequire } from 'node:module'
 import type Ajv from '@fastify/ajv-compiler'
-import Fastify, { type FastifyInstance, type FastifyReply, type FastifyServerOptions, LogController } from 'fastify'
+import Fastify, { type FastifyBaseLogger, type FastifyInstance, type FastifyReply, type FastifyServerOptions, LogController } from 'fastify'
+import type { ConnectDeps } from '../accounts/connect.ts'
+import type { DeauthorizeDeps } from '../accounts/deauthorize.ts'
+import type { ManageDeps } from '../accounts/manage.ts'
+import type { Pictures } from '../accounts/pictures.ts'
+import type { ViewDeps } from '../accounts/view.ts'
+import type { ReadMeter } from '../reading/read-meter.ts'
+import type { SignIn } from '../sign-in/sign-in.ts'
+import type { Status } from '../status/status.ts'
 import { accountRoutes } from './admin/account-routes.ts'
 import { connectRoutes } from './admin/connect-routes.ts'
 import { ownerScope } from './admin/owner-scope.ts'
 import { pictureRoutes } from './admin/picture-routes.ts'
 import { signInRoutes } from './admin/sign-in-routes.ts'
 import { callbackRoutes } from './api/callback-routes.ts'
-import { operationsRoutes } from './api/operations-routes.ts'
-import type { HttpDeps } from './deps.ts'
+import { type Hook, type Metering, operationsRoutes } from './api/operations-routes.ts'
 import { answerClientError, handleErrors, refuseAddress, refuseUnstorable } from './errors.ts'
 import { pageRoutes } from './pages/page-routes.ts'
+import type { SetupParts } from './pages/setup-page.ts'
 import { logRequests } from './request-log.ts'
+import type { Site } from './site.ts'
 import { createTurnServer } from './socket-turns.ts'
-import { tokenRoutes } from './token/token-routes.ts'
+import { type TokenReading, tokenRoutes } from './token/token-routes.ts'
 
 const SERVER_OPTIONS = {
   // Fastify's default is 0: a client that never finishes its request would hold its socket for good.
@@ -24,8 +33,23 @@ const SERVER_OPTIONS = {
   maxHeaderSize: 8 * 1024,
 }
 
+/** What the agent gives the web server: each route takes the one or two of them that it needs. */
+export interface AppParts {
+  readonly site: Site
+  readonly reading: TokenReading & SetupParts['reading']
+  readonly meter: ReadMeter | null
+  readonly metering: Metering | null
+  readonly hook: Hook
+  readonly status: Status
+  readonly signIn: SignIn
+  readonly owner: ManageDeps & ViewDeps & ConnectDeps & DeauthorizeDeps & { readonly pictures: Pictures }
+}
+
 /** The web server, not listening yet. */
-export async function createApp(deps: HttpDeps, trustProxy: boolean | string[]): Promise<FastifyInstance> {
+export async function createApp(parts: AppParts, log: FastifyBaseLogger, trustProxy: boolean | string[]): Promise<FastifyInstance> {
+  const { site, reading, meter, metering, hook, status, signIn, owner } = parts
+  const { settings } = site
+  const { appUrl } = settings
   const app = Fastify({
     // Given a logger, Fastify listens for the end of each response and makes a child logger for each request: together a
     // sixth of a read. Lines name their request themselves, and logRequests listens where something is logged.
@@ -42,26 +66,26 @@ export async function createApp(deps: HttpDeps, trustProxy: boolean | string[]):
     routerOptions: { maxParamLength: 100 },
     serverFactory: (answer) => createTurnServer(SERVER_OPTIONS, answer),
   })
-  handleErrors(app, deps.log)
-  await app.register(tokenRoutes, { deps })
+  handleErrors(app, log)
+  await app.register(tokenRoutes, { reading, meter, appUrl, log })
   await app.register(async (logged) => {
-    logRequests(logged, deps.log)
+    logRequests(logged, log)
     refuseUnstorable(logged)
     // The router reads these as the address alone; a cache in front may read another one. Reads look closer themselves.
     logged.addHook('onRequest', (request, reply, done) => {
       if (/^\/(?!\/)[^#]*$/.test(request.raw.url ?? '')) done()
       else refuseAddress(reply)
     })
-    await logged.register(operationsRoutes, { deps })
-    await logged.register(pageRoutes, { deps })
+    await logged.register(operationsRoutes, { health: status.health, metering, hook, site, log })
+    await logged.register(pageRoutes, { owner, status, reading, signIn, site, log })
     await logged.register(async (owners) => {
-      const pages = await ownerScope(owners, deps)
-      signInRoutes(owners, deps, pages)
-      accountRoutes(owners, deps, pages)
-      pictureRoutes(owners, deps)
-      connectRoutes(owners, deps, pages)
+      const pages = await ownerScope(owners, { signIn, site, log })
+      signInRoutes(owners, { signIn, settings, log, pages })
+      accountRoutes(owners, { owner, status, site, pages })
+      pictureRoutes(owners, owner)
+      connectRoutes(owners, { owner, appUrl, log, pages })
     })
-    await logged.register(callbackRoutes, { deps })
+    await logged.register(callbackRoutes, { owner, site })
   })
   return app
 }

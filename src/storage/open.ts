@@ -1,15 +1,42 @@
 import { dirname, join } from 'node:path'
+import { AppError } from '../core/errors.ts'
 import type { Log } from '../core/log.ts'
 import type { Secret } from '../core/secret.ts'
+import { type WatchedDatabase, watchDatabase } from './availability.ts'
 import type { Database } from './database.ts'
+import { prepareInstallation } from './installation.ts'
 import { loadOrCreateKeyFile } from './key-file.ts'
+import { migrate, tablesOf } from './migrate.ts'
 
 export type StoreAddress =
   | { readonly kind: 'postgres'; readonly url: Secret; readonly selfSignedChain: boolean }
   | { readonly kind: 'sqlite'; readonly path: string }
 
-/** A driver is loaded when it is needed. `queryTimeoutMs`: how long one answer of a Postgres may take. */
-export async function openDatabase(address: StoreAddress, log: Log, queryTimeoutMs?: number): Promise<Database> {
+const PREPARING = 'The agent has just started, and is bringing its tables up to date.'
+const WAITING = 'Another instance of the agent is bringing the tables up to date; this one waits until it is done.'
+
+/** Not ready before `prepareStore`. `queryTimeoutMs`: how long one answer of a Postgres may take. */
+export async function openStore(address: StoreAddress, log: Log, queryTimeoutMs?: number): Promise<WatchedDatabase> {
+  const db = watchDatabase(await openDatabase(address, log, queryTimeoutMs))
+  db.isNotReady(PREPARING)
+  return db
+}
+
+/** Brings the tables up to date, and gives what was applied. `appUrl`: null for a command, empty where it is only guessed. */
+export async function prepareStore(db: WatchedDatabase, migrations: string, appUrl: string | null): Promise<readonly string[]> {
+  try {
+    const applied = await migrate(db, migrations, () => db.isNotReady(WAITING))
+    await prepareInstallation(db, appUrl)
+    await db.isReady([...(await tablesOf(migrations)), 'schema_migrations'])
+    return applied
+  } catch (error) {
+    if (error instanceof AppError) db.isNotReady(error.message)
+    throw error
+  }
+}
+
+/** A driver is loaded when it is needed. */
+async function openDatabase(address: StoreAddress, log: Log, queryTimeoutMs?: number): Promise<Database> {
   if (address.kind === 'sqlite') {
     const { openSqlite } = await import('./sqlite.ts')
     return openSqlite(address.path)

@@ -5,6 +5,7 @@ import type { RecordedEvent } from '../../src/core/account-store.ts'
 import { Secret } from '../../src/core/secret.ts'
 import { accountPlace } from '../../src/core/vault.ts'
 import { createInstagram } from '../../src/providers/instagram/instagram.ts'
+import { instagram as module } from '../../src/providers/instagram/module.ts'
 import { type CheckDeps, createLookTally, createTokenChecks } from '../../src/refreshing/check-tokens.ts'
 import type { RefreshPolicy } from '../../src/refreshing/next-refresh.ts'
 import { createPace, PACE_LIMITS } from '../../src/refreshing/rate-limit.ts'
@@ -87,7 +88,7 @@ export async function createAgentWorld(t: Test, { knobs = {}, open, timeoutMs = 
   const deps: RefreshDeps = {
     store,
     vault,
-    providers: new Map([['instagram', createInstagram({ graphUrl: instagram.url, timeoutMs })]]),
+    providers: new Map([['instagram', { ...module, ...createInstagram({ graphUrl: instagram.url, timeoutMs }) }]]),
     policy: { mode: 'cron', frequency: 'weekly', random: () => 0.5, ...policy },
     owner: 'this process',
     async publish(name, unsaved) {

@@ -4,6 +4,7 @@ import type { Alert } from '../../src/alerts/alert.ts'
 import { sendAlerts } from '../../src/alerts/send-alerts.ts'
 import { Secret } from '../../src/core/secret.ts'
 import { createInstagram } from '../../src/providers/instagram/instagram.ts'
+import { instagram } from '../../src/providers/instagram/module.ts'
 import { createLookTally, createTokenChecks } from '../../src/refreshing/check-tokens.ts'
 import type { RefreshFrequency } from '../../src/refreshing/next-refresh.ts'
 import { createPace } from '../../src/refreshing/rate-limit.ts'
@@ -72,7 +73,7 @@ for (const frequency of ['daily', 'weekly', 'monthly'] satisfies RefreshFrequenc
     const deps: RefreshDeps = {
       store,
       vault,
-      providers: new Map([['instagram', createInstagram({ graphUrl: 'https://graph.example', fetch })]]),
+      providers: new Map([['instagram', { ...instagram, ...createInstagram({ graphUrl: 'https://graph.example', fetch }) }]]),
       policy: { mode: 'cron', frequency, random: Math.random },
       owner: 'this process',
       secrets: { nameIn: () => null, nameOf: () => null },

@@ -3,6 +3,7 @@ import { seedAccount } from '../../src/accounts/seed.ts'
 import { Secret } from '../../src/core/secret.ts'
 import { accountPlace } from '../../src/core/vault.ts'
 import { createInstagram } from '../../src/providers/instagram/instagram.ts'
+import { instagram } from '../../src/providers/instagram/module.ts'
 import { refreshAccount } from '../../src/refreshing/refresh-account.ts'
 import { reportStatus } from '../../src/status/report.ts'
 import { createVault, generateKey } from '../../src/storage/vault.ts'
@@ -540,7 +541,7 @@ t.test('an account of an unknown provider is the operator’s to mend, and hurts
 
 t.test('a provider that cannot be reached is told apart from one that refuses', async (t) => {
   const world = await refreshedOnce(t)
-  const providers = new Map([['instagram', createInstagram({ graphUrl: 'http://127.0.0.1:1' })]])
+  const providers = new Map([['instagram', { ...instagram, ...createInstagram({ graphUrl: 'http://127.0.0.1:1' }) }]])
   const [claim] = await world.deps.store.claimDue({ owner: 'this process', leaseSeconds: 40, limit: 1 })
   if (claim === undefined) throw new Error('nothing was due')
   t.match(await refreshAccount({ ...world.deps, providers }, claim, { actor: 'timer' }), {

@@ -270,7 +270,8 @@ eachStore(t, 'waits for nobody: an account that somebody is taking at this momen
   const held = Promise.withResolvers<void>()
   const letGo = Promise.withResolvers<void>()
   const holding = other.transaction(async (tx) => {
-    await tx.query("update accounts set lease_owner = 'b', lease_until = $1 where name = 'held'", [FUTURE])
+    const taken = "update accounts set lease_owner = 'b', lease_until = $1, attempt_id = 'b', attempt_started_at = $1 where name = 'held'"
+    await tx.query(taken, [FUTURE])
     held.resolve()
     await letGo.promise
   })

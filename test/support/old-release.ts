@@ -25,7 +25,7 @@ export function oldRelease(t: Teardown): OldRelease {
   symlinkSync(join(ROOT, 'node_modules'), join(folder, 'node_modules'))
   return {
     folder,
-    cli: join(folder, 'src/cli/main.ts'),
+    cli: join(folder, 'src/cli.ts'),
     migrations: join(folder, 'migrations'),
     load: (path) => import(join(folder, 'src', path)),
   }

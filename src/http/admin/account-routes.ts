@@ -3,17 +3,18 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import * as manage from '../../accounts/manage.ts'
 import { totalOf } from '../../accounts/overview.ts'
 import { reachSentence } from '../../accounts/publish-change.ts'
-import { type AdvisedAccount, describeAccount, describePage } from '../../accounts/view.ts'
+import { type AdvisedAccount, describeAccount, describePage, type ViewDeps } from '../../accounts/view.ts'
 import { acceptToken } from '../../core/accept-token.ts'
 import { AppError } from '../../core/errors.ts'
 import { Secret } from '../../core/secret.ts'
 import type { Reach } from '../../reading/token-reader.ts'
-import type { HttpDeps } from '../deps.ts'
+import type { Status } from '../../status/status.ts'
 import { STATUS } from '../errors.ts'
 import { inTime, type Pages } from '../pages/pages.ts'
 import { waysOf } from '../pages/provider-ways.ts'
 import { createSnippets } from '../pages/snippets.ts'
 import { type ListQuery, listingOf, pageRequestOf } from '../pages/status-page.ts'
+import type { Site } from '../site.ts'
 
 const PAGE_LENGTH = 50
 const DONE = new Map(
@@ -63,10 +64,17 @@ interface Shown {
   readonly typed?: object
 }
 
-export function accountRoutes(scope: FastifyInstance, deps: HttpDeps, pages: Pages): void {
-  const { owner, settings } = deps
+interface Parts {
+  readonly owner: manage.ManageDeps & ViewDeps
+  readonly status: Pick<Status, 'summary' | 'recount'>
+  readonly site: Site
+  readonly pages: Pages
+}
+
+export function accountRoutes(scope: FastifyInstance, { owner, status, site, pages }: Parts): void {
+  const { settings } = site
   const app = scope.withTypeProvider<JsonSchemaToTsProvider>()
-  const snippets = createSnippets(deps.viewsFolder)
+  const snippets = createSnippets(site.viewsFolder)
   const messageOf = (request: FastifyRequest): string | null => {
     const { done, until } = request.query as { done?: unknown; until?: unknown }
     const message = DONE.get(String(done))
@@ -76,8 +84,8 @@ export function accountRoutes(scope: FastifyInstance, deps: HttpDeps, pages: Pag
 
   async function home(reply: FastifyReply, data: { message?: string | null; problem?: string; typed?: string }): Promise<FastifyReply> {
     const asked = pageRequestOf(reply.request.query as ListQuery)
-    void deps.recount().catch(() => {})
-    const [{ accounts, total, served }, stock] = await Promise.all([describePage(owner, asked), inTime(deps.stock())])
+    void status.recount().catch(() => {})
+    const [{ accounts, total, served }, stock] = await Promise.all([describePage(owner, asked), inTime(status.summary())])
     const listing = listingOf('/admin', asked, total)
     return pages.send(reply, 'admin', {
       accounts: defaultFirst(accounts, listing.pages),
@@ -85,7 +93,7 @@ export function accountRoutes(scope: FastifyInstance, deps: HttpDeps, pages: Pag
       total: stock === null ? total : totalOf(stock),
       listing,
       served,
-      ways: waysOf(deps),
+      ways: waysOf(owner.providers, settings.appUrl),
       ...data,
     })
   }

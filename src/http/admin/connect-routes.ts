@@ -1,9 +1,16 @@
 import type { JsonSchemaToTsProvider } from '@fastify/type-provider-json-schema-to-ts'
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { type Connected, confirmConnect, declineConnect, finishConnect, redirectUriOf, startConnect } from '../../accounts/connect.ts'
+import type { FastifyBaseLogger, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import {
+  type ConnectDeps,
+  type Connected,
+  confirmConnect,
+  declineConnect,
+  finishConnect,
+  redirectUriOf,
+  startConnect,
+} from '../../accounts/connect.ts'
 import { DEFAULT_ACCOUNT } from '../../core/account.ts'
 import { ConnectError } from '../../core/errors.ts'
-import type { HttpDeps } from '../deps.ts'
 import type { Pages } from '../pages/pages.ts'
 import { sendProblem } from './owner-scope.ts'
 
@@ -15,8 +22,15 @@ const AccountForm = { ...AccountQuery, required: ['account'] } as const
 const ConfirmForm = { type: 'object', properties: { answer: text }, required: ['answer'] } as const
 const Return = { type: 'object', properties: { code: text, state: text, error: text } } as const
 
+interface Parts {
+  readonly owner: ConnectDeps
+  readonly appUrl: string
+  readonly log: FastifyBaseLogger
+  readonly pages: Pages
+}
+
 /** To the provider and back. */
-export function connectRoutes(scope: FastifyInstance, { owner, settings, log }: HttpDeps, pages: Pages): void {
+export function connectRoutes(scope: FastifyInstance, { owner, appUrl, log, pages }: Parts): void {
   const app = scope.withTypeProvider<JsonSchemaToTsProvider>()
   const titleOf = (provider: string): string => owner.providers.get(provider)?.title ?? provider
 
@@ -30,7 +44,7 @@ export function connectRoutes(scope: FastifyInstance, { owner, settings, log }: 
       if (!(error instanceof ConnectError)) throw error
       const { happened, remedy, wantsRedirectUri } = error
       log.warn({ reqId: request.id, provider }, happened)
-      const redirectUri = wantsRedirectUri ? redirectUriOf(settings.appUrl, provider) : null
+      const redirectUri = wantsRedirectUri ? redirectUriOf(appUrl, provider) : null
       return sendProblem(pages, request, reply.code(error.isTransient ? 503 : 422), { happened, remedy, redirectUri })
     }
   }
@@ -39,7 +53,7 @@ export function connectRoutes(scope: FastifyInstance, { owner, settings, log }: 
     '/connect/:provider',
     { schema: { params: Params, querystring: AccountQuery } },
     async ({ params: { provider }, query: { account = DEFAULT_ACCOUNT } }, reply) => {
-      const redirectUri = redirectUriOf(settings.appUrl, provider)
+      const redirectUri = redirectUriOf(appUrl, provider)
       const available = owner.providers.get(provider)?.connect !== undefined
       return pages.send(reply, 'connect', { signedIn: true, provider, title: titleOf(provider), account, available, redirectUri })
     },

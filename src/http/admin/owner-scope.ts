@@ -1,10 +1,11 @@
 import cookie from '@fastify/cookie'
 import formbody from '@fastify/formbody'
-import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyBaseLogger, FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { AppError } from '../../core/errors.ts'
-import type { HttpDeps, Settings } from '../deps.ts'
+import type { SignIn } from '../../sign-in/sign-in.ts'
 import { FASTIFY_SENTENCES, STATUS } from '../errors.ts'
 import { createPages, type Pages, registerPageHeaders } from '../pages/pages.ts'
+import type { Settings, Site } from '../site.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -19,6 +20,12 @@ declare module 'fastify' {
     /** Asked for by a page that shows it, not by a person: so it keeps no session alive. */
     part?: boolean
   }
+}
+
+export interface VisitorParts {
+  readonly signIn: Pick<SignIn, 'findSession'>
+  readonly site: Site
+  readonly log: FastifyBaseLogger
 }
 
 export interface Cookies {
@@ -42,10 +49,10 @@ export function cookiesOf({ appUrl }: Settings): Cookies {
 }
 
 /** The owner's side: every route registered on `app` is for a signed-in owner, unless it says `open`. */
-export async function ownerScope(app: FastifyInstance, deps: HttpDeps): Promise<Pages> {
-  const { settings } = deps
+export async function ownerScope(app: FastifyInstance, { signIn, site, log }: VisitorParts): Promise<Pages> {
+  const { settings } = site
   const { session } = cookiesOf(settings)
-  const pages = createPages(deps)
+  const pages = createPages(site)
   app.decorateRequest('ownerSession', '')
   app.decorateRequest('perhapsOwner', false)
   // Ahead of everything that reads the request: a form from elsewhere is not even parsed.
@@ -63,14 +70,14 @@ export async function ownerScope(app: FastifyInstance, deps: HttpDeps): Promise<
     const held = request.cookies[session] ?? null
     // Taken back below: where the store does not answer, nobody can say.
     request.perhapsOwner = held !== null
-    const id = await deps.signIn.findSession(held, part === true ? 'page' : 'person')
+    const id = await signIn.findSession(held, part === true ? 'page' : 'person')
     request.perhapsOwner = false
     request.ownerSession = id ?? ''
     if (id === null && open !== true) return reply.redirect('/admin/sign-in', 303)
   })
   app.setErrorHandler((error: FastifyError | AppError, request, reply) => {
     const status = error instanceof AppError ? STATUS[error.code] : (error.statusCode ?? 500)
-    if (status >= 500) deps.log.error({ err: error, reqId: request.id, route: request.routeOptions.url }, 'a request failed')
+    if (status >= 500) log.error({ err: error, reqId: request.id, route: request.routeOptions.url }, 'a request failed')
     const known = error instanceof AppError ? error.message : FASTIFY_SENTENCES[status]
     const happened = known ?? 'Something went wrong here; the agent’s log has the details.'
     reply.code(status)
@@ -80,8 +87,8 @@ export async function ownerScope(app: FastifyInstance, deps: HttpDeps): Promise<
 }
 
 /** Pages for everybody that say more to a signed-in owner. */
-export async function visitorScope(app: FastifyInstance, { signIn, settings, log }: HttpDeps): Promise<void> {
-  const { session } = cookiesOf(settings)
+export async function visitorScope(app: FastifyInstance, { signIn, site, log }: VisitorParts): Promise<void> {
+  const { session } = cookiesOf(site.settings)
   app.decorateRequest('ownerSession', '')
   app.decorateRequest('perhapsOwner', false)
   await app.register(cookie)

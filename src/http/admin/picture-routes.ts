@@ -1,7 +1,8 @@
 import type { JsonSchemaToTsProvider } from '@fastify/type-provider-json-schema-to-ts'
 import type { FastifyInstance } from 'fastify'
 import { findAccount } from '../../accounts/manage.ts'
-import type { HttpDeps } from '../deps.ts'
+import type { Pictures } from '../../accounts/pictures.ts'
+import type { AccountStore } from '../../core/account-store.ts'
 import { inTime } from '../pages/pages.ts'
 import { drawLetter } from './avatar.ts'
 
@@ -14,8 +15,13 @@ const DAY_SECONDS = 24 * 3600
 /** A provider that was slow may have answered by then. */
 const LETTER_SECONDS = 60
 
+interface Parts {
+  readonly store: Pick<AccountStore, 'find'>
+  readonly pictures: Pick<Pictures, 'of'>
+}
+
 /** An account's picture as an image of the agent's own; always an image, the letter where there is no picture. */
-export function pictureRoutes(scope: FastifyInstance, { owner }: HttpDeps): void {
+export function pictureRoutes(scope: FastifyInstance, owner: Parts): void {
   const app = scope.withTypeProvider<JsonSchemaToTsProvider>()
   app.get(
     '/admin/accounts/:account/picture',

@@ -1,9 +1,10 @@
 import type { JsonSchemaToTsProvider } from '@fastify/type-provider-json-schema-to-ts'
-import type { FastifyInstance, FastifyReply } from 'fastify'
+import type { FastifyBaseLogger, FastifyInstance, FastifyReply } from 'fastify'
 import { AppError } from '../../core/errors.ts'
 import { MAX_PASSWORD_LENGTH } from '../../sign-in/password.ts'
-import type { HttpDeps } from '../deps.ts'
+import type { SignIn } from '../../sign-in/sign-in.ts'
 import type { Pages } from '../pages/pages.ts'
+import type { Settings } from '../site.ts'
 import { cookiesOf } from './owner-scope.ts'
 
 const DEVICE_SECONDS = 400 * 24 * 3600
@@ -21,10 +22,17 @@ const NOTES = {
     'The agent’s database does not answer at the moment, so the agent cannot look at any sign-in. Your password is not the reason.',
 }
 
-export function signInRoutes(scope: FastifyInstance, deps: HttpDeps, pages: Pages): void {
+interface Parts {
+  readonly signIn: SignIn
+  readonly settings: Settings
+  readonly log: FastifyBaseLogger
+  readonly pages: Pages
+}
+
+export function signInRoutes(scope: FastifyInstance, { signIn, settings, log, pages }: Parts): void {
   const app = scope.withTypeProvider<JsonSchemaToTsProvider>()
-  const cookies = cookiesOf(deps.settings)
-  const { password } = deps.signIn
+  const cookies = cookiesOf(settings)
+  const { password } = signIn
 
   const empty = { mode: password.mode, problem: null, note: null, again: null }
   const page = (reply: FastifyReply, say: { problem?: string; note?: string; again?: string } = {}): FastifyReply =>
@@ -38,7 +46,7 @@ export function signInRoutes(scope: FastifyInstance, deps: HttpDeps, pages: Page
 
   app.post('/admin/sign-in', { config: { open: true }, schema: { body: Form } }, async (request, reply) => {
     if (password.mode === 'off') return page(reply.code(403))
-    const result = await deps.signIn
+    const result = await signIn
       .enter({
         password: request.body.password ?? null,
         again: request.body.again ?? null,
@@ -47,7 +55,7 @@ export function signInRoutes(scope: FastifyInstance, deps: HttpDeps, pages: Page
       })
       .catch((err: unknown) => {
         if (!(err instanceof AppError && err.code === 'unavailable')) throw err
-        deps.log.error({ err, reqId: request.id, route: request.routeOptions.url }, 'a request failed')
+        log.error({ err, reqId: request.id, route: request.routeOptions.url }, 'a request failed')
         return null
       })
     if (result === null) return page(reply.code(503).header('retry-after', String(STORE_WAIT_SECONDS)), { note: NOTES.storeDown })
@@ -70,11 +78,11 @@ export function signInRoutes(scope: FastifyInstance, deps: HttpDeps, pages: Page
   })
 
   app.post('/admin/sign-out', async (request, reply) => {
-    await deps.signIn.leave(request.ownerSession, false)
+    await signIn.leave(request.ownerSession, false)
     return reply.clearCookie(cookies.session, cookies.options).redirect('/admin/sign-in', 303)
   })
   app.post('/admin/sign-out-everywhere', async (request, reply) => {
-    await deps.signIn.leave(request.ownerSession, true)
+    await signIn.leave(request.ownerSession, true)
     for (const name of [cookies.session, cookies.device]) reply.clearCookie(name, cookies.options)
     return reply.redirect('/admin/sign-in', 303)
   })

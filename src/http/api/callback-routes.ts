@@ -1,10 +1,11 @@
 import formbody from '@fastify/formbody'
 import type { JsonSchemaToTsProvider } from '@fastify/type-provider-json-schema-to-ts'
 import type { FastifyPluginAsync } from 'fastify'
-import { findErasure, userDeauthorized, userWantsErasure } from '../../accounts/deauthorize.ts'
-import type { HttpDeps } from '../deps.ts'
+import { type DeauthorizeDeps, findErasure, userDeauthorized, userWantsErasure } from '../../accounts/deauthorize.ts'
+import type { AccountStore } from '../../core/account-store.ts'
 import { CONTENT_TYPES } from '../errors.ts'
 import { createPages, registerPageHeaders } from '../pages/pages.ts'
+import type { Site } from '../site.ts'
 
 const Params = { type: 'object', properties: { provider: { type: 'string', maxLength: 40 } }, required: ['provider'] } as const
 const Signed = {
@@ -15,15 +16,19 @@ const Signed = {
 
 const JSON_TYPE = CONTENT_TYPES.json
 
+interface Parts {
+  readonly owner: DeauthorizeDeps & { readonly store: Pick<AccountStore, 'findEvent'> }
+  readonly site: Site
+}
+
 /**
  * What a provider calls by itself. Signed with the app's secret, which is all that tells it from a stranger.
  * https://developers.facebook.com/docs/development/create-an-app/app-dashboard/data-deletion-callback
  */
-export const callbackRoutes: FastifyPluginAsync<{ deps: HttpDeps }> = async (scope, { deps }) => {
+export const callbackRoutes: FastifyPluginAsync<Parts> = async (scope, { owner, site }) => {
   const app = scope.withTypeProvider<JsonSchemaToTsProvider>()
-  const { owner, settings } = deps
-  const pages = createPages(deps)
-  await registerPageHeaders(app, settings)
+  const pages = createPages(site)
+  await registerPageHeaders(app, site.settings)
   await app.register(formbody)
 
   app.post('/callbacks/:provider/deauthorize', { schema: { params: Params, body: Signed } }, async ({ params, body }, reply) => {

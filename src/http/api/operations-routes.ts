@@ -1,15 +1,39 @@
 import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import type { FastifyPluginAsync, FastifyRequest } from 'fastify'
+import type { FastifyBaseLogger, FastifyPluginAsync, FastifyRequest } from 'fastify'
 import { AppError } from '../../core/errors.ts'
-import type { HttpDeps } from '../deps.ts'
+import type { RefreshSummary } from '../../refreshing/refresh-due.ts'
+import type { Health } from '../../status/health.ts'
 import { sendError } from '../errors.ts'
+import type { Site } from '../site.ts'
 
 const ONLY_POST = 'This address is called with POST, because a refresh changes something. Set the method to POST in your cron service.'
 
 /** For platforms, cron services and operators, and for whoever writes programs for the agent. */
-export const operationsRoutes: FastifyPluginAsync<{ deps: HttpDeps }> = async (app, { deps }) => {
+export interface Metering {
+  readonly isKey: (token: string) => boolean
+  readonly contentType: string
+  render(): Promise<string>
+}
+
+export interface Hook {
+  /** Null where no WEBHOOK_SECRET is set: the hook is off then. */
+  readonly isSecret: ((token: string) => boolean) | null
+  /** `reqId` leads from the request to the log lines of its attempts. */
+  readonly refresh: (reqId: string) => Promise<RefreshSummary>
+}
+
+interface Parts {
+  readonly health: () => Promise<Health>
+  /** Null where no METRICS_KEY is set: metrics are off then. */
+  readonly metering: Metering | null
+  readonly hook: Hook
+  readonly site: Site
+  readonly log: FastifyBaseLogger
+}
+
+export const operationsRoutes: FastifyPluginAsync<Parts> = async (app, { health, metering, hook, site, log }) => {
   app.addHook('onRequest', (_request, reply, done) => {
     reply.header('cache-control', 'no-store').header('x-content-type-options', 'nosniff')
     done()
@@ -18,33 +42,33 @@ export const operationsRoutes: FastifyPluginAsync<{ deps: HttpDeps }> = async (a
   app.get('/healthz', { config: { quiet: true } }, async () => ({ status: 'ok' }))
 
   app.get('/readyz', { config: { quiet: true } }, async (_request, reply) => {
-    const { ready, parts } = await deps.health()
+    const { ready, parts } = await health()
     const told = Object.entries(parts).map(([name, part]) => [name, { ...part, since: part.since.toISOString() }])
     return reply.code(ready ? 200 : 503).send({ ready, parts: Object.fromEntries(told) })
   })
 
   app.get('/metrics', { config: { quiet: true } }, async (request, reply) => {
-    if (deps.metering === null) throw new AppError('forbidden', 'Metrics are off; set METRICS_KEY to switch them on.')
-    if (!deps.metering.isKey(bearer(request.raw.rawHeaders))) {
+    if (metering === null) throw new AppError('forbidden', 'Metrics are off; set METRICS_KEY to switch them on.')
+    if (!metering.isKey(bearer(request.raw.rawHeaders))) {
       throw new AppError('unauthorized', 'Send the header “Authorization: Bearer …” with the value of METRICS_KEY.')
     }
-    return reply.type(deps.metering.contentType).send(await deps.metering.render())
+    return reply.type(metering.contentType).send(await metering.render())
   })
 
   // Cron services send what they like, or say that they send JSON and send nothing: it is read to its end and forgotten.
   app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, _body, done) => done(null))
   // Before the body is read: whoever has no secret is not listened to.
   const checkSecret = async (request: FastifyRequest): Promise<void> => {
-    if (deps.isWebhookSecret === null) throw new AppError('forbidden', 'This hook is off; set WEBHOOK_SECRET to switch it on.')
-    if (!deps.isWebhookSecret(bearer(request.raw.rawHeaders))) {
+    if (hook.isSecret === null) throw new AppError('forbidden', 'This hook is off; set WEBHOOK_SECRET to switch it on.')
+    if (!hook.isSecret(bearer(request.raw.rawHeaders))) {
       throw new AppError('unauthorized', 'Send the header “Authorization: Bearer …” with the value of WEBHOOK_SECRET.')
     }
     // Whatever it says of its body: JSON would be parsed, and what is no media type refused.
     delete request.raw.headers['content-type']
   }
   app.post('/hooks/refresh', { onRequest: checkSecret }, async (request) => {
-    deps.log.info({ reqId: request.id, route: request.routeOptions.url }, 'refresh asked for by the hook')
-    const { refreshed, failed, results } = await deps.refreshDue(request.id)
+    log.info({ reqId: request.id, route: request.routeOptions.url }, 'refresh asked for by the hook')
+    const { refreshed, failed, results } = await hook.refresh(request.id)
     return {
       refreshed,
       failed,
@@ -65,7 +89,7 @@ export const operationsRoutes: FastifyPluginAsync<{ deps: HttpDeps }> = async (a
 
   let description: { body: string; etag: string } | null = null
   app.get('/openapi.json', async ({ headers }, reply) => {
-    description ??= describeApi(deps)
+    description ??= describeApi(site)
     // Tools that show such descriptions run on other sites; it holds nothing that is not in the README.
     reply.header('access-control-allow-origin', '*').header('cache-control', 'public, max-age=300').header('etag', description.etag)
     if (headers['if-none-match'] === description.etag) return reply.code(304).send()
@@ -74,7 +98,7 @@ export const operationsRoutes: FastifyPluginAsync<{ deps: HttpDeps }> = async (a
 }
 
 /** The file as it is, but for this installation's address. A test holds each word of it to the live answers. */
-function describeApi({ settings, viewsFolder }: HttpDeps): { body: string; etag: string } {
+function describeApi({ settings, viewsFolder }: Site): { body: string; etag: string } {
   const api = JSON.parse(readFileSync(join(viewsFolder, 'openapi.json'), 'utf8'))
   const body = JSON.stringify({ ...api, servers: [{ url: settings.appUrl }] })
   return { body, etag: `"${createHash('sha256').update(body).digest('base64url').slice(0, 10)}"` }

@@ -1,24 +1,28 @@
 import type { FastifyError, FastifyPluginAsync, FastifyRequest } from 'fastify'
 import { isAccountName } from '../../core/account.ts'
 import type { AppError } from '../../core/errors.ts'
+import type { VisitorParts } from '../admin/owner-scope.ts'
 import { visitorScope } from '../admin/owner-scope.ts'
-import type { HttpDeps } from '../deps.ts'
 import { answerError, explain, sendError, wantsPage } from '../errors.ts'
 import { assetRoutes } from './assets.ts'
 import { createPages, inTime, registerPageHeaders } from './pages.ts'
-import { describeSetup, isWorking } from './setup-page.ts'
+import { describeSetup, isWorking, type SetupParts } from './setup-page.ts'
 import { createSnippets } from './snippets.ts'
-import { describeStatusPage, PAGE_LENGTH } from './status-page.ts'
+import { describeStatusPage, PAGE_LENGTH, type StatusParts } from './status-page.ts'
 
 /** The help pages; what they say in public gives away no account, time or error. */
-export const pageRoutes: FastifyPluginAsync<{ deps: HttpDeps }> = async (app, { deps }) => {
-  const { settings, log } = deps
-  const pages = createPages(deps)
-  const snippets = createSnippets(deps.viewsFolder)
+/** `SetupParts` and `StatusParts`: what is shown; `VisitorParts`: to whom. */
+type Parts = SetupParts & StatusParts & VisitorParts
+
+export const pageRoutes: FastifyPluginAsync<Parts> = async (app, parts) => {
+  const { site, status, log } = parts
+  const { settings } = site
+  const pages = createPages(site)
+  const snippets = createSnippets(site.viewsFolder)
 
   await registerPageHeaders(app, settings)
-  await visitorScope(app, deps)
-  assetRoutes(app, deps.viewsFolder)
+  await visitorScope(app, parts)
+  assetRoutes(app, site.viewsFolder)
 
   // Here and not at the root, so that they have a page's headers and know who is signed in.
   const nothingHere = pages.share('', 'not-found', async () => ({}))
@@ -45,17 +49,17 @@ export const pageRoutes: FastifyPluginAsync<{ deps: HttpDeps }> = async (app, { 
   }
   page('/', 'home', async (request) => {
     const account = accountOf(request)
-    const { constantName, hasOwnList } = await settingsOf(deps, account)
+    const { constantName, hasOwnList } = await settingsOf(parts, account)
     return {
       account,
       snippets: snippets({ appUrl: settings.appUrl, account, constantName }),
       hasOwnList,
-      isEmpty: isWorking(await inTime(deps.stock())) === null,
-      choice: request === null ? null : await choiceOf(deps, request),
+      isEmpty: isWorking(await inTime(status.summary())) === null,
+      choice: request === null ? null : await choiceOf(parts, request),
     }
   })
-  page('/setup', 'setup', (request) => describeSetup(deps, isOwner(request)))
-  page('/status', 'status', (request) => describeStatusPage(deps, request))
+  page('/setup', 'setup', (request) => describeSetup(parts, isOwner(request)))
+  page('/status', 'status', (request) => describeStatusPage(parts, request))
 }
 
 const isOwner = (request: FastifyRequest | null): boolean => request !== null && request.ownerSession !== ''
@@ -72,15 +76,15 @@ function accountOf(request: FastifyRequest | null): string | null {
 
 /** The account's own, where it can be told; else the global one. */
 async function settingsOf(
-  { lookAtToken, settings }: HttpDeps,
+  { reading, site: { settings } }: Parts,
   account: string | null,
 ): Promise<{ constantName: string; hasOwnList: boolean }> {
-  const found = await lookAtToken(account)
+  const found = await reading.look(account)
   return { constantName: found.problem === null ? found.constantName : settings.jsConstantName, hasOwnList: found.allowList !== null }
 }
 
 /** The names that the owner may choose from: all of them, or none where they are too many for a list. */
-async function choiceOf({ owner }: HttpDeps, { ownerSession }: FastifyRequest): Promise<{ names: string[]; total: number } | null> {
+async function choiceOf({ owner }: Parts, { ownerSession }: FastifyRequest): Promise<{ names: string[]; total: number } | null> {
   if (ownerSession === '') return null
   const found = await inTime(owner.overview.page({ offset: 0, limit: PAGE_LENGTH, search: '', onlyNeedy: false }))
   if (found === null || found.total === 0) return null

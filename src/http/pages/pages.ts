@@ -2,10 +2,9 @@ import { gzipSync } from 'node:zlib'
 import helmet, { type FastifyHelmetOptions } from '@fastify/helmet'
 import { Eta } from 'eta'
 import type { FastifyInstance, FastifyReply } from 'fastify'
-import type { HttpDeps, Settings } from '../deps.ts'
+import type { Settings, Site } from '../site.ts'
 import { assetUrl, takesGzip } from './assets.ts'
-import { words as times } from './format-time.ts'
-import { labels } from './labels.ts'
+import { words } from './format-time.ts'
 
 export interface Pages {
   /** Sends the page, made of these data in its turn; escapes every value in it. A 503 where too many pages wait. */
@@ -19,7 +18,6 @@ interface SharedAnswer {
   readonly packed: Buffer
 }
 
-const words = { ...times, ...labels }
 const byFolder = new Map<string, Eta>()
 /** Less fits one packet anyway. */
 const WORTH_PACKING = 1400
@@ -27,9 +25,7 @@ const WORTH_PACKING = 1400
 const PATIENCE_MS = 2_000
 const SHARED_MS = 1_000
 
-type PageDeps = Pick<HttpDeps, 'viewsFolder' | 'settings' | 'now'>
-
-export function createPages({ viewsFolder, settings, now }: PageDeps, clockMs = () => performance.now()): Pages {
+export function createPages({ viewsFolder, settings, now }: Site, clockMs = () => performance.now()): Pages {
   const eta = byFolder.get(viewsFolder) ?? new Eta({ views: viewsFolder, cache: true, autoEscape: true })
   byFolder.set(viewsFolder, eta)
   const press = createPress()

@@ -1,22 +1,23 @@
 import { redirectUriOf } from '../../accounts/connect.ts'
-import type { SetupWords } from '../../core/provider.ts'
-import type { HttpDeps } from '../deps.ts'
+import type { Provider, SetupWords } from '../../core/provider.ts'
 
 /** How an owner comes to a token of one provider. */
 export interface ProviderWay {
   readonly name: string
   readonly title: string
   readonly canConnect: boolean
+  readonly seedVariable: string
   readonly words: SetupWords
   readonly redirect: string
   readonly callbacks: string
 }
 
-export function waysOf({ owner, settings: { appUrl } }: Pick<HttpDeps, 'owner' | 'settings'>): ProviderWay[] {
-  return [...owner.providers.values()].map(({ name, title, connect, setup }) => ({
+export function waysOf(providers: ReadonlyMap<string, Provider>, appUrl: string): ProviderWay[] {
+  return [...providers.values()].map(({ name, title, seed, connect, setup }) => ({
     name,
     title,
     canConnect: connect !== undefined,
+    seedVariable: seed.variable,
     words: setup,
     redirect: redirectUriOf(appUrl, name),
     callbacks: `${appUrl}/callbacks/${name}`,

@@ -1,21 +1,23 @@
 import { type AccountSummary, totalOf } from '../../accounts/overview.ts'
-import { type AdvisedAccount, describePage } from '../../accounts/view.ts'
+import { type AdvisedAccount, describePage, type ViewDeps } from '../../accounts/view.ts'
 import { needsPerson } from '../../core/account.ts'
 import type { AllowList } from '../../reading/allow-list.ts'
 import { decideRead } from '../../reading/decide-read.ts'
 import { sharedHostWarnings } from '../../reading/shared-hosts.ts'
 import type { Snapshot } from '../../reading/snapshot.ts'
-import type { HttpDeps, Settings } from '../deps.ts'
+import type { SignIn } from '../../sign-in/sign-in.ts'
+import type { Status } from '../../status/status.ts'
+import type { Settings, Site } from '../site.ts'
 import { refusalSentence } from '../token/refusal-sentence.ts'
-import type { StepState } from './labels.ts'
+import type { TokenReading } from '../token/token-routes.ts'
 import { inTime } from './pages.ts'
 import { type ProviderWay, waysOf } from './provider-ways.ts'
 
+/** `next`: the first thing to do. `later`: to be done after it. */
+export type StepState = 'done' | 'wrong' | 'next' | 'later'
 type StepName = 'database' | 'password' | 'token' | 'sites' | 'address' | 'works'
 
 export interface SetupPage {
-  /** What stands above the steps. */
-  readonly lead: string
   readonly states: Readonly<Record<StepName, StepState>>
   readonly working: boolean | null
   /** What keeps the agent from using its database, where it knows. */
@@ -42,8 +44,6 @@ export interface SetupPage {
   readonly namesSites: boolean
   /** What the configuration has to be looked at for. */
   readonly warnings: readonly string[]
-  /** What is set, by its name. */
-  readonly configured: readonly { readonly name: string; readonly value: string; readonly isCode?: boolean }[]
 }
 
 /** What a page at this origin got when it asked for the token. */
@@ -59,25 +59,35 @@ interface Visit {
 const MAX_NEEDY = 5
 const MAX_VISITS = 6
 
+export interface SetupParts {
+  readonly owner: ViewDeps
+  readonly status: Pick<Status, 'summary' | 'storeProblem'>
+  /** `look`: for a page of the agent’s own, which is no read. */
+  readonly reading: Pick<TokenReading, 'allowList' | 'isServerKey'> & { readonly look: (account: string | null) => Promise<Snapshot> }
+  readonly signIn: Pick<SignIn, 'password'>
+  readonly site: Site
+}
+
 /** What of this installation is done, what is wrong, and what comes next. In public it gives away no account, time or error. */
-export async function describeSetup(deps: HttpDeps, isOwner: boolean): Promise<SetupPage> {
-  const { settings, owner } = deps
-  const storeProblem = deps.storeProblem()
+export async function describeSetup(parts: SetupParts, isOwner: boolean): Promise<SetupPage> {
+  const { owner, status, reading, signIn, site } = parts
+  const { settings } = site
+  const storeProblem = status.storeProblem()
   const [stock, found, served] = await Promise.all([
-    storeProblem === null ? inTime(deps.stock()) : null,
-    inTime(deps.lookAtToken(null)),
+    storeProblem === null ? inTime(status.summary()) : null,
+    inTime(reading.look(null)),
     inTime(owner.store.find(null)),
   ])
   const servesRefused = served !== null && needsPerson(served, owner.store.now())
-  const needy = isOwner && stock !== null && isWorking(stock) === false ? await needyOf(deps) : []
+  const needy = isOwner && stock !== null && isWorking(stock) === false ? await needyOf(owner) : []
   const own = found?.allowList ?? null
-  const { visits, more } = visitAs(deps, found, own)
+  const { visits, more } = visitAs(parts, found, own)
   const working = isWorking(stock)
   const hasSites = settings.allowedDomains !== null || own !== null
   const warnings = warningsFor(isOwner, settings.warnings, own)
-  const { mode } = deps.signIn.password
-  const spent = mode === 'one-time' && deps.signIn.password.isSpent()
-  const ways = waysOf(deps)
+  const { mode } = signIn.password
+  const spent = mode === 'one-time' && signIn.password.isSpent()
+  const ways = waysOf(owner.providers, settings.appUrl)
   const [first] = ways
   const states = statesOf({
     database: stock === null ? 'wrong' : 'done',
@@ -88,13 +98,12 @@ export async function describeSetup(deps: HttpDeps, isOwner: boolean): Promise<S
     works: !hasSites ? 'open' : visits.every(({ works }) => works) && !servesRefused ? 'done' : working === null ? 'open' : 'wrong',
   })
   return {
-    lead: leadOf(Object.values(states)),
     states,
     working,
     storeProblem,
     needy,
     served: isOwner ? (served?.name ?? null) : null,
-    example: exampleFor(states, mode, first === undefined ? '' : `${first.words.seedVariable}=${first.words.tokenBegins}`),
+    example: exampleFor(states, mode, first === undefined ? '' : `${first.seedVariable}=${first.words.tokenBegins}`),
     passwordMode: mode,
     passwordSpent: spent,
     canSignIn: stock !== null && mode !== 'off' && !spent,
@@ -105,30 +114,7 @@ export async function describeSetup(deps: HttpDeps, isOwner: boolean): Promise<S
     moreVisits: more,
     namesSites: own === null || isOwner,
     warnings,
-    configured: configuredOf(settings),
   }
-}
-
-function leadOf(states: readonly StepState[]): string {
-  if (states.every((state) => state === 'done')) return 'All is set up: your web site gets the current token, and the agent keeps it alive.'
-  const next = states.includes('next') ? '; go on where it says “Next”' : ''
-  const wrong = states.includes('wrong') ? '; mend what “Needs attention”' : ''
-  return `A few steps, from an empty agent to a feed on your web site. What is done is marked${next}${wrong}.`
-}
-
-function configuredOf(settings: Settings): SetupPage['configured'] {
-  const quarter = 'a quarter of the token’s life is left'
-  return [
-    { name: 'Store', value: settings.store === 'postgres' ? 'Postgres' : 'embedded (SQLite)' },
-    { name: 'Memcached', value: settings.hasMemcached ? 'yes' : 'no; not needed for one instance' },
-    {
-      name: 'Refresh',
-      value: settings.refreshMode === 'cron' ? `${settings.refreshFrequency}, and always before ${quarter}` : `when ${quarter}`,
-    },
-    { name: 'Name of the constant', value: settings.jsConstantName, isCode: true },
-    { name: 'Webhook', value: settings.hasWebhookSecret ? `on: POST ${settings.appUrl}/hooks/refresh` : 'off: WEBHOOK_SECRET is not set' },
-    { name: 'Server keys', value: settings.hasServerKeys ? 'set' : 'none: SERVER_KEYS is not set' },
-  ]
 }
 
 const isOfPassword = ({ text, forOwner }: Settings['warnings'][number]): boolean => forOwner && text.startsWith('ADMIN_PASSWORD:')
@@ -148,7 +134,7 @@ export function isWorking(stock: AccountSummary | null): boolean | null {
 }
 
 /** The neediest. */
-async function needyOf({ owner }: HttpDeps): Promise<readonly AdvisedAccount[]> {
+async function needyOf(owner: ViewDeps): Promise<readonly AdvisedAccount[]> {
   const found = await inTime(describePage(owner, { offset: 0, limit: MAX_NEEDY, search: '', onlyNeedy: true }))
   return found?.accounts ?? []
 }
@@ -169,8 +155,12 @@ function statesOf(judged: Record<StepName, 'done' | 'wrong' | 'open'>): Record<S
 }
 
 /** What a page on each listed site would get, by the decision and the look-up of a read; it counts as none. */
-function visitAs(deps: HttpDeps, found: Snapshot | null, own: AllowList | null): { visits: Visit[]; more: number } {
-  const list = own ?? deps.allowList
+function visitAs(
+  { reading, site: { settings } }: SetupParts,
+  found: Snapshot | null,
+  own: AllowList | null,
+): { visits: Visit[]; more: number } {
+  const list = own ?? reading.allowList
   const origins = [
     ...[...list.exact].map((origin) => ({ origin, isSample: false })),
     ...[...list.wildcards].map((origin) => ({ origin: origin.replace('//', '//www.'), isSample: true })),
@@ -179,8 +169,8 @@ function visitAs(deps: HttpDeps, found: Snapshot | null, own: AllowList | null):
   const problem = found === null ? 'The token cannot be looked up at the moment.' : refused === undefined ? null : here(refused)
   const visits = origins.slice(0, MAX_VISITS).map((site) => {
     const rawHeaders = ['origin', site.origin, 'sec-fetch-site', 'cross-site', 'sec-fetch-mode', 'cors', 'sec-fetch-dest', 'empty']
-    const decision = decideRead({ resource: 'json', rawHeaders }, list, deps.isServerKey)
-    const place = { isOwn: own !== null, account: null, appUrl: deps.settings.appUrl }
+    const decision = decideRead({ resource: 'json', rawHeaders }, list, reading.isServerKey)
+    const place = { isOwn: own !== null, account: null, appUrl: settings.appUrl }
     const why = decision.allowed ? problem : refusalSentence(decision, place)
     return { ...site, works: why === null, why }
   })

@@ -1,10 +1,11 @@
 import cors from '@fastify/cors'
-import type { FastifyPluginAsync, FastifyReply, FastifyRequest, onRequestHookHandler } from 'fastify'
+import type { FastifyBaseLogger, FastifyPluginAsync, FastifyReply, FastifyRequest, onRequestHookHandler } from 'fastify'
 import { AppError } from '../../core/errors.ts'
+import type { AllowList } from '../../reading/allow-list.ts'
 import { decideRead, type ReadDecision, type TokenResource } from '../../reading/decide-read.ts'
 import { constantNameProblem } from '../../reading/js-constant.ts'
+import type { ReadMeter } from '../../reading/read-meter.ts'
 import { MAX_AGE_SECONDS, type Snapshot } from '../../reading/snapshot.ts'
-import type { HttpDeps } from '../deps.ts'
 import { CONTENT_TYPES, sendError } from '../errors.ts'
 import { createRefusalLog } from '../request-log.ts'
 import { refusalSentence } from './refusal-sentence.ts'
@@ -31,20 +32,36 @@ const RESOURCES: ReadonlyArray<{ suffix: string; resource: TokenResource }> = [
 const PATH_LENGTHS: Record<TokenResource, number> = { script: '/token.js'.length, json: '/token.json'.length, text: '/token'.length }
 const ACCOUNTS_LENGTH = '/accounts/'.length
 
-export const tokenRoutes: FastifyPluginAsync<{ deps: HttpDeps }> = async (app, { deps }) => {
-  const { metering } = deps
-  if (metering !== null) {
+export interface TokenReading {
+  /** The global list. */
+  readonly allowList: AllowList
+  readonly isServerKey: (token: string) => boolean
+  /** Null = the account that the addresses without a name serve. */
+  readonly read: (account: string | null) => Snapshot | Promise<Snapshot>
+  readonly nowMs: () => number
+}
+
+interface Parts {
+  readonly reading: TokenReading
+  /** Null where no METRICS_KEY is set: nothing is counted then. */
+  readonly meter: Pick<ReadMeter, 'observe'> | null
+  readonly appUrl: string
+  readonly log: FastifyBaseLogger
+}
+
+export const tokenRoutes: FastifyPluginAsync<Parts> = async (app, { reading, meter, appUrl, log }) => {
+  if (meter !== null) {
     app.addHook('onResponse', (_request, reply, done) => {
-      metering.reads.observe(reply.statusCode, reply.elapsedTime)
+      meter.observe(reply.statusCode, reply.elapsedTime)
       done()
     })
   }
-  const logRefusal = createRefusalLog(deps.log)
+  const logRefusal = createRefusalLog(log)
 
   /** Goes on with what was found where the caller may have it, or be told that it does not exist; else answers. */
   function decide(request: FastifyRequest, reply: FastifyReply, resource: TokenResource, found: Snapshot, next: Next): void {
     const own = found.allowList
-    const decision = decideRead({ resource, rawHeaders: request.raw.rawHeaders }, own ?? deps.allowList, deps.isServerKey)
+    const decision = decideRead({ resource, rawHeaders: request.raw.rawHeaders }, own ?? reading.allowList, reading.isServerKey)
     reply.header('vary', VARY).header('x-content-type-options', 'nosniff')
     // A name that does not exist is no secret: names stand in public addresses. But its 404 is for listed sites to read.
     const isUnknown = isNotFound(found)
@@ -57,7 +74,7 @@ export const tokenRoutes: FastifyPluginAsync<{ deps: HttpDeps }> = async (app, {
     const sentence = refusalSentence(decision, {
       isOwn: own !== null,
       account: accountIn(request),
-      appUrl: deps.settings.appUrl,
+      appUrl,
     })
     logRefusal(request, sentence)
     // A refusal holds no token, so the page may read which setting keeps it out; behind a preflight, too.
@@ -76,7 +93,7 @@ export const tokenRoutes: FastifyPluginAsync<{ deps: HttpDeps }> = async (app, {
       sendError(reply, resource, 404, 'not_found', 'There is nothing at this address.')
       return
     }
-    const found = deps.readToken(accountIn(request))
+    const found = reading.read(accountIn(request))
     if (found instanceof Promise) return found.then((it) => decide(request, reply, resource, it, next))
     decide(request, reply, resource, found, next)
   }
@@ -88,7 +105,7 @@ export const tokenRoutes: FastifyPluginAsync<{ deps: HttpDeps }> = async (app, {
     const body = resource === 'script' ? found.script(name ?? found.constantName) : found[resource]
     reply
       .header('content-type', CONTENT_TYPES[resource])
-      .header('cache-control', cacheControl(found.maxAgeSeconds(deps.nowMs())))
+      .header('cache-control', cacheControl(found.maxAgeSeconds(reading.nowMs())))
       .header('etag', body.etag)
     const known = request.headers['if-none-match']
     if (known !== undefined && matches(known, body.etag)) reply.code(304).send()

@@ -1,7 +1,6 @@
-import type { Connect, Provider } from '../../core/provider.ts'
+import type { Connect, ProviderCode } from '../../core/provider.ts'
 import { call, TIMEOUT_MS } from '../http.ts'
 import { fieldsOf, grantOf, MAX_LIFE_SECONDS, parse, profileOf } from './answer.ts'
-import { MISTAKES } from './mistakes.ts'
 import { fetchPicture } from './picture.ts'
 import { MAKE_NEW_TOKEN, refusal } from './refusal.ts'
 import { SETUP } from './setup.ts'
@@ -17,7 +16,7 @@ export interface InstagramOptions {
   readonly timeoutMs?: number
 }
 
-export function createInstagram(options: InstagramOptions): Required<Omit<Provider, 'connect'>> & Pick<Provider, 'connect'> {
+export function createInstagram(options: InstagramOptions): Required<Omit<ProviderCode, 'connect'>> & Pick<ProviderCode, 'connect'> {
   const { graphUrl, connect, fetch = globalThis.fetch, timeoutMs = TIMEOUT_MS } = options
 
   async function get(path: string, params: Record<string, string>, withinMs = timeoutMs): Promise<Record<string, unknown>> {
@@ -31,9 +30,6 @@ export function createInstagram(options: InstagramOptions): Required<Omit<Provid
   }
 
   return {
-    name: 'instagram',
-    title: 'Instagram',
-    mistakes: MISTAKES,
     setup: SETUP,
     ...(connect === undefined ? {} : { connect }),
     makeNewToken: MAKE_NEW_TOKEN,

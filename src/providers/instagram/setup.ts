@@ -6,7 +6,6 @@ const value = (text: string): string => `<span class="value"><code>${text}</code
 export const SETUP: SetupWords = {
   place: 'Meta',
   aToken: 'An Instagram token',
-  seedVariable: 'STARTING_TOKEN',
   tokenBegins: 'IGAA…',
   appVariables: ['INSTAGRAM_APP_ID', 'INSTAGRAM_APP_SECRET'],
   appSteps: (redirect) => [

@@ -1,0 +1,23 @@
+import { entriesOf } from '../reading/allow-list.ts'
+import type { Config } from './config.ts'
+
+/** What the pages may know of the configuration: no secret among it. */
+export function pageSettings(config: Config) {
+  const { appUrl, appUrlIsGuess, platform, command, jsConstantName, hideHelpPages, warnings, refreshFrequency, refreshMode } = config
+  return {
+    appUrl,
+    appUrlIsGuess,
+    platform,
+    command,
+    jsConstantName,
+    hideHelpPages,
+    warnings,
+    refreshFrequency,
+    refreshMode,
+    allowedDomains: config.allowedDomains === null ? null : entriesOf(config.allowList).join(' '),
+    hasWebhookSecret: config.webhookSecret !== null,
+    hasServerKeys: config.serverKeys.length > 0,
+    store: config.database.kind,
+    hasMemcached: config.memcached !== null,
+  }
+}
