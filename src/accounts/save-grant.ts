@@ -38,7 +38,7 @@ export async function takeGrant(deps: GrantDeps, taking: Taking): Promise<void> 
   const minimumAgeSeconds = deps.providers.get(provider)?.minimumAgeSeconds ?? 0
   const change: AccountChange = {
     ...identity(profile),
-    ...granted(deps, account, minimumAgeSeconds, grant, askedAt),
+    ...granted(deps, account, grant, { askedAt, minimumAgeSeconds }),
     scopes: grant.scopes,
     lastRefreshAt: null,
     // Not when it is saved: what the user takes back in between counts.

@@ -89,7 +89,7 @@ export async function seedAccount(deps: RefreshDeps, given: Seed): Promise<SeedR
         event('seeded', 'The token that is stored already was given once more.'),
       )
     } else {
-      const left = await replaceToken(deps, seed, existing, provider, fresh, event)
+      const left = await replaceToken(deps, { seed, existing, provider, fresh }, event)
       if (left !== null) return left
     }
     if (existing.pausedAt !== null) return taken(null, 'The account is paused: the token is used when you switch it on again.')
@@ -131,16 +131,20 @@ function isHeld({ vault }: RefreshDeps, { name, accessToken }: Account, token: S
   return accessToken !== null && tryOpen(vault, accessToken, accountPlace(name, 'access_token'))?.reveal() === token.reveal()
 }
 
+interface Replacement {
+  readonly seed: Seed
+  readonly existing: Account
+  readonly provider: Provider
+  readonly fresh: AccountChange
+}
+
 /**
  * Puts the token in place of the present one, which is kept where it works and the new one is not confirmed; null = done.
  * It is done under a claim, as a refresh is: the provider is asked nothing else about this account meanwhile.
  */
 async function replaceToken(
   deps: RefreshDeps,
-  seed: Seed,
-  existing: Account,
-  provider: Provider,
-  fresh: AccountChange,
+  { seed, existing, provider, fresh }: Replacement,
   event: (kind: 'seed_refused' | 'replaced', detail: string) => AccountEvent,
 ): Promise<SeedResult | null> {
   const done = event('replaced', `${wayOf(seed)} took over.`)

@@ -33,8 +33,17 @@ export const identity = ({ userId, username, appUserId }: Profile): AccountChang
   providerAppUserId: appUserId,
 })
 
-export function verified(deps: Deps, account: Account, provider: Provider, profile: Profile | null, now: Date): Ending {
-  const since = account.issuedAt ?? now
+/** One question to a provider about an account. */
+export interface Attempt {
+  readonly account: Account
+  readonly provider: Provider
+  /** Whose token it is, where the provider has just said so. */
+  readonly profile: Profile | null
+  readonly askedAt: Date
+}
+
+export function verified(deps: Deps, { account, provider, profile, askedAt }: Attempt): Ending {
+  const since = account.issuedAt ?? askedAt
   const oldEnough = since.getTime() + provider.minimumAgeSeconds * 1000 + deps.policy.random() * 60_000
   return {
     outcome: 'verified',
@@ -45,7 +54,7 @@ export function verified(deps: Deps, account: Account, provider: Provider, profi
       // At the latest: when it was first seen. From then on its refusals count like those of any other token.
       issuedAt: since,
       nextRefreshAt: new Date(oldEnough),
-      nextCheckAt: nextCheckAt(now, deps.policy.random),
+      nextCheckAt: nextCheckAt(askedAt, deps.policy.random),
     },
     event: {
       kind: 'verified',
@@ -59,9 +68,8 @@ export function verified(deps: Deps, account: Account, provider: Provider, profi
 export function granted(
   { vault, policy }: Deps,
   account: string,
-  minimumAgeSeconds: number,
   { accessToken, refreshToken, expiresInSeconds, refreshExpiresInSeconds }: Grant,
-  askedAt: Date,
+  { askedAt, minimumAgeSeconds }: { readonly askedAt: Date; readonly minimumAgeSeconds: number },
 ) {
   // Counted from the question, not the answer: better a second too short than served a second too long.
   const after = (seconds: number): Date => new Date(askedAt.getTime() + seconds * 1000)
@@ -80,8 +88,9 @@ export function granted(
   } satisfies AccountChange
 }
 
-export function refreshed(deps: Deps, account: Account, provider: Provider, profile: Profile | null, grant: Grant, askedAt: Date): Ending {
-  const { refreshToken, refreshExpiresAt, ...change } = granted(deps, account.name, provider.minimumAgeSeconds, grant, askedAt)
+export function refreshed(deps: Deps, { account, provider, profile, askedAt }: Attempt, grant: Grant): Ending {
+  const { minimumAgeSeconds } = provider
+  const { refreshToken, refreshExpiresAt, ...change } = granted(deps, account.name, grant, { askedAt, minimumAgeSeconds })
   return {
     outcome: 'refreshed',
     change: {

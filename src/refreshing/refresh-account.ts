@@ -8,7 +8,7 @@ import type { Secret } from '../core/secret.ts'
 import { accountPlace, type Vault } from '../core/vault.ts'
 import type { Reach } from '../reading/token-reader.ts'
 import type { RefreshPolicy } from './next-refresh.ts'
-import { type Ending, failure, identity, isGivenAgain, refreshed, verified } from './outcome.ts'
+import { type Attempt, type Ending, failure, identity, isGivenAgain, refreshed, verified } from './outcome.ts'
 import type { Pace } from './rate-limit.ts'
 import { type PendingAnswers, saveEnding } from './unsaved-grant.ts'
 
@@ -68,7 +68,7 @@ export async function refreshAccount(deps: RefreshDeps, claim: Claim, { actor, r
     )
   }
 
-  const { change, event, outcome } = await attempt(deps, claim, now).catch((error: unknown) => failed(deps, account, error, now()))
+  const { change, event, outcome } = await ask(deps, claim, now).catch((error: unknown) => failed(deps, account, error, now()))
   const owned = await saveEnding(deps, claim, change, { ...event, actor, account: account.name })
   deps.tally[owned ? outcome : 'lost']++
   const durationMs = Math.round(performance.now() - startedMs)
@@ -89,7 +89,7 @@ export async function refreshAccount(deps: RefreshDeps, claim: Claim, { actor, r
   return { account: account.name, outcome, message: event.detail ?? '', nextRefreshAt: next }
 }
 
-async function attempt(deps: RefreshDeps, claim: Claim, now: () => Date): Promise<Ending> {
+async function ask(deps: RefreshDeps, claim: Claim, now: () => Date): Promise<Ending> {
   const { account } = claim
   const kept = await deps.pending.find(account.name, account.version, claim.interruptedAt !== null)
   if (kept !== null) {
@@ -110,6 +110,7 @@ async function attempt(deps: RefreshDeps, claim: Claim, now: () => Date): Promis
   // While its age is not known, a refusal to refresh may just mean “too young”: asking whose the token is tells.
   const profile = account.issuedAt === null ? await provider.profile(held.accessToken) : null
   const askedAt = now()
+  const attempt = { account, provider, profile, askedAt }
   let grant: Grant
   try {
     grant = await provider.refresh(held)
@@ -117,13 +118,13 @@ async function attempt(deps: RefreshDeps, claim: Claim, now: () => Date): Promis
     await checkLife(provider, account, { before: held.accessToken, grant, askedAt })
   } catch (error) {
     if (error instanceof ProviderError) {
-      const alive = await profileOfYoung(error, account, provider, held.accessToken, askedAt)
-      if (alive !== null) return verified(deps, account, provider, alive, askedAt)
+      const alive = await profileOfYoung(error, attempt, held.accessToken)
+      if (alive !== null) return verified(deps, { ...attempt, profile: alive })
     }
     if (profile === null) throw error
     return failed(deps, { ...account, state: 'active', ...identity(profile) }, error, now())
   }
-  return refreshed(deps, account, provider, profile, grant, askedAt)
+  return refreshed(deps, attempt, grant)
 }
 
 function failed(deps: RefreshDeps, account: Account, error: unknown, now: Date): Ending {
@@ -199,13 +200,11 @@ async function isDead(provider: Provider, token: Secret): Promise<boolean> {
 /** Whose the token is that is only too young to be refreshed; null = that is not why it was refused. */
 async function profileOfYoung(
   error: ProviderError,
-  { issuedAt }: Account,
-  provider: Provider,
+  { account: { issuedAt }, provider, askedAt }: Attempt,
   token: Secret,
-  now: Date,
 ): Promise<Profile | null> {
   if (error.kind !== 'reconnect' && error.kind !== 'misconfigured') return null
-  if (issuedAt !== null && now.getTime() - issuedAt.getTime() >= provider.minimumAgeSeconds * 1000) return null
+  if (issuedAt !== null && askedAt.getTime() - issuedAt.getTime() >= provider.minimumAgeSeconds * 1000) return null
   // Asked after the refusal, not before: it may have died in between.
   return provider.profile(token).catch(() => null)
 }

@@ -124,14 +124,13 @@ export function accountRoutes(scope: FastifyInstance, { owner, status, site, pag
     reply: FastifyReply,
     name: string,
     work: () => Promise<string>,
-    field: string | null = null,
-    typed: object = {},
+    form: Pick<Shown, 'field' | 'typed'> = {},
   ): Promise<FastifyReply> {
     try {
       return reply.redirect(`/admin/accounts/${name}?done=${await work()}`, 303)
     } catch (error) {
       if (!(error instanceof AppError) || error.code === 'not_found' || error.code === 'unavailable') throw error
-      return show(reply.code(STATUS[error.code]), name, { problem: error.message, field, typed })
+      return show(reply.code(STATUS[error.code]), name, { problem: error.message, ...form })
     }
   }
 
@@ -149,7 +148,7 @@ export function accountRoutes(scope: FastifyInstance, { owner, status, site, pag
       if (!(error instanceof AppError) || error.code === 'unavailable') throw error
       return home(reply.code(STATUS[error.code]), { problem: error.message, typed: name })
     }
-    return act(reply, name, () => (token === '' ? Promise.resolve('created') : take(name, token, false)), 'token')
+    return act(reply, name, () => (token === '' ? Promise.resolve('created') : take(name, token, false)), { field: 'token' })
   })
 
   app.get('/admin/accounts/:account', { schema: { params: Params } }, (request, reply) =>
@@ -177,7 +176,7 @@ export function accountRoutes(scope: FastifyInstance, { owner, status, site, pag
   }
 
   app.post(at('token'), { schema: { params: Params, body: Token } }, ({ params: { account }, body }, reply) =>
-    act(reply, account, () => take(account, body.token.trim(), body.otherUser !== undefined), 'token'),
+    act(reply, account, () => take(account, body.token.trim(), body.otherUser !== undefined), { field: 'token' }),
   )
 
   async function saveDomains(account: string, typed: string): Promise<string> {
@@ -186,17 +185,14 @@ export function accountRoutes(scope: FastifyInstance, { owner, status, site, pag
   }
 
   app.post(at('domains'), { schema: { params: Params, body: Domains } }, ({ params: { account }, body }, reply) =>
-    act(reply, account, () => saveDomains(account, body.domains), 'domains', body),
+    act(reply, account, () => saveDomains(account, body.domains), { field: 'domains', typed: body }),
   )
 
   app.post(at('constant'), { schema: { params: Params, body: Constant } }, ({ params: { account }, body }, reply) =>
-    act(
-      reply,
-      account,
-      () => manage.setConstant(owner, account, body.constant, 'owner').then((reach) => withReach('constant', reach)),
-      'constant',
-      body,
-    ),
+    act(reply, account, () => manage.setConstant(owner, account, body.constant, 'owner').then((reach) => withReach('constant', reach)), {
+      field: 'constant',
+      typed: body,
+    }),
   )
 
   app.post(at('refresh'), { schema: { params: Params } }, ({ params }, reply) =>
