@@ -11,6 +11,7 @@ import type { Memcached } from './cache/memcached.ts'
 import type { Config } from './config/config.ts'
 import { createKnownSecrets } from './config/known-secrets.ts'
 import { pageSettings } from './config/page-settings.ts'
+import type { Account } from './core/account.ts'
 import { isOneOf } from './core/keys.ts'
 import type { Log } from './core/log.ts'
 import type { Provider } from './core/provider.ts'
@@ -21,7 +22,7 @@ import { createSharedCache } from './reading/shared-cache.ts'
 import { createTokenReader } from './reading/token-reader.ts'
 import { createLookTally, createTokenChecks } from './refreshing/check-tokens.ts'
 import { createPace, PACE_LIMITS, type PaceLimits } from './refreshing/rate-limit.ts'
-import { createTally, type RefreshDeps } from './refreshing/refresh-account.ts'
+import { createTally } from './refreshing/refresh-account.ts'
 import { type RefreshRequest, type RefreshSummary, refreshDue } from './refreshing/refresh-due.ts'
 import { createPendingAnswers } from './refreshing/unsaved-grant.ts'
 import { choosePassword } from './sign-in/password.ts'
@@ -70,13 +71,13 @@ export async function createAgent(config: Config, log: Logger, { paceLimits = PA
   const installation = createInstallationStore(db)
   const reader = createTokenReader({ store, shared, vault, constantName: config.jsConstantName, log })
   const providers = await loadProviders(config)
-  const refreshDeps: RefreshDeps = {
+  const refreshDeps = {
     store,
     vault,
     providers,
     policy: { mode: config.refreshMode, frequency: config.refreshFrequency, random: Math.random },
     owner: `${hostname()}:${process.pid}:${randomUUID().slice(0, 8)}`,
-    publish: (name, unsaved) => reader.publish(name, unsaved),
+    publish: (name: string, unsaved?: Account) => reader.publish(name, unsaved),
     pending: createPendingAnswers({
       cache: memcached,
       isUp: () => memcached?.state().up !== false,

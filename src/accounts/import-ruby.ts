@@ -1,8 +1,7 @@
 import { DEFAULT_ACCOUNT, isServable } from '../core/account.ts'
 import { AppError } from '../core/errors.ts'
 import { Secret } from '../core/secret.ts'
-import type { RefreshDeps } from '../refreshing/refresh-account.ts'
-import { type SeedResult, seedAccount } from './seed.ts'
+import { type SeedDeps, type SeedResult, seedAccount } from './seed.ts'
 
 /** The Ruby agent knew no other. */
 const PROVIDER = 'instagram'
@@ -25,7 +24,7 @@ export interface Import {
 
 /** Takes the older Ruby agent's token over, as the one that the addresses without a name serve. */
 export async function importRubyToken(
-  deps: RefreshDeps,
+  deps: SeedDeps,
   { read, force, fingerprint }: Import,
 ): Promise<{ found: RubyToken; seed: SeedResult }> {
   const found = await read()

@@ -10,16 +10,17 @@ import { constantNameProblem } from '../reading/js-constant.ts'
 import { isPublicSuffix } from '../reading/public-suffix.ts'
 import { sharedHostWarnings } from '../reading/shared-hosts.ts'
 import type { Reach } from '../reading/token-reader.ts'
-import type { RefreshDeps, RefreshResult } from '../refreshing/refresh-account.ts'
+import type { RefreshResult } from '../refreshing/refresh-account.ts'
 import { refreshDue } from '../refreshing/refresh-due.ts'
 import type { OAuthStateStore } from './oauth-states.ts'
 import type { Pictures } from './pictures.ts'
-import { publishChange } from './publish-change.ts'
+import { type PublishDeps, publishChange } from './publish-change.ts'
 import { type GrantDeps, takeGrant } from './save-grant.ts'
-import { type SeedResult, seedAccount } from './seed.ts'
+import { type SeedDeps, type SeedResult, seedAccount } from './seed.ts'
 import { waiting } from './waiting-grant.ts'
 
-export interface ManageDeps extends RefreshDeps {
+export interface ManageDeps extends SeedDeps {
+  readonly publish: PublishDeps['publish']
   readonly seedFingerprints: GrantDeps['seedFingerprints']
   readonly states: Pick<OAuthStateStore, 'waiting' | 'forget'>
   readonly pictures: Pick<Pictures, 'forget'>

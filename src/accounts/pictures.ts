@@ -1,8 +1,11 @@
 import type { Account } from '../core/account.ts'
+import type { AccountStore } from '../core/account-store.ts'
 import { ProviderError } from '../core/errors.ts'
-import type { Picture } from '../core/provider.ts'
+import type { Log } from '../core/log.ts'
+import type { Picture, Provider } from '../core/provider.ts'
+import type { Vault } from '../core/vault.ts'
 import { accountPlace, UnreadableError } from '../core/vault.ts'
-import type { RefreshDeps } from '../refreshing/refresh-account.ts'
+import type { Pace } from '../refreshing/rate-limit.ts'
 
 /** The pictures of accounts, as far as this process has them or may ask for them. */
 export interface Pictures {
@@ -11,7 +14,13 @@ export interface Pictures {
   forget(name: string): void
 }
 
-type Deps = Pick<RefreshDeps, 'store' | 'vault' | 'providers' | 'pace' | 'log'>
+interface Deps {
+  readonly store: Pick<AccountStore, 'now'>
+  readonly vault: Vault
+  readonly providers: ReadonlyMap<string, Provider>
+  readonly pace: Pick<Pace, 'take' | 'pause'>
+  readonly log: Log
+}
 
 interface Held {
   readonly userId: string

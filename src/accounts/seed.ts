@@ -1,13 +1,19 @@
-import { acceptToken } from '../core/accept-token.ts'
+import { acceptToken, type SecretNames } from '../core/accept-token.ts'
 import { type Account, type Actor, isServable } from '../core/account.ts'
-import type { AccountChange, AccountEvent, Claim } from '../core/account-store.ts'
+import type { AccountChange, AccountEvent, AccountStore, Claim } from '../core/account-store.ts'
 import { AppError, ProviderError } from '../core/errors.ts'
 import type { Provider } from '../core/provider.ts'
 import type { Secret } from '../core/secret.ts'
 import { accountPlace, tryOpen } from '../core/vault.ts'
 import { identity, NO_TROUBLE } from '../refreshing/outcome.ts'
-import { leaseSeconds, type RefreshDeps, type RefreshResult } from '../refreshing/refresh-account.ts'
-import { refreshDue } from '../refreshing/refresh-due.ts'
+import { leaseSeconds, type RefreshResult } from '../refreshing/refresh-account.ts'
+import { type RefreshDeps, refreshDue } from '../refreshing/refresh-due.ts'
+
+export interface SeedDeps extends RefreshDeps {
+  readonly store: AccountStore
+  /** What must never be taken for a token. */
+  readonly secrets: SecretNames
+}
 
 export interface Seed {
   readonly account: string
@@ -39,7 +45,7 @@ const CLAIM_RETRY_MS = 250
  * Takes a long-lived token over. It is checked with the provider before it replaces one that works, and refreshed at
  * once to learn its life, which nobody tells beforehand.
  */
-export async function seedAccount(deps: RefreshDeps, given: Seed): Promise<SeedResult> {
+export async function seedAccount(deps: SeedDeps, given: Seed): Promise<SeedResult> {
   const provider = providerOf(deps, given.provider)
   const seed = { ...given, token: acceptToken(deps.secrets, provider, given.token) }
 
@@ -127,7 +133,7 @@ function writtenDown({ expiresAt = null }: Seed, { maximumLifeSeconds }: Provide
   return expiresAt === null ? null : new Date(Math.min(expiresAt.getTime(), now.getTime() + maximumLifeSeconds * 1000))
 }
 
-function isHeld({ vault }: RefreshDeps, { name, accessToken }: Account, token: Secret): boolean {
+function isHeld({ vault }: SeedDeps, { name, accessToken }: Account, token: Secret): boolean {
   return accessToken !== null && tryOpen(vault, accessToken, accountPlace(name, 'access_token'))?.reveal() === token.reveal()
 }
 
@@ -143,7 +149,7 @@ interface Replacement {
  * It is done under a claim, as a refresh is: the provider is asked nothing else about this account meanwhile.
  */
 async function replaceToken(
-  deps: RefreshDeps,
+  deps: SeedDeps,
   { seed, existing, provider, fresh }: Replacement,
   event: (kind: 'seed_refused' | 'replaced', detail: string) => AccountEvent,
 ): Promise<SeedResult | null> {
@@ -187,7 +193,7 @@ async function replaceToken(
 }
 
 /** Waits as long as one call to the provider may take; null = somebody else still has the account, or died with it. */
-async function claimInTime({ store, owner }: RefreshDeps, account: string, provider: Provider): Promise<Claim | null> {
+async function claimInTime({ store, owner }: SeedDeps, account: string, provider: Provider): Promise<Claim | null> {
   const request = { owner, leaseSeconds: leaseSeconds([provider]), limit: 1, account, force: true }
   for (const until = performance.now() + provider.timeoutMs; ; ) {
     const [claim] = await store.claimDue(request)
@@ -207,13 +213,13 @@ export interface ConfiguredSeed {
 }
 
 /** Takes a configured token over where it is another one than the last time; null = nothing to do. */
-export async function takeConfiguredToken(deps: RefreshDeps, { variable, ...seed }: ConfiguredSeed): Promise<SeedResult | null> {
+export async function takeConfiguredToken(deps: SeedDeps, { variable, ...seed }: ConfiguredSeed): Promise<SeedResult | null> {
   if ((await deps.store.seedFingerprint(seed.account)) === seed.fingerprint) return null
   return seedAccount(deps, { ...seed, variable, actor: 'boot' })
 }
 
 /** Takes a configured token over at a start; false = the provider did not answer, so ask again later. */
-export async function seedAtStart(deps: RefreshDeps, seed: ConfiguredSeed): Promise<boolean> {
+export async function seedAtStart(deps: SeedDeps, seed: ConfiguredSeed): Promise<boolean> {
   const { variable } = seed
   try {
     const taken = await takeConfiguredToken(deps, seed)
@@ -230,7 +236,7 @@ export async function seedAtStart(deps: RefreshDeps, seed: ConfiguredSeed): Prom
   }
 }
 
-function providerOf({ providers }: RefreshDeps, name: string): Provider {
+function providerOf({ providers }: SeedDeps, name: string): Provider {
   const provider = providers.get(name)
   if (provider === undefined) throw new AppError('invalid', `This agent does not know the provider “${name}”.`)
   return provider

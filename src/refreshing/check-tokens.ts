@@ -4,7 +4,7 @@ import { ProviderError } from '../core/errors.ts'
 import type { Provider } from '../core/provider.ts'
 import { accountPlace, UnreadableError } from '../core/vault.ts'
 import { fractionOf, nextCheckAt, replannedRefreshAt } from './next-refresh.ts'
-import type { RefreshDeps } from './refresh-account.ts'
+import type { RefreshDeps } from './refresh-due.ts'
 import { sweepLanes } from './sweep.ts'
 import type { Check, CheckResult, Timetable } from './timetable.ts'
 

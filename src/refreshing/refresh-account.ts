@@ -1,33 +1,21 @@
-import type { SecretNames } from '../core/accept-token.ts'
 import type { Account, Actor } from '../core/account.ts'
-import type { AccountStore, Claim } from '../core/account-store.ts'
+import type { Claim } from '../core/account-store.ts'
 import { ProviderError } from '../core/errors.ts'
-import type { Log } from '../core/log.ts'
 import type { Grant, Profile, Provider } from '../core/provider.ts'
 import type { Secret } from '../core/secret.ts'
 import { accountPlace, type Vault } from '../core/vault.ts'
-import type { Reach } from '../reading/token-reader.ts'
 import type { RefreshPolicy } from './next-refresh.ts'
 import { type Attempt, type Ending, failure, identity, isGivenAgain, refreshed, verified } from './outcome.ts'
 import type { Pace } from './rate-limit.ts'
-import { type PendingAnswers, saveEnding } from './unsaved-grant.ts'
+import { type SaveDeps, saveEnding } from './unsaved-grant.ts'
 
-export interface RefreshDeps {
-  readonly store: AccountStore
+export interface AttemptDeps extends SaveDeps {
   readonly vault: Vault
   readonly providers: ReadonlyMap<string, Provider>
   readonly policy: RefreshPolicy
-  /** Names this process in leases. */
-  readonly owner: string
-  /** Shows what was written of the account to the readers of all instances; `unsaved` where the store could not take it. */
-  readonly publish: (name: string, unsaved?: Account) => Promise<Reach>
-  readonly pending: PendingAnswers
   readonly pace: Pace
   /** How the attempts of this process ended, counted. */
   readonly tally: Tally
-  /** What must never be taken for a token. */
-  readonly secrets: SecretNames
-  readonly log: Log
 }
 
 export interface RefreshResult {
@@ -57,7 +45,7 @@ export const leaseSeconds = (providers: Iterable<Provider>): number =>
   Math.ceil((3 * Math.max(0, ...[...providers].map((provider) => provider.timeoutMs))) / 1000) + 10
 
 /** One attempt: the claim is committed already; call the provider, then commit, fenced by the attempt's id. */
-export async function refreshAccount(deps: RefreshDeps, claim: Claim, { actor, reqId }: Asked): Promise<RefreshResult> {
+export async function refreshAccount(deps: AttemptDeps, claim: Claim, { actor, reqId }: Asked): Promise<RefreshResult> {
   const { account } = claim
   const startedMs = performance.now()
   const now = (): Date => new Date(claim.claimedAt.getTime() + performance.now() - startedMs)
@@ -89,7 +77,7 @@ export async function refreshAccount(deps: RefreshDeps, claim: Claim, { actor, r
   return { account: account.name, outcome, message: event.detail ?? '', nextRefreshAt: next }
 }
 
-async function ask(deps: RefreshDeps, claim: Claim, now: () => Date): Promise<Ending> {
+async function ask(deps: AttemptDeps, claim: Claim, now: () => Date): Promise<Ending> {
   const { account } = claim
   const kept = await deps.pending.find(account.name, account.version, claim.interruptedAt !== null)
   if (kept !== null) {
@@ -127,7 +115,7 @@ async function ask(deps: RefreshDeps, claim: Claim, now: () => Date): Promise<En
   return refreshed(deps, attempt, grant)
 }
 
-function failed(deps: RefreshDeps, account: Account, error: unknown, now: Date): Ending {
+function failed(deps: AttemptDeps, account: Account, error: unknown, now: Date): Ending {
   // Every other account would be told the same.
   if (error instanceof ProviderError && error.concernsAll) deps.pace.pause(account.provider, error.retryAfterSeconds)
   return failure(deps, account, error, now)

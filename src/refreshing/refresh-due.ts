@@ -1,8 +1,14 @@
 import { accountPages } from '../core/account-pages.ts'
-import type { Claim } from '../core/account-store.ts'
+import type { AccountStore, Claim } from '../core/account-store.ts'
 import { AppError } from '../core/errors.ts'
-import { type Asked, leaseSeconds, type RefreshDeps, type RefreshResult, refreshAccount } from './refresh-account.ts'
+import { type Asked, type AttemptDeps, leaseSeconds, type RefreshResult, refreshAccount } from './refresh-account.ts'
 import { type Lane, sweepLanes } from './sweep.ts'
+
+export interface RefreshDeps extends AttemptDeps {
+  readonly store: Pick<AccountStore, 'commit' | 'claimDue' | 'find' | 'list'>
+  /** Names this process in leases. */
+  readonly owner: string
+}
 
 export interface RefreshRequest extends Asked {
   /** Only this account. */

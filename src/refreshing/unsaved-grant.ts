@@ -42,8 +42,9 @@ const INSTANTS: ReadonlySet<string> = new Set<keyof AccountChange>([
   'connectedAt',
 ])
 
-interface SaveDeps {
+export interface SaveDeps {
   readonly store: Pick<AccountStore, 'commit'>
+  /** Shows what was written of the account to the readers of all instances; `unsaved` where the store could not take it. */
   readonly publish: (name: string, unsaved?: Account) => Promise<unknown>
   readonly pending: PendingAnswers
   readonly log: Log

@@ -6,7 +6,7 @@ import type { AccountStore } from '../core/account-store.ts'
 import { READ_BUCKETS, type ReadMeter } from '../reading/read-meter.ts'
 import type { TokenReader } from '../reading/token-reader.ts'
 import type { LookTally } from '../refreshing/check-tokens.ts'
-import type { RefreshDeps } from '../refreshing/refresh-account.ts'
+import type { AttemptDeps } from '../refreshing/refresh-account.ts'
 import type { Watched } from './health.ts'
 
 export interface Metrics {
@@ -19,7 +19,7 @@ interface Measured extends Omit<Watched, 'memcachedState'> {
   readonly overview: Pick<Overview, 'mostUrgent'>
   readonly store: Pick<AccountStore, 'nowMs'>
   readonly reader: Pick<TokenReader, 'counters'>
-  readonly refreshDeps: Pick<RefreshDeps, 'tally'>
+  readonly refreshDeps: Pick<AttemptDeps, 'tally'>
   readonly looks: LookTally
   readonly memcachedState: (() => Promise<{ readonly servers: readonly { readonly server: string; readonly up: boolean }[] }>) | null
 }

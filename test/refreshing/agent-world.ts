@@ -1,5 +1,5 @@
 import type { Test } from 'tap'
-import { type SeedResult, seedAccount, takeConfiguredToken } from '../../src/accounts/seed.ts'
+import { type SeedDeps, type SeedResult, seedAccount, takeConfiguredToken } from '../../src/accounts/seed.ts'
 import { type Account, DEFAULT_ACCOUNT, isServable } from '../../src/core/account.ts'
 import type { RecordedEvent } from '../../src/core/account-store.ts'
 import { Secret } from '../../src/core/secret.ts'
@@ -9,7 +9,7 @@ import { instagram as module } from '../../src/providers/instagram/module.ts'
 import { type CheckDeps, createLookTally, createTokenChecks } from '../../src/refreshing/check-tokens.ts'
 import type { RefreshPolicy } from '../../src/refreshing/next-refresh.ts'
 import { createPace, PACE_LIMITS } from '../../src/refreshing/rate-limit.ts'
-import { createTally, type RefreshDeps } from '../../src/refreshing/refresh-account.ts'
+import { createTally } from '../../src/refreshing/refresh-account.ts'
 import { refreshDue } from '../../src/refreshing/refresh-due.ts'
 import { createPendingAnswers } from '../../src/refreshing/unsaved-grant.ts'
 import { createAccountStore } from '../../src/storage/account-store.ts'
@@ -44,11 +44,11 @@ const INSTANTS = [
 export interface World {
   readonly instagram: Instagram
   readonly db: Database
-  readonly deps: RefreshDeps
+  readonly deps: SeedDeps
   readonly published: Account[]
   readonly lines: { details: object; message: string }[]
   /** Another process on the same store. */
-  process(change?: Partial<RefreshDeps>): RefreshDeps
+  process(change?: Partial<SeedDeps>): SeedDeps
   seed(token: string, account?: string): Promise<SeedResult>
   /** The daily looks of a process that starts now. */
   checker(change?: Partial<CheckDeps>): { looks: CheckDeps['looks']; check: () => Promise<void> }
@@ -85,7 +85,7 @@ export async function createAgentWorld(t: Test, { knobs = {}, open, timeoutMs = 
   const lines: World['lines'] = []
   let travelledMs = 0
   const log = (details: object, message: string): void => void lines.push({ details, message })
-  const deps: RefreshDeps = {
+  const deps: SeedDeps = {
     store,
     vault,
     providers: new Map([['instagram', { ...module, ...createInstagram({ graphUrl: instagram.url, timeoutMs }) }]]),

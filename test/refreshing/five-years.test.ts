@@ -1,5 +1,5 @@
 import t from 'tap'
-import { seedAccount } from '../../src/accounts/seed.ts'
+import { type SeedDeps, seedAccount } from '../../src/accounts/seed.ts'
 import type { Alert } from '../../src/alerts/alert.ts'
 import { sendAlerts } from '../../src/alerts/send-alerts.ts'
 import { Secret } from '../../src/core/secret.ts'
@@ -8,7 +8,7 @@ import { instagram } from '../../src/providers/instagram/module.ts'
 import { createLookTally, createTokenChecks } from '../../src/refreshing/check-tokens.ts'
 import type { RefreshFrequency } from '../../src/refreshing/next-refresh.ts'
 import { createPace } from '../../src/refreshing/rate-limit.ts'
-import { createTally, type RefreshDeps } from '../../src/refreshing/refresh-account.ts'
+import { createTally } from '../../src/refreshing/refresh-account.ts'
 import { refreshDue } from '../../src/refreshing/refresh-due.ts'
 import { createPendingAnswers } from '../../src/refreshing/unsaved-grant.ts'
 import { createAccountStore } from '../../src/storage/account-store.ts'
@@ -70,7 +70,7 @@ for (const frequency of ['daily', 'weekly', 'monthly'] satisfies RefreshFrequenc
     const store = createAccountStore(db)
     const vault = createVault([generateKey()])
     const log = { info: () => {}, warn: () => {} }
-    const deps: RefreshDeps = {
+    const deps: SeedDeps = {
       store,
       vault,
       providers: new Map([['instagram', { ...instagram, ...createInstagram({ graphUrl: 'https://graph.example', fetch }) }]]),
