@@ -1,7 +1,8 @@
-import { cpSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { cpSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
+import { dirname, join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
+import { filesUnder } from './support/files-under.ts'
 import { launch } from './support/process.ts'
 import { tempFolder } from './support/temp-folder.ts'
 
@@ -103,4 +104,16 @@ t.test('a circle of imports is refused, one of types alone too', async (t) => {
 
 t.test('a default export is refused everywhere', async (t) => {
   t.match(await lint(t, 'src/planted.ts', 'export default 1\n'), { code: 1, output: /noDefaultExport/ })
+})
+
+t.test('a template has one tag a line, no line over 140 characters, and no code of several lines', async (t) => {
+  for (const path of filesUnder(join(ROOT, 'views'), '.eta')) {
+    for (const [at, line] of readFileSync(path, 'utf8').split('\n').entries()) {
+      const place = `${relative(ROOT, path)}:${at + 1}`
+      t.ok(line.length <= 140, `${place} has ${line.length} characters`)
+      const code = /<%(?![=~])/.test(line)
+      if (code || line.includes('%>'))
+        t.ok(!code || /^<% (?:(?!%>).)+ %>$/.test(line), `${place}: a tag with code stands alone in its line`)
+    }
+  }
 })

@@ -1,5 +1,3 @@
-import type { RecordedEvent } from '../../core/account-store.ts'
-
 // Each is made when a page first needs it: it takes milliseconds, and who asks for a token needs none.
 const relative = once(() => new Intl.RelativeTimeFormat('en', { numeric: 'always' }))
 const calendar = once(() => new Intl.DateTimeFormat('en-GB', { dateStyle: 'medium', timeStyle: 'short', timeZone: 'UTC' }))
@@ -40,27 +38,6 @@ function plain(text: string): string {
     const at = new Date(written)
     return Number.isNaN(at.getTime()) ? written : dayInUtc(at)
   })
-}
-
-export interface Run {
-  readonly outcome: 'ok' | 'failed'
-  readonly words: string
-  readonly count: number
-  readonly from: Date
-  readonly to: Date
-}
-
-/** Attempts that ended alike, one after the other, as one line; the newest in front. */
-export function runsOf(attempts: readonly RecordedEvent[]): Run[] {
-  const runs: Run[] = []
-  for (const { at, outcome, kind, detail } of attempts) {
-    const words =
-      outcome === 'ok' ? (kind === 'refreshed' ? 'The token was refreshed.' : 'The token was checked.') : (detail ?? 'It failed.')
-    const last = runs.at(-1)
-    if (last?.words === words) runs[runs.length - 1] = { ...last, count: last.count + 1, from: at }
-    else runs.push({ outcome, words, count: 1, from: at, to: at })
-  }
-  return runs
 }
 
 /** What the templates say times with. */

@@ -1,4 +1,5 @@
 import type { AccountView } from '../../accounts/view.ts'
+import { words } from './format-time.ts'
 
 /** Where things stand on a bar of a token's life, in hundredths of it from its issue to its expiry. */
 export interface LifeBar {
@@ -8,15 +9,28 @@ export interface LifeBar {
   readonly quarterLeftAt: Date
   readonly issuedAt: Date
   readonly expiresAt: Date
+  /** What the next refresh is called. */
+  readonly nextTitle: string
+  /** For who cannot see the bar. */
+  readonly label: string
 }
 
 /** Null where the life is not known: a pasted token tells it only when it is first refreshed. */
-export function lifeBarOf({ issuedAt, expiresAt, nextRefreshAt }: AccountView, now: Date): LifeBar | null {
+export function lifeBarOf(account: AccountView, now: Date): LifeBar | null {
+  const { issuedAt, expiresAt, nextRefreshAt } = account
   if (issuedAt === null || expiresAt === null || expiresAt <= issuedAt) return null
   const start = issuedAt.getTime()
   const life = expiresAt.getTime() - start
   const place = (at: number): number => Math.round(Math.min(100, Math.max(0, ((at - start) / life) * 100)) * 10) / 10
   const quarterLeftAt = new Date(expiresAt.getTime() - life / 4)
+  const nextTitle = account.failureCount > 0 || account.condition === 'needs you' ? 'Next try' : 'Next refresh'
+  const parts = [
+    `The token’s life: issued ${words.inWords(issuedAt, now)}`,
+    `${Math.round(place(now.getTime()))} % of it gone`,
+    ...(nextRefreshAt === null ? [] : [`${nextTitle.toLowerCase()} ${words.dueInWords(nextRefreshAt, now)}`]),
+    `a quarter is left from ${words.dayInUtc(quarterLeftAt)}`,
+    `expires ${words.inWords(expiresAt, now)}.`,
+  ]
   return {
     now: place(now.getTime()),
     next: nextRefreshAt === null ? null : place(nextRefreshAt.getTime()),
@@ -24,5 +38,7 @@ export function lifeBarOf({ issuedAt, expiresAt, nextRefreshAt }: AccountView, n
     quarterLeftAt,
     issuedAt,
     expiresAt,
+    nextTitle,
+    label: parts.join(', '),
   }
 }

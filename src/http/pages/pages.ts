@@ -4,7 +4,8 @@ import { Eta } from 'eta'
 import type { FastifyInstance, FastifyReply } from 'fastify'
 import type { Settings, Site } from '../site.ts'
 import { assetUrl, takesGzip } from './assets.ts'
-import { words } from './format-time.ts'
+import { words as times } from './format-time.ts'
+import { labels } from './labels.ts'
 
 export interface Pages {
   /** Sends the page, made of these data in its turn; escapes every value in it. A 503 where too many pages wait. */
@@ -18,6 +19,7 @@ interface SharedAnswer {
   readonly packed: Buffer
 }
 
+const words = { ...times, ...labels }
 const byFolder = new Map<string, Eta>()
 /** Less fits one packet anyway. */
 const WORTH_PACKING = 1400

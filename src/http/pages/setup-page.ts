@@ -10,14 +10,15 @@ import type { Status } from '../../status/status.ts'
 import type { Settings, Site } from '../site.ts'
 import { refusalSentence } from '../token/refusal-sentence.ts'
 import type { TokenReading } from '../token/token-routes.ts'
+import type { StepState } from './labels.ts'
 import { inTime } from './pages.ts'
 import { type ProviderWay, waysOf } from './provider-ways.ts'
 
-/** `next`: the first thing to do. `later`: to be done after it. */
-export type StepState = 'done' | 'wrong' | 'next' | 'later'
 type StepName = 'database' | 'password' | 'token' | 'sites' | 'address' | 'works'
 
 export interface SetupPage {
+  /** What stands above the steps. */
+  readonly lead: string
   readonly states: Readonly<Record<StepName, StepState>>
   readonly working: boolean | null
   /** What keeps the agent from using its database, where it knows. */
@@ -44,6 +45,8 @@ export interface SetupPage {
   readonly namesSites: boolean
   /** What the configuration has to be looked at for. */
   readonly warnings: readonly string[]
+  /** What is set, by its name. */
+  readonly configured: readonly { readonly name: string; readonly value: string; readonly isCode?: boolean }[]
 }
 
 /** What a page at this origin got when it asked for the token. */
@@ -98,6 +101,7 @@ export async function describeSetup(parts: SetupParts, isOwner: boolean): Promis
     works: !hasSites ? 'open' : visits.every(({ works }) => works) && !servesRefused ? 'done' : working === null ? 'open' : 'wrong',
   })
   return {
+    lead: leadOf(Object.values(states)),
     states,
     working,
     storeProblem,
@@ -114,7 +118,30 @@ export async function describeSetup(parts: SetupParts, isOwner: boolean): Promis
     moreVisits: more,
     namesSites: own === null || isOwner,
     warnings,
+    configured: configuredOf(settings),
   }
+}
+
+function leadOf(states: readonly StepState[]): string {
+  if (states.every((state) => state === 'done')) return 'All is set up: your web site gets the current token, and the agent keeps it alive.'
+  const next = states.includes('next') ? '; go on where it says “Next”' : ''
+  const wrong = states.includes('wrong') ? '; mend what “Needs attention”' : ''
+  return `A few steps, from an empty agent to a feed on your web site. What is done is marked${next}${wrong}.`
+}
+
+function configuredOf(settings: Settings): SetupPage['configured'] {
+  const quarter = 'a quarter of the token’s life is left'
+  return [
+    { name: 'Store', value: settings.store === 'postgres' ? 'Postgres' : 'embedded (SQLite)' },
+    { name: 'Memcached', value: settings.hasMemcached ? 'yes' : 'no; not needed for one instance' },
+    {
+      name: 'Refresh',
+      value: settings.refreshMode === 'cron' ? `${settings.refreshFrequency}, and always before ${quarter}` : `when ${quarter}`,
+    },
+    { name: 'Name of the constant', value: settings.jsConstantName, isCode: true },
+    { name: 'Webhook', value: settings.hasWebhookSecret ? `on: POST ${settings.appUrl}/hooks/refresh` : 'off: WEBHOOK_SECRET is not set' },
+    { name: 'Server keys', value: settings.hasServerKeys ? 'set' : 'none: SERVER_KEYS is not set' },
+  ]
 }
 
 const isOfPassword = ({ text, forOwner }: Settings['warnings'][number]): boolean => forOwner && text.startsWith('ADMIN_PASSWORD:')

@@ -1,5 +1,5 @@
 import type { FastifyRequest } from 'fastify'
-import { totalOf } from '../../accounts/overview.ts'
+import { type AccountSummary, totalOf } from '../../accounts/overview.ts'
 import { type AccountHealth, describeStatus, type ProviderHealth, type ViewDeps } from '../../accounts/view.ts'
 import type { LastHour } from '../../reading/read-counts.ts'
 import { WRONG_A_DAY } from '../../sign-in/report-guesses.ts'
@@ -7,7 +7,7 @@ import type { WrongOfDay } from '../../sign-in/session-store.ts'
 import type { SignIn } from '../../sign-in/sign-in.ts'
 import type { Health } from '../../status/health.ts'
 import type { Status } from '../../status/status.ts'
-import { type Run, runsOf } from './format-time.ts'
+import { type AttemptStrip, stripOf } from './attempt-strip.ts'
 import { type LifeBar, lifeBarOf } from './life-bar.ts'
 import { inTime } from './pages.ts'
 import { isWorking } from './setup-page.ts'
@@ -18,11 +18,13 @@ export interface Listing {
   readonly total: number
   readonly search: string
   readonly onlyNeedy: boolean
+  /** How many there are, as a sentence. */
+  readonly counted: string
   /** The address of another page of the same list. */
   href(page: number): string
 }
 
-export type AccountCard = AccountHealth & { readonly life: LifeBar | null; readonly runs: readonly Run[] }
+export type AccountCard = AccountHealth & { readonly life: LifeBar | null; readonly strip: AttemptStrip | null }
 
 export interface StatusPage {
   readonly working: boolean | null
@@ -33,20 +35,21 @@ export interface StatusPage {
 
 interface Details {
   readonly health: Health
-  readonly lastHour: LastHour
+  readonly given: GivenOut
   /** Null while the store does not answer. */
   readonly accounts: readonly AccountCard[] | null
   readonly providers: readonly ProviderHealth[]
-  readonly needPerson: number
-  readonly needAttention: number
-  /** Their refreshes fail, and their tokens are close to the end. */
-  readonly nearEnd: number
-  readonly total: number
+  /** What needs the owner, in a sentence, with where to see it; null = all is well. */
+  readonly attention: { readonly text: string; readonly href: string | null } | null
   readonly listing: Listing
-  readonly soonest: AccountCard | null
+  /** The account whose turn is next. */
+  readonly soonest: { readonly name: string; readonly what: string; readonly at: Date } | null
   /** Null while no guesser is at work. */
   readonly guesses: WrongOfDay | null
 }
+
+/** Tokens that this process handed out, by where it found them; numbers as they are shown. */
+type GivenOut = Readonly<Record<'sum' | 'span' | keyof LastHour['counts'], string>>
 
 export const PAGE_LENGTH = 20
 const MAX_PAGE = 100_000
@@ -65,7 +68,10 @@ export function pageRequestOf({ page, name, show }: ListQuery) {
 
 export function listingOf(url: string, { page, search, onlyNeedy }: ReturnType<typeof pageRequestOf>, total: number): Listing {
   const kept = { ...(search === '' ? {} : { name: search }), ...(onlyNeedy ? { show: 'attention' } : {}) }
+  const named = search === '' ? '' : ' with this in the name'
+  const needing = !onlyNeedy ? '' : total === 1 ? ' that needs you' : ' that need you'
   return {
+    counted: `${total === 1 ? '1 account' : `${total} accounts`}${named}${needing}.`,
     page,
     pages: Math.max(1, Math.ceil(total / PAGE_LENGTH)),
     total,
@@ -88,28 +94,42 @@ export async function describeStatusPage(parts: StatusParts, request: FastifyReq
     inTime(parts.status.summary()),
     owner === null ? null : detailsOf(parts, owner.query as ListQuery),
   ])
-  const { needPerson = 0, needAttention = 0, nearEnd = 0 } = stock ?? {}
+  const needAttention = stock?.needAttention ?? 0
   // The numbers may be some seconds old; the accounts on this page are not.
   const isIll = details !== null && (details.accounts === null || details.accounts.some(({ needsAttention }) => needsAttention))
   return {
     working: isIll || (owner !== null && needAttention > 0) ? false : isWorking(stock),
-    details: details && { ...details, needPerson, needAttention, nearEnd, total: stock === null ? 0 : totalOf(stock) },
+    details: details && { ...details, attention: attentionOf(stock, details) },
     perhapsOwner: request?.perhapsOwner ?? false,
   }
 }
 
-async function detailsOf(
-  { owner, status, signIn }: StatusParts,
-  query: ListQuery,
-): Promise<Omit<Details, 'needPerson' | 'needAttention' | 'nearEnd' | 'total'>> {
+function attentionOf(stock: AccountSummary | null, { accounts, listing }: Pick<Details, 'accounts' | 'listing'>): Details['attention'] {
+  const { needPerson = 0, needAttention = 0, nearEnd = 0 } = stock ?? {}
+  const total = stock === null ? 0 : totalOf(stock)
+  const only = (text: string) => ({ text, href: null })
+  if (needAttention > 0 && total > 1) {
+    const [need, show] = needAttention === 1 ? ['needs', 'it'] : ['need', 'them']
+    const counted = `${needAttention} of your ${total} accounts ${need} you`
+    return listing.onlyNeedy ? only(`${counted}.`) : { text: `${counted} – show ${show}`, href: '/status?show=attention' }
+  }
+  if (needPerson > 0) return only('Your account needs you.')
+  if (nearEnd > 0) return only('The refreshes of the token have failed for long, and it expires soon: what to do is said below.')
+  if (accounts !== null) return null
+  return only(
+    'The database does not answer, so the accounts cannot be shown. Web sites still get the tokens that the agent saw last, until they expire.',
+  )
+}
+
+async function detailsOf({ owner, status, signIn }: StatusParts, query: ListQuery): Promise<Omit<Details, 'attention'>> {
   const asked = pageRequestOf(query)
   void status.recount().catch(() => {})
   const [health, found, wrong] = await Promise.all([status.health(), inTime(describeStatus(owner, asked)), inTime(signIn.wrongOfDay())])
   const accounts =
-    found?.accounts.map((account) => ({ ...account, life: lifeBarOf(account, found.now), runs: runsOf(account.attempts) })) ?? null
+    found?.accounts.map((account) => ({ ...account, life: lifeBarOf(account, found.now), strip: stripOf(account.attempts) })) ?? null
   return {
     health,
-    lastHour: status.lastHour(),
+    given: givenOut(status.lastHour()),
     accounts,
     providers: found?.providers ?? [],
     listing: listingOf('/status', asked, found?.total ?? 0),
@@ -118,7 +138,24 @@ async function detailsOf(
   }
 }
 
-function soonestOf(accounts: readonly AccountCard[]): AccountCard | null {
-  const due = accounts.filter(({ nextRefreshAt, condition }) => nextRefreshAt !== null && condition !== 'needs you')
-  return due.sort((a, b) => (a.nextRefreshAt?.getTime() ?? 0) - (b.nextRefreshAt?.getTime() ?? 0))[0] ?? null
+function soonestOf(accounts: readonly AccountCard[]): Details['soonest'] {
+  const due = accounts.flatMap((account) => {
+    const { name, condition, failureCount, nextRefreshAt: at } = account
+    if (at === null || condition === 'needs you') return []
+    return [{ name, at, what: failureCount > 0 ? 'tried again' : condition === 'checking' ? 'checked' : 'refreshed' }]
+  })
+  return due.sort((a, b) => a.at.getTime() - b.at.getTime())[0] ?? null
+}
+
+function givenOut({ counts, minutes }: LastHour): GivenOut {
+  const shown = (count: number): string => count.toLocaleString('en')
+  const whole = minutes < 2 ? 'since this process started' : `in the last ${minutes} minutes, since this process started`
+  return {
+    sum: shown(Object.values(counts).reduce((a, b) => a + b, 0)),
+    span: minutes >= 60 ? 'in the last hour' : whole,
+    process: shown(counts.process),
+    memcached: shown(counts.memcached),
+    store: shown(counts.store),
+    stale: shown(counts.stale),
+  }
 }

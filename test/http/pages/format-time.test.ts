@@ -1,6 +1,7 @@
 import t from 'tap'
 import type { AccountView } from '../../../src/accounts/view.ts'
-import { runsOf, words } from '../../../src/http/pages/format-time.ts'
+import { runsOf, stripOf } from '../../../src/http/pages/attempt-strip.ts'
+import { words } from '../../../src/http/pages/format-time.ts'
 import { lifeBarOf } from '../../../src/http/pages/life-bar.ts'
 
 const now = new Date('2026-10-25T00:30:00Z')
@@ -49,13 +50,41 @@ t.test('attempts that ended alike are one line', async (t) => {
   )
   t.match(runs[0], { from: after(-10), to: after(0) })
 })
+
+t.test('a strip has the newest attempt on the right, and says how many failed', async (t) => {
+  const at = (n: number, outcome: 'ok' | 'failed') =>
+    ({ id: String(n), account: 'shop', actor: 'timer', at: after(-n), ...(outcome === 'ok' ? OK : { ...FAILED, detail: 'No.' }) }) as const
+  t.equal(stripOf([]), null)
+  t.match(stripOf([at(1, 'ok')]), { summary: 'The last attempt went well', label: /^The last attempt: none failed\./ })
+  const strip = stripOf([at(1, 'failed'), at(2, 'ok')])
+  t.match(strip, { summary: 'The last 2 attempts, 1 failed', bars: { length: 60 } })
+  t.match(strip?.bars.slice(-3), [
+    { attempt: null, height: 4 },
+    { attempt: { outcome: 'ok' }, y: 12 },
+    { attempt: { outcome: 'failed' }, y: 0 },
+  ])
+})
 const OK = { kind: 'refreshed', outcome: 'ok', detail: 'good until then' } as const
 const FAILED = { kind: 'refresh_failed', outcome: 'failed' } as const
 
 t.test('the bar runs from the issue to the expiry, and everything stays on it', async (t) => {
   const life = (issued: number, expires: number, next: number | null) =>
-    lifeBarOf({ issuedAt: after(issued), expiresAt: after(expires), nextRefreshAt: next === null ? null : after(next) } as AccountView, now)
-  t.match(life(-15 * DAY, 45 * DAY, 15 * DAY), { now: 25, next: 50, quarterLeft: 75 })
+    lifeBarOf(
+      {
+        issuedAt: after(issued),
+        expiresAt: after(expires),
+        nextRefreshAt: next === null ? null : after(next),
+        failureCount: 0,
+      } as AccountView,
+      now,
+    )
+  t.match(life(-15 * DAY, 45 * DAY, 15 * DAY), {
+    now: 25,
+    next: 50,
+    quarterLeft: 75,
+    label:
+      'The token’s life: issued 15 days ago, 25 % of it gone, next refresh in 15 days, a quarter is left from 24 Nov 2026, expires in 45 days.',
+  })
   t.match(life(-70 * DAY, -10 * DAY, 20 * DAY), { now: 100, next: 100 })
   t.match(life(DAY, 2 * DAY, null), { now: 0, next: null }, 'a database that is ahead')
   t.equal(life(0, 0, 0), null)

@@ -1,0 +1,172 @@
+import type { AccountView } from '../../accounts/view.ts'
+import type { PartHealth } from '../../status/health.ts'
+
+/** `next`: the first thing to do. `later`: to be done after it. */
+export type StepState = 'done' | 'wrong' | 'next' | 'later'
+
+/** An icon of icon.eta with the word beside it. */
+export interface StateLabel {
+  readonly icon: 'good' | 'bad' | 'next' | 'wait' | 'pause' | 'plain'
+  readonly word: string
+}
+
+const EVENTS: Readonly<Record<string, string>> = {
+  seeded: 'token stored',
+  seed_refused: 'token refused',
+  replaced: 'token replaced',
+  verified: 'token checked',
+  refreshed: 'refreshed',
+  refresh_failed: 'refresh failed',
+  reconnect_needed: 'needs to be connected again',
+  created: 'created',
+  connected: 'connected',
+  changed: 'settings changed',
+  paused: 'paused',
+  resumed: 'switched on',
+  made_default: 'made the default',
+  removed: 'removed',
+  erased: 'data erased',
+  call_ignored: 'late call',
+  signed_in: 'signed in',
+  sign_in_failed: 'sign-in failed',
+  signed_out: 'signed out',
+  provider_trouble: 'trouble of the provider',
+}
+const ACTORS: Readonly<Record<string, string>> = {
+  owner: 'the owner',
+  timer: 'the timer',
+  webhook: 'the webhook',
+  cli: 'the command line',
+  boot: 'the start',
+  provider: 'the provider',
+}
+const CONDITIONS: Readonly<Record<string, StateLabel['icon']>> = {
+  working: 'good',
+  paused: 'pause',
+  empty: 'next',
+  checking: 'wait',
+  'needs you': 'bad',
+}
+const STEPS: Readonly<Record<StepState, StateLabel>> = {
+  done: { icon: 'good', word: 'Done' },
+  wrong: { icon: 'bad', word: 'Needs attention' },
+  next: { icon: 'next', word: 'Next' },
+  later: { icon: 'plain', word: 'Later' },
+}
+const ANSWERS: Readonly<Record<string, StateLabel>> = {
+  up: { icon: 'good', word: 'Answers' },
+  down: { icon: 'bad', word: 'Does not answer' },
+  'every token opens': { icon: 'good', word: 'Every token opens' },
+}
+const PARTS: Readonly<Record<string, readonly [title: string, consequence: string]>> = {
+  store: ['Database', 'Web sites get the tokens seen last, until they expire; nothing is refreshed.'],
+  memcached: ['Memcached', 'Nothing is lost: tokens are read from the database.'],
+  encryption: ['Encryption key', 'A stored token opens with no key in ENCRYPTION_KEY: put the key that sealed it back.'],
+}
+
+const eventWord = (kind: string): string => EVENTS[kind] ?? kind
+const actorWord = (actor: string): string => ACTORS[actor] ?? actor
+
+function conditionLabel({ condition, failureCount }: Pick<AccountView, 'condition' | 'failureCount'>): StateLabel {
+  if (condition === 'working' && failureCount > 0) return { icon: 'wait', word: 'trying again' }
+  return { icon: CONDITIONS[condition] ?? 'plain', word: condition }
+}
+
+const stepLabel = (state: StepState): StateLabel => STEPS[state]
+
+/** What stands in the circle beside a step of the set-up. */
+function stepMark(state: StepState, number: number): string {
+  return state === 'done' ? '✓' : state === 'wrong' ? '!' : String(number)
+}
+
+export interface PartTile {
+  readonly title: string
+  readonly label: StateLabel
+  /** Empty where all is well. */
+  readonly consequence: string
+  readonly since: Date
+}
+
+/** The parts that this agent has, for the owner. */
+function partTiles(parts: Readonly<Record<string, PartHealth | undefined>>): PartTile[] {
+  return Object.entries(PARTS).flatMap(([name, [title, consequence]]) => {
+    const part = parts[name]
+    if (part === undefined) return []
+    const label = ANSWERS[part.state] ?? STEPS.wrong
+    return [{ title, label, consequence: label.icon === 'bad' ? consequence : '', since: part.since }]
+  })
+}
+
+/** How a provider's last answer went; null = it has not been asked. */
+function answerLabel(outcome: 'ok' | 'failed' | null): StateLabel {
+  if (outcome === null) return { icon: 'plain', word: 'Not asked yet' }
+  return outcome === 'ok' ? { icon: 'good', word: 'Answers' } : { icon: 'bad', word: 'Last answer: no' }
+}
+
+export interface NavLink {
+  readonly href: string
+  readonly text: string
+  /** For aria-current: this very page, or one below it. */
+  readonly current: 'page' | 'true' | null
+}
+
+function navLinks(path: string): NavLink[] {
+  const isOwners = path.startsWith('/admin') || path.startsWith('/connect')
+  const links = { '/': 'Use the token', '/setup': 'Set up', '/status': 'Status', '/admin': 'Accounts' }
+  return Object.entries(links).map(([href, text]) => {
+    return { href, text, current: path === href ? 'page' : href === '/admin' && isOwners ? 'true' : null }
+  })
+}
+
+export interface PlatformHelp {
+  readonly id: string
+  readonly name: string
+  readonly text: string
+  /** Null where there is nothing to type. */
+  readonly code: string | null
+}
+
+/** Where each platform keeps its variables; `example` is a line such as `NAME=value`. */
+function platformHelp(example: string): PlatformHelp[] {
+  return [
+    {
+      id: 'heroku',
+      name: 'Heroku',
+      text: 'In the Heroku Dashboard open your app, then “Settings”, “Config Vars”, “Reveal Config Vars”. Heroku restarts the agent by itself. On a terminal:',
+      code: `heroku config:set ${example}`,
+    },
+    {
+      id: 'render',
+      name: 'Render',
+      text: 'In the Render Dashboard open the service, then “Environment”. Add the variable and save; Render deploys again by itself.',
+      code: null,
+    },
+    {
+      id: 'railway',
+      name: 'Railway',
+      text: 'In your project open the service, then “Variables”. Add the variable and press “Deploy”. On a terminal:',
+      code: `railway variables --set ${example}`,
+    },
+    {
+      id: 'fly',
+      name: 'Fly',
+      text: 'Fly keeps variables as secrets, and restarts the agent by itself:',
+      code: `fly secrets set ${example}`,
+    },
+    {
+      id: 'docker',
+      name: 'Docker',
+      text: 'Put the line into the file .env beside compose.yaml, then start the agent again:',
+      code: `${example}\n\ndocker compose up -d`,
+    },
+    {
+      id: 'server',
+      name: 'A server of your own',
+      text: 'Put the line into /etc/token-agent.env (or wherever the agent gets its environment from), then restart the agent:',
+      code: `${example}\n\nsystemctl restart token-agent`,
+    },
+  ]
+}
+
+/** The words of the pages for what the agent calls by a name. */
+export const labels = { eventWord, actorWord, conditionLabel, stepLabel, stepMark, partTiles, answerLabel, navLinks, platformHelp }
