@@ -2,11 +2,12 @@
 // npm run test:fast: the tests that need no service and start no process, and installs nothing.
 import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, readdirSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, statSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import { fastTests } from './support/fast-tests.ts'
+import { filesUnder } from './support/files-under.ts'
 import { installMissing } from './support/install.ts'
 import { type PostgresServer, startPostgres } from './support/postgres.ts'
 import { listProcess, processRoot } from './support/process-root.ts'
@@ -17,7 +18,14 @@ const TAP = fileURLToPath(new URL('../node_modules/.bin/tap', import.meta.url))
 const BUILT = fileURLToPath(new URL('../node_modules/.tap-built', import.meta.url))
 
 const [first, ...others] = process.argv.slice(2)
-process.exit(first === '--fast' ? await run([...fastTests(), ...others], []) : await run(process.argv.slice(2), installMissing()))
+process.exit(
+  first === '--fast' ? await run([...fastTests(), ...others], []) : await run(process.argv.slice(2).flatMap(filesOf), installMissing()),
+)
+
+/** tap knows files, not folders. */
+function filesOf(arg: string): string[] {
+  return statSync(arg, { throwIfNoEntry: false })?.isDirectory() ? filesUnder(arg, '.test.ts') : [arg]
+}
 
 async function run(args: string[], absent: Service[]): Promise<number> {
   if (absent.length > 0) {
