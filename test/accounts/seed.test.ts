@@ -395,3 +395,11 @@ t.test('the history calls a token by the way in which it came', async (t) => {
     for (const what of ['was stored.', 'took over.', 'was refused, and the working one stays.']) t.match(details, `${words} ${what}`)
   }
 })
+
+t.test('a token does not go to an account of another provider', async (t) => {
+  const { deps, instagram, boot } = await createAgentWorld(t)
+  const event = { account: 'default', kind: 'created', actor: 'cli', outcome: 'ok', detail: null } as const
+  await deps.store.insert({ name: 'default', provider: 'another', state: 'unverified', nextRefreshAt: null }, event)
+  await t.rejects(boot(instagram.issue()), { code: 'invalid', message: /belongs to another provider/ })
+  t.match(await deps.store.find('default'), { provider: 'another', accessToken: null })
+})
