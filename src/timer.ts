@@ -32,7 +32,7 @@ export function startSchedule(work: Agent['work'], log: Log, wallClock = Date.no
   const run = async (actor: 'boot' | 'timer'): Promise<void> => {
     try {
       if (!seeded) seeded = await work.seedFromEnvironment()
-      // Again when the first leases are over: what somebody was at work on is passed over.
+      // Again when the first leases are over: what another process was at work on is passed over.
       if (actor === 'boot' || !keysRechecked) await recheckKeys()
       await work.sweep({ actor })
       await work.checkTokens()

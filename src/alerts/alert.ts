@@ -45,7 +45,7 @@ export interface AlertStore {
   settleAlert(claim: AlertClaim, told: readonly string[], event: AccountEvent | null): Promise<void>
 }
 
-/** Sends one alert; throws where nobody can say that it arrived. */
+/** Sends one alert; throws unless the receiver says that it arrived. */
 export type SendAlert = (alert: Alert) => Promise<void>
 
 export const NOTHING_TOLD: Told = { conditions: [], at: null }
@@ -64,7 +64,7 @@ interface Verdict {
 /** Each condition is told once in a run of trouble, and what lasts again each week: what comes and goes is not news. */
 export function judge(account: Account, told: Told, now: Date): Verdict {
   const holding = conditionsOf(account, now)
-  // Whoever pauses an account knows.
+  // The owner who pauses an account knows.
   if (account.pausedAt !== null) return { alert: null, told: [] }
   const worst = holding[0]
   if (worst === undefined) {

@@ -131,7 +131,7 @@ export interface AccountStore {
   insert(account: NewAccount, event: AccountEvent): Promise<boolean>
   /**
    * Puts another token in place of the one with `version`, raises the version, and voids every attempt under way.
-   * False where somebody was faster.
+   * False where another process was faster.
    */
   replace(name: string, version: number, change: AccountChange, event: AccountEvent): Promise<boolean>
   /** Changes what is not the token: neither the version nor an attempt under way is touched. False where there is no account. */
@@ -144,7 +144,7 @@ export interface AccountStore {
   claimDue(request: ClaimRequest): Promise<Claim[]>
   /**
    * Ends an attempt, with its event. The version goes up where the change has a token. False where the attempt is
-   * no longer ours: its lease lapsed and somebody else took over, or the token was replaced meanwhile.
+   * no longer ours: its lease lapsed and another process took over, or the token was replaced meanwhile.
    */
   commit(claim: Claim, change: AccountChange, event: AccountEvent): Promise<boolean>
   /** Gives an account back that nothing was done with, due as it was before the claim. */

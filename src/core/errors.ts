@@ -3,7 +3,7 @@ export type ErrorCode =
   | 'unauthorized' // no key, or a wrong one
   | 'forbidden' // not on the allow-list
   | 'not_found'
-  | 'conflict' // somebody else was first
+  | 'conflict' // another caller was first
   | 'busy' // more is asked of the agent at this moment than it lets through: trying again helps
   | 'unavailable' // a store or a token is not there at the moment: trying again may help
 

@@ -27,7 +27,7 @@ const ADDRESS = /^(?:[a-z][a-z0-9+.-]*:\/\/|www\.)/i
  * command. `problem` completes the sentence “The token …”, and never repeats what was pasted.
  */
 export function readPastedToken(pasted: string, mistakes: readonly Mistake[]): PastedToken {
-  // Chats and documents add characters that nobody sees.
+  // Chats and documents add invisible characters.
   const text = unquoted(pasted.replace(/\p{Cf}/gu, '')).replace(/[;,]+$/, '')
   const found = PLAIN.test(text) ? new Set([text]) : tokensIn(text)
   const [token = text] = found

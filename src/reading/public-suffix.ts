@@ -2,7 +2,7 @@ import { createRequire } from 'node:module'
 import type * as Tldts from 'tldts'
 import type * as Trie from 'tldts/dist/types/src/data/trie.js'
 
-// Loaded where somebody writes a wildcard: few do, and it takes as long, and a megabyte, as a store does.
+// Loaded for the first wildcard: few lists have one, and it takes as long, and a megabyte, as a store does.
 const require = createRequire(import.meta.url)
 
 /** Whether anybody can get a name below `host`: it is a public suffix, or one lies below it (s3.amazonaws.com below amazonaws.com). */

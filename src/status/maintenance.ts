@@ -6,7 +6,7 @@ import { type GuessesDeps, reportGuesses } from '../sign-in/report-guesses.ts'
 
 export interface UpkeepDeps {
   readonly alerts: AlertStore
-  /** Null = nobody wants to be told. */
+  /** Null when ALERT_WEBHOOK_URL is unset. */
   readonly send: SendAlert | null
   readonly wrongPasswords: GuessesDeps['wrongPasswords']
   readonly overview: Pick<Overview, 'trimEvents'>
@@ -49,7 +49,7 @@ export function createUpkeep(
   }
 }
 
-/** Removes the events that nobody asks for any more, in slices, so that no writer waits long for its turn. */
+/** Removes the events past their retention, in slices, so that no writer waits long for its turn. */
 async function trimEvents(overview: UpkeepDeps['overview'], signal: AbortSignal): Promise<number> {
   let removed = 0
   while (!signal.aborted) {

@@ -119,7 +119,7 @@ export function createMetrics(services: Measured, reads: ReadMeter): Metrics {
 const DURATION = 'token_agent_read_duration_seconds'
 const DURATION_HELP = 'How long requests for a token took.'
 
-/** A histogram over buckets that somebody else counts. */
+/** A histogram over buckets that are counted elsewhere. */
 class ReadDurations extends Histogram {
   readonly #reads: ReadMeter
   constructor(reads: ReadMeter) {

@@ -141,7 +141,7 @@ export function createOverview(db: Database, sealMarks: readonly string[]): Over
       return (await db.query<AccountRow>(sql, params)).map(toAccount)
     },
 
-    // Asked again of the row itself: somebody may have taken it up meanwhile, or sealed it with another key.
+    // Asked again of the row itself: another process may have taken it up meanwhile, or sealed it with another key.
     async makeSuspectsDue(names) {
       if (names.length === 0) return 0
       const params: Param[] = [...sealMarks]

@@ -19,9 +19,9 @@ export interface Dialect {
   readonly now: string
   /** That clock and some seconds, given as the text of a parameter such as `$2`. */
   nowPlus(seconds: string): string
-  /** An instant as a number, to reckon with. */
+  /** An instant as a number, for arithmetic. */
   toSeconds(instant: string): string
-  /** Closes a `select` that takes rows for itself and passes over those that somebody else holds. */
+  /** Closes a `select` that takes rows for itself and passes over those that are locked. */
   readonly skipLocked: string
 }
 

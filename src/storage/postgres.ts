@@ -28,11 +28,11 @@ const dialect: Dialect = {
 }
 
 export interface PostgresOptions {
-  /** The platform's servers have a certificate that nobody signed (Heroku): TLS without verification unless the URL says otherwise. */
+  /** The platform's servers have a self-signed certificate (Heroku): TLS without verification unless the URL says otherwise. */
   readonly selfSignedPlatform?: boolean
   /** Longer than the server's two seconds where an answer may take its time, and nothing waits for it. */
   readonly queryTimeoutMs?: number
-  /** Told of connections that break while nobody uses them. */
+  /** Called for a connection that breaks while it is idle. */
   readonly onConnectionLost?: (error: Error) => void
 }
 

@@ -28,7 +28,7 @@ export async function readRubyToken(db: Queryable): Promise<{ token: string; exp
   // And an instant that no calendar here has, such as infinity, says nothing either.
   const known = `case when to_jsonb(tokens) ->> 'success' = 'false' or not isfinite(expires_at)
     or extract(year from expires_at) not between 1970 and 9999 then null else ${expiresAt} end`
-  // It kept one row; where somebody added others, the one that lives longest is the last that the provider gave.
+  // It kept one row; where others were added, the one that lives longest is the last that the provider gave.
   const [row] = await db.query<{ token: string; expires_at: Date | null }>(
     `select trim(value) as token, ${known} as expires_at from tokens where trim(value) <> '' order by 2 desc nulls last limit 1`,
   )

@@ -18,7 +18,7 @@ const dialect: Dialect = {
   now: NOW,
   toSeconds: (instant) => `unixepoch(${instant}, 'subsec')`,
   nowPlus: (seconds) => `strftime('%Y-%m-%dT%H:%M:%fZ', 'now', ${seconds} || ' seconds')`,
-  // There is one writer at a time, so nobody can hold a row.
+  // There is one writer at a time, so no row is held.
   skipLocked: '',
 }
 
@@ -48,7 +48,7 @@ export async function openSqlite(path: string): Promise<Database> {
   if (path !== ':memory:') await createPrivateFile(path)
   const sqlite = await explained(() => connect(path), MIGRATION_PATIENCE_MS)
 
-  // All share one connection: without turns a query would slip into somebody else's transaction.
+  // All share one connection: without turns a query would slip into another caller's transaction.
   let lastTurn: Promise<unknown> = Promise.resolve()
   function inTurn<T>(work: () => Promise<T>): Promise<T> {
     const turn = lastTurn.then(work)

@@ -7,7 +7,7 @@ import { isForbiddenAddress } from '../core/public-address.ts'
 import type { Secret } from '../core/secret.ts'
 
 export interface WebhookOptions {
-  /** The whole address is a secret: whoever has it may post into the operator's channel. */
+  /** The whole address is a secret: who has it may post into the operator's channel. */
   readonly url: Secret
   /** Names this agent to an operator who has several. */
   readonly appUrl: string

@@ -18,7 +18,7 @@ interface Asset {
 
 const known = new Map<string, Asset>()
 
-/** Read when somebody first looks at a page: who only asks for tokens needs none of them. */
+/** Read when the first page is shown: an agent that only serves tokens needs none of them. */
 function assetOf(folder: string, name: string): Asset {
   const path = join(folder, name)
   let asset = known.get(path)
@@ -52,6 +52,6 @@ export function assetRoutes(app: FastifyInstance, folder: string): void {
     return takesGzip(request) ? reply.header('content-encoding', 'gzip').send(packed) : reply.send(content)
   }
   for (const name of Object.keys(TYPES)) app.get(`/${name}`, { config: { quiet: true } }, serve(name))
-  // Asked for unasked by browsers; they go by the type that they are told.
+  // Browsers ask for it by themselves, and go by its content type.
   app.get('/favicon.ico', { config: { quiet: true } }, serve('logo.svg'))
 }

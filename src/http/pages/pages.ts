@@ -150,7 +150,7 @@ export async function registerPageHeaders(
   await app.register(helmet, options)
 }
 
-/** Null where the answer fails, or takes longer than somebody looks at an empty page. */
+/** Null where the answer fails, or takes longer than a person waits at an empty page. */
 export function inTime<T>(answer: Promise<T>): Promise<T | null> {
   return new Promise((resolve) => {
     const late = setTimeout(resolve, PATIENCE_MS, null).unref()

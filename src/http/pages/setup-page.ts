@@ -153,7 +153,7 @@ function warningsFor(isOwner: boolean, configured: Settings['warnings'], own: Al
   return [...configured.map(({ text }) => text), ...ofList]
 }
 
-/** Working = every account's token can be served and nobody has to do anything; null = no account yet. */
+/** Working = every account's token can be served and no person is needed; null = no account yet. */
 export function isWorking(stock: AccountSummary | null): boolean | null {
   // The page is wanted most when the store is down.
   if (stock === null) return false

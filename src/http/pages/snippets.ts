@@ -13,7 +13,7 @@ export interface SnippetPlace {
 /** Code by the name of its file, to be copied as it is. */
 export type Snippets = Readonly<Record<string, string>>
 
-/** The files of views/snippets, which the browser tests run as well; read when somebody first looks. */
+/** The files of views/snippets, which the browser tests run as well; read when a page first shows them. */
 export function createSnippets(viewsFolder: string): (place: SnippetPlace) => Snippets {
   const folder = join(viewsFolder, 'snippets')
   let files: ReadonlyArray<readonly [name: string, text: string]> | null = null
