@@ -101,15 +101,22 @@ export function answerClientError({ code }: { code?: string }, socket: Socket): 
   socket.destroy()
 }
 
-/** JSON, or for a script a comment, which a browser can show but never runs. */
 export function sendError(reply: FastifyReply, resource: TokenResource | undefined, status: number, code: string, message: string): void {
-  reply.code(status).header('cache-control', 'no-store')
-  if (status === 503) reply.header('retry-after', '5')
-  if (status === 401) reply.header('www-authenticate', 'Bearer')
-  reply.header('content-type', CONTENT_TYPES[resource ?? 'json']).send(errorBody(resource, code, message))
+  const { headers, body } = errorAnswer(resource, status, code, message)
+  for (let at = 0; at < headers.length; at += 2) reply.header(headers[at] as string, headers[at + 1])
+  reply.code(status).send(body)
 }
 
-function errorBody(resource: TokenResource | undefined, code: string, message: string): string {
-  if (resource === 'script') return `// ${message.replace(/\s+/g, ' ')}\n`
-  return resource === 'text' ? `${message}\n` : JSON.stringify({ error: code, message })
+/** JSON, or for a script a comment, which a browser can show but never runs. Headers are a list of names and values. */
+export function errorAnswer(
+  resource: TokenResource | undefined,
+  status: number,
+  code: string,
+  message: string,
+): { readonly headers: readonly string[]; readonly body: string } {
+  const headers = ['content-type', CONTENT_TYPES[resource ?? 'json'], 'cache-control', 'no-store']
+  if (status === 503) headers.push('retry-after', '5')
+  if (status === 401) headers.push('www-authenticate', 'Bearer')
+  if (resource === 'script') return { headers, body: `// ${message.replace(/\s+/g, ' ')}\n` }
+  return { headers, body: resource === 'text' ? `${message}\n` : JSON.stringify({ error: code, message }) }
 }

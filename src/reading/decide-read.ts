@@ -3,13 +3,17 @@ import { allows } from './allow-list.ts'
 
 export type TokenResource = 'script' | 'json' | 'text'
 
+type ReadHeader = 'origin' | 'referer' | 'authorization' | 'sec-fetch-site' | 'sec-fetch-mode' | 'sec-fetch-dest' | 'sec-fetch-user'
+
 export interface ReadFacts {
   readonly resource: TokenResource
-  /** Name, value, name, value … as they came: Node's own `headers` object drops or joins doubled ones. */
+  /** As Node gives them: it joins doubled ones with a comma, but of Referer and Authorization it drops all but the first. */
+  readonly headers: Readonly<Partial<Record<ReadHeader, string | undefined>>>
+  /** Name, value, name, value … as they came. */
   readonly rawHeaders: readonly string[]
 }
 
-/** Why a read is refused. The sentence for each is in http/refusal-sentence.ts. */
+/** Why a read is refused. The sentence for each is in http/token/refusal-sentence.ts. */
 export type RefusalReason = 'doubled' | 'navigation' | 'origin' | 'no address' | 'app' | 'referer' | 'unnamed' | 'wrong key'
 
 export interface Refusal {
@@ -36,50 +40,14 @@ const ALLOWED_WITHOUT_ORIGIN: ReadDecision = Object.freeze({ allowed: true, orig
  * that asks. It cannot keep out a client that lies in its headers, such as curl.
  */
 export function decideRead(
-  { resource, rawHeaders }: ReadFacts,
+  { resource, headers, rawHeaders }: ReadFacts,
   allowList: AllowList,
   isServerKey: (token: string) => boolean,
 ): ReadDecision {
-  let origin: string | undefined
-  let referer: string | undefined
-  let authorization: string | undefined
-  let mode: string | undefined
-  let destination: string | undefined
-  let site: string | undefined
-  let user: string | undefined
-  for (let at = 0; at + 1 < rawHeaders.length; at += 2) {
-    const value = rawHeaders[at + 1]
-    switch (nameOf(rawHeaders[at] ?? '')) {
-      case 'origin':
-        if (origin !== undefined) return refuse('doubled')
-        origin = value
-        break
-      case 'referer':
-        if (referer !== undefined) return refuse('doubled')
-        referer = value
-        break
-      case 'authorization':
-        if (authorization !== undefined) return refuse('doubled')
-        authorization = value
-        break
-      case 'sec-fetch-mode':
-        if (mode !== undefined) return refuse('doubled')
-        mode = value
-        break
-      case 'sec-fetch-dest':
-        if (destination !== undefined) return refuse('doubled')
-        destination = value
-        break
-      case 'sec-fetch-site':
-        if (site !== undefined) return refuse('doubled')
-        site = value
-        break
-      case 'sec-fetch-user':
-        if (user !== undefined) return refuse('doubled')
-        user = value
-        break
-    }
-  }
+  const { origin, referer, authorization, 'sec-fetch-mode': mode, 'sec-fetch-dest': destination } = headers
+  const isJoined =
+    isList(origin) || isList(mode) || isList(destination) || isList(headers['sec-fetch-site']) || isList(headers['sec-fetch-user'])
+  if (isJoined || ((referer !== undefined || authorization !== undefined) && isDoubled(rawHeaders))) return refuse('doubled')
   // Old browsers and servers send neither; one that does is held to it, whatever key it has.
   const isNavigation = mode !== undefined && !MODES.includes(mode)
   if (isNavigation || (destination !== undefined && !DESTINATIONS[resource].includes(destination))) return refuse('navigation', origin)
@@ -115,15 +83,18 @@ function repeatable(origin: string): string | null {
   return URL.parse(origin)?.origin === origin ? origin : null
 }
 
-/** Lower-cases only what may be one of ours: the other twenty headers of a request cost a comparison of two numbers. */
-function nameOf(name: string): string {
-  const first = name.charCodeAt(0) | 0x20
-  const isCandidate =
-    (name.length === 6 && first === 0x6f) ||
-    (name.length === 7 && first === 0x72) ||
-    (name.length === 13 && first === 0x61) ||
-    (name.length === 14 && first === 0x73)
-  return isCandidate ? name.toLowerCase() : ''
+/** No value of these headers has a comma: it is two headers that Node has joined, or one that matches nothing. */
+const isList = (value: string | undefined): boolean => value?.includes(',') === true
+
+function isDoubled(rawHeaders: readonly string[]): boolean {
+  let referers = 0
+  let keys = 0
+  for (let at = 0; at < rawHeaders.length; at += 2) {
+    const name = rawHeaders[at] as string
+    if (name.length === 7 && name.toLowerCase() === 'referer') referers++
+    else if (name.length === 13 && name.toLowerCase() === 'authorization') keys++
+  }
+  return referers > 1 || keys > 1
 }
 
 /** A browser sends the whole address or, by its policy, the origin and a slash. A space in it is two headers joined by a proxy. */

@@ -10,6 +10,8 @@ import type { TokenRow } from './token-row.ts'
 export interface Body {
   readonly content: string
   readonly etag: string
+  /** In bytes, as the header has it. */
+  readonly length: string
 }
 
 /** One account as it stood at one moment: its token, or why there is none to serve. The list counts for either. */
@@ -57,7 +59,11 @@ export function createSnapshot(row: TokenRow, { constantName: globalName, vault 
     throw error
   }
   const constantName = jsConstant ?? globalName
-  const toBody = (text: string): Body => ({ content: text, etag: `"${shortDigest(text)}"` })
+  const toBody = (text: string): Body => ({
+    content: text,
+    etag: `"${shortDigest(text)}"`,
+    length: String(Buffer.byteLength(text)),
+  })
   const ownScript = toBody(renderScript(constantName, token))
   return {
     problem: null,

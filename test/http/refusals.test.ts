@@ -10,8 +10,9 @@ import { ask, OTHER_SITE, SITE, startServing } from './serving.ts'
 const APP_URL = 'https://agent.example'
 const ALL_SETTINGS = /ALLOWED_DOMAINS|the account’s own list/g
 
-function sentenceFor(rawHeaders: string[], resource: TokenResource = 'script'): string {
-  const decision = decideRead({ resource, rawHeaders }, { exact: new Set(), wildcards: new Set() }, () => false)
+function sentenceFor([name = '', value]: string[], resource: TokenResource = 'script'): string {
+  const facts = { resource, headers: { [name.toLowerCase()]: value }, rawHeaders: [] }
+  const decision = decideRead(facts, { exact: new Set(), wildcards: new Set() }, () => false)
   return decision.allowed ? '' : refusalSentence(decision, { isOwn: false, account: null, appUrl: APP_URL })
 }
 

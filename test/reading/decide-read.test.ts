@@ -7,8 +7,21 @@ const { list } = parseAllowList('example.com *.example.org', (host) => getPublic
 const KEY = 'server-key-0123456789'
 const SITE = 'https://example.com'
 
+/** Joins doubled headers, but of two that stand by themselves takes the first: https://nodejs.org/api/http.html#messageheaders */
+function asNode(rawHeaders: readonly string[]): Record<string, string> {
+  const headers: Record<string, string> = {}
+  for (let at = 0; at + 1 < rawHeaders.length; at += 2) {
+    const name = (rawHeaders[at] ?? '').toLowerCase()
+    const value = rawHeaders[at + 1] ?? ''
+    const before = headers[name]
+    if (before === undefined) headers[name] = value
+    else if (name !== 'referer' && name !== 'authorization') headers[name] = `${before}, ${value}`
+  }
+  return headers
+}
+
 function decide(rawHeaders: readonly string[], resource: TokenResource = 'json'): ReadDecision {
-  return decideRead({ resource, rawHeaders }, list, (token) => token === KEY)
+  return decideRead({ resource, headers: asNode(rawHeaders), rawHeaders }, list, (token) => token === KEY)
 }
 const isAllowed = (rawHeaders: readonly string[], resource?: TokenResource) => decide(rawHeaders, resource).allowed
 const reasonOf = (rawHeaders: readonly string[]) => {

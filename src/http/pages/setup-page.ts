@@ -195,8 +195,8 @@ function visitAs(
   const refused = found?.problem?.message
   const problem = found === null ? 'The token cannot be looked up at the moment.' : refused === undefined ? null : here(refused)
   const visits = origins.slice(0, MAX_VISITS).map((site) => {
-    const rawHeaders = ['origin', site.origin, 'sec-fetch-site', 'cross-site', 'sec-fetch-mode', 'cors', 'sec-fetch-dest', 'empty']
-    const decision = decideRead({ resource: 'json', rawHeaders }, list, reading.isServerKey)
+    const headers = { origin: site.origin, 'sec-fetch-mode': 'cors', 'sec-fetch-dest': 'empty' }
+    const decision = decideRead({ resource: 'json', headers, rawHeaders: [] }, list, reading.isServerKey)
     const place = { isOwn: own !== null, account: null, appUrl: settings.appUrl }
     const why = decision.allowed ? problem : refusalSentence(decision, place)
     return { ...site, works: why === null, why }

@@ -1,0 +1,67 @@
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { AppError } from '../../core/errors.ts'
+import type { ReadDecision, TokenResource } from '../../reading/decide-read.ts'
+import { type Body, MAX_AGE_SECONDS } from '../../reading/snapshot.ts'
+import { CONTENT_TYPES, errorAnswer, STATUS } from '../errors.ts'
+
+// Everything the decision looks at, so that no cache hands one site's answer to another.
+const VARY = 'Origin, Referer, Sec-Fetch-Site, Sec-Fetch-Mode, Sec-Fetch-Dest'
+const COMMON = ['vary', VARY, 'x-content-type-options', 'nosniff'] as const
+const READABLE = [...COMMON, 'cross-origin-resource-policy', 'cross-origin'] as const
+const USUAL_CACHE_CONTROL = `private, max-age=${MAX_AGE_SECONDS}`
+
+export function answerToken(
+  { raw: { headers: asked } }: FastifyRequest,
+  reply: FastifyReply,
+  { origin }: ReadDecision,
+  { resource, body, maxAgeSeconds }: { resource: TokenResource; body: Body; maxAgeSeconds: number },
+): undefined {
+  const { content, etag, length } = body
+  const cacheControl = maxAgeSeconds === MAX_AGE_SECONDS ? USUAL_CACHE_CONTROL : `private, max-age=${maxAgeSeconds}`
+  const headers: string[] = [...READABLE, 'content-type', CONTENT_TYPES[resource], 'cache-control', cacheControl, 'etag', etag]
+  if (origin !== null) headers.push('access-control-allow-origin', origin)
+  const known = asked['if-none-match']
+  if (known !== undefined && matches(known, etag)) return write(reply, 304, headers, '')
+  headers.push('content-length', length)
+  write(reply, 200, headers, content)
+}
+
+export function answerPreflight({ raw: { headers: asked } }: FastifyRequest, reply: FastifyReply, origin: string): undefined {
+  const headers = ['vary', `${VARY}, Access-Control-Request-Headers`, ...READABLE.slice(2), 'access-control-allow-origin', origin]
+  headers.push('access-control-allow-methods', 'GET, HEAD', 'access-control-max-age', '300')
+  const names = asked['access-control-request-headers']
+  if (names !== undefined) headers.push('access-control-allow-headers', names)
+  // Safari waits for a body where a 204 has no length.
+  headers.push('content-length', '0')
+  write(reply, 204, headers, '')
+}
+
+/** Not an Error of its own: the stack of one would cost more than the rest of a refusal. */
+export type Problem = Pick<AppError, 'code' | 'message'>
+
+/** A problem holds no token, so a page of whatever site may read which setting keeps it out. */
+export function answerProblem(reply: FastifyReply, resource: TokenResource, origin: string | null, problem: Problem): undefined {
+  refuse(reply, resource, [...READABLE, ...(origin === null ? [] : ['access-control-allow-origin', origin])], problem)
+}
+
+/** A name that does not exist is no secret: names stand in public addresses. But its 404 is for listed sites to read. */
+export function answerHidden(reply: FastifyReply, resource: TokenResource, problem: Problem): undefined {
+  refuse(reply, resource, [...COMMON, 'cross-origin-resource-policy', 'same-origin'], problem)
+}
+
+function refuse(reply: FastifyReply, resource: TokenResource, readers: readonly string[], { code, message }: Problem): undefined {
+  const { headers, body } = errorAnswer(resource, STATUS[code], code, message)
+  write(reply, STATUS[code], [...readers, ...headers, 'content-length', String(Buffer.byteLength(body))], body)
+}
+
+/** Past Fastify, whose own way of sending takes longer than all that comes before it. Node leaves the body out where HEAD asks. */
+function write(reply: FastifyReply, status: number, headers: string[], body: string): undefined {
+  reply.hijack()
+  reply.raw.writeHead(status, headers)
+  reply.raw.end(body)
+}
+
+/** Weak comparison, as RFC 9110 §13.1.2 asks for If-None-Match. */
+function matches(header: string, etag: string): boolean {
+  return header === etag || header.split(',').some((one) => one.trim() === '*' || one.trim().replace(/^W\//, '') === etag)
+}
