@@ -1,8 +1,6 @@
-import { readPastedToken } from '../core/pasted-token.ts'
-import type { ConfiguredProvider, ProviderEnvironment, ProviderModule, VariableKind } from '../core/provider.ts'
+import type { ConfiguredProvider, ProviderModule, VariableKind } from '../core/provider.ts'
 import { printable } from '../core/quotes.ts'
 import { Secret } from '../core/secret.ts'
-import { tokenProblem } from '../core/token.ts'
 import { PROVIDERS } from '../providers/registry.ts'
 import { type AllowList, parseAllowList } from '../reading/allow-list.ts'
 import { constantNameProblem } from '../reading/js-constant.ts'
@@ -10,10 +8,11 @@ import { isPublicSuffix } from '../reading/public-suffix.ts'
 import { sharedHostWarnings } from '../reading/shared-hosts.ts'
 import type { RefreshFrequency, RefreshMode } from '../refreshing/next-refresh.ts'
 import { type AgentCommand, agentCommand } from './agent-command.ts'
-import { characters, type Environment, keySpellings, type Notes, readEnvironment, type Warning } from './environment.ts'
+import { characters, keySpellings, readEnvironment, type Warning } from './environment.ts'
 import { createKnownSecrets } from './known-secrets.ts'
 import { alertUrlProblem, readHost, readPort, readTrustProxy } from './network.ts'
 import { type DatabaseConfig, detectPlatform, guessAppUrl, type Platform, readDatabase } from './platform.ts'
+import { readProvider, readSeed, type Seed } from './providers.ts'
 import { checkPassword } from './weak-password.ts'
 
 export interface Config {
@@ -50,14 +49,6 @@ export interface Config {
   /** Those that their variables switch on. */
   readonly providers: readonly ConfiguredProvider[]
   readonly warnings: readonly Warning[]
-}
-
-/** A token that an account is to start with. */
-export interface Seed {
-  readonly variable: string
-  readonly account: string
-  readonly provider: string
-  readonly token: Secret
 }
 
 export class ConfigError extends Error {
@@ -238,24 +229,6 @@ export function readConfig(env: NodeJS.ProcessEnv, providers: readonly ProviderM
 }
 
 /** The token that an account of this provider starts with; null = none is set. */
-function readSeed({ name, seed, mistakes }: ProviderModule, text: Environment['text'], { problems, warn }: Notes): Seed | null {
-  const { variable, account } = seed
-  const token = text(variable)
-  if (token === null) return null
-  const { problem } = readPastedToken(token, mistakes)
-  // What a release before took must not stop this one: it is only not taken for a token any more.
-  if (problem !== null && tokenProblem(token) === null) warn(`${variable}: ${problem}. It is not used.`)
-  else if (problem !== null) problems.push(`${variable}: ${problem}`)
-  return { variable, account, provider: name, token: new Secret(token) }
-}
-
-function readProvider(module: ProviderModule, env: ProviderEnvironment): ConfiguredProvider | null {
-  const config = module.read(env)
-  if (config === null) return null
-  const names = Object.keys(module.variables).filter((name) => module.variables[name] === 'secret')
-  return { module, config, secrets: names.flatMap((name) => env.list(name).map((secret) => [name, new Secret(secret)] as const)) }
-}
-
 /** URLs allow more: a `*` or a comma, which the allow-list would read in its own way, and a dot at the end. */
 const isHost = (host: string): boolean => /^(\[[0-9a-f:.]+\]|[a-z0-9_-]+(\.[a-z0-9_-]+)*)$/.test(host)
 
