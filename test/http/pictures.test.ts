@@ -11,9 +11,9 @@ const PICTURE = '/admin/accounts/default/picture'
 /** Where the page shows the account's picture, and what is there. */
 async function look({ owner, agent }: OwnerWorld, page = '/status', account = 'default') {
   const { text } = await owner.get(page)
-  const path = new RegExp(`<img class="avatar" src="([^"]*/${account}/picture[^"]*)" alt="" width="44" height="44" loading="lazy">`).exec(
-    text,
-  )?.[1]
+  const path = new RegExp(
+    `<img class="avatar" src="([^"]*/${account}/picture[^"]*)"\\s+alt="" width="44" height="44" loading="lazy">`,
+  ).exec(text)?.[1]
   return { path: path ?? '', ...(await fetched({ owner, agent }, path ?? '/no-picture')) }
 }
 

@@ -1,4 +1,5 @@
-import type { FastifyBaseLogger, FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
+import cors from '@fastify/cors'
+import type { FastifyBaseLogger, FastifyPluginAsync, FastifyReply, FastifyRequest, onRequestHookHandler } from 'fastify'
 import type { AllowList } from '../../reading/allow-list.ts'
 import { decideRead, type TokenResource } from '../../reading/decide-read.ts'
 import { constantNameProblem } from '../../reading/js-constant.ts'
@@ -7,11 +8,15 @@ import type { Snapshot } from '../../reading/snapshot.ts'
 import { sendError } from '../errors.ts'
 import { createRefusalLog } from '../request-log.ts'
 import { refusalSentence } from './refusal-sentence.ts'
-import { answerHidden, answerPreflight, answerProblem, answerToken, type Problem } from './token-answer.ts'
+import { allowRead, answerHidden, answerProblem, answerToken, type Problem } from './token-answer.ts'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
     resource?: TokenResource
+  }
+  interface FastifyRequest {
+    /** On a preflight: the origin whose page may read the answer to the request that follows. */
+    readableBy: string | null
   }
 }
 
@@ -49,22 +54,28 @@ export const tokenRoutes: FastifyPluginAsync<Parts> = async (app, { reading, met
   }
   const logRefusal = createRefusalLog(log)
 
-  function answer(request: FastifyRequest, reply: FastifyReply, resource: TokenResource, found: Snapshot): undefined {
+  /** `pass` is for a preflight that @fastify/cors is to answer. */
+  function answer(request: FastifyRequest, reply: FastifyReply, found: Snapshot, pass?: () => void): undefined {
+    const resource = request.routeOptions.config.resource ?? 'json'
     const { headers, rawHeaders } = request.raw
     const decision = decideRead({ resource, headers, rawHeaders }, found.allowList ?? reading.allowList, reading.isServerKey)
     const { allowed, origin } = decision
-    const isPreflight = request.method === 'OPTIONS'
     const unknown = found.problem?.code === 'not_found' ? found.problem : null
     if (!allowed) {
       const place = { isOwn: found.allowList !== null, account: accountIn(request), appUrl }
       const sentence = refusalSentence(decision, place)
       logRefusal(request, sentence)
       if (unknown !== null) return answerHidden(reply, resource, unknown)
-      if (!isPreflight || origin === null) return answerProblem(reply, resource, origin, { code: 'forbidden', message: sentence })
+      if (pass === undefined || origin === null) return answerProblem(reply, resource, origin, { code: 'forbidden', message: sentence })
     }
     // The page of a refused site may ask too: the sentence that it then reads says why.
-    if (isPreflight) {
-      if (origin !== null) return answerPreflight(request, reply, origin)
+    if (pass !== undefined) {
+      if (origin !== null) {
+        request.readableBy = origin
+        allowRead(reply)
+        pass()
+        return
+      }
       return answerProblem(reply, resource, null, unknown ?? { code: 'forbidden', message: 'A preflight must carry an Origin.' })
     }
     const problem = unknown ?? (resource === 'script' ? constantProblem(request) : null)
@@ -74,23 +85,38 @@ export const tokenRoutes: FastifyPluginAsync<Parts> = async (app, { reading, met
     answerToken(request, reply, decision, { resource, body, maxAgeSeconds: found.maxAgeSeconds(reading.nowMs()) })
   }
 
-  for (const { suffix, resource } of RESOURCES) {
-    // No hook: each costs a read several calls. Within one turn of the event loop where the token is at hand: a promise
-    // costs a read more than the decision does.
-    const handle = (request: FastifyRequest, reply: FastifyReply): Promise<void> | undefined => {
-      if (isRespelt(request, resource)) {
-        sendError(reply, resource, 404, 'not_found', 'There is nothing at this address.')
-        return
-      }
-      const found = reading.read(accountIn(request))
-      if (found instanceof Promise) return found.then((it) => answer(request, reply, resource, it))
-      answer(request, reply, resource, found)
+  // No hook: each costs a read several calls. Within one turn of the event loop where the token is at hand: a promise
+  // costs a read more than the decision does.
+  function handle(request: FastifyRequest, reply: FastifyReply, pass?: () => void): Promise<void> | undefined {
+    const { resource = 'json' } = request.routeOptions.config
+    if (isRespelt(request, resource)) {
+      sendError(reply, resource, 404, 'not_found', 'There is nothing at this address.')
+      return
     }
-    for (const prefix of ['', '/accounts/:account']) {
-      app.get(`${prefix}/token${suffix}`, { config: { resource } }, handle)
-      app.options(`${prefix}/token${suffix}`, { config: { resource } }, handle)
-    }
+    const found = reading.read(accountIn(request))
+    if (found instanceof Promise) return found.then((it) => answer(request, reply, it, pass))
+    answer(request, reply, found, pass)
   }
+
+  const routes = RESOURCES.flatMap(({ suffix, resource }) =>
+    ['', '/accounts/:account'].map((prefix) => ({ url: `${prefix}/token${suffix}`, config: { resource } })),
+  )
+  for (const { url, config } of routes) app.get(url, { config }, (request, reply) => handle(request, reply))
+  await app.register(async (preflights) => {
+    // The list has one reader, decideRead: @fastify/cors is told what it said. It has the preflights alone: the one header
+    // that a read needs of it costs a tenth of the read there.
+    preflights.decorateRequest('readableBy', null)
+    await preflights.register(cors, {
+      hook: 'preHandler',
+      delegator: ({ readableBy }: FastifyRequest, callback: (error: Error | null, options: object) => void) =>
+        callback(null, { origin: readableBy ?? false, methods: 'GET, HEAD', maxAge: 300, strictPreflight: false }),
+    })
+    for (const { url, config } of routes) {
+      const onRequest: onRequestHookHandler = (request, reply, done) => void handle(request, reply, done)?.catch(done)
+      // @fastify/cors answers each one that comes this far.
+      preflights.options(url, { config, onRequest }, (_request, reply) => reply.code(204).send())
+    }
+  })
 }
 
 /**
