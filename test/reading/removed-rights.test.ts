@@ -252,6 +252,7 @@ t.test('the release before sees what this one takes away', { skip }, async (t) =
     cache: { ...cache, add: cache.set },
     vault: createVault([OLD_KEY]),
     constantName: 'InstagramToken',
+    digest: shortDigest,
     log: SILENT,
     clockMs: () => clock.ms,
   })

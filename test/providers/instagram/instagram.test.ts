@@ -29,7 +29,7 @@ t.test('a refresh brings the new token and its lifetime', async (t) => {
   t.not(grant.accessToken.reveal(), token)
   t.ok(instagram.issued.has(grant.accessToken.reveal()))
   t.match(grant, { refreshToken: null, expiresInSeconds: 5_183_944, refreshExpiresInSeconds: null })
-  t.match(provider, { name: 'instagram', minimumAgeSeconds: 86_400, timeoutMs: 10_000 })
+  t.match(provider, { minimumAgeSeconds: 86_400, timeoutMs: 10_000 })
 })
 
 t.test('a refresh that returns the same string, or comes inside data, is taken as well', async (t) => {
