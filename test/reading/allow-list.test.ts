@@ -127,7 +127,9 @@ function oracle(entries: readonly Entry[], origin: string): boolean {
 }
 
 function written({ scheme, host, port, wildcard }: Entry, bare: boolean): string {
-  const prefix = bare && scheme === 'https' ? '' : `${scheme}://`
+  // A host of this machine without a scheme is meant without TLS.
+  const implied = ADDRESSES.includes(host) ? 'http' : 'https'
+  const prefix = bare && scheme === implied ? '' : `${scheme}://`
   return `${prefix}${wildcard ? '*.' : ''}${host}${port === null ? '' : `:${port}`}`
 }
 
