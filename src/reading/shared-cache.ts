@@ -14,6 +14,8 @@ export interface Stamp {
 /** The value null is a tombstone: what was there is no longer right, so ask the database. */
 export interface Stamped extends Stamp {
   readonly value: unknown
+  /** Of a token that is served: its own list, empty for the global one. It stays in a tombstone that only means “late”. */
+  readonly readers?: string | undefined
 }
 
 /** What instances tell each other by way of Memcached: sealed, dated, and never replaced by something older. */
@@ -80,8 +82,8 @@ export function createSharedCache({ cache, vault, clock, secondLookMs = SECOND_L
       // Sealed with a key that this instance lacks, it may be newer: then the database decides.
       const isForeign = seen.text !== null && there === null
       const isYoung = clock.nowMs() - stamped.atMs <= YOUNG_MS
-      const { version, revision, atMs } = stamped
-      const text = JSON.stringify({ version, revision, atMs, value: isYoung && !isForeign ? stamped.value : null })
+      const { version, revision, atMs, readers } = stamped
+      const text = JSON.stringify({ version, revision, atMs, value: isYoung && !isForeign ? stamped.value : null, readers })
       const written = await cache.cas(keyOf(cacheId, place), vault.seal(new Secret(text), sealPlace(cacheId, place)), TTL_SECONDS, seen)
       if (written !== false) return written === true
     }

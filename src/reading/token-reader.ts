@@ -117,8 +117,10 @@ export function createTokenReader(deps: Deps): TokenReader {
     if (found !== null && (known === null || !isOlder(found, known))) {
       const held = heldInCache(name, found, known)
       if (held !== null) return held
-      // Whether or not the store answers now: what is held has been overtaken.
-      if (known !== null && isOlder({ ...known, atMs: found.atMs }, found)) {
+      // Whether or not the store answers now: what is held has been overtaken. Where the newer token has the same readers,
+      // the older one may go on while the store is silent.
+      const hasSameReaders = known?.row != null && found.readers === (known.row.allowedDomains ?? '')
+      if (known !== null && !hasSameReaders && isOlder({ ...known, atMs: found.atMs }, found)) {
         accounts.put(name, toHeld(toProblem(noAnswer()), found), Number.NEGATIVE_INFINITY)
       }
     }
@@ -227,7 +229,7 @@ const placeOf = (name: string): string => `row ${name}`
 const asItIs = (found: Served): Served => found
 
 function stampedOf({ version, revision, atMs, row }: Held): Stamped {
-  return { version, revision, atMs, value: row }
+  return { version, revision, atMs, value: row, readers: row === null ? undefined : (row.allowedDomains ?? '') }
 }
 
 function toHeld(snapshot: ProblemSnapshot, { version, revision, atMs }: Stamp): Held {

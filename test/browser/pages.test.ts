@@ -220,6 +220,7 @@ t.test('with the keyboard alone: past the navigation, through the sign-in, to a 
   t.match(await tab.locator('[role=status].vh').textContent(), 'Copied STARTING_TOKEN')
 
   await tab.goto(`${AGENT}/admin/sign-in`)
+  await waitFor('the field to have the focus', () => tab.evaluate(`document.activeElement.id === 'password'`))
   await tab.keyboard.type(PASSWORD)
   await tab.keyboard.press('Enter')
   await tab.waitForURL(`${AGENT}/admin`)
