@@ -165,7 +165,7 @@ async function mustBeSameUser(deps: ManageDeps, { provider, providerUserId, user
   try {
     userId = (await deps.providers.get(provider)?.profile(token))?.userId
   } catch (error) {
-    // Whoever takes the token over asks as well, and says what is wrong with it.
+    // The take-over asks the provider too, and names what is wrong with the token.
     if (error instanceof ProviderError) return
     throw error
   }

@@ -21,7 +21,7 @@ export interface NextStep {
 
 /** What of an account the next step depends on. */
 export interface Situation {
-  /** The provider's; null = nobody's token has been confirmed yet. */
+  /** The provider's; null until the provider has confirmed a token. */
   readonly userId: string | null
   readonly condition: 'working' | 'paused' | 'empty' | 'checking' | 'needs you'
   /** Its beginning and its length; null = there is none. */

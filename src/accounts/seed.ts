@@ -27,7 +27,7 @@ export interface Seed {
    * where it is not known, as in a shell without the agent's variables: the one that was taken last stays taken.
    */
   readonly fingerprint: string | null
-  /** Where somebody has written it down; it holds until the provider tells the token's life. */
+  /** The expiry that came with the token; it holds until the provider names one. */
   readonly expiresAt?: Date | null
 }
 
@@ -43,7 +43,7 @@ const CLAIM_RETRY_MS = 250
 
 /**
  * Takes a long-lived token over. It is checked with the provider before it replaces one that works, and refreshed at
- * once to learn its life, which nobody tells beforehand.
+ * once to learn its life, which a pasted token does not name.
  */
 export async function seedAccount(deps: SeedDeps, given: Seed): Promise<SeedResult> {
   const provider = providerOf(deps, given.provider)
@@ -87,7 +87,7 @@ export async function seedAccount(deps: SeedDeps, given: Seed): Promise<SeedResu
     // away what the provider is answering that one.
     if (seed.actor === 'boot' && existing.seedFingerprint === seed.fingerprint) return taken(null)
     if (isHeld(deps, existing, seed.token)) {
-      // A double click, say. Put in place anew it would take the account out of the hands of whoever is refreshing it.
+      // A double click, say. Storing it again would void a refresh under way.
       const trusted = isTrusted(seed, existing) ? { trustedAt: now } : {}
       await deps.store.update(
         seed.account,
@@ -154,7 +154,7 @@ async function replaceToken(
   event: (kind: 'seed_refused' | 'replaced', detail: string) => AccountEvent,
 ): Promise<SeedResult | null> {
   const done = event('replaced', `${wayOf(seed)} took over.`)
-  // Nobody refreshes these, so there is nothing to claim.
+  // No process refreshes these, so there is nothing to claim.
   const isIdle = existing.pausedAt !== null || existing.accessToken === null
   const claim = isIdle ? null : await claimInTime(deps, seed.account, provider)
   if (!isIdle && claim === null) {
