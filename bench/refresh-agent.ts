@@ -1,6 +1,6 @@
-// The agent as it is, but for its pace, which would be the only thing measured. Loaded by bench/refresh.ts.
+// The agent as it is, but for its rate limit, which would be the only thing measured. Loaded by bench/refresh.ts.
 import pg from 'pg'
-import { PACE_LIMITS } from '../src/refreshing/rate-limit.ts'
+import { RATE_LIMITS } from '../src/refreshing/rate-limit.ts'
 import { serve } from '../src/server.ts'
 
 const { query } = pg.Client.prototype
@@ -11,4 +11,4 @@ pg.Client.prototype.query = function (this: pg.Client, ...args: unknown[]) {
 } as typeof query
 process.on('SIGUSR2', () => console.error(`statements: ${statements}`))
 
-await serve(process.env, { ...PACE_LIMITS, perSecond: 10_000, burst: 10_000 })
+await serve(process.env, { ...RATE_LIMITS, perSecond: 10_000, burst: 10_000 })

@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { Secret } from '../src/core/secret.ts'
-import { accountPlace } from '../src/core/vault.ts'
+import { accountContext } from '../src/core/vault.ts'
 import { createAccountStore } from '../src/storage/account-store.ts'
 import type { Database } from '../src/storage/database.ts'
 import { migrate } from '../src/storage/migrate.ts'
@@ -109,11 +109,11 @@ async function fill(db: Database, instagram: RemoteInstagram, size: number): Pro
     const names = Array.from({ length: Math.min(1000, size - start) }, (_, n) => `shop-${start + n}`)
     const tokens = await instagram.issueMany(names.map((_, n) => ({ userId: String(17_841_400_000_000_000 + start + n) })))
     const rows = names.map((name, n) =>
-      row(name, vault.seal(new Secret(tokens[n] ?? ''), accountPlace(name, 'access_token')), start + n, now - 1000),
+      row(name, vault.seal(new Secret(tokens[n] ?? ''), accountContext(name, 'access_token')), start + n, now - 1000),
     )
     await db.query(`insert into accounts (${COLUMNS}) values ${rows.join(',')}`)
   }
-  const token = vault.seal(new Secret('IGAAread'), accountPlace('default', 'access_token'))
+  const token = vault.seal(new Secret('IGAAread'), accountContext('default', 'access_token'))
   await db.query(`insert into accounts (${COLUMNS}) values ${row('default', token, size, now + 20 * DAY_MS)}`)
   await db.query('analyze accounts')
 }
@@ -136,7 +136,7 @@ async function explain(db: Database, size: number): Promise<void> {
       return []
     },
   }
-  await createAccountStore(explaining).claimDue({ owner: 'bench', leaseSeconds: 40, limit: 8, provider: 'instagram' })
+  await createAccountStore(explaining).claimDue({ leaseOwner: 'bench', leaseSeconds: 40, limit: 8, provider: 'instagram' })
 }
 
 async function start(database: string, instagram: string, folder: string): Promise<{ port: number; launched: Launched }> {

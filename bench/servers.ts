@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url'
 import { createAgent } from '../src/agent.ts'
 import { readConfig } from '../src/config/config.ts'
 import { Secret } from '../src/core/secret.ts'
-import { accountPlace } from '../src/core/vault.ts'
+import { accountContext } from '../src/core/vault.ts'
 import { createLogger } from '../src/logger.ts'
 import { freePort } from '../test/support/free-port.ts'
 import { type Launched, launch } from '../test/support/process.ts'
@@ -43,7 +43,7 @@ export async function seedStore(folder: string): Promise<void> {
     name: 'default',
     provider: 'instagram',
     state: 'active' as const,
-    accessToken: agent.vault.seal(token, accountPlace('default', 'access_token')),
+    accessToken: agent.vault.seal(token, accountContext('default', 'access_token')),
     providerUserId: '17841400000000001',
     issuedAt: new Date(),
     expiresAt: new Date(Date.now() + 60 * DAY_MS),

@@ -20,16 +20,16 @@ import { createReadHistory } from './reading/read-counts.ts'
 import { createReadMeter } from './reading/read-meter.ts'
 import { createSharedCache } from './reading/shared-cache.ts'
 import { createTokenReader } from './reading/token-reader.ts'
-import { createLookTally, createTokenChecks } from './refreshing/check-tokens.ts'
-import { createPace, PACE_LIMITS, type PaceLimits } from './refreshing/rate-limit.ts'
-import { createTally } from './refreshing/refresh-account.ts'
+import { createLookCounters, createTokenChecks } from './refreshing/check-tokens.ts'
+import { createRateLimit, RATE_LIMITS, type RateLimits } from './refreshing/rate-limit.ts'
+import { createRefreshCounters } from './refreshing/refresh-account.ts'
 import { type RefreshRequest, type RefreshSummary, refreshDue } from './refreshing/refresh-due.ts'
-import { createPendingAnswers } from './refreshing/unsaved-grant.ts'
+import { createUnsavedGrants } from './refreshing/unsaved-grant.ts'
 import { choosePassword } from './sign-in/password.ts'
 import { createSignIn } from './sign-in/sign-in.ts'
-import { createUpkeep } from './status/maintenance.ts'
+import { createMaintenance } from './status/maintenance.ts'
 import { createStatus } from './status/status.ts'
-import { createStock } from './status/summary.ts'
+import { createSummary } from './status/summary.ts'
 import { createOverview } from './storage/account-queries.ts'
 import { createAccountStore } from './storage/account-store.ts'
 import { createAlertStore } from './storage/alert-store.ts'
@@ -50,7 +50,7 @@ const MIGRATIONS_FOLDER = join(ROOT, 'migrations')
 export type Agent = Awaited<ReturnType<typeof createAgent>>
 
 interface Options {
-  readonly paceLimits?: PaceLimits | undefined
+  readonly rateLimits?: RateLimits | undefined
   readonly queryTimeoutMs?: number | undefined
 }
 
@@ -58,7 +58,7 @@ interface Options {
  * The one place that wires. Opens nothing that the configuration does not name. `queryTimeoutMs`: how long one answer of a
  * Postgres may take.
  */
-export async function createAgent(config: Config, log: Logger, { paceLimits = PACE_LIMITS, queryTimeoutMs }: Options = {}) {
+export async function createAgent(config: Config, log: Logger, { rateLimits = RATE_LIMITS, queryTimeoutMs }: Options = {}) {
   const db = await openStore(config.database, log, queryTimeoutMs)
   const store = createAccountStore(db)
   const keys = await encryptionKeys(config.encryptionKeys, config.database)
@@ -76,40 +76,40 @@ export async function createAgent(config: Config, log: Logger, { paceLimits = PA
     vault,
     providers,
     policy: { mode: config.refreshMode, frequency: config.refreshFrequency, random: Math.random },
-    owner: `${hostname()}:${process.pid}:${randomUUID().slice(0, 8)}`,
+    leaseOwner: `${hostname()}:${process.pid}:${randomUUID().slice(0, 8)}`,
     publish: (name: string, unsaved?: Account) => reader.publish(name, unsaved),
-    pending: createPendingAnswers({
+    unsaved: createUnsavedGrants({
       cache: memcached,
       isUp: () => memcached?.state().up !== false,
       vault,
       cacheId: async () => (await installation.read())?.cacheId ?? null,
     }),
-    pace: createPace(paceLimits),
-    tally: createTally(),
+    rateLimit: createRateLimit(rateLimits),
+    counters: createRefreshCounters(),
     secrets,
     log,
   }
 
   const stopping = new AbortController()
   let running: Promise<RefreshSummary> | null = null
-  const overview = createOverview(db, vault.marks)
-  const stock = createStock({ store, overview, vault })
+  const overview = createOverview(db, vault.keyPrefixes)
+  const summary = createSummary({ store, overview, vault })
   const send = await openWebhook(config)
   const wrongPasswords = createWrongPasswords(db)
-  const looks = createLookTally()
+  const looks = createLookCounters()
   const checkTokens = createTokenChecks({ ...refreshDeps, timetable: createTimetable(db), events: store, looks, send }, stopping.signal)
   const readHistory = createReadHistory(reader.counters)
   const oauthStates = createOAuthStateStore(db)
   const signedRequests = createSignedRequests(db)
-  const keepUp = createUpkeep(
+  const maintainNow = createMaintenance(
     { alerts: createAlertStore(db), send, wrongPasswords, overview, shortLived: [oauthStates, signedRequests], log },
     stopping.signal,
   )
-  const upkeep = (): Promise<void> => {
+  const maintain = (): Promise<void> => {
     readHistory.sample()
     // Here, and not while a page waits for it. A store that does not answer keeps no alert from being sent.
-    void stock.recount().catch(() => {})
-    return keepUp()
+    void summary.recount().catch(() => {})
+    return maintainNow()
   }
   // Whatever calls a provider looks first whether a restore has taken the place of the agent's tables.
   const sweep = (request: RefreshRequest): Promise<RefreshSummary> => {
@@ -155,7 +155,7 @@ export async function createAgent(config: Config, log: Logger, { paceLimits = PA
 
   const memcachedState = memcached === null ? null : () => memcached.get('token-agent').then(() => memcached.state())
   const storeParts = { storeState: () => db.state(), checkStore: () => db.check(), memcachedState }
-  const status = createStatus({ ...storeParts, stock, lastHour: () => readHistory.lastHour() })
+  const status = createStatus({ ...storeParts, summary, lastHour: () => readHistory.lastHour() })
 
   return {
     store,
@@ -182,7 +182,7 @@ export async function createAgent(config: Config, log: Logger, { paceLimits = PA
       if (config.metricsKey === null) return null
       const { createMetrics } = await import('./status/metrics.ts')
       const meter = createReadMeter()
-      const metrics = createMetrics({ ...storeParts, stock: stock.take, overview, store, reader, refreshDeps, looks }, meter)
+      const metrics = createMetrics({ ...storeParts, summary: summary.take, overview, store, reader, refreshDeps, looks }, meter)
       return { meter, isKey: isOneOf([config.metricsKey]), ...metrics }
     },
     /** What each tick does. */
@@ -196,7 +196,7 @@ export async function createAgent(config: Config, log: Logger, { paceLimits = PA
       /** The daily look at each token, where it is due; the first run also plans what a changed policy moves. */
       checkTokens: () => db.check().then(checkTokens),
       /** Also looks at the parts while nobody asks: since when one is as it is, is known to the minute. */
-      upkeep: async () => void (await Promise.all([upkeep(), status.health()])),
+      maintain: async () => void (await Promise.all([maintain(), status.health()])),
     },
     storeState: storeParts.storeState,
     /** Null where the store is not a Postgres: the Ruby agent knew no other. */
@@ -209,7 +209,7 @@ export async function createAgent(config: Config, log: Logger, { paceLimits = PA
     async stopRefreshing(timeoutMs: number): Promise<void> {
       stopping.abort()
       // An alert that has just arrived is noted, or the next start would send it again.
-      await Promise.race([Promise.allSettled([running, seeding, checkTokens(), upkeep()]), sleep(timeoutMs, undefined, { ref: false })])
+      await Promise.race([Promise.allSettled([running, seeding, checkTokens(), maintain()]), sleep(timeoutMs, undefined, { ref: false })])
     },
     async close(): Promise<void> {
       await shared?.close()

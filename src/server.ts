@@ -9,7 +9,7 @@ import { AppError } from './core/errors.ts'
 import type { Log } from './core/log.ts'
 import { createApp } from './http/app.ts'
 import { createLogger } from './logger.ts'
-import type { PaceLimits } from './refreshing/rate-limit.ts'
+import type { RateLimits } from './refreshing/rate-limit.ts'
 import { type Schedule, startSchedule } from './timer.ts'
 
 /** Long enough for a load balancer to notice; closing at once loses the requests that are on their way. */
@@ -18,12 +18,12 @@ const DRAIN_MS = 4_000
 const EXIT_BY_MS = 28_000
 const REFRESH_WAIT_MS = 20_000
 const LAST_ANSWERS_MS = 1_000
-const START_PATIENCE_MS = 2_000
+const START_TIMEOUT_MS = 2_000
 /** Connections that wait to be taken; the system keeps fewer where it is set so. One more than fits tries again after a second. */
 const BACKLOG = 4_096
 
 /** Runs the agent until it is told to stop. Binds its port before the database answers, and waits for it. */
-export async function serve(env: NodeJS.ProcessEnv, paceLimits?: PaceLimits): Promise<void> {
+export async function serve(env: NodeJS.ProcessEnv, rateLimits?: RateLimits): Promise<void> {
   const config = readConfig(env)
   const log = createLogger(config.logLevel)
   for (const { text } of config.warnings) log.warn({}, text)
@@ -39,7 +39,7 @@ export async function serve(env: NodeJS.ProcessEnv, paceLimits?: PaceLimits): Pr
     log.info('stopped')
   })
   try {
-    const agent = await createAgent(config, log, { paceLimits })
+    const agent = await createAgent(config, log, { rateLimits })
     await start({ config, agent, log, stopped: stopped.signal }, (how) => {
       stop = how
     })
@@ -102,7 +102,7 @@ async function start({ config, agent, log, stopped }: Start, onStop: (stop: (sig
     })
     // A store that is there is prepared, and a new starting token checked, before the first visitor can ask. One that
     // is too new, or cannot be written, ends the start; one that does not answer is waited for behind an open port.
-    await Promise.race([started, sleep(START_PATIENCE_MS, undefined, { ref: false })])
+    await Promise.race([started, sleep(START_TIMEOUT_MS, undefined, { ref: false })])
     if (stopped.aborted) return
     const address = await app.listen({ host: config.host, port: config.port, backlog: BACKLOG }).catch((error: unknown) => {
       throw explainListen(error, config)

@@ -40,14 +40,14 @@ export function startSchedule(work: Agent['work'], log: Log, wallClock = Date.no
       log.warn({ err }, 'a tick could not be finished; the next one is in a minute')
     }
   }
-  const keepUp = (): Promise<void> =>
-    work.upkeep().catch((err: unknown) => log.warn({ err }, 'alerts could not be looked at; the next look is in a minute'))
+  const maintainNow = (): Promise<void> =>
+    work.maintain().catch((err: unknown) => log.warn({ err }, 'alerts could not be looked at; the next look is in a minute'))
   const tick = (actor: 'boot' | 'timer'): Promise<void> => {
     // A sweep of very many accounts lasts longer than a minute; the operator is told all the same.
-    if (ticking !== null) void keepUp()
+    if (ticking !== null) void maintainNow()
     ticking ??= run(actor).finally(() => {
       ticking = null
-      void keepUp()
+      void maintainNow()
     })
     return ticking
   }

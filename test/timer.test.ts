@@ -11,7 +11,15 @@ function start(
   t: Test,
   { seed, recheck, sweep }: { seed?: () => Promise<boolean>; recheck?: () => Promise<void>; sweep?: () => Promise<void> } = {},
 ) {
-  const seen = { seeds: 0, rechecks: 0, sweeps: [] as RefreshRequest[], upkeeps: 0, warnings: [] as string[], running: 0, mostRunning: 0 }
+  const seen = {
+    seeds: 0,
+    rechecks: 0,
+    sweeps: [] as RefreshRequest[],
+    maintained: 0,
+    warnings: [] as string[],
+    running: 0,
+    mostRunning: 0,
+  }
   let stepMs = 0
   const services = {
     seedFromEnvironment: () => {
@@ -29,7 +37,7 @@ function start(
       return { refreshed: 0, failed: 0, results: [] }
     },
     checkTokens: async () => {},
-    upkeep: async () => void seen.upkeeps++,
+    maintain: async () => void seen.maintained++,
   }
   const log = { info: () => {}, warn: (_: object, message: string) => void seen.warnings.push(message) }
   const schedule: Schedule = startSchedule(services, log, () => Date.now() + stepMs)
@@ -55,7 +63,7 @@ t.test('the first tick is at the start, takes the starting token over and then r
   await schedule.booted
   t.same(order, ['seed', 'recheck', 'sweep'])
   t.match(seen.sweeps[0], { actor: 'boot' })
-  await waitFor('the upkeep', () => seen.upkeeps > 0)
+  await waitFor('the maintain', () => seen.maintained > 0)
 })
 
 t.test('a machine that slept, or whose clock was set, ticks within seconds', async (t) => {

@@ -5,7 +5,7 @@ import { AppError, ConnectError } from '../core/errors.ts'
 import type { Connect } from '../core/provider.ts'
 import { isMarked, marked } from '../core/vault.ts'
 import type { KeptState, OAuthStateStore } from './oauth-states.ts'
-import { type GrantDeps, takeGrant } from './save-grant.ts'
+import { type GrantDeps, saveGrant } from './save-grant.ts'
 import { connected, openPending, type Pending, seal, unseal, waiting, write } from './waiting-grant.ts'
 
 export interface ConnectDeps extends GrantDeps {
@@ -52,7 +52,7 @@ export async function startConnect(
 }
 
 /**
- * Throws `ConnectError` where the trip ended without a token; nothing is changed then. A second arrival, by a double click,
+ * Throws `ConnectError` where the authorization ended without a token; nothing is changed then. A second arrival, by a double click,
  * the back button or a reload, gets what the first one got.
  */
 export async function finishConnect(deps: ConnectDeps, params: CallbackParams): Promise<Connected> {
@@ -61,29 +61,29 @@ export async function finishConnect(deps: ConnectDeps, params: CallbackParams): 
   const again = `Press “Connect ${title}” again; nothing was changed.`
   // A denial may come without its state, and changes nothing: it needs none.
   if (error !== undefined) throw denied(title, error)
-  const trip = await findTrip(deps, state, sessionId)
-  const { account } = trip ?? {}
-  if (trip?.provider === connected(provider)) return { outcome: 'connected', account: trip.account, username: null }
-  if (trip?.provider === waiting(provider)) {
-    if (trip.usedSecondsAgo !== null) return { outcome: 'connected', account: trip.account, username: null }
-    const pending = openPending(deps.vault, trip)
-    if (pending === null || trip.tooOld) throw new ConnectError('This question was asked more than ten minutes ago.', again)
-    return question(deps, trip.account, pending, state)
+  const authorization = await findAuthorization(deps, state, sessionId)
+  const { account } = authorization ?? {}
+  if (authorization?.provider === connected(provider)) return { outcome: 'connected', account: authorization.account, username: null }
+  if (authorization?.provider === waiting(provider)) {
+    if (authorization.usedSecondsAgo !== null) return { outcome: 'connected', account: authorization.account, username: null }
+    const pending = openPending(deps.vault, authorization)
+    if (pending === null || authorization.tooOld) throw new ConnectError('This question was asked more than ten minutes ago.', again)
+    return question(deps, authorization.account, pending, state)
   }
-  if (trip === null || account === undefined || trip.provider !== provider) {
+  if (authorization === null || account === undefined || authorization.provider !== provider) {
     throw new ConnectError('This answer does not belong to a request of yours, or was used already.', again)
   }
-  const { id } = trip
+  const { id } = authorization
   const running = underWay.get(id)
   if (running !== undefined) return running
-  if (trip.usedSecondsAgo !== null) {
-    const happened = `This answer of ${title} was used ${trip.usedSecondsAgo > LONGEST_SECONDS ? 'already' : 'a moment ago'}, and the account is not connected yet.`
-    if (trip.usedSecondsAgo > LONGEST_SECONDS) throw new ConnectError(happened, `Press “Connect ${title}” again.`)
+  if (authorization.usedSecondsAgo !== null) {
+    const happened = `This answer of ${title} was used ${authorization.usedSecondsAgo > LONGEST_SECONDS ? 'already' : 'a moment ago'}, and the account is not connected yet.`
+    if (authorization.usedSecondsAgo > LONGEST_SECONDS) throw new ConnectError(happened, `Press “Connect ${title}” again.`)
     throw new ConnectError(happened, 'Reload this page in a few seconds.', { isTransient: true })
   }
-  if (trip.tooOld) throw new ConnectError(`It took more than ten minutes to come back from ${title}.`, again)
+  if (authorization.tooOld) throw new ConnectError(`It took more than ten minutes to come back from ${title}.`, again)
   if (code === undefined || code === '') throw new ConnectError(`${title} sent no code along.`, again)
-  const verifier = unseal(deps.vault, trip)
+  const verifier = unseal(deps.vault, authorization)
   if (verifier === null) throw new ConnectError('No key of this agent opens the request that this answer belongs to.', again)
 
   return once(
@@ -95,7 +95,7 @@ export async function finishConnect(deps: ConnectDeps, params: CallbackParams): 
       const profile = await connect.identify(grant.accessToken)
       const over = await deps.store.find(account)
       if (over === null || over.providerUserId === null || over.providerUserId === profile.userId) {
-        await takeGrant(deps, { account, provider, grant, profile, askedAt, actor: 'owner', over })
+        await saveGrant(deps, { account, provider, grant, profile, askedAt, actor: 'owner', over })
         return arrived(deps, id, { provider, account, username: profile.username })
       }
       const pending = { grant, profile, askedAt, version: over.version }
@@ -125,29 +125,29 @@ interface Answer {
 /** The owner's word that another user may take the account over. */
 export async function confirmConnect(deps: ConnectDeps, { provider, sessionId, answer }: Answer): Promise<Connected> {
   const { title } = connectableOf(deps, provider)
-  const trip = await findTrip(deps, answer, sessionId)
-  const { account = '' } = trip ?? {}
-  const isWaiting = trip?.provider === waiting(provider)
-  const running = trip !== null && isWaiting ? underWay.get(trip.id) : undefined
+  const authorization = await findAuthorization(deps, answer, sessionId)
+  const { account = '' } = authorization ?? {}
+  const isWaiting = authorization?.provider === waiting(provider)
+  const running = authorization !== null && isWaiting ? underWay.get(authorization.id) : undefined
   if (running !== undefined) return running
   // A double click: the first one has been answered.
-  if (trip?.provider === connected(provider) || (isWaiting && trip.usedSecondsAgo !== null))
+  if (authorization?.provider === connected(provider) || (isWaiting && authorization.usedSecondsAgo !== null))
     return { outcome: 'connected', account, username: null }
-  const pending = trip !== null && isWaiting && !trip.tooOld ? openPending(deps.vault, trip) : null
-  if (trip === null || pending === null) {
+  const pending = authorization !== null && isWaiting && !authorization.tooOld ? openPending(deps.vault, authorization) : null
+  if (authorization === null || pending === null) {
     throw new ConnectError('This question was answered already, or more than ten minutes ago.', `Press “Connect ${title}” again.`)
   }
   return once(
     deps,
-    trip.id,
+    authorization.id,
     async () => {
       const { version, ...grant } = pending
       const over = await deps.store.find(account)
       if (over?.version !== version) {
         throw new ConnectError('The account was changed since you were asked.', `Look at it, then press “Connect ${title}” again.`)
       }
-      await takeGrant(deps, { ...grant, account, provider, actor: 'owner', over })
-      return arrived(deps, trip.id, { provider, account, username: grant.profile.username })
+      await saveGrant(deps, { ...grant, account, provider, actor: 'owner', over })
+      return arrived(deps, authorization.id, { provider, account, username: grant.profile.username })
     },
     () => confirmConnect(deps, { provider, sessionId, answer }),
   )
@@ -155,10 +155,10 @@ export async function confirmConnect(deps: ConnectDeps, { provider, sessionId, a
 
 /** The owner's word that it may not: what the provider granted is deleted at once. Null where the question is answered already. */
 export async function declineConnect(deps: ConnectDeps, { provider, sessionId, answer }: Answer): Promise<{ account: string } | null> {
-  const trip = await findTrip(deps, answer, sessionId)
-  if (trip?.provider !== waiting(provider)) return null
-  await deps.states.forget(trip.id)
-  return { account: trip.account }
+  const authorization = await findAuthorization(deps, answer, sessionId)
+  if (authorization?.provider !== waiting(provider)) return null
+  await deps.states.forget(authorization.id)
+  return { account: authorization.account }
 }
 
 /** Longer than the calls of one exchange may take together. */
@@ -204,10 +204,10 @@ function denied(title: string, error: string): ConnectError {
 const STATE = 'oauth state'
 
 /** Null where the state is made up, another browser's, or too long gone. */
-async function findTrip(deps: ConnectDeps, state: string, sessionId: string): Promise<KeptState | null> {
+async function findAuthorization(deps: ConnectDeps, state: string, sessionId: string): Promise<KeptState | null> {
   if (!isMarked(deps.vault, STATE, state)) return null
-  const trip = await deps.states.find(digest(state))
-  return trip?.sessionId === sessionId ? trip : null
+  const authorization = await deps.states.find(digest(state))
+  return authorization?.sessionId === sessionId ? authorization : null
 }
 
 async function question(deps: ConnectDeps, account: string, { profile }: Pending, answer: string): Promise<Connected> {

@@ -4,7 +4,7 @@ import type { AccountChange, AccountEvent, AccountStore, EventKind } from '../co
 import { AppError, ConnectError, ProviderError } from '../core/errors.ts'
 import type { Provider } from '../core/provider.ts'
 import type { Secret } from '../core/secret.ts'
-import { accountPlace, UnreadableError } from '../core/vault.ts'
+import { accountContext, UnreadableError } from '../core/vault.ts'
 import { entriesOf, parseAllowList } from '../reading/allow-list.ts'
 import { constantNameProblem } from '../reading/js-constant.ts'
 import { isPublicSuffix } from '../reading/public-suffix.ts'
@@ -15,7 +15,7 @@ import { refreshDue } from '../refreshing/refresh-due.ts'
 import type { OAuthStateStore } from './oauth-states.ts'
 import type { Pictures } from './pictures.ts'
 import { type PublishDeps, publishChange } from './publish-change.ts'
-import { type GrantDeps, takeGrant } from './save-grant.ts'
+import { type GrantDeps, saveGrant } from './save-grant.ts'
 import { type SeedDeps, type SeedResult, seedAccount } from './seed.ts'
 import { waiting } from './waiting-grant.ts'
 
@@ -146,7 +146,7 @@ export async function pasteToken(deps: ManageDeps, { account, provider, token: p
     const grant = await connect?.exchangeForLongLived?.(token)
     if (connect !== undefined && grant != null) {
       const profile = await connect.identify(grant.accessToken)
-      await takeGrant(deps, { account, provider, grant: { ...grant, scopes: null }, profile, askedAt, actor, over })
+      await saveGrant(deps, { account, provider, grant: { ...grant, scopes: null }, profile, askedAt, actor, over })
       const message = 'The token would have lived for an hour; it was traded for one that lasts.'
       return { outcome: 'taken', result: { account, outcome: 'verified', message, nextRefreshAt: null }, message }
     }
@@ -188,7 +188,7 @@ async function revokeGrant(deps: ManageDeps, { name, provider, accessToken }: Ac
   const connect = deps.providers.get(provider)?.connect
   if (connect?.revoke === undefined || accessToken === null) return false
   try {
-    await connect.revoke(deps.vault.open(accessToken, accountPlace(name, 'access_token')))
+    await connect.revoke(deps.vault.open(accessToken, accountContext(name, 'access_token')))
     return true
   } catch (error) {
     if (error instanceof ConnectError || error instanceof UnreadableError) return false

@@ -4,8 +4,8 @@ import { ProviderError } from '../core/errors.ts'
 import type { Log } from '../core/log.ts'
 import type { Picture, Provider } from '../core/provider.ts'
 import type { Vault } from '../core/vault.ts'
-import { accountPlace, UnreadableError } from '../core/vault.ts'
-import type { Pace } from '../refreshing/rate-limit.ts'
+import { accountContext, UnreadableError } from '../core/vault.ts'
+import type { RateLimit } from '../refreshing/rate-limit.ts'
 
 /** The pictures of accounts, as far as this process has them or may ask for them. */
 export interface Pictures {
@@ -18,7 +18,7 @@ interface Deps {
   readonly store: Pick<AccountStore, 'now'>
   readonly vault: Vault
   readonly providers: ReadonlyMap<string, Provider>
-  readonly pace: Pick<Pace, 'take' | 'pause'>
+  readonly rateLimit: Pick<RateLimit, 'take' | 'pause'>
   readonly log: Log
 }
 
@@ -41,13 +41,13 @@ export function createPictures(deps: Deps, clockMs = (): number => performance.n
 
   async function ask({ name, provider, accessToken }: Account): Promise<Picture | null> {
     if (accessToken === null) return null
-    if (deps.pace.take(provider, 1) === 0) throw new ProviderError('throttled', 'The provider wants to be asked less at the moment.')
-    const token = deps.vault.open(accessToken, accountPlace(name, 'access_token'))
+    if (deps.rateLimit.take(provider, 1) === 0) throw new ProviderError('throttled', 'The provider wants to be asked less at the moment.')
+    const token = deps.vault.open(accessToken, accountContext(name, 'access_token'))
     return (await deps.providers.get(provider)?.picture?.(token)) ?? null
   }
 
   function failed({ name, provider }: Account, error: unknown): null {
-    if (error instanceof ProviderError && error.concernsAll) deps.pace.pause(provider, error.retryAfterSeconds)
+    if (error instanceof ProviderError && error.concernsAll) deps.rateLimit.pause(provider, error.retryAfterSeconds)
     const isForeseen = error instanceof ProviderError || error instanceof UnreadableError
     if (isForeseen) deps.log.info({ account: name }, `the account is shown without its picture: ${error.message}`)
     else deps.log.warn({ account: name, err: error }, 'the account is shown without its picture')

@@ -1,7 +1,7 @@
 import type { Account } from '../core/account.ts'
 import { accountPages } from '../core/account-pages.ts'
 import type { AccountStore } from '../core/account-store.ts'
-import { accountPlace, UnreadableError, type Vault } from '../core/vault.ts'
+import { accountContext, UnreadableError, type Vault } from '../core/vault.ts'
 
 export interface Rotation {
   readonly resealed: readonly string[]
@@ -42,7 +42,7 @@ async function rotate(store: AccountStore, vault: Vault, name: string): Promise<
 
 function again(vault: Vault, account: Account, column: 'access_token' | 'refresh_token'): string | null {
   const sealed = column === 'access_token' ? account.accessToken : account.refreshToken
-  const place = accountPlace(account.name, column)
+  const place = accountContext(account.name, column)
   if (sealed === null) return null
   const value = vault.open(sealed, place)
   return vault.isCurrent(sealed) ? sealed : vault.seal(value, place)

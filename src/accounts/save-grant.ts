@@ -29,7 +29,7 @@ export interface Taking {
 }
 
 /** Seals what the provider granted and serves it from now on. */
-export async function takeGrant(deps: GrantDeps, taking: Taking): Promise<void> {
+export async function saveGrant(deps: GrantDeps, taking: Taking): Promise<void> {
   const { account, provider, grant, profile, askedAt, actor, over } = taking
   if (over !== null && over.provider !== provider) {
     throw new AppError('conflict', `The account “${account}” belongs to another provider. Give the new one another name.`)

@@ -4,7 +4,7 @@ import type { AccountChange, AccountEvent, AccountStore, Claim } from '../core/a
 import { AppError, ProviderError } from '../core/errors.ts'
 import type { Provider } from '../core/provider.ts'
 import type { Secret } from '../core/secret.ts'
-import { accountPlace, tryOpen } from '../core/vault.ts'
+import { accountContext, tryOpen } from '../core/vault.ts'
 import { identity, NO_TROUBLE } from '../refreshing/outcome.ts'
 import { leaseSeconds, type RefreshResult } from '../refreshing/refresh-account.ts'
 import { type RefreshDeps, refreshDue } from '../refreshing/refresh-due.ts'
@@ -54,7 +54,7 @@ export async function seedAccount(deps: SeedDeps, given: Seed): Promise<SeedResu
     throw new AppError('invalid', `The account “${seed.account}” belongs to another provider. Give the new one another name.`)
   const now = deps.store.now()
   const fresh: AccountChange = {
-    accessToken: deps.vault.seal(seed.token, accountPlace(seed.account, 'access_token')),
+    accessToken: deps.vault.seal(seed.token, accountContext(seed.account, 'access_token')),
     refreshToken: null,
     refreshExpiresAt: null,
     providerUserId: null,
@@ -134,7 +134,7 @@ function writtenDown({ expiresAt = null }: Seed, { maximumLifeSeconds }: Provide
 }
 
 function isHeld({ vault }: SeedDeps, { name, accessToken }: Account, token: Secret): boolean {
-  return accessToken !== null && tryOpen(vault, accessToken, accountPlace(name, 'access_token'))?.reveal() === token.reveal()
+  return accessToken !== null && tryOpen(vault, accessToken, accountContext(name, 'access_token'))?.reveal() === token.reveal()
 }
 
 interface Replacement {
@@ -193,8 +193,8 @@ async function replaceToken(
 }
 
 /** Waits as long as one call to the provider may take; null = somebody else still has the account, or died with it. */
-async function claimInTime({ store, owner }: SeedDeps, account: string, provider: Provider): Promise<Claim | null> {
-  const request = { owner, leaseSeconds: leaseSeconds([provider]), limit: 1, account, force: true }
+async function claimInTime({ store, leaseOwner }: SeedDeps, account: string, provider: Provider): Promise<Claim | null> {
+  const request = { leaseOwner, leaseSeconds: leaseSeconds([provider]), limit: 1, account, force: true }
   for (const until = performance.now() + provider.timeoutMs; ; ) {
     const [claim] = await store.claimDue(request)
     if (claim !== undefined || performance.now() > until) return claim ?? null

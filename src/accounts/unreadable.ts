@@ -1,5 +1,5 @@
 import type { Account } from '../core/account.ts'
-import { accountPlace, UnreadableError, type Vault } from '../core/vault.ts'
+import { accountContext, UnreadableError, type Vault } from '../core/vault.ts'
 
 /** A lost key shows at once, not only when the token is next due. */
 export function withUnreadable(account: Account, vault: Vault): Account {
@@ -18,7 +18,7 @@ export function opens(account: Account, vault: Vault): boolean {
 function problemWith({ name, accessToken }: Account, vault: Vault): UnreadableError | null {
   if (accessToken === null) return null
   try {
-    vault.open(accessToken, accountPlace(name, 'access_token'))
+    vault.open(accessToken, accountContext(name, 'access_token'))
     return null
   } catch (error) {
     if (error instanceof UnreadableError) return error

@@ -2,7 +2,7 @@ import { type Account, isAtRisk, lifeLeft, needsPerson } from '../core/account.t
 import { accountPages } from '../core/account-pages.ts'
 import type { AccountStore, RecordedEvent } from '../core/account-store.ts'
 import type { Provider } from '../core/provider.ts'
-import { accountPlace, tryOpen, type Vault } from '../core/vault.ts'
+import { accountContext, tryOpen, type Vault } from '../core/vault.ts'
 import { type NextStep, nextStep, type Situation } from './next-step.ts'
 import type { Overview, PageRequest } from './overview.ts'
 import { withUnreadable } from './unreadable.ts'
@@ -132,7 +132,7 @@ function conditionOf(account: Account, now: Date): AccountView['condition'] {
 }
 
 function shown({ vault }: ViewDeps, { name }: Account, sealed: string): string {
-  const token = tryOpen(vault, sealed, accountPlace(name, 'access_token'))?.reveal()
+  const token = tryOpen(vault, sealed, accountContext(name, 'access_token'))?.reveal()
   if (token === undefined) return 'stored, but no key in ENCRYPTION_KEY opens it'
   // Of a very short one six characters would be too much.
   const start = token.slice(0, Math.min(SHOWN_CHARACTERS, Math.floor(token.length / 4)))

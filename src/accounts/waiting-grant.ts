@@ -1,6 +1,6 @@
 import type { Profile } from '../core/provider.ts'
 import { Secret } from '../core/secret.ts'
-import { type Place, tryOpen, type Vault } from '../core/vault.ts'
+import { type SealContext, tryOpen, type Vault } from '../core/vault.ts'
 import type { KeptState } from './oauth-states.ts'
 import type { Taking } from './save-grant.ts'
 
@@ -18,11 +18,11 @@ export interface Pending {
 
 /** What a trip keeps until it comes back. */
 export function seal(vault: Vault, id: string, text: string): string {
-  return vault.seal(new Secret(text), statePlace(id))
+  return vault.seal(new Secret(text), stateContext(id))
 }
 
 export function unseal(vault: Vault, { id, sealed }: KeptState): string | null {
-  return tryOpen(vault, sealed, statePlace(id))?.reveal() ?? null
+  return tryOpen(vault, sealed, stateContext(id))?.reveal() ?? null
 }
 
 export function openPending(vault: Vault, state: KeptState): Pending | null {
@@ -38,7 +38,7 @@ export function isWaitingGrantOf(vault: Vault, state: KeptState, userId: string,
   return (profile.userId === userId || profile.appUserId === userId) && !isBefore(askedAt)
 }
 
-function statePlace(id: string): Place {
+function stateContext(id: string): SealContext {
   return { table: 'oauth_states', row: id, column: 'sealed' }
 }
 

@@ -16,7 +16,7 @@ import { startWaitNotice } from './wait-notice.ts'
 const LAST_ANSWERS_MS = 2_000
 /** These ask for many rows, and nothing is held up meanwhile: a database that is slow to give them is not down. */
 const LISTS: readonly CommandName[] = ['status', 'accounts list', 'rotate-keys']
-const LIST_PATIENCE_MS = 120_000
+const LIST_TIMEOUT_MS = 120_000
 /** These ask a provider for a token that may be the only one that lives. */
 const ASKS_PROVIDER: readonly CommandName[] = ['seed', 'refresh', 'import']
 const MAY_BE_LOST = 'A token that the provider has just given may wait to be saved: ended now, it may be lost.'
@@ -55,7 +55,7 @@ export async function main(args = process.argv.slice(2), env = process.env, { sa
 async function runCommand(asked: Command, env: NodeJS.ProcessEnv, everyMs: number | undefined): Promise<number> {
   const config = readConfig(env)
   // A command prints its own answer; what the parts log is for the server's log.
-  const queryTimeoutMs = LISTS.includes(asked.name) ? LIST_PATIENCE_MS : undefined
+  const queryTimeoutMs = LISTS.includes(asked.name) ? LIST_TIMEOUT_MS : undefined
   const agent = await createAgent(config, createLogger('silent'), { queryTimeoutMs })
   const notice = startWaitNotice(agent.storeState, {
     say,

@@ -48,7 +48,7 @@ export interface Claim {
 }
 
 export interface ClaimRequest {
-  readonly owner: string
+  readonly leaseOwner: string
   readonly leaseSeconds: number
   readonly limit: number
   /** Only this account. */

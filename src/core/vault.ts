@@ -1,16 +1,16 @@
 import type { Secret } from './secret.ts'
 
 /** Where a sealed value belongs; one moved to another place does not open. */
-export interface Place {
+export interface SealContext {
   readonly table: string
   readonly row: string
   readonly column: string
 }
 
 export interface Vault {
-  seal(value: Secret, place: Place): string
+  seal(value: Secret, place: SealContext): string
   /** Throws `UnreadableError` where no key opens the value: wrong key, moved, or altered. */
-  open(sealed: string, place: Place): Secret
+  open(sealed: string, place: SealContext): Secret
   /** True where the value was sealed with the newest key. */
   isCurrent(sealed: string): boolean
   /** A mark that only an agent with one of the keys can make: 32 hexadecimal digits. */
@@ -19,11 +19,11 @@ export interface Vault {
   /** Newest first. None gives its key away. */
   readonly keyIds: readonly string[]
   /** How the values begin that one of its keys has sealed. */
-  readonly marks: readonly string[]
+  readonly keyPrefixes: readonly string[]
 }
 
 export class UnreadableError extends Error {
-  constructor(place: Place) {
+  constructor(place: SealContext) {
     super(
       `No key in ENCRYPTION_KEY opens ${described(place)}. Put the key that sealed it back, after the newest one, separated by a comma.`,
     )
@@ -32,13 +32,13 @@ export class UnreadableError extends Error {
 }
 
 /** In words: the owner reads it beside the account. */
-function described({ table, row, column }: Place): string {
+function described({ table, row, column }: SealContext): string {
   if (table !== 'accounts') return `what is sealed in ${table}`
   return `the ${column === 'access_token' ? 'token' : column.replace('_', ' ')} of “${row}”`
 }
 
 /** Null where no key opens the value; for what can be done without. */
-export function tryOpen(vault: Vault, sealed: string, place: Place): Secret | null {
+export function tryOpen(vault: Vault, sealed: string, place: SealContext): Secret | null {
   try {
     return vault.open(sealed, place)
   } catch (error) {
@@ -47,7 +47,7 @@ export function tryOpen(vault: Vault, sealed: string, place: Place): Secret | nu
   }
 }
 
-export function accountPlace(name: string, column: 'access_token' | 'refresh_token'): Place {
+export function accountContext(name: string, column: 'access_token' | 'refresh_token'): SealContext {
   return { table: 'accounts', row: name, column }
 }
 

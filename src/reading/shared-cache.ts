@@ -1,6 +1,6 @@
 import { shortDigest } from '../core/digest.ts'
 import { Secret } from '../core/secret.ts'
-import { type Place, tryOpen, type Vault } from '../core/vault.ts'
+import { type SealContext, tryOpen, type Vault } from '../core/vault.ts'
 import type { RowCache } from './row-cache.ts'
 
 /** Orders the states of one row. */
@@ -57,11 +57,11 @@ export function createSharedCache({ cache, vault, clock, secondLookMs = SECOND_L
   const secondLooks = new Map<string, NodeJS.Timeout>()
 
   const keyOf = (cacheId: string, place: string): string => shortDigest(`${FORMAT} ${cacheId} ${place}`)
-  const sealPlace = (cacheId: string, place: string): Place => ({ table: 'cache', row: place, column: `${FORMAT} ${cacheId}` })
+  const sealContext = (cacheId: string, place: string): SealContext => ({ table: 'cache', row: place, column: `${FORMAT} ${cacheId}` })
 
   /** Null where no key opens it. */
   function open(cacheId: string, place: string, sealed: string): Stamped | null {
-    const text = tryOpen(vault, sealed, sealPlace(cacheId, place))
+    const text = tryOpen(vault, sealed, sealContext(cacheId, place))
     // What this format has sealed has this shape.
     return text === null ? null : JSON.parse(text.reveal())
   }
@@ -84,7 +84,7 @@ export function createSharedCache({ cache, vault, clock, secondLookMs = SECOND_L
       const isYoung = clock.nowMs() - stamped.atMs <= YOUNG_MS
       const { version, revision, atMs, readers } = stamped
       const text = JSON.stringify({ version, revision, atMs, value: isYoung && !isForeign ? stamped.value : null, readers })
-      const written = await cache.cas(keyOf(cacheId, place), vault.seal(new Secret(text), sealPlace(cacheId, place)), TTL_SECONDS, seen)
+      const written = await cache.cas(keyOf(cacheId, place), vault.seal(new Secret(text), sealContext(cacheId, place)), TTL_SECONDS, seen)
       if (written !== false) return written === true
     }
     return false

@@ -1,6 +1,6 @@
 import { shortDigest } from '../core/digest.ts'
 import type { AppError } from '../core/errors.ts'
-import { accountPlace, UnreadableError, type Vault } from '../core/vault.ts'
+import { accountContext, UnreadableError, type Vault } from '../core/vault.ts'
 import { type AllowList, parseAllowList } from './allow-list.ts'
 import { renderScript } from './js-constant.ts'
 import { unreadable } from './token-problem.ts'
@@ -53,7 +53,7 @@ export function createSnapshot(row: TokenRow, { constantName: globalName, vault 
   const allowList = ownAllowList(allowedDomains)
   let token: string
   try {
-    token = vault.open(accessToken ?? '', accountPlace(name, 'access_token')).reveal()
+    token = vault.open(accessToken ?? '', accountContext(name, 'access_token')).reveal()
   } catch (error) {
     if (error instanceof UnreadableError) return { problem: unreadable(error), allowList }
     throw error

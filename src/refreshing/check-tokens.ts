@@ -2,7 +2,7 @@ import type { SendAlert } from '../alerts/alert.ts'
 import type { AccountStore } from '../core/account-store.ts'
 import { ProviderError } from '../core/errors.ts'
 import type { Provider } from '../core/provider.ts'
-import { accountPlace, UnreadableError } from '../core/vault.ts'
+import { accountContext, UnreadableError } from '../core/vault.ts'
 import { fractionOf, nextCheckAt, replannedRefreshAt } from './next-refresh.ts'
 import type { RefreshDeps } from './refresh-due.ts'
 import { sweepLanes } from './sweep.ts'
@@ -10,14 +10,14 @@ import type { Check, CheckResult, Timetable } from './timetable.ts'
 
 type LookOutcome = 'works' | 'refused' | 'held' | 'failed' | 'lost'
 /** How the looks of this process ended, counted. */
-export type LookTally = Record<LookOutcome, number>
+export type LookCounters = Record<LookOutcome, number>
 
-export const createLookTally = (): LookTally => ({ works: 0, refused: 0, held: 0, failed: 0, lost: 0 })
+export const createLookCounters = (): LookCounters => ({ works: 0, refused: 0, held: 0, failed: 0, lost: 0 })
 
-export interface CheckDeps extends Pick<RefreshDeps, 'vault' | 'providers' | 'policy' | 'owner' | 'pace' | 'log'> {
+export interface CheckDeps extends Pick<RefreshDeps, 'vault' | 'providers' | 'policy' | 'leaseOwner' | 'rateLimit' | 'log'> {
   readonly timetable: Timetable
   readonly events: Pick<AccountStore, 'record' | 'events'>
-  readonly looks: LookTally
+  readonly looks: LookCounters
   /** Null = ALERT_WEBHOOK_URL is unset. */
   readonly send: SendAlert | null
   /** A clock that only goes forward. */
@@ -61,9 +61,9 @@ export function createTokenChecks(deps: CheckDeps, signal: AbortSignal): () => P
       hasMore: () => false,
       run: (check: Check) => look(check, provider),
     }))
-    await sweepLanes(deps.pace, lanes, signal)
+    await sweepLanes(deps.rateLimit, lanes, signal)
   }
-  const claimant = ({ timeoutMs }: Provider) => ({ leaseOwner: deps.owner, leaseSeconds: Math.ceil(timeoutMs / 1000) + 10 })
+  const claimant = ({ timeoutMs }: Provider) => ({ leaseOwner: deps.leaseOwner, leaseSeconds: Math.ceil(timeoutMs / 1000) + 10 })
 
   async function look(check: Check, provider: Provider): Promise<void> {
     const { account, claimedAt } = check
@@ -93,7 +93,7 @@ export function createTokenChecks(deps: CheckDeps, signal: AbortSignal): () => P
 
   async function ask({ account }: Check, provider: Provider): Promise<Answer> {
     try {
-      const token = deps.vault.open(account.accessToken ?? '', accountPlace(account.name, 'access_token'))
+      const token = deps.vault.open(account.accessToken ?? '', accountContext(account.name, 'access_token'))
       const { userId } = await provider.profile(token)
       // Another user's is no token of this account, and its name never becomes the account's.
       return { kind: account.providerUserId === null || account.providerUserId === userId ? 'works' : 'refused' }
@@ -101,7 +101,7 @@ export function createTokenChecks(deps: CheckDeps, signal: AbortSignal): () => P
       if (error instanceof UnreadableError) return { kind: 'failed', waitMs: DAY_MS }
       if (!(error instanceof ProviderError)) throw error
       if (error.kind === 'reconnect') return { kind: 'refused' }
-      if (error.concernsAll) deps.pace.pause(provider.name, error.retryAfterSeconds)
+      if (error.concernsAll) deps.rateLimit.pause(provider.name, error.retryAfterSeconds)
       // A setting to change is the refresh's to tell; the look only has nothing to add to it.
       const waitMs = error.kind === 'misconfigured' ? DAY_MS : Math.max(HOUR_MS, (error.retryAfterSeconds ?? 0) * 1000)
       return { kind: 'failed', waitMs: Math.min(waitMs, DAY_MS) }

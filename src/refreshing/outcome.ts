@@ -2,7 +2,7 @@ import { type Account, isServable } from '../core/account.ts'
 import type { AccountChange, AccountEvent } from '../core/account-store.ts'
 import { ProviderError } from '../core/errors.ts'
 import type { Grant, Profile, Provider } from '../core/provider.ts'
-import { accountPlace, tryOpen, UnreadableError, type Vault } from '../core/vault.ts'
+import { accountContext, tryOpen, UnreadableError, type Vault } from '../core/vault.ts'
 import { nextCheckAt, nextRefreshAt, type RefreshPolicy } from './next-refresh.ts'
 
 /** What an attempt came to: what it changes in the row, and what stands in the history. */
@@ -76,8 +76,8 @@ export function granted(
   const expiresAt = after(expiresInSeconds)
   const history = { issuedAt: askedAt, expiresAt, refused: false, failureCount: 0, retryAfterSeconds: null, minimumAgeSeconds }
   return {
-    accessToken: vault.seal(accessToken, accountPlace(account, 'access_token')),
-    refreshToken: refreshToken === null ? null : vault.seal(refreshToken, accountPlace(account, 'refresh_token')),
+    accessToken: vault.seal(accessToken, accountContext(account, 'access_token')),
+    refreshToken: refreshToken === null ? null : vault.seal(refreshToken, accountContext(account, 'refresh_token')),
     refreshExpiresAt: refreshToken === null || refreshExpiresInSeconds === null ? null : after(refreshExpiresInSeconds),
     ...NO_TROUBLE,
     state: 'active',
@@ -164,5 +164,5 @@ export function isGivenAgain({ doubted, doubtedAt }: Account, answer: string, no
 }
 
 function opens(vault: Vault, { name, accessToken }: Account): boolean {
-  return accessToken !== null && tryOpen(vault, accessToken, accountPlace(name, 'access_token')) !== null
+  return accessToken !== null && tryOpen(vault, accessToken, accountContext(name, 'access_token')) !== null
 }

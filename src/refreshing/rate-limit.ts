@@ -1,5 +1,5 @@
 /** How fast one process may call each provider, however many accounts are due. */
-export interface Pace {
+export interface RateLimit {
   readonly concurrency: number
   /** Takes leave for as many calls as are free now, at most `wanted`. */
   take(provider: string, wanted: number): number
@@ -10,7 +10,7 @@ export interface Pace {
   pause(provider: string, seconds: number | null): void
 }
 
-export interface PaceLimits {
+export interface RateLimits {
   /** Side by side, for each provider. */
   readonly concurrency: number
   readonly perSecond: number
@@ -20,7 +20,7 @@ export interface PaceLimits {
 
 // No provider tells its limit for this call. At 20 a second 100,000 accounts that fell due at once are through within
 // an hour and a half, of the two weeks that the safety margin leaves; eight connections at a time disturb nobody.
-export const PACE_LIMITS: PaceLimits = { concurrency: 8, perSecond: 20, burst: 100 }
+export const RATE_LIMITS: RateLimits = { concurrency: 8, perSecond: 20, burst: 100 }
 
 const UNTOLD_PAUSE_SECONDS = 60
 const LONGEST_PAUSE_SECONDS = 3600
@@ -32,7 +32,7 @@ interface Lane {
 }
 
 /** `clockMs` only goes forward. Lives as long as the process: a pause outlasts the sweep that met it. */
-export function createPace(limits: PaceLimits = PACE_LIMITS, clockMs = (): number => performance.now()): Pace {
+export function createRateLimit(limits: RateLimits = RATE_LIMITS, clockMs = (): number => performance.now()): RateLimit {
   const { concurrency, perSecond, burst } = limits
   const lanes = new Map<string, Lane>()
 

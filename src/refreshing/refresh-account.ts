@@ -3,19 +3,19 @@ import type { Claim } from '../core/account-store.ts'
 import { ProviderError } from '../core/errors.ts'
 import type { Grant, Profile, Provider } from '../core/provider.ts'
 import type { Secret } from '../core/secret.ts'
-import { accountPlace, type Vault } from '../core/vault.ts'
+import { accountContext, type Vault } from '../core/vault.ts'
 import type { RefreshPolicy } from './next-refresh.ts'
 import { type Attempt, type Ending, failure, identity, isGivenAgain, refreshed, verified } from './outcome.ts'
-import type { Pace } from './rate-limit.ts'
+import type { RateLimit } from './rate-limit.ts'
 import { type SaveDeps, saveEnding } from './unsaved-grant.ts'
 
 export interface AttemptDeps extends SaveDeps {
   readonly vault: Vault
   readonly providers: ReadonlyMap<string, Provider>
   readonly policy: RefreshPolicy
-  readonly pace: Pace
+  readonly rateLimit: RateLimit
   /** How the attempts of this process ended, counted. */
-  readonly tally: Tally
+  readonly counters: RefreshCounters
 }
 
 export interface RefreshResult {
@@ -26,9 +26,9 @@ export interface RefreshResult {
   readonly nextRefreshAt: Date | null
 }
 
-export type Tally = Record<RefreshResult['outcome'], number>
+export type RefreshCounters = Record<RefreshResult['outcome'], number>
 
-export const createTally = (): Tally => ({ refreshed: 0, verified: 0, failed: 0, lost: 0 })
+export const createRefreshCounters = (): RefreshCounters => ({ refreshed: 0, verified: 0, failed: 0, lost: 0 })
 
 /** Who asked for it. */
 export interface Asked {
@@ -58,7 +58,7 @@ export async function refreshAccount(deps: AttemptDeps, claim: Claim, { actor, r
 
   const { change, event, outcome } = await ask(deps, claim, now).catch((error: unknown) => failed(deps, account, error, now()))
   const owned = await saveEnding(deps, claim, change, { ...event, actor, account: account.name })
-  deps.tally[owned ? outcome : 'lost']++
+  deps.counters[owned ? outcome : 'lost']++
   const durationMs = Math.round(performance.now() - startedMs)
   const about = { reqId, account: account.name, actor, attempt: claim.attemptId, durationMs }
   if (!owned) {
@@ -79,7 +79,7 @@ export async function refreshAccount(deps: AttemptDeps, claim: Claim, { actor, r
 
 async function ask(deps: AttemptDeps, claim: Claim, now: () => Date): Promise<Ending> {
   const { account } = claim
-  const kept = await deps.pending.find(account.name, account.version, claim.interruptedAt !== null)
+  const kept = await deps.unsaved.find(account.name, account.version, claim.interruptedAt !== null)
   if (kept !== null) {
     const detail = 'The token was refreshed earlier, while the store was down; it is saved now.'
     return { outcome: 'refreshed', change: kept, event: { kind: 'refreshed', outcome: 'ok', detail } }
@@ -117,14 +117,14 @@ async function ask(deps: AttemptDeps, claim: Claim, now: () => Date): Promise<En
 
 function failed(deps: AttemptDeps, account: Account, error: unknown, now: Date): Ending {
   // Every other account would be told the same.
-  if (error instanceof ProviderError && error.concernsAll) deps.pace.pause(account.provider, error.retryAfterSeconds)
+  if (error instanceof ProviderError && error.concernsAll) deps.rateLimit.pause(account.provider, error.retryAfterSeconds)
   return failure(deps, account, error, now)
 }
 
 function openToken(vault: Vault, account: Account, column: 'access_token' | 'refresh_token'): Secret {
   const sealed = column === 'access_token' ? account.accessToken : account.refreshToken
   if (sealed === null) throw new ProviderError('reconnect', 'This account has no token yet; seed one, or connect the account.')
-  return vault.open(sealed, accountPlace(account.name, column))
+  return vault.open(sealed, accountContext(account.name, column))
 }
 
 /** A refresh must not hand this account's readers somebody else's token. */

@@ -7,7 +7,7 @@ import { type Lane, sweepLanes } from './sweep.ts'
 export interface RefreshDeps extends AttemptDeps {
   readonly store: Pick<AccountStore, 'commit' | 'claimDue' | 'find' | 'list'>
   /** Names this process in leases. */
-  readonly owner: string
+  readonly leaseOwner: string
 }
 
 export interface RefreshRequest extends Asked {
@@ -40,7 +40,7 @@ export async function refreshDue(deps: RefreshDeps, request: RefreshRequest, sig
     if (summary.results.length < MAX_RESULTS) summary.results.push(result)
   }
   await sweepLanes(
-    deps.pace,
+    deps.rateLimit,
     (await lanesOf(deps, request)).map((lane) => ({ ...lane, run })),
     signal,
   )
@@ -53,7 +53,7 @@ async function lanesOf(deps: RefreshDeps, { account, force }: RefreshRequest): P
   if (account !== undefined && (await deps.store.find(account)) === null) {
     throw new AppError('not_found', `There is no account “${account}”.`)
   }
-  const base = { owner: deps.owner, leaseSeconds: leaseSeconds(deps.providers.values()) }
+  const base = { leaseOwner: deps.leaseOwner, leaseSeconds: leaseSeconds(deps.providers.values()) }
   const due = (name: string, wanted: object): ClaimingLane => ({
     name,
     claim: (limit) => deps.store.claimDue({ ...base, ...wanted, limit }),

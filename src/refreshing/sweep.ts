@@ -1,4 +1,4 @@
-import type { Pace } from './rate-limit.ts'
+import type { RateLimit } from './rate-limit.ts'
 
 /** Accounts that share a limit of calls, and how to claim some of them. */
 export interface Lane<Claim> {
@@ -13,7 +13,7 @@ export interface Lane<Claim> {
 const LOOK_UP_MS = 200
 
 /** Claims and runs what is due in each lane, some side by side, until nothing is left. */
-export async function sweepLanes<Claim>(pace: Pace, lanes: readonly Lane<Claim>[], signal?: AbortSignal): Promise<void> {
+export async function sweepLanes<Claim>(rateLimit: RateLimit, lanes: readonly Lane<Claim>[], signal?: AbortSignal): Promise<void> {
   const failures: unknown[] = []
   // After a failure that was not foreseen, what runs is waited for, and nothing new begins.
   const mayClaim = (): boolean => failures.length === 0 && signal?.aborted !== true
@@ -21,9 +21,9 @@ export async function sweepLanes<Claim>(pace: Pace, lanes: readonly Lane<Claim>[
   async function sweep(lane: Lane<Claim>): Promise<void> {
     const running = new Set<Promise<void>>()
     for (;;) {
-      const leave = mayClaim() ? pace.take(lane.name, pace.concurrency - running.size) : 0
+      const leave = mayClaim() ? rateLimit.take(lane.name, rateLimit.concurrency - running.size) : 0
       const claims = leave === 0 ? [] : await lane.claim(leave).catch((error: unknown) => void failures.push(error))
-      pace.giveBack(lane.name, leave - (claims?.length ?? 0))
+      rateLimit.giveBack(lane.name, leave - (claims?.length ?? 0))
       for (const claim of claims ?? []) {
         const task = lane
           .run(claim)
@@ -31,11 +31,11 @@ export async function sweepLanes<Claim>(pace: Pace, lanes: readonly Lane<Claim>[
           .finally(() => running.delete(task))
         running.add(task)
       }
-      const waitMs = leave === 0 ? pace.waitMs(lane.name) : 0
+      const waitMs = leave === 0 ? rateLimit.waitMs(lane.name) : 0
       // A provider that wants quiet gets it: what is due waits for a later sweep.
       const isOver = !mayClaim() || waitMs === null || (leave > 0 && !lane.hasMore())
       if (running.size === 0 && isOver) return
-      const turn = isOver || running.size === pace.concurrency ? [] : [after(waitMs)]
+      const turn = isOver || running.size === rateLimit.concurrency ? [] : [after(waitMs)]
       await Promise.race([...running, ...turn])
     }
   }

@@ -3,11 +3,11 @@ import type { AccountChange, AccountEvent, AccountStore, Claim } from '../core/a
 import { shortDigest } from '../core/digest.ts'
 import type { Log } from '../core/log.ts'
 import { Secret } from '../core/secret.ts'
-import { type Place, tryOpen, type Vault } from '../core/vault.ts'
+import { type SealContext, tryOpen, type Vault } from '../core/vault.ts'
 import type { RowCache } from '../reading/row-cache.ts'
 
 /** A provider's answer that the store could not take yet. It replaces the token of `version`, and only that one. */
-export interface PendingAnswer {
+export interface UnsavedGrant {
   readonly version: number
   readonly change: AccountChange
 }
@@ -16,8 +16,8 @@ export interface PendingAnswer {
  * Keeps an answer where the next process finds it, while the store is down. With a provider whose old token dies when
  * the new one is issued, it is the only copy.
  */
-export interface PendingAnswers {
-  keep(account: string, answer: PendingAnswer): Promise<void>
+export interface UnsavedGrants {
+  keep(account: string, answer: UnsavedGrant): Promise<void>
   /** `expected`: an attempt was cut off, so there may be one; a cache that does not answer is waited for a while. */
   find(account: string, version: number, expected: boolean): Promise<AccountChange | null>
   drop(account: string): Promise<void>
@@ -25,7 +25,7 @@ export interface PendingAnswers {
 
 const TTL_SECONDS = 24 * 3600
 // A process that starts on a busy machine has no connection to its cache yet when it comes to its first account.
-const PATIENCE_MS = 3_000
+const TIMEOUT_MS = 3_000
 const LOOK_AGAIN_MS = 100
 const SAVE_RETRY_MS = [100, 250, 500, 1000, 2000]
 const INSTANTS: ReadonlySet<string> = new Set<keyof AccountChange>([
@@ -46,7 +46,7 @@ export interface SaveDeps {
   readonly store: Pick<AccountStore, 'commit'>
   /** Shows what was written of the account to the readers of all instances; `unsaved` where the store could not take it. */
   readonly publish: (name: string, unsaved?: Account) => Promise<unknown>
-  readonly pending: PendingAnswers
+  readonly unsaved: UnsavedGrants
   readonly log: Log
 }
 
@@ -59,12 +59,12 @@ interface Deps {
   readonly cacheId: () => Promise<string | null>
 }
 
-export function createPendingAnswers({ cache, isUp = () => true, vault, cacheId }: Deps): PendingAnswers {
+export function createUnsavedGrants({ cache, isUp = () => true, vault, cacheId }: Deps): UnsavedGrants {
   // Kept for when the store, which knows it, is away.
   let id: string | null = null
 
-  function placesOf(account: string): { key: string; place: Place }[] {
-    const place = (column: string): Place => ({ table: 'cache', row: account, column })
+  function placesOf(account: string): { key: string; place: SealContext }[] {
+    const place = (column: string): SealContext => ({ table: 'cache', row: account, column })
     const key = (namespace: string): string => shortDigest(`${namespace} pending ${account}`)
     const own = id === null ? [] : [{ key: key(id), place: place(`pending ${id}`) }]
     // The release before keeps them under its oldest key. To be removed in the next release.
@@ -88,7 +88,7 @@ export function createPendingAnswers({ cache, isUp = () => true, vault, cacheId 
     async find(account, version, expected) {
       if (cache === null) return null
       id = await cacheId().catch(() => id)
-      const until = performance.now() + (expected ? PATIENCE_MS : 0)
+      const until = performance.now() + (expected ? TIMEOUT_MS : 0)
       let text: Secret | null
       for (;;) {
         const wasUp = isUp()
@@ -97,7 +97,7 @@ export function createPendingAnswers({ cache, isUp = () => true, vault, cacheId 
         await new Promise((resolve) => setTimeout(resolve, LOOK_AGAIN_MS))
       }
       if (text === null) return null
-      const answer: PendingAnswer = JSON.parse(text.reveal(), (key, value) =>
+      const answer: UnsavedGrant = JSON.parse(text.reveal(), (key, value) =>
         INSTANTS.has(key) && value !== null ? new Date(value) : value,
       )
       return answer.version === version ? answer.change : null
@@ -120,12 +120,12 @@ export async function saveEnding(deps: SaveDeps, claim: Claim, change: AccountCh
     try {
       const owned = await deps.store.commit(claim, change, event)
       if (owned) await deps.publish(name, after)
-      if (tries > 0 && isAnswer) await deps.pending.drop(name)
+      if (tries > 0 && isAnswer) await deps.unsaved.drop(name)
       return owned
     } catch (error) {
       deps.log.warn({ account: name, err: error }, 'the result of a refresh could not be saved; trying again')
       if (!isAnswer && tries >= SAVE_RETRY_MS.length) throw error
-      if (isAnswer) await deps.pending.keep(name, { version, change })
+      if (isAnswer) await deps.unsaved.keep(name, { version, change })
       if (isAnswer && tries === 0) await deps.publish(name, after)
       await new Promise((resolve) => setTimeout(resolve, SAVE_RETRY_MS[Math.min(tries, SAVE_RETRY_MS.length - 1)]))
     }

@@ -1,6 +1,6 @@
 import { randomId } from '../core/digest.ts'
 import { Secret } from '../core/secret.ts'
-import { type Place, tryOpen, type Vault } from '../core/vault.ts'
+import { type SealContext, tryOpen, type Vault } from '../core/vault.ts'
 import { type SignInAttempts, TURN_MS } from './session-store.ts'
 
 export interface DrawDeps {
@@ -38,7 +38,7 @@ interface Candidate extends Ticket {
   readonly failed: (error: unknown) => void
 }
 
-const PLACE: Place = { table: 'cookies', row: 'sign-in ticket', column: 'waits' }
+const PLACE: SealContext = { table: 'cookies', row: 'sign-in ticket', column: 'waits' }
 // Told to come back after one second: a client's clock, or that of another instance, may be a little ahead.
 const TICKET_FROM_MS = 900
 const TICKET_UNTIL_MS = 5_000

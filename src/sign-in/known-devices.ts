@@ -1,6 +1,6 @@
 import { digest, randomId } from '../core/digest.ts'
 import { Secret } from '../core/secret.ts'
-import { type Place, tryOpen, type Vault } from '../core/vault.ts'
+import { type SealContext, tryOpen, type Vault } from '../core/vault.ts'
 import type { SignInAttempts } from './session-store.ts'
 
 export interface KnownDevicesDeps {
@@ -22,7 +22,7 @@ export interface KnownDevices {
   remember(device: string | null, since: Date): Promise<string>
 }
 
-const PLACE: Place = { table: 'cookies', row: 'device', column: 'id' }
+const PLACE: SealContext = { table: 'cookies', row: 'device', column: 'id' }
 /** A cookie without a try left is not looked up again for so long. */
 const REFUSED_FOR_MS = 60_000
 

@@ -3,7 +3,7 @@ import { digest, randomId } from '../core/digest.ts'
 import type { InstallationStore } from '../core/installation.ts'
 import type { Log } from '../core/log.ts'
 import { Secret } from '../core/secret.ts'
-import { isMarked, marked, type Place, tryOpen, type Vault } from '../core/vault.ts'
+import { isMarked, marked, type SealContext, tryOpen, type Vault } from '../core/vault.ts'
 import { createDraw, type DrawTime } from './draw.ts'
 import { createKnownDevices } from './known-devices.ts'
 import type { PasswordCheck } from './password.ts'
@@ -57,7 +57,7 @@ export type SignInResult =
 
 const SESSION = 'session'
 const UNMARKED = /^[\w-]{43}$/
-const AGAIN: Place = { table: 'cookies', row: 'sign-in form', column: 'password' }
+const AGAIN: SealContext = { table: 'cookies', row: 'sign-in form', column: 'password' }
 const AGAIN_MS = 60_000
 /** As much of the history as a person reads; a guesser makes 300,000 a day. */
 const EVENTS_A_DAY = 100
@@ -90,7 +90,7 @@ export function createSignIn(deps: Deps): SignIn {
     // A new id each time: one that another person put into this browser is worth nothing.
     const session = marked(vault, SESSION, randomId())
     const id = digest(session)
-    const since = await sessions.create(id, vault.seal(new Secret(password.credential), credentialPlace(id)))
+    const since = await sessions.create(id, vault.seal(new Secret(password.credential), credentialContext(id)))
     await store.record(event('signed_in', known === null ? 'From a browser that was not signed in before.' : 'From a known browser.'))
     return { outcome: 'signed_in', session, device: await devices.remember(known, since) }
   }
@@ -122,7 +122,7 @@ export function createSignIn(deps: Deps): SignIn {
     }
     const credential = await (by === 'person' ? sessions.touch(id) : sessions.peek(id))
     if (credential === null) return null
-    return tryOpen(vault, credential, credentialPlace(id))?.reveal() === password.credential ? id : null
+    return tryOpen(vault, credential, credentialContext(id))?.reveal() === password.credential ? id : null
   }
 
   async function leave(id: string, everywhere: boolean): Promise<void> {
@@ -136,6 +136,6 @@ export function createSignIn(deps: Deps): SignIn {
   return { password, enter, findSession, leave, wrongOfDay: () => wrongPasswords.ofDay() }
 }
 
-function credentialPlace(id: string): Place {
+function credentialContext(id: string): SealContext {
   return { table: 'sessions', row: id, column: 'credential' }
 }

@@ -23,7 +23,7 @@ export interface StoreHealth {
 }
 
 export interface Watched {
-  readonly stock: () => Promise<AccountSummary>
+  readonly summary: () => Promise<AccountSummary>
   readonly storeState: () => StoreHealth
   readonly checkStore: () => Promise<void>
   /** Null where there is no Memcached. */
@@ -38,7 +38,7 @@ export interface HealthWatch {
 }
 
 /** A store that takes longer counts as down; its own limit, 2 s for each step, may add up to more. */
-const PATIENCE_MS = 1_500
+const TIMEOUT_MS = 1_500
 
 /** Remembers since when this process has seen each part as it is. Ready = able to serve: the store answers, and nobody is stopping us. */
 export function createHealthWatch(services: Watched): HealthWatch {
@@ -50,7 +50,7 @@ export function createHealthWatch(services: Watched): HealthWatch {
   }
   const setStore = (): void => {
     const { up, since, waitingSince, problem } = services.storeState()
-    const hangs = waitingSince !== null && Date.now() - waitingSince.getTime() >= PATIENCE_MS - 100
+    const hangs = waitingSince !== null && Date.now() - waitingSince.getTime() >= TIMEOUT_MS - 100
     if (!up) parts.set('store', { state: 'down', since, ...(problem === null ? {} : { message: problem }) })
     else parts.set('store', hangs ? { state: 'down', since: waitingSince } : { state: 'up', since })
   }
@@ -61,8 +61,8 @@ export function createHealthWatch(services: Watched): HealthWatch {
   }
   return {
     async check() {
-      const stock = services.stock().then(setTokens, () => {})
-      await Promise.race([Promise.all([services.checkStore(), stock]), sleep(PATIENCE_MS, undefined, { ref: false })])
+      const summary = services.summary().then(setTokens, () => {})
+      await Promise.race([Promise.all([services.checkStore(), summary]), sleep(TIMEOUT_MS, undefined, { ref: false })])
       setStore()
       const memcached = await services.memcachedState?.()
       if (memcached !== undefined) parts.set('memcached', { state: memcached.up ? 'up' : 'down', since: memcached.since })

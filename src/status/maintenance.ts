@@ -4,7 +4,7 @@ import { sendAlerts } from '../alerts/send-alerts.ts'
 import type { Log } from '../core/log.ts'
 import { type GuessesDeps, reportGuesses } from '../sign-in/report-guesses.ts'
 
-export interface UpkeepDeps {
+export interface MaintenanceDeps {
   readonly alerts: AlertStore
   /** Null when ALERT_WEBHOOK_URL is unset. */
   readonly send: SendAlert | null
@@ -22,8 +22,8 @@ const KEPT_DAYS = 400
 const SLICE = 1000
 
 /** What each tick does beside refreshing: tells the operator, and once a day clears the history. One run at a time. */
-export function createUpkeep(
-  { alerts, send, wrongPasswords, overview, shortLived, log, clockMs = () => performance.now() }: UpkeepDeps,
+export function createMaintenance(
+  { alerts, send, wrongPasswords, overview, shortLived, log, clockMs = () => performance.now() }: MaintenanceDeps,
   signal: AbortSignal,
 ): () => Promise<void> {
   let trimmedAtMs = Number.NEGATIVE_INFINITY
@@ -50,7 +50,7 @@ export function createUpkeep(
 }
 
 /** Removes the events past their retention, in slices, so that no writer waits long for its turn. */
-async function trimEvents(overview: UpkeepDeps['overview'], signal: AbortSignal): Promise<number> {
+async function trimEvents(overview: MaintenanceDeps['overview'], signal: AbortSignal): Promise<number> {
   let removed = 0
   while (!signal.aborted) {
     const slice = await overview.trimEvents(KEPT_DAYS, SLICE)

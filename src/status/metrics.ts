@@ -5,7 +5,7 @@ import type { Account } from '../core/account.ts'
 import type { AccountStore } from '../core/account-store.ts'
 import { READ_BUCKETS, type ReadMeter } from '../reading/read-meter.ts'
 import type { TokenReader } from '../reading/token-reader.ts'
-import type { LookTally } from '../refreshing/check-tokens.ts'
+import type { LookCounters } from '../refreshing/check-tokens.ts'
 import type { AttemptDeps } from '../refreshing/refresh-account.ts'
 import type { Watched } from './health.ts'
 
@@ -19,14 +19,14 @@ interface Measured extends Omit<Watched, 'memcachedState'> {
   readonly overview: Pick<Overview, 'mostUrgent'>
   readonly store: Pick<AccountStore, 'nowMs'>
   readonly reader: Pick<TokenReader, 'counters'>
-  readonly refreshDeps: Pick<AttemptDeps, 'tally'>
-  readonly looks: LookTally
+  readonly refreshDeps: Pick<AttemptDeps, 'counters'>
+  readonly looks: LookCounters
   readonly memcachedState: (() => Promise<{ readonly servers: readonly { readonly server: string; readonly up: boolean }[] }>) | null
 }
 
 /** So many accounts have lines of their own, the most urgent first; all are in the totals. */
 const MAX_ACCOUNTS = 1_000
-const PATIENCE_MS = 1_500
+const TIMEOUT_MS = 1_500
 
 /** Everything is read when it is asked for: between two scrapes nothing costs anything. */
 export function createMetrics(services: Measured, reads: ReadMeter): Metrics {
@@ -70,7 +70,7 @@ export function createMetrics(services: Measured, reads: ReadMeter): Metrics {
         for (const [value, count] of Object.entries(read())) this.inc({ [label]: value }, count)
       },
     })
-  counted('refreshes', 'Refresh attempts of this process, by outcome.', 'outcome', () => services.refreshDeps.tally)
+  counted('refreshes', 'Refresh attempts of this process, by outcome.', 'outcome', () => services.refreshDeps.counters)
   counted('looks', 'Daily looks of this process at tokens, by outcome.', 'outcome', () => services.looks)
   counted('reads', 'Requests for a token, by outcome.', 'outcome', () => reads.outcomes())
   counted('lookups', 'Tokens found for a request, by where they came from.', 'source', () => services.reader.counters)
@@ -87,12 +87,12 @@ export function createMetrics(services: Measured, reads: ReadMeter): Metrics {
   // While the store is down, what was last seen is shown, and grows old by the clock; token_agent_store_up says so.
   let seen: readonly Account[] = []
   async function lookAtAccounts(): Promise<void> {
-    const [urgent, stock] = await Promise.all([services.overview.mostUrgent(MAX_ACCOUNTS), services.stock(), services.checkStore()])
+    const [urgent, summary] = await Promise.all([services.overview.mostUrgent(MAX_ACCOUNTS), services.summary(), services.checkStore()])
     seen = urgent
-    for (const [name, count] of Object.entries(stock.byState)) accounts.set({ state: name }, count)
-    needPerson.set(stock.needPerson)
-    unreadable.set(stock.unreadable)
-    paused.set(stock.paused)
+    for (const [name, count] of Object.entries(summary.byState)) accounts.set({ state: name }, count)
+    needPerson.set(summary.needPerson)
+    unreadable.set(summary.unreadable)
+    paused.set(summary.paused)
   }
   let looking: Promise<void> | null = null
 
@@ -104,11 +104,11 @@ export function createMetrics(services: Measured, reads: ReadMeter): Metrics {
         .finally(() => {
           looking = null
         })
-      await Promise.race([looking, sleep(PATIENCE_MS, undefined, { ref: false })])
+      await Promise.race([looking, sleep(TIMEOUT_MS, undefined, { ref: false })])
       for (const gauge of [expiry, success, next, state, failures]) gauge.reset()
       for (const account of seen) showAccount(account, services.store.nowMs())
       const { up, waitingSince } = services.storeState()
-      storeUp.set(up && (waitingSince === null || Date.now() - waitingSince.getTime() < PATIENCE_MS - 100) ? 1 : 0)
+      storeUp.set(up && (waitingSince === null || Date.now() - waitingSince.getTime() < TIMEOUT_MS - 100) ? 1 : 0)
       const memcached = await services.memcachedState?.()
       for (const { server, up: isUp } of memcached?.servers ?? []) memcachedUp.set({ server }, isUp ? 1 : 0)
       return registry.metrics()

@@ -1,7 +1,7 @@
 import type { AccountSummary } from '../accounts/overview.ts'
 import type { LastHour } from '../reading/read-counts.ts'
 import { createHealthWatch, type Health, type Watched } from './health.ts'
-import type { Stock } from './summary.ts'
+import type { Summary } from './summary.ts'
 
 /** How the agent and its accounts are doing. */
 export interface Status {
@@ -15,16 +15,16 @@ export interface Status {
   readonly lastHour: () => LastHour
 }
 
-interface Parts extends Omit<Watched, 'stock'> {
-  readonly stock: Stock
+interface Parts extends Omit<Watched, 'summary'> {
+  readonly summary: Summary
   readonly lastHour: () => LastHour
 }
 
-export function createStatus({ stock, lastHour, ...watched }: Parts): Status & { drain(): void } {
-  const health = createHealthWatch({ ...watched, stock: stock.take })
+export function createStatus({ summary, lastHour, ...watched }: Parts): Status & { drain(): void } {
+  const health = createHealthWatch({ ...watched, summary: summary.take })
   return {
-    summary: stock.take,
-    recount: stock.recount,
+    summary: summary.take,
+    recount: summary.recount,
     health: () => health.check(),
     storeProblem: () => watched.storeState().problem,
     lastHour,

@@ -12,7 +12,7 @@ interface Deps {
   readonly clockMs?: () => number
 }
 
-export interface Stock {
+export interface Summary {
   /**
    * How the accounts are doing, in numbers; asked of the store once a second, by one question at a time. Of many accounts
    * it is what `recount` found last: no page that a stranger may open reads through all of them.
@@ -27,7 +27,7 @@ const MAX_OPENED = 500
 const FRESH_MS = 1_000
 const PAUSE = 20
 
-export function createStock({ store, overview, vault, clockMs = () => performance.now() }: Deps): Stock {
+export function createSummary({ store, overview, vault, clockMs = () => performance.now() }: Deps): Summary {
   let last: { summary: Promise<AccountSummary>; goodUntilMs: number } | null = null
   let counted: AccountSummary | null = null
   let counting: Promise<void> | null = null

@@ -17,10 +17,10 @@ interface StateRow {
 
 const ATTEMPT_KINDS = `('refreshed', 'verified', 'refresh_failed', 'reconnect_needed')`
 
-/** `sealMarks`: how the values begin that this process can open. */
-export function createOverview(db: Database, sealMarks: readonly string[]): Overview {
+/** `keyPrefixes`: how the values begin that this process can open. */
+export function createOverview(db: Database, keyPrefixes: readonly string[]): Overview {
   const { now, nowPlus, toSeconds } = db.dialect
-  const marked = sealMarks.map((mark, at) => `substr(access_token, 1, ${mark.length}) = $${at + 1}`).join(' or ')
+  const marked = keyPrefixes.map((mark, at) => `substr(access_token, 1, ${mark.length}) = $${at + 1}`).join(' or ')
   const unreadable = `coalesce(last_error_code, '') = 'unreadable' or (access_token is not null and not (${marked}))`
   // The same rule as `needsPerson` in domain/account.ts.
   const needsPerson = `paused_at is null and (state = 'reconnect' or coalesce(last_error_code, '') in ('misconfigured', 'unreadable')
@@ -38,7 +38,7 @@ export function createOverview(db: Database, sealMarks: readonly string[]): Over
     or (failure_count >= 3 and expires_at <= ${nowPlus('604800')})
     or (failure_count > 0 and failing_since <= ${nowPlus('-86400')}))`
   const marksIn = (params: Param[]): string =>
-    sealMarks.map((mark) => `substr(access_token, 1, ${mark.length}) = $${params.push(mark)}`).join(' or ')
+    keyPrefixes.map((mark) => `substr(access_token, 1, ${mark.length}) = $${params.push(mark)}`).join(' or ')
   const count = (wanted: string): string => `cast(sum(case when ${wanted} then 1 else 0 end) as integer)`
 
   return {
@@ -113,7 +113,7 @@ export function createOverview(db: Database, sealMarks: readonly string[]): Over
           ${count(needsPerson)} as need_person, ${count(nearEnd)} as near_end, ${count(unreadable)} as unreadable,
           ${count(`(${needsPerson}) or (${atRisk}) or (paused_at is null and ${unreadable})`)} as need_attention
         from accounts where removed_at is null group by state`,
-        sealMarks,
+        keyPrefixes,
       )
       const sum = (column: 'paused' | 'need_person' | 'near_end' | 'unreadable' | 'need_attention'): number =>
         rows.reduce((total, row) => total + row[column], 0)
@@ -136,7 +136,7 @@ export function createOverview(db: Database, sealMarks: readonly string[]): Over
     },
 
     async keySuspects(after, limit) {
-      const params: Param[] = [...sealMarks]
+      const params: Param[] = [...keyPrefixes]
       const sql = `select ${ACCOUNT_COLUMNS} from accounts where ${suspect} and name > $${params.push(after)} order by name limit $${params.push(limit)}`
       return (await db.query<AccountRow>(sql, params)).map(toAccount)
     },
@@ -144,7 +144,7 @@ export function createOverview(db: Database, sealMarks: readonly string[]): Over
     // Asked again of the row itself: another process may have taken it up meanwhile, or sealed it with another key.
     async makeSuspectsDue(names) {
       if (names.length === 0) return 0
-      const params: Param[] = [...sealMarks]
+      const params: Param[] = [...keyPrefixes]
       const wanted = names.map((name) => `$${params.push(name)}`).join(', ')
       const rows = await db.query(
         `update accounts set next_refresh_at = ${now} where name in (${wanted}) and ${suspect} returning name`,

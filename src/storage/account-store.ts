@@ -150,10 +150,10 @@ export function createAccountStore(db: Database, clock = createDatabaseClock()):
 
     // Two processes may sweep at once (a web dyno and the CLI). Claiming in one statement gives each account to one of
     // them without holding a transaction open while the provider answers. A claim lapses with its lease.
-    async claimDue({ owner, leaseSeconds, limit, account, provider, exceptProviders = [], force = false }: ClaimRequest) {
+    async claimDue({ leaseOwner, leaseSeconds, limit, account, provider, exceptProviders = [], force = false }: ClaimRequest) {
       // A lease without an attempt is a daily look's: a refresh asks more, and need not wait for it.
       const free = `(attempt_id is null or lease_until <= ${now})`
-      const params: Param[] = [owner, leaseSeconds, randomUUID(), limit]
+      const params: Param[] = [leaseOwner, leaseSeconds, randomUUID(), limit]
       const ready = force ? `${free} and access_token is not null` : `${free} and next_refresh_at <= ${now}`
       const wanted = [ready, 'paused_at is null and removed_at is null']
       if (account !== undefined) wanted.push(`name = $${params.push(account)}`)

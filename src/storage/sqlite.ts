@@ -8,8 +8,8 @@ import { createPrivateFile } from './key-file.ts'
 
 // SQLite's own wait stops the whole process, so it is short; what lasts longer is waited for by a timer.
 const BLOCKING_WAIT_MS = 25
-const PATIENCE_MS = 2_000
-const MIGRATION_PATIENCE_MS = 60_000
+const TIMEOUT_MS = 2_000
+const MIGRATION_TIMEOUT_MS = 60_000
 
 const NOW = "strftime('%Y-%m-%dT%H:%M:%fZ', 'now')"
 const dialect: Dialect = {
@@ -38,15 +38,15 @@ const SENTENCES: Record<number, (path: string) => string> = {
 
 /** The embedded store; other processes (the command line) may have it open too. */
 export async function openSqlite(path: string): Promise<Database> {
-  const explained = async <T>(work: () => T, patienceMs = PATIENCE_MS): Promise<T> => {
+  const explained = async <T>(work: () => T, timeoutMs = TIMEOUT_MS): Promise<T> => {
     try {
-      return await patiently(work, patienceMs)
+      return await patiently(work, timeoutMs)
     } catch (error) {
       throw explainSqlite(error, path)
     }
   }
   if (path !== ':memory:') await createPrivateFile(path)
-  const sqlite = await explained(() => connect(path), MIGRATION_PATIENCE_MS)
+  const sqlite = await explained(() => connect(path), MIGRATION_TIMEOUT_MS)
 
   // All share one connection: without turns a query would slip into another caller's transaction.
   let lastTurn: Promise<unknown> = Promise.resolve()
@@ -63,10 +63,10 @@ export async function openSqlite(path: string): Promise<Database> {
     script: (sql) => explained(() => sqlite.exec(sql)),
   }
 
-  function within<T>(patienceMs: number, work: (tx: Script) => Promise<T>): Promise<T> {
+  function within<T>(timeoutMs: number, work: (tx: Script) => Promise<T>): Promise<T> {
     return inTurn(async () => {
       // At once for writing: a transaction that starts as a reader cannot wait for its turn to write, it fails.
-      await explained(() => sqlite.exec('begin immediate'), patienceMs)
+      await explained(() => sqlite.exec('begin immediate'), timeoutMs)
       try {
         const result = await work(own)
         await own.script('commit')
@@ -82,8 +82,8 @@ export async function openSqlite(path: string): Promise<Database> {
   return {
     dialect,
     query: <Row>(sql: string, params?: readonly Param[]) => inTurn(() => own.query<Row>(sql, params)),
-    transaction: (work) => within(PATIENCE_MS, work),
-    exclusively: (work) => within(MIGRATION_PATIENCE_MS, work),
+    transaction: (work) => within(TIMEOUT_MS, work),
+    exclusively: (work) => within(MIGRATION_TIMEOUT_MS, work),
     async tables(names) {
       const rows = await own.query<{ name: string }>("select name from sqlite_master where type = 'table'")
       const there = new Set(rows.map(({ name }) => name))
@@ -124,8 +124,8 @@ function loadSqlite(): typeof import('node:sqlite') {
   }
 }
 
-async function patiently<T>(work: () => T, patienceMs: number): Promise<T> {
-  const until = performance.now() + patienceMs
+async function patiently<T>(work: () => T, timeoutMs: number): Promise<T> {
+  const until = performance.now() + timeoutMs
   for (;;) {
     try {
       return work()

@@ -1,6 +1,6 @@
 import { createCipheriv, createDecipheriv, createHash, createHmac, hkdfSync, randomBytes, timingSafeEqual } from 'node:crypto'
 import { Secret } from '../core/secret.ts'
-import type { Place, Vault } from '../core/vault.ts'
+import type { SealContext, Vault } from '../core/vault.ts'
 import { UnreadableError } from '../core/vault.ts'
 
 const CIPHER = 'aes-256-gcm'
@@ -26,7 +26,7 @@ export function createVault(secrets: readonly string[], others: readonly string[
 
   return {
     keyIds: keys.map(({ id }) => id),
-    marks: keys.map(({ id }) => `v1.${id}.`),
+    keyPrefixes: keys.map(({ id }) => `v1.${id}.`),
     isCurrent: (sealed) => sealed.startsWith(`v1.${newest.id}.`),
     mac: (use, text) => macOf(newest, use, text).toString('hex'),
     hasMac(use, text, mac) {
@@ -83,7 +83,7 @@ function macOf({ macBytes }: Key, use: string, text: string): Buffer {
 }
 
 /** JSON, because no two places may look alike: a plain join would take “a.b” + “c” for “a” + “b.c”. */
-function bound({ table, row, column }: Place): Buffer {
+function bound({ table, row, column }: SealContext): Buffer {
   return Buffer.from(JSON.stringify([table, row, column]), 'utf8')
 }
 

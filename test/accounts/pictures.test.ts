@@ -3,8 +3,8 @@ import { createPictures } from '../../src/accounts/pictures.ts'
 import type { Account } from '../../src/core/account.ts'
 import type { Picture } from '../../src/core/provider.ts'
 import { Secret } from '../../src/core/secret.ts'
-import { accountPlace } from '../../src/core/vault.ts'
-import { createPace } from '../../src/refreshing/rate-limit.ts'
+import { accountContext } from '../../src/core/vault.ts'
+import { createRateLimit } from '../../src/refreshing/rate-limit.ts'
 import { createVault, generateKey } from '../../src/storage/vault.ts'
 import { createAgentWorld, DAY_MS, HOUR_MS, MINUTE_MS } from '../refreshing/agent-world.ts'
 import type { Call } from '../support/instagram.ts'
@@ -144,11 +144,11 @@ t.test('what was forgotten is not shown from memory, also when it comes late', a
 
 t.test('four are fetched at a time, and the newest hundred are kept', async (t) => {
   const { deps, instagram, account } = await setUp(t)
-  const pictures = createPictures({ ...deps, pace: createPace({ concurrency: 8, perSecond: 1e6, burst: 1e6 }) })
+  const pictures = createPictures({ ...deps, rateLimit: createRateLimit({ concurrency: 8, perSecond: 1e6, burst: 1e6 }) })
   const one = await account()
   const named = (n: number): Account => {
     const token = new Secret(instagram.issue({ userId: USER }))
-    return { ...one, name: `a${n}`, accessToken: deps.vault.seal(token, accountPlace(`a${n}`, 'access_token')) }
+    return { ...one, name: `a${n}`, accessToken: deps.vault.seal(token, accountContext(`a${n}`, 'access_token')) }
   }
   const accounts = Array.from({ length: 101 }, (_, n) => named(n))
   instagram.fail('/picture', { kind: 'slowAnswer', ms: 20 })
@@ -169,17 +169,17 @@ function mostAtOnce(calls: readonly Call[]): number {
   return Math.max(...runs.map(({ startedAt }) => at(startedAt)))
 }
 
-t.test('pictures keep to the pace of all calls, and a limit that one of them meets holds for the refreshes too', async (t) => {
+t.test('pictures keep to the rate limit of all calls, and a limit that one of them meets holds for the refreshes too', async (t) => {
   const { deps, show, pass, profilesAsked, instagram } = await setUp(t)
-  while (deps.pace.take('instagram', 1) === 1);
+  while (deps.rateLimit.take('instagram', 1) === 1);
   t.equal(await show(), null)
   t.equal(profilesAsked(), 0, 'no leave, no call')
-  deps.pace.giveBack('instagram', 5)
+  deps.rateLimit.giveBack('instagram', 5)
   pass(5 * MINUTE_MS)
   instagram.fail('/me', 'appLimit')
   t.equal(await show(), null)
   t.equal(profilesAsked(), 1)
-  t.equal(deps.pace.waitMs('instagram'), null, 'the provider is left in peace')
+  t.equal(deps.rateLimit.waitMs('instagram'), null, 'the provider is left in peace')
   instagram.heal()
   pass(5 * MINUTE_MS)
   t.equal(await show(), null)

@@ -3,7 +3,7 @@ import { recheckKeys } from '../../src/accounts/recheck-keys.ts'
 import type { Alert } from '../../src/alerts/alert.ts'
 import { sendAlerts } from '../../src/alerts/send-alerts.ts'
 import { Secret } from '../../src/core/secret.ts'
-import { accountPlace, type Vault } from '../../src/core/vault.ts'
+import { accountContext, type Vault } from '../../src/core/vault.ts'
 import { refreshDue } from '../../src/refreshing/refresh-due.ts'
 import { reportStatus } from '../../src/status/report.ts'
 import { createOverview } from '../../src/storage/account-queries.ts'
@@ -15,7 +15,7 @@ import { eachEngine } from '../storage/engines.ts'
 /** What the start of an instance with these keys does about them; gives the accounts that it made due. */
 async function start(world: World, vault: Vault): Promise<string[]> {
   const before = await world.deps.store.list()
-  await recheckKeys({ overview: createOverview(world.db, vault.marks), vault, log: world.deps.log })
+  await recheckKeys({ overview: createOverview(world.db, vault.keyPrefixes), vault, log: world.deps.log })
   const after = await world.deps.store.list()
   return after.filter(({ nextRefreshAt }, n) => nextRefreshAt?.getTime() !== before[n]?.nextRefreshAt?.getTime()).map(({ name }) => name)
 }
@@ -45,7 +45,7 @@ eachEngine(t, 'a lost key is marked and told at the start, and one that is back 
   t.match(await world.account(), { accessToken, lastErrorCode: 'unreadable' })
   t.match(await look(world), [{ event: 'unreadable' }])
   t.strictSame(await start(world, other), [], 'what is marked is not made due by each start')
-  t.strictSame(await createOverview(world.db, other.marks).keySuspects('', 10), [], 'nor read')
+  t.strictSame(await createOverview(world.db, other.keyPrefixes).keySuspects('', 10), [], 'nor read')
 
   t.strictSame(await start(world, mine), ['default'])
   t.match(await sweep(world, mine), { refreshed: 1 })
@@ -61,7 +61,7 @@ eachEngine(t, 'what is paused, removed, at work, due anyway or never due of itse
   const names = ['at-work', 'due', 'empty', 'never-due', 'paused', 'removed']
   for (const name of names) await world.seed(world.instagram.issue(), name)
   const event = { actor: 'owner', outcome: 'ok', detail: null } as const
-  await deps.store.claimDue({ owner: 'somebody', leaseSeconds: 60, limit: 1, account: 'at-work', force: true })
+  await deps.store.claimDue({ leaseOwner: 'somebody', leaseSeconds: 60, limit: 1, account: 'at-work', force: true })
   // As a clock that is a little behind would have it.
   await world.set('next_refresh_at', new Date(Date.now() + HOUR_MS), 'at-work')
   await world.set('next_refresh_at', new Date(0), 'due')
@@ -76,7 +76,7 @@ eachEngine(t, 'what is paused, removed, at work, due anyway or never due of itse
   const other = createVault([generateKey()])
   await start(world, other)
   t.strictSame(await everything(world), before)
-  const overview = createOverview(world.db, other.marks)
+  const overview = createOverview(world.db, other.keyPrefixes)
   t.equal(await overview.makeSuspectsDue(names), 0, 'nor where it has become so since it was looked at')
   t.strictSame(await everything(world), before)
 })
@@ -100,7 +100,7 @@ eachEngine(t, 'while keys are rotated, no instance makes the accounts of another
   ] as const) {
     await world.seed(world.instagram.issue(), name)
     const token = new Secret(await world.token(name))
-    await world.set('access_token', vault.seal(token, accountPlace(name, 'access_token')), name)
+    await world.set('access_token', vault.seal(token, accountContext(name, 'access_token')), name)
   }
   t.strictSame(await start(world, during), [], 'it opens what both have sealed')
   t.strictSame(await start(world, before), ['by-new'])
@@ -119,7 +119,7 @@ eachEngine(t, 'of very many accounts each is looked at, and none that is well', 
   const names = Array.from({ length: 1_201 }, (_, n) => `shop-${n}`)
   const rows = names.map((name, n) => {
     const vault = n % 3 === 0 ? world.deps.vault : createVault([`key ${n % 3}`])
-    return `('${name}', 'instagram', 'active', '${vault.seal(new Secret('t'), accountPlace(name, 'access_token'))}', $1, $1)`
+    return `('${name}', 'instagram', 'active', '${vault.seal(new Secret('t'), accountContext(name, 'access_token'))}', $1, $1)`
   })
   const sql = `insert into accounts (name, provider, state, access_token, next_refresh_at, created_at) values ${rows.join(', ')}`
   await world.db.query(sql, [new Date(Date.now() + 30 * DAY_MS)])

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { rotateKeys } from '../../src/accounts/rotate-keys.ts'
 import { Secret } from '../../src/core/secret.ts'
-import { accountPlace } from '../../src/core/vault.ts'
+import { accountContext } from '../../src/core/vault.ts'
 import { refreshDue } from '../../src/refreshing/refresh-due.ts'
 import { createVault, generateKey } from '../../src/storage/vault.ts'
 import { createAgentWorld, DAY_MS, type World } from '../refreshing/agent-world.ts'
@@ -12,11 +12,11 @@ const [before, during, after] = [createVault([OLD]), createVault([NEW, OLD]), cr
 
 async function sealedBy(world: World, key: string, name: string, token: string): Promise<void> {
   await world.seed(world.instagram.issue(), name)
-  await world.set('access_token', createVault([key]).seal(new Secret(token), accountPlace(name, 'access_token')), name)
+  await world.set('access_token', createVault([key]).seal(new Secret(token), accountContext(name, 'access_token')), name)
 }
 
 async function opened(world: World, name: string, vault = after): Promise<string> {
-  return vault.open((await world.account(name)).accessToken ?? '', accountPlace(name, 'access_token')).reveal()
+  return vault.open((await world.account(name)).accessToken ?? '', accountContext(name, 'access_token')).reveal()
 }
 
 eachEngine(t, 'every token is sealed again with the newest key, and the old key can go', async (t, engine) => {
@@ -29,17 +29,17 @@ eachEngine(t, 'every token is sealed again with the newest key, and the old key 
   t.equal(await opened(world, 'one'), 'token-1')
   t.equal((await world.account('two')).accessToken, two, 'what is current is not touched')
   t.equal((await world.account('one')).version, version, 'it is the same token')
-  t.throws(() => before.open(two ?? '', accountPlace('two', 'access_token')))
+  t.throws(() => before.open(two ?? '', accountContext('two', 'access_token')))
   t.match(await rotateKeys(world.deps.store, during), { resealed: [], current: ['one', 'two'], unreadable: [] })
 })
 
 t.test('the refresh token is sealed again too', async (t) => {
   const world = await createAgentWorld(t)
   await sealedBy(world, OLD, 'one', 'token-1')
-  await world.set('refresh_token', before.seal(new Secret('refresh-1'), accountPlace('one', 'refresh_token')), 'one')
+  await world.set('refresh_token', before.seal(new Secret('refresh-1'), accountContext('one', 'refresh_token')), 'one')
   await rotateKeys(world.deps.store, during)
   const { refreshToken } = await world.account('one')
-  t.equal(after.open(refreshToken ?? '', accountPlace('one', 'refresh_token')).reveal(), 'refresh-1')
+  t.equal(after.open(refreshToken ?? '', accountContext('one', 'refresh_token')).reveal(), 'refresh-1')
 })
 
 t.test('what no key opens is named and left as it is, and the others go on', async (t) => {
@@ -59,7 +59,7 @@ t.test('a refresh that comes between reading and writing wins', async (t) => {
     ...world.deps.store,
     async find(name: string | null) {
       const account = await world.deps.store.find(name)
-      if (first) await world.set('access_token', before.seal(new Secret('token-2'), accountPlace('one', 'access_token')), 'one')
+      if (first) await world.set('access_token', before.seal(new Secret('token-2'), accountContext('one', 'access_token')), 'one')
       first = false
       return account
     },
@@ -75,7 +75,7 @@ t.test('keys are rotated while tokens are refreshed: none is lost', async (t) =>
   for (const name of names) {
     await world.seed(world.instagram.issue(), name)
     const token = new Secret(await world.token(name))
-    await world.set('access_token', before.seal(token, accountPlace(name, 'access_token')), name)
+    await world.set('access_token', before.seal(token, accountContext(name, 'access_token')), name)
   }
   await world.later(8 * DAY_MS)
   const [{ refreshed }] = await Promise.all([refreshDue(deps, { actor: 'timer' }), rotateKeys(deps.store, during)])

@@ -292,7 +292,7 @@ t.test('the token that is held already, given once more, is refreshed by one alo
 t.test('another token waits for the refresh that is under way, and then takes over', async (t) => {
   const world = await createAgentWorld(t, { knobs: { oldString: 'invalid', minimumAgeSeconds: 0 } })
   await world.seed(world.instagram.issue())
-  const [claim] = await world.deps.store.claimDue({ owner: 'another', leaseSeconds: 60, limit: 1, account: 'default', force: true })
+  const [claim] = await world.deps.store.claimDue({ leaseOwner: 'another', leaseSeconds: 60, limit: 1, account: 'default', force: true })
   const next = world.instagram.issue({ username: 'next' })
   const calls = world.instagram.calls.length
   const seeding = world.seed(next)
@@ -307,7 +307,7 @@ t.test('a token is not put in place of one that a process holds, or died with', 
   const world = await createAgentWorld(t, { timeoutMs: 300 })
   await world.seed(world.instagram.issue())
   const held = await world.token()
-  await world.deps.store.claimDue({ owner: 'another', leaseSeconds: 60, limit: 1, account: 'default', force: true })
+  await world.deps.store.claimDue({ leaseOwner: 'another', leaseSeconds: 60, limit: 1, account: 'default', force: true })
   t.match(await world.boot(world.instagram.issue()), { outcome: 'postponed', message: /try again in a minute/ })
   t.equal(await world.token(), held)
 })

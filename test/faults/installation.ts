@@ -1,7 +1,7 @@
 import type { Account } from '../../src/core/account.ts'
 import type { AccountChange, RecordedEvent } from '../../src/core/account-store.ts'
 import { Secret } from '../../src/core/secret.ts'
-import { accountPlace } from '../../src/core/vault.ts'
+import { accountContext } from '../../src/core/vault.ts'
 import { createAccountStore } from '../../src/storage/account-store.ts'
 import { migrate } from '../../src/storage/migrate.ts'
 import { openPostgres } from '../../src/storage/postgres.ts'
@@ -59,7 +59,7 @@ export async function createInstallation(t: Teardown, options: Options): Promise
   await migrate(db, MIGRATIONS)
   const store = createAccountStore(db)
   const vault = createVault([encryptionKey])
-  const seal = (name: string, token: string): string => vault.seal(new Secret(token), accountPlace(name, 'access_token'))
+  const seal = (name: string, token: string): string => vault.seal(new Secret(token), accountContext(name, 'access_token'))
   const account = async (name: string): Promise<Account> => {
     const found = await store.find(name)
     if (found === null) throw new Error(`There is no account ${name}.`)
@@ -89,7 +89,7 @@ export async function createInstallation(t: Teardown, options: Options): Promise
       await store.insert(row, event('seeded', name))
     },
     account,
-    token: async (name) => vault.open((await account(name)).accessToken ?? '', accountPlace(name, 'access_token')).reveal(),
+    token: async (name) => vault.open((await account(name)).accessToken ?? '', accountContext(name, 'access_token')).reveal(),
     events: (name) => store.events(name, 100),
     async replace(name, token) {
       const { version } = await account(name)

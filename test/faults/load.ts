@@ -16,7 +16,7 @@ interface Load {
 
 const GIVE_UP_MS = 10_000
 
-/** Reads over connections that are kept alive, at a steady pace, and never tries one again. */
+/** Reads over connections that are kept alive, at a steady rate, and never tries one again. */
 export function startLoad(target: () => string, { perSecond = 50, path = '/token' } = {}): Load {
   const connections = new Agent({ keepAlive: true })
   const failures: string[] = []

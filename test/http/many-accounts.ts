@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import type { AccountChange } from '../../src/core/account-store.ts'
 import { Secret } from '../../src/core/secret.ts'
-import { accountPlace } from '../../src/core/vault.ts'
+import { accountContext } from '../../src/core/vault.ts'
 import { createAccountStore } from '../../src/storage/account-store.ts'
 import type { Database } from '../../src/storage/database.ts'
 import { migrate } from '../../src/storage/migrate.ts'
@@ -45,7 +45,7 @@ export async function keepAccounts(cwd: string, accounts: readonly Kept[]): Prom
     const vault = createVault([ENCRYPTION_KEY])
     await db.query('begin')
     for (const { name, token = tokenOf(name), attempts = [], everyDays = 7, agoDays = 4, ...change } of accounts) {
-      const accessToken = token === null ? null : vault.seal(new Secret(token), accountPlace(name, 'access_token'))
+      const accessToken = token === null ? null : vault.seal(new Secret(token), accountContext(name, 'access_token'))
       const columns = { ...HEALTHY, username: name, ...change, accessToken }
       await insert(db, store, name, columns)
       for (const [at, said] of attempts.entries()) {

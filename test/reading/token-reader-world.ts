@@ -3,7 +3,7 @@ import type { Test } from 'tap'
 import type { Account } from '../../src/core/account.ts'
 import type { AccountChange, AccountStore, Look } from '../../src/core/account-store.ts'
 import { Secret } from '../../src/core/secret.ts'
-import { accountPlace } from '../../src/core/vault.ts'
+import { accountContext } from '../../src/core/vault.ts'
 import type { RowCache } from '../../src/reading/row-cache.ts'
 import { createSharedCache } from '../../src/reading/shared-cache.ts'
 import type { Snapshot, TokenSnapshot } from '../../src/reading/snapshot.ts'
@@ -27,7 +27,7 @@ export async function createWorld(t: Test, open: () => Promise<Database> = () =>
   await prepareInstallation(db, 'https://agent.example')
   const store = createAccountStore(db)
   const vault = createVault(keys)
-  const seal = (name: string, token: string): string => vault.seal(new Secret(token), accountPlace(name, 'access_token'))
+  const seal = (name: string, token: string): string => vault.seal(new Secret(token), accountContext(name, 'access_token'))
   const expiresIn = (ms: number): Date => new Date(store.now().getTime() + ms)
 
   async function find(name: string): Promise<Account> {

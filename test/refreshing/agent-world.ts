@@ -3,15 +3,15 @@ import { type SeedDeps, type SeedResult, seedAccount, takeConfiguredToken } from
 import { type Account, DEFAULT_ACCOUNT, isServable } from '../../src/core/account.ts'
 import type { RecordedEvent } from '../../src/core/account-store.ts'
 import { Secret } from '../../src/core/secret.ts'
-import { accountPlace } from '../../src/core/vault.ts'
+import { accountContext } from '../../src/core/vault.ts'
 import { createInstagram } from '../../src/providers/instagram/instagram.ts'
 import { instagram as module } from '../../src/providers/instagram/module.ts'
-import { type CheckDeps, createLookTally, createTokenChecks } from '../../src/refreshing/check-tokens.ts'
+import { type CheckDeps, createLookCounters, createTokenChecks } from '../../src/refreshing/check-tokens.ts'
 import type { RefreshPolicy } from '../../src/refreshing/next-refresh.ts'
-import { createPace, PACE_LIMITS } from '../../src/refreshing/rate-limit.ts'
-import { createTally } from '../../src/refreshing/refresh-account.ts'
+import { createRateLimit, RATE_LIMITS } from '../../src/refreshing/rate-limit.ts'
+import { createRefreshCounters } from '../../src/refreshing/refresh-account.ts'
 import { refreshDue } from '../../src/refreshing/refresh-due.ts'
-import { createPendingAnswers } from '../../src/refreshing/unsaved-grant.ts'
+import { createUnsavedGrants } from '../../src/refreshing/unsaved-grant.ts'
 import { createAccountStore } from '../../src/storage/account-store.ts'
 import type { Database } from '../../src/storage/database.ts'
 import { migrate } from '../../src/storage/migrate.ts'
@@ -90,14 +90,14 @@ export async function createAgentWorld(t: Test, { knobs = {}, open, timeoutMs = 
     vault,
     providers: new Map([['instagram', { ...module, ...createInstagram({ graphUrl: instagram.url, timeoutMs }) }]]),
     policy: { mode: 'cron', frequency: 'weekly', random: () => 0.5, ...policy },
-    owner: 'this process',
+    leaseOwner: 'this process',
     async publish(name, unsaved) {
       published.push(unsaved ?? (await account(name)))
       return null
     },
-    pending: createPendingAnswers({ cache: null, vault, cacheId: async () => null }),
-    pace: createPace(PACE_LIMITS, () => performance.now() + travelledMs),
-    tally: createTally(),
+    unsaved: createUnsavedGrants({ cache: null, vault, cacheId: async () => null }),
+    rateLimit: createRateLimit(RATE_LIMITS, () => performance.now() + travelledMs),
+    counters: createRefreshCounters(),
     secrets: { nameIn: () => null, nameOf: () => null },
     log: { info: log, warn: log },
   }
@@ -116,11 +116,11 @@ export async function createAgentWorld(t: Test, { knobs = {}, open, timeoutMs = 
     deps,
     published,
     lines,
-    process: (change = {}) => ({ ...deps, owner: 'another process', ...change }),
+    process: (change = {}) => ({ ...deps, leaseOwner: 'another process', ...change }),
     seed: (token, name = DEFAULT_ACCOUNT) =>
       seedAccount(deps, { account: name, provider: 'instagram', token: new Secret(token), actor: 'cli', fingerprint: null }),
     checker(change = {}) {
-      const looks = createLookTally()
+      const looks = createLookCounters()
       const clockMs = (): number => performance.now() + travelledMs
       const own: CheckDeps = { ...deps, timetable: createTimetable(db), events: store, looks, send: null, clockMs, ...change }
       return { looks, check: createTokenChecks(own, new AbortController().signal) }
@@ -136,7 +136,7 @@ export async function createAgentWorld(t: Test, { knobs = {}, open, timeoutMs = 
     refresh: (force = false) => refreshDue(deps, { actor: 'timer', force }),
     account,
     async token(name = DEFAULT_ACCOUNT) {
-      return vault.open((await account(name)).accessToken ?? '', accountPlace(name, 'access_token')).reveal()
+      return vault.open((await account(name)).accessToken ?? '', accountContext(name, 'access_token')).reveal()
     },
     isServed: async (name) => isServable(await account(name), store.now()),
     events: (name = DEFAULT_ACCOUNT) => store.events(name, 100),

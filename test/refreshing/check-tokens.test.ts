@@ -1,7 +1,7 @@
 import t from 'tap'
 import type { Alert } from '../../src/alerts/alert.ts'
 import { fractionOf } from '../../src/refreshing/next-refresh.ts'
-import { createPace } from '../../src/refreshing/rate-limit.ts'
+import { createRateLimit } from '../../src/refreshing/rate-limit.ts'
 import { refreshDue } from '../../src/refreshing/refresh-due.ts'
 import { createTimetable } from '../../src/storage/timetable.ts'
 import { eachEngine } from '../storage/engines.ts'
@@ -152,19 +152,19 @@ eachEngine(t, 'a refresh does not wait for a look, and its result stands', async
 t.test('a look that ends late does not end the lease of a refresh by the same process', async (t) => {
   const world = await dayAfter(t)
   const timetable = createTimetable(world.db)
-  const { owner } = world.deps
-  const [check] = await timetable.claimChecks({ leaseOwner: owner, leaseSeconds: 20, provider: 'instagram', limit: 1 })
-  const [claim] = await world.deps.store.claimDue({ owner, leaseSeconds: 40, limit: 1, account: 'default', force: true })
+  const { leaseOwner } = world.deps
+  const [check] = await timetable.claimChecks({ leaseOwner, leaseSeconds: 20, provider: 'instagram', limit: 1 })
+  const [claim] = await world.deps.store.claimDue({ leaseOwner, leaseSeconds: 40, limit: 1, account: 'default', force: true })
   if (check === undefined || claim === undefined) throw new Error('nothing was claimed')
   t.notOk(await timetable.settleCheck(check, { nextCheckAt: new Date() }))
-  t.strictSame(await world.deps.store.claimDue({ owner: 'another', leaseSeconds: 40, limit: 1, account: 'default', force: true }), [])
+  t.strictSame(await world.deps.store.claimDue({ leaseOwner: 'another', leaseSeconds: 40, limit: 1, account: 'default', force: true }), [])
 })
 
 eachEngine(t, 'eight instances look at each token once', async (t, engine) => {
   const names = Array.from({ length: 20 }, (_, n) => `shop-${n}`)
   const world = await dayAfter(t, { open: () => engine.open() }, names)
   const before = looksAt(world)
-  const instances = Array.from({ length: 8 }, (_, n) => world.checker({ owner: `instance ${n}` }))
+  const instances = Array.from({ length: 8 }, (_, n) => world.checker({ leaseOwner: `instance ${n}` }))
   for (let round = 0; round < 3; round++) await Promise.all(instances.map(({ check }) => check()))
   t.equal(looksAt(world) - before, names.length)
 })
@@ -173,7 +173,7 @@ t.test(
   'where more than a tenth of the last fifty looks are refused it is the provider’s trouble: one alert, and no account is judged',
   async (t) => {
     const names = Array.from({ length: 40 }, (_, n) => `shop-${n}`)
-    const pace = createPace({ concurrency: 1, perSecond: 10_000, burst: 100 })
+    const rateLimit = createRateLimit({ concurrency: 1, perSecond: 10_000, burst: 100 })
     const world = await dayAfter(t, {}, names)
     world.instagram.fail('/me', 'tokenDead')
     const alerts: Alert[] = []
@@ -182,8 +182,8 @@ t.test(
       if (isDown) throw new Error('the webhook is down')
       alerts.push(alert)
     }
-    const { looks, check } = world.checker({ pace, send })
-    const other = world.checker({ pace, send })
+    const { looks, check } = world.checker({ rateLimit, send })
+    const other = world.checker({ rateLimit, send })
     await check()
     t.match(looks, { refused: 5, held: 35 })
     isDown = false
@@ -236,7 +236,8 @@ eachEngine(
     const { load } = oldRelease(t)
     const { createAccountStore } = await load<typeof import('../../src/storage/account-store.ts')>('storage/account-store.ts')
     const old = createAccountStore(world.db)
-    const force = { owner: 'the release before', leaseSeconds: 40, limit: 1, account: 'default', force: true }
+    // The release before calls it owner.
+    const force = { owner: 'the release before', leaseOwner: '', leaseSeconds: 40, limit: 1, account: 'default', force: true }
     const timetable = createTimetable(world.db)
     const claim = () => timetable.claimChecks({ leaseOwner: 'this', leaseSeconds: 20, provider: 'instagram', limit: 5 })
     const [check] = await claim()

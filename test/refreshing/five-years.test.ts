@@ -5,12 +5,12 @@ import { sendAlerts } from '../../src/alerts/send-alerts.ts'
 import { Secret } from '../../src/core/secret.ts'
 import { createInstagram } from '../../src/providers/instagram/instagram.ts'
 import { instagram } from '../../src/providers/instagram/module.ts'
-import { createLookTally, createTokenChecks } from '../../src/refreshing/check-tokens.ts'
+import { createLookCounters, createTokenChecks } from '../../src/refreshing/check-tokens.ts'
 import type { RefreshFrequency } from '../../src/refreshing/next-refresh.ts'
-import { createPace } from '../../src/refreshing/rate-limit.ts'
-import { createTally } from '../../src/refreshing/refresh-account.ts'
+import { createRateLimit } from '../../src/refreshing/rate-limit.ts'
+import { createRefreshCounters } from '../../src/refreshing/refresh-account.ts'
 import { refreshDue } from '../../src/refreshing/refresh-due.ts'
-import { createPendingAnswers } from '../../src/refreshing/unsaved-grant.ts'
+import { createUnsavedGrants } from '../../src/refreshing/unsaved-grant.ts'
 import { createAccountStore } from '../../src/storage/account-store.ts'
 import { createAlertStore } from '../../src/storage/alert-store.ts'
 import type { Database } from '../../src/storage/database.ts'
@@ -75,15 +75,15 @@ for (const frequency of ['daily', 'weekly', 'monthly'] satisfies RefreshFrequenc
       vault,
       providers: new Map([['instagram', { ...instagram, ...createInstagram({ graphUrl: 'https://graph.example', fetch }) }]]),
       policy: { mode: 'cron', frequency, random: Math.random },
-      owner: 'this process',
+      leaseOwner: 'this process',
       secrets: { nameIn: () => null, nameOf: () => null },
       publish: async () => null,
-      pending: createPendingAnswers({ cache: null, vault, cacheId: async () => null }),
-      pace: createPace({ concurrency: 1, perSecond: 1e6, burst: 100 }),
-      tally: createTally(),
+      unsaved: createUnsavedGrants({ cache: null, vault, cacheId: async () => null }),
+      rateLimit: createRateLimit({ concurrency: 1, perSecond: 1e6, burst: 100 }),
+      counters: createRefreshCounters(),
       log,
     }
-    const looks = createLookTally()
+    const looks = createLookCounters()
     const clockMs = (): number => nowMs
     const check = createTokenChecks(
       { ...deps, timetable: createTimetable(db), events: store, looks, send: null, clockMs },

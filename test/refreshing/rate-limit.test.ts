@@ -1,8 +1,8 @@
 import t from 'tap'
 import type { Provider } from '../../src/core/provider.ts'
 import { nextRefreshAt } from '../../src/refreshing/next-refresh.ts'
-import { createPace } from '../../src/refreshing/rate-limit.ts'
-import { createTally } from '../../src/refreshing/refresh-account.ts'
+import { createRateLimit } from '../../src/refreshing/rate-limit.ts'
+import { createRefreshCounters } from '../../src/refreshing/refresh-account.ts'
 import { refreshDue } from '../../src/refreshing/refresh-due.ts'
 import { createAgentWorld, DAY_MS, type World } from './agent-world.ts'
 
@@ -10,17 +10,17 @@ const LIMITS = { concurrency: 4, perSecond: 10, burst: 20 }
 
 t.test('gives leave for a burst, then for so many a second, and saves no more than a burst', async (t) => {
   let now = 0
-  const pace = createPace(LIMITS, () => now)
-  t.equal(pace.take('instagram', 100), 20)
-  t.equal(pace.take('instagram', 100), 0)
-  t.equal(pace.take('another', 5), 5, 'each provider has its own')
-  t.equal(pace.waitMs('instagram'), 100)
+  const rateLimit = createRateLimit(LIMITS, () => now)
+  t.equal(rateLimit.take('instagram', 100), 20)
+  t.equal(rateLimit.take('instagram', 100), 0)
+  t.equal(rateLimit.take('another', 5), 5, 'each provider has its own')
+  t.equal(rateLimit.waitMs('instagram'), 100)
   now += 1000
-  t.equal(pace.take('instagram', 100), 10)
-  pace.giveBack('instagram', 3)
-  t.equal(pace.take('instagram', 100), 3)
+  t.equal(rateLimit.take('instagram', 100), 10)
+  rateLimit.giveBack('instagram', 3)
+  t.equal(rateLimit.take('instagram', 100), 3)
   now += 3_600_000
-  t.equal(pace.take('instagram', 100), 20)
+  t.equal(rateLimit.take('instagram', 100), 20)
 })
 
 t.test('keeps quiet for as long as it was told, a minute where it was told nothing, an hour at most', async (t) => {
@@ -30,14 +30,14 @@ t.test('keeps quiet for as long as it was told, a minute where it was told nothi
     [1e6, 3600],
   ] as const) {
     let now = 0
-    const pace = createPace(LIMITS, () => now)
-    pace.pause('instagram', told)
+    const rateLimit = createRateLimit(LIMITS, () => now)
+    rateLimit.pause('instagram', told)
     now = seconds * 1000 - 1
-    t.equal(pace.take('instagram', 1), 0)
-    t.equal(pace.waitMs('instagram'), null)
-    t.equal(pace.take('another', 1), 1)
+    t.equal(rateLimit.take('instagram', 1), 0)
+    t.equal(rateLimit.waitMs('instagram'), null)
+    t.equal(rateLimit.take('another', 1), 1)
     now++
-    t.equal(pace.take('instagram', 1), 1)
+    t.equal(rateLimit.take('instagram', 1), 1)
   }
 })
 
@@ -50,18 +50,18 @@ async function worldWith(t: Parameters<typeof createAgentWorld>[0], amount: numb
 }
 const refreshes = ({ instagram }: World) => instagram.calls.filter(({ path }) => path === '/refresh_access_token')
 
-t.test('a sweep calls no faster than its pace, and everybody has a turn', async (t) => {
+t.test('a sweep calls no faster than its rate limit, and each provider has a turn', async (t) => {
   const world = await worldWith(t, 12)
-  const pace = createPace({ concurrency: 4, perSecond: 20, burst: 2 })
+  const rateLimit = createRateLimit({ concurrency: 4, perSecond: 20, burst: 2 })
   const startedAt = performance.now()
-  t.match(await refreshDue({ ...world.deps, pace }, { actor: 'timer' }), { refreshed: 12, failed: 0 })
+  t.match(await refreshDue({ ...world.deps, rateLimit }, { actor: 'timer' }), { refreshed: 12, failed: 0 })
   t.ok(performance.now() - startedAt >= 490, 'ten more than the burst, at twenty a second')
 })
 
 t.test('no more than so many accounts are called for at a time', async (t) => {
   const world = await worldWith(t, 12)
   world.instagram.fail('/refresh_access_token', { kind: 'slowAnswer', ms: 100 })
-  await refreshDue({ ...world.deps, pace: createPace({ concurrency: 3, perSecond: 1000, burst: 1000 }) }, { actor: 'timer' })
+  await refreshDue({ ...world.deps, rateLimit: createRateLimit({ concurrency: 3, perSecond: 1000, burst: 1000 }) }, { actor: 'timer' })
   const calls = refreshes(world)
   t.equal(calls.length, 12)
   const together = calls.map(
@@ -73,7 +73,7 @@ t.test('no more than so many accounts are called for at a time', async (t) => {
 t.test('when the provider says that all calls are too many, no other account is tried until its time is over', async (t) => {
   const world = await worldWith(t, 12)
   let now = 0
-  const deps = { ...world.deps, pace: createPace({ concurrency: 1, perSecond: 1000, burst: 1000 }, () => now) }
+  const deps = { ...world.deps, rateLimit: createRateLimit({ concurrency: 1, perSecond: 1000, burst: 1000 }, () => now) }
   world.instagram.fail('/refresh_access_token', 'tooMany', 1)
   t.match(await refreshDue(deps, { actor: 'timer' }), { refreshed: 0, failed: 1 })
   now += 119_000
@@ -87,7 +87,7 @@ t.test('when the provider says that all calls are too many, no other account is 
 t.test('the limit of one account holds up no other', async (t) => {
   const world = await worldWith(t, 6)
   world.instagram.fail('/refresh_access_token', 'businessLimit', 1)
-  const deps = { ...world.deps, pace: createPace({ ...LIMITS, concurrency: 1 }) }
+  const deps = { ...world.deps, rateLimit: createRateLimit({ ...LIMITS, concurrency: 1 }) }
   t.match(await refreshDue(deps, { actor: 'timer' }), { refreshed: 5, failed: 1 })
 })
 
@@ -96,7 +96,7 @@ t.test('the longest overdue come first, and one that keeps failing holds up none
   const order = [3, 1, 4, 0, 2]
   for (const [place, n] of order.entries()) await world.set('next_refresh_at', new Date(Date.now() - (10 - place) * 60_000), `shop-${n}`)
   world.instagram.fail('/refresh_access_token', 'serviceTrouble', 1)
-  const { results } = await refreshDue({ ...world.deps, pace: createPace({ ...LIMITS, concurrency: 1 }) }, { actor: 'timer' })
+  const { results } = await refreshDue({ ...world.deps, rateLimit: createRateLimit({ ...LIMITS, concurrency: 1 }) }, { actor: 'timer' })
   t.strictSame(
     results.map(({ account }) => account),
     order.map((n) => `shop-${n}`),
@@ -109,8 +109,8 @@ t.test('a provider that is quiet, slow or unknown holds up no other', async (t) 
   await world.db.query("update accounts set provider = 'other' where name = 'shop-0'")
   await world.db.query("update accounts set provider = 'unheard-of' where name = 'shop-1'")
   const other = { ...(world.deps.providers.get('instagram') as Provider), name: 'other' }
-  const deps = { ...world.deps, tally: createTally(), providers: new Map([...world.deps.providers, ['other', other]]) }
-  deps.pace.pause('other', 60)
+  const deps = { ...world.deps, counters: createRefreshCounters(), providers: new Map([...world.deps.providers, ['other', other]]) }
+  deps.rateLimit.pause('other', 60)
   const { results } = await refreshDue(deps, { actor: 'timer' })
   t.strictSame(results.map(({ account, outcome }) => `${account} ${outcome}`).sort(), [
     'shop-1 failed',
@@ -118,7 +118,7 @@ t.test('a provider that is quiet, slow or unknown holds up no other', async (t) 
     'shop-3 refreshed',
   ])
   t.match(results.find(({ account }) => account === 'shop-1')?.message, /does not know the provider/)
-  t.strictSame(deps.tally, { refreshed: 2, verified: 0, failed: 1, lost: 0 })
+  t.strictSame(deps.counters, { refreshed: 2, verified: 0, failed: 1, lost: 0 })
 })
 
 t.test('a hundred thousand accounts that were seeded at once do not fall due at once', async (t) => {
@@ -143,7 +143,7 @@ t.test('a hundred thousand accounts that were seeded at once do not fall due at 
 t.test('each attempt is one line that leads back to the request that asked for it', async (t) => {
   const world = await worldWith(t, 2)
   world.instagram.fail('/refresh_access_token', 'serviceTrouble', 1)
-  await refreshDue({ ...world.deps, pace: createPace({ ...LIMITS, concurrency: 1 }) }, { actor: 'webhook', reqId: 'req-7' })
+  await refreshDue({ ...world.deps, rateLimit: createRateLimit({ ...LIMITS, concurrency: 1 }) }, { actor: 'webhook', reqId: 'req-7' })
   const lines = world.lines.filter(({ details }) => 'reqId' in details && details.reqId === 'req-7')
   t.match(lines, [
     { details: { account: /shop/, actor: 'webhook', outcome: 'failed', durationMs: Number, nextRefreshAt: Date, attempt: String } },

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { seedAccount } from '../../src/accounts/seed.ts'
 import { Secret } from '../../src/core/secret.ts'
-import { accountPlace } from '../../src/core/vault.ts'
+import { accountContext } from '../../src/core/vault.ts'
 import { createInstagram } from '../../src/providers/instagram/instagram.ts'
 import { instagram } from '../../src/providers/instagram/module.ts'
 import { refreshAccount } from '../../src/refreshing/refresh-account.ts'
@@ -455,7 +455,7 @@ t.test('an account that no key opens is reported and left as it is, and the othe
   const world = await refreshedOnce(t)
   await world.seed(world.instagram.issue(), 'second')
   await world.later(8 * DAY_MS)
-  const foreign = createVault([generateKey()]).seal(new Secret('IGAAforeign'), accountPlace('default', 'access_token'))
+  const foreign = createVault([generateKey()]).seal(new Secret('IGAAforeign'), accountContext('default', 'access_token'))
   await world.set('access_token', foreign)
   const { refreshed, failed } = await world.refresh()
   t.match({ refreshed, failed }, { refreshed: 1, failed: 1 })
@@ -467,12 +467,12 @@ t.test('an account that no key opens is reported and left as it is, and the othe
 
 t.test('an answer for a token that was replaced meanwhile is thrown away', async (t) => {
   const world = await refreshedOnce(t)
-  const [claim] = await world.deps.store.claimDue({ owner: 'this process', leaseSeconds: 40, limit: 1 })
+  const [claim] = await world.deps.store.claimDue({ leaseOwner: 'this process', leaseSeconds: 40, limit: 1 })
   if (claim === undefined) throw new Error('nothing was due')
   world.instagram.fail('/refresh_access_token', { kind: 'slowAnswer', ms: 300 }, 1)
   const running = refreshAccount(world.deps, claim, { actor: 'timer' })
   const given = world.instagram.issue()
-  const accessToken = world.deps.vault.seal(new Secret(given), accountPlace('default', 'access_token'))
+  const accessToken = world.deps.vault.seal(new Secret(given), accountContext('default', 'access_token'))
   const event = { account: 'default', kind: 'connected', actor: 'owner', outcome: 'ok', detail: null } as const
   t.ok(await world.deps.store.replace('default', (await world.account()).version, { accessToken }, event))
   t.match(await running, { outcome: 'lost' })
@@ -481,7 +481,7 @@ t.test('an answer for a token that was replaced meanwhile is thrown away', async
 
 eachEngine(t, 'an answer that comes after its lease is thrown away where another process took over', async (t, engine) => {
   const world = await refreshedOnce(t, { open: () => engine.open() })
-  const [claim] = await world.deps.store.claimDue({ owner: 'this process', leaseSeconds: 40, limit: 1 })
+  const [claim] = await world.deps.store.claimDue({ leaseOwner: 'this process', leaseSeconds: 40, limit: 1 })
   if (claim === undefined) throw new Error('nothing was due')
   await world.set('lease_until', new Date(Date.now() - 1000))
   t.equal((await world.refresh()).refreshed, 1, 'the lease has lapsed')
@@ -494,7 +494,7 @@ eachEngine(t, 'an answer that comes after its lease is thrown away where another
 
 t.test('an attempt whose process died is noticed and made again at once when its lease ends', async (t) => {
   const world = await refreshedOnce(t)
-  await world.deps.store.claimDue({ owner: 'a process that dies', leaseSeconds: 40, limit: 1 })
+  await world.deps.store.claimDue({ leaseOwner: 'a process that dies', leaseSeconds: 40, limit: 1 })
   t.equal((await world.refresh()).results.length, 0, 'not while it may still be alive')
   t.equal((await world.refresh(true)).results.length, 0, 'not by force either')
   await world.later(41_000)
@@ -511,7 +511,7 @@ t.test('an answer that the store cannot take is held until it can', async (t) =>
       refusals-- > 0 ? Promise.reject(new Error('the disk is full')) : world.deps.store.commit(...args),
   }
   const old = await world.token()
-  const [claim] = await world.deps.store.claimDue({ owner: 'this process', leaseSeconds: 40, limit: 1 })
+  const [claim] = await world.deps.store.claimDue({ leaseOwner: 'this process', leaseSeconds: 40, limit: 1 })
   if (claim === undefined) throw new Error('nothing was due')
   t.match(await refreshAccount({ ...world.deps, store: flaky }, claim, { actor: 'timer' }), { outcome: 'refreshed' })
   t.not(await world.token(), old)
@@ -542,7 +542,7 @@ t.test('an account of an unknown provider is the operator’s to mend, and hurts
 t.test('a provider that cannot be reached is told apart from one that refuses', async (t) => {
   const world = await refreshedOnce(t)
   const providers = new Map([['instagram', { ...instagram, ...createInstagram({ graphUrl: 'http://127.0.0.1:1' }) }]])
-  const [claim] = await world.deps.store.claimDue({ owner: 'this process', leaseSeconds: 40, limit: 1 })
+  const [claim] = await world.deps.store.claimDue({ leaseOwner: 'this process', leaseSeconds: 40, limit: 1 })
   if (claim === undefined) throw new Error('nothing was due')
   t.match(await refreshAccount({ ...world.deps, providers }, claim, { actor: 'timer' }), {
     outcome: 'failed',

@@ -12,7 +12,9 @@ eachEngine(t, 'everything that is due is refreshed, each account once, however m
   await world.later(8 * DAY_MS)
   const before = world.instagram.counts['/refresh_access_token'] ?? 0
   world.instagram.fail('/refresh_access_token', { kind: 'slowAnswer', ms: 20 })
-  const sweeps = await Promise.all(['one', 'two', 'three'].map((owner) => refreshDue(world.process({ owner }), { actor: 'timer' })))
+  const sweeps = await Promise.all(
+    ['one', 'two', 'three'].map((leaseOwner) => refreshDue(world.process({ leaseOwner }), { actor: 'timer' })),
+  )
   t.equal(
     sweeps.reduce((sum, { refreshed }) => sum + refreshed, 0),
     NAMES.length,

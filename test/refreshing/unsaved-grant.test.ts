@@ -2,7 +2,7 @@ import t from 'tap'
 import { shortDigest } from '../../src/core/digest.ts'
 import { Secret } from '../../src/core/secret.ts'
 import type { RowCache } from '../../src/reading/row-cache.ts'
-import { createPendingAnswers } from '../../src/refreshing/unsaved-grant.ts'
+import { createUnsavedGrants } from '../../src/refreshing/unsaved-grant.ts'
 import { createVault, generateKey } from '../../src/storage/vault.ts'
 
 const [OLD_KEY, NEW_KEY] = [generateKey(), generateKey()]
@@ -23,7 +23,7 @@ function createCache() {
     close: () => {},
   }
   const keeper = (keys: string[], cacheId: string | null | Error) =>
-    createPendingAnswers({
+    createUnsavedGrants({
       cache,
       vault: createVault(keys),
       cacheId: async () => {

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
-import { createUpkeep } from '../../src/status/maintenance.ts'
-import { createStock } from '../../src/status/summary.ts'
+import { createMaintenance } from '../../src/status/maintenance.ts'
+import { createSummary } from '../../src/status/summary.ts'
 import { createOverview } from '../../src/storage/account-queries.ts'
 import { createAlertStore } from '../../src/storage/alert-store.ts'
 import { createWrongPasswords } from '../../src/storage/sign-in-attempts.ts'
@@ -11,16 +11,16 @@ t.test('a token that was altered counts as one that no key opens, before anybody
   const { db, deps, seed, set, instagram } = await createAgentWorld(t)
   await seed(instagram.issue(), 'one')
   await seed(instagram.issue(), 'two')
-  const overview = createOverview(db, deps.vault.marks)
-  t.match(await createStock({ ...deps, overview }).take(), { unreadable: 0, needPerson: 0 })
+  const overview = createOverview(db, deps.vault.keyPrefixes)
+  t.match(await createSummary({ ...deps, overview }).take(), { unreadable: 0, needPerson: 0 })
   await set('access_token', (await deps.store.find('two'))?.accessToken ?? '', 'one')
   t.match(await overview.summarize(), { unreadable: 0 })
-  t.match(await createStock({ ...deps, overview }).take(), { unreadable: 1, needPerson: 1 })
+  t.match(await createSummary({ ...deps, overview }).take(), { unreadable: 1, needPerson: 1 })
 })
 
 t.test('the store is asked by one question at a time, and not again at once, the slower it is the less', async (t) => {
   const { deps, db } = await createAgentWorld(t)
-  const real = createOverview(db, deps.vault.marks)
+  const real = createOverview(db, deps.vault.keyPrefixes)
   let now = 0
   let asked = 0
   let takes = 0
@@ -33,21 +33,21 @@ t.test('the store is asked by one question at a time, and not again at once, the
       return real.summarize()
     },
   }
-  const stock = createStock({ ...deps, overview, clockMs: () => now })
-  await Promise.all([stock.take(), stock.take(), stock.take()])
+  const summary = createSummary({ ...deps, overview, clockMs: () => now })
+  await Promise.all([summary.take(), summary.take(), summary.take()])
   t.equal(asked, 1)
   now += 999
-  await stock.take()
+  await summary.take()
   t.equal(asked, 1)
   takes = 500
   now += 1
-  await stock.take()
+  await summary.take()
   t.equal(asked, 2)
   now += 9_000
-  await stock.take()
+  await summary.take()
   t.equal(asked, 2)
   now += 1_000
-  await stock.take()
+  await summary.take()
   t.equal(asked, 3)
 })
 
@@ -62,9 +62,9 @@ t.test('the history is cleared once a day, to the last event that is older than 
   const left = async () => (await db.query('select id from events')).length
   let now = 0
   let cleared = 0
-  const overview = createOverview(db, deps.vault.marks)
+  const overview = createOverview(db, deps.vault.keyPrefixes)
   const alerts = createAlertStore(db)
-  const upkeep = createUpkeep(
+  const maintain = createMaintenance(
     {
       alerts,
       send: null,
@@ -77,13 +77,13 @@ t.test('the history is cleared once a day, to the last event that is older than 
     new AbortController().signal,
   )
   await old()
-  await upkeep()
+  await maintain()
   t.equal(await left(), 1)
   await old()
-  await upkeep()
+  await maintain()
   t.ok((await left()) > 2_000, 'not twice on one day')
   now += DAY_MS
-  await upkeep()
+  await maintain()
   t.equal(await left(), 1)
   t.equal(cleared, 3, 'what is short-lived is cleared each time')
 })

@@ -2,7 +2,7 @@ import t from 'tap'
 import { isAtRisk, lifeLeft, needsPerson } from '../../src/core/account.ts'
 import type { NewAccount } from '../../src/core/account-store.ts'
 import { Secret } from '../../src/core/secret.ts'
-import { accountPlace } from '../../src/core/vault.ts'
+import { accountContext } from '../../src/core/vault.ts'
 import { createOverview } from '../../src/storage/account-queries.ts'
 import { createAccountStore } from '../../src/storage/account-store.ts'
 import { createAlertStore } from '../../src/storage/alert-store.ts'
@@ -14,7 +14,7 @@ const DAY = 86_400_000
 const vault = createVault(['newest-key', 'older-key'])
 const older = createVault(['older-key'])
 const foreign = createVault(['somebody-else'])
-const seal = (name: string, by = vault): string => by.seal(new Secret('token'), accountPlace(name, 'access_token'))
+const seal = (name: string, by = vault): string => by.seal(new Secret('token'), accountContext(name, 'access_token'))
 const inDays = (days: number): Date => new Date(Date.now() + days * DAY)
 const event = { account: null, kind: 'seeded', actor: 'cli', outcome: 'ok', detail: null } as const
 
@@ -56,7 +56,7 @@ eachStore(t, 'counts as the rules of the domain do', async (t, db) => {
     ['dying'],
   )
   t.strictSame(need.sort(), ['altered', 'empty', 'expired', 'misconfigured', 'refused'])
-  t.strictSame(await createOverview(db, vault.marks).summarize(), {
+  t.strictSame(await createOverview(db, vault.keyPrefixes).summarize(), {
     byState: { unverified: 2, active: 10, reconnect: 2 },
     paused: 1,
     needPerson: need.length,
@@ -64,7 +64,7 @@ eachStore(t, 'counts as the rules of the domain do', async (t, db) => {
     unreadable: 2,
     needAttention: need.length + 4,
   })
-  t.match(await createOverview(db, foreign.marks).summarize(), { unreadable: 13 - 1 })
+  t.match(await createOverview(db, foreign.keyPrefixes).summarize(), { unreadable: 13 - 1 })
 })
 
 eachStore(t, 'turns the pages with those that need attention in front, and counts them as the rules of the domain do', async (t, db) => {
@@ -83,7 +83,7 @@ eachStore(t, 'turns the pages with those that need attention in front, and count
     expected.filter((name) => ['a-day', 'an-hour', 'dying', 'early', 'short', 'fine'].includes(name)),
     ['a-day', 'dying', 'early', 'short'],
   )
-  const overview = createOverview(db, vault.marks)
+  const overview = createOverview(db, vault.keyPrefixes)
   t.match(await overview.summarize(), { needAttention: expected.length })
   const all = { offset: 0, limit: 100, search: '', onlyNeedy: false }
   const names = async (request: Partial<typeof all>): Promise<string[]> =>
@@ -106,7 +106,7 @@ eachStore(t, 'turns the pages with those that need attention in front, and count
 eachStore(t, 'shows first what fails, then what is due, and no more than it was asked for', async (t, db) => {
   const store = createAccountStore(db)
   for (const one of CASES) await store.insert({ provider: 'instagram', state: 'active', ...one }, event)
-  const urgent = async (limit: number) => (await createOverview(db, vault.marks).mostUrgent(limit)).map(({ name }) => name)
+  const urgent = async (limit: number) => (await createOverview(db, vault.keyPrefixes).mostUrgent(limit)).map(({ name }) => name)
   t.strictSame(await urgent(3), ['misconfigured', 'refused', 'failing'])
   const all = await urgent(100)
   t.equal(all.length, CASES.length)
@@ -119,7 +119,7 @@ eachStore(t, 'removes the oldest events, a slice at a time', async (t, db) => {
   for (let n = 0; n < 5; n++) await store.record(event)
   const rows = await db.query<{ id: string }>('select id from events order by id')
   for (const [at, { id }] of rows.entries()) await db.query('update events set at = $1 where id = $2', [inDays(at < 3 ? -401 : -399), id])
-  const overview = createOverview(db, vault.marks)
+  const overview = createOverview(db, vault.keyPrefixes)
   t.equal(await overview.trimEvents(400, 2), 2)
   t.equal(await overview.trimEvents(400, 2), 1)
   t.equal(await overview.trimEvents(400, 2), 0)
@@ -157,14 +157,14 @@ eachStore(t, 'what runs each minute and each scrape finds its rows by an index, 
       return db.query<Row>(sql, params)
     },
   }
-  const claim = { owner: 'test', leaseSeconds: 30, limit: 8 }
+  const claim = { leaseOwner: 'test', leaseSeconds: 30, limit: 8 }
   const store = createAccountStore(explaining)
   t.equal((await store.claimDue({ ...claim, provider: 'instagram' })).length, 8)
   await store.claimDue({ ...claim, exceptProviders: ['instagram'] })
   await store.claimDue({ ...claim, account: 'shop-7', force: true })
   await createAlertStore(explaining).claimAlerts(10, 60)
-  await createOverview(explaining, vault.marks).mostUrgent(1000)
-  await createOverview(explaining, vault.marks).trimEvents(400, 1000)
+  await createOverview(explaining, vault.keyPrefixes).mostUrgent(1000)
+  await createOverview(explaining, vault.keyPrefixes).trimEvents(400, 1000)
   t.equal(plans.length, 7)
   for (const plan of plans) t.notMatch(plan, engine.name === 'sqlite' ? /\bSCAN accounts(?! USING INDEX)/ : /Seq Scan on accounts/, plan)
   t.match(plans[0], /accounts_(provider_)?next_refresh_at/)

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import type { AccountEvent, ClaimRequest, NewAccount } from '../../src/core/account-store.ts'
 import { Secret } from '../../src/core/secret.ts'
-import { accountPlace, type Vault } from '../../src/core/vault.ts'
+import { accountContext, type Vault } from '../../src/core/vault.ts'
 import { createAccountStore } from '../../src/storage/account-store.ts'
 import type { Database, Param } from '../../src/storage/database.ts'
 import { createVault, generateKey } from '../../src/storage/vault.ts'
@@ -10,7 +10,7 @@ import { eachStore } from './engines.ts'
 
 const PAST = new Date('2026-01-01T00:00:00.000Z')
 const FUTURE = new Date('2999-01-01T00:00:00.000Z')
-const SWEEP: ClaimRequest = { owner: 'a', leaseSeconds: 60, limit: 10 }
+const SWEEP: ClaimRequest = { leaseOwner: 'a', leaseSeconds: 60, limit: 10 }
 
 const event = (account: string | null, kind: AccountEvent['kind'] = 'refreshed'): AccountEvent => ({
   account,
@@ -131,7 +131,7 @@ eachStore(t, 'claims one account alone, and by force also before its time, but n
   t.strictSame(await store.claimDue({ ...SWEEP, account: 'later' }), [])
   t.equal((await only(store.claimDue({ ...SWEEP, account: 'later', force: true }))).account.name, 'later')
   t.equal((await only(store.claimDue({ ...SWEEP, account: 'never', force: true }))).account.name, 'never')
-  t.strictSame(await store.claimDue({ ...SWEEP, account: 'later', force: true, owner: 'b' }), [])
+  t.strictSame(await store.claimDue({ ...SWEEP, account: 'later', force: true, leaseOwner: 'b' }), [])
 })
 
 eachStore(t, 'takes a forced attempt up again when its process has died', async (t, db) => {
@@ -148,7 +148,7 @@ eachStore(t, 'gives a lapsed lease to the next owner, and tells when the first b
   const lost = await only(store.claimDue(SWEEP))
   t.equal(lost.interruptedAt, null)
   await lapse(db)
-  const taken = await only(store.claimDue({ ...SWEEP, owner: 'b' }))
+  const taken = await only(store.claimDue({ ...SWEEP, leaseOwner: 'b' }))
   t.equal(taken.interruptedAt?.getTime(), lost.claimedAt.getTime())
   t.not(taken.attemptId, lost.attemptId)
 
@@ -254,7 +254,7 @@ eachStore(t, 'gives each account to one of several processes that sweep at once'
   const sweep = async (owner: string) => {
     const store = createAccountStore(await engine.open())
     for (;;) {
-      const claims = await store.claimDue({ ...SWEEP, owner, limit: 3 })
+      const claims = await store.claimDue({ ...SWEEP, leaseOwner: owner, limit: 3 })
       if (claims.length === 0) return
       t.ok(claims.length <= 3, 'within the limit')
       claimed.push(...claims.map(({ account }) => account.name))
@@ -290,7 +290,7 @@ eachStore(t, 'waits for nobody: an account that somebody is taking at this momen
 
 eachStore(t, 'reseals under load without ever bringing an old token back', async (t, db, engine) => {
   const [old, fresh] = [generateKey(), generateKey()]
-  const place = accountPlace('a', 'access_token')
+  const place = accountContext('a', 'access_token')
   const before = createVault([old])
   const after = createVault([fresh, old])
   const seal = (vault: Vault, token: string) => vault.seal(new Secret(token), place)
@@ -324,7 +324,7 @@ eachStore(t, 'a claim by name waits for a row that somebody has locked; a sweep 
     t.equal(await Promise.race([claiming, sleep(200, 'waits')]), 'waits')
   })
   t.match(await claiming, [{ account: { name: 'locked' } }])
-  t.same(await store.claimDue({ ...SWEEP, owner: 'b', account: 'locked', force: true }), [], 'and then it is taken')
+  t.same(await store.claimDue({ ...SWEEP, leaseOwner: 'b', account: 'locked', force: true }), [], 'and then it is taken')
 })
 
 t.test('finds what is due among 100,000 accounts by the index', async (t) => {

@@ -18,7 +18,7 @@ switch (command) {
     const event = { account: 'a', kind: 'seeded', actor: 'cli', outcome: 'ok', detail: null } as const
     const store = createAccountStore(db)
     await store.insert({ name: 'a', provider: 'instagram', state: 'active', nextRefreshAt: new Date(argument) }, event)
-    const [claim] = await store.claimDue({ owner: 'child', leaseSeconds: 60, limit: 1 })
+    const [claim] = await store.claimDue({ leaseOwner: 'child', leaseSeconds: 60, limit: 1 })
     process.stdout.write(JSON.stringify({ zone: new Date().getTimezoneOffset(), claimed: claim?.account.nextRefreshAt }))
     break
   }

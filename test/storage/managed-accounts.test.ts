@@ -12,7 +12,7 @@ const event = (account: string | null, kind: EventKind = 'changed'): AccountEven
 })
 const ready = (name: string) =>
   ({ name, provider: 'instagram', state: 'active', accessToken: `sealed ${name}`, nextRefreshAt: new Date(0) }) as const
-const claim = { owner: 'me', leaseSeconds: 60, limit: 10 }
+const claim = { leaseOwner: 'me', leaseSeconds: 60, limit: 10 }
 
 eachStore(t, 'the first account ever created is the default, and no other becomes it by itself', async (t, db) => {
   const store = createAccountStore(db)

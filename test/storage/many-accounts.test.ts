@@ -20,7 +20,7 @@ async function fill(db: Database, engine: string): Promise<void> {
   for (let from = 1; from < ACCOUNTS; from += SLICE) {
     await db.query(
       `insert into accounts (name, provider, username, access_token, state, issued_at, expires_at, next_refresh_at, created_at)
-      select 'shop-' || ${pad}, 'instagram', 'User.' || ${pad}, '${vault.marks[0]}' || ${random} || ${random} || ${random} || ${random}, 'active',
+      select 'shop-' || ${pad}, 'instagram', 'User.' || ${pad}, '${vault.keyPrefixes[0]}' || ${random} || ${random} || ${random} || ${random}, 'active',
         ${db.dialect.now}, ${later}, ${later}, ${db.dialect.now} from ${series}`,
       [from, from + SLICE - 1],
     )
@@ -46,7 +46,7 @@ eachStore(
   async (t, db, { name }) => {
     await fill(db, name)
     const store = createAccountStore(db)
-    const overview = createOverview(db, vault.marks)
+    const overview = createOverview(db, vault.keyPrefixes)
     const all = { offset: 0, limit: 50, search: '', onlyNeedy: false }
     t.equal((await store.find(null))?.name, 'shop-050000')
     t.strictSame((await overview.page({ ...all, search: 'USER.0777' })).accounts.map(({ name }) => name).slice(0, 2), [

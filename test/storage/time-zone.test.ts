@@ -16,7 +16,7 @@ eachStore(t, 'an odd time zone and a change of clocks have no effect', async (t,
   t.equal(claimed, AT)
   const store = createAccountStore(db)
   t.equal((await store.find('a'))?.nextRefreshAt?.toISOString(), AT)
-  t.strictSame(await store.claimDue({ owner: 'here', leaseSeconds: 60, limit: 1 }), [], 'its lease counts here too')
+  t.strictSame(await store.claimDue({ leaseOwner: 'here', leaseSeconds: 60, limit: 1 }), [], 'its lease counts here too')
   const [event] = await store.events('a', 1)
   t.ok(Math.abs((event?.at.getTime() ?? 0) - Date.now()) < 60_000)
 })

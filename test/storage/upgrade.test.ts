@@ -19,7 +19,7 @@ eachEngine(t, 'an account that was deauthorized under the release before is trie
   await add('refused', 'reconnect', 'v1.x', '2999-01-01T00:00:00.000Z')
   await add('new', 'unverified', null, null)
   await migrate(db, MIGRATIONS)
-  const due = await createAccountStore(db).claimDue({ owner: 'me', leaseSeconds: 60, limit: 9 })
+  const due = await createAccountStore(db).claimDue({ leaseOwner: 'me', leaseSeconds: 60, limit: 9 })
   t.strictSame(
     due.map(({ account }) => account.name),
     ['deauthorized'],

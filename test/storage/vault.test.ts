@@ -1,10 +1,10 @@
 import t from 'tap'
 import { readConfig } from '../../src/config/config.ts'
 import { Secret } from '../../src/core/secret.ts'
-import { accountPlace, isMarked, marked, UnreadableError } from '../../src/core/vault.ts'
+import { accountContext, isMarked, marked, UnreadableError } from '../../src/core/vault.ts'
 import { createVault, generateKey } from '../../src/storage/vault.ts'
 
-const PLACE = accountPlace('shop', 'access_token')
+const PLACE = accountContext('shop', 'access_token')
 const TOKEN = new Secret('IGQVJ-token_1.2~3')
 
 t.test('opens what it sealed, whatever its length', async (t) => {
@@ -26,8 +26,8 @@ t.test('does not open a value in another row, column or table', async (t) => {
   const vault = createVault([generateKey()])
   const sealed = vault.seal(TOKEN, PLACE)
   for (const place of [
-    accountPlace('shop2', 'access_token'),
-    accountPlace('shop', 'refresh_token'),
+    accountContext('shop2', 'access_token'),
+    accountContext('shop', 'refresh_token'),
     { ...PLACE, table: 'sessions' },
     { table: 'accounts', row: 'shop"', column: '"access_token' },
   ]) {

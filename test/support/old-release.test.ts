@@ -8,5 +8,5 @@ t.test('the release before runs out of git, as an agent, as a command and as a m
   const { stdout } = await runCli(t, ['accounts', 'add', 'shop'], { cli, cwd: agent.cwd })
   t.match(stdout, /There is an account “shop” now/)
   const { createVault } = await load<typeof import('../../src/storage/vault.ts')>('storage/vault.ts')
-  t.match(createVault(['a key']).marks, [/^v1\./])
+  t.match(createVault(['a key']).keyPrefixes, [/^v1\./])
 })

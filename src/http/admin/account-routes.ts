@@ -85,12 +85,12 @@ export function accountRoutes(scope: FastifyInstance, { owner, status, site, pag
   async function home(reply: FastifyReply, data: { message?: string | null; problem?: string; typed?: string }): Promise<FastifyReply> {
     const asked = pageRequestOf(reply.request.query as ListQuery)
     void status.recount().catch(() => {})
-    const [{ accounts, total, served }, stock] = await Promise.all([describePage(owner, asked), inTime(status.summary())])
+    const [{ accounts, total, served }, summary] = await Promise.all([describePage(owner, asked), inTime(status.summary())])
     const listing = listingOf('/admin', asked, total)
     return pages.send(reply, 'admin', {
       accounts: defaultFirst(accounts, listing.pages),
-      needAttention: stock?.needAttention ?? 0,
-      total: stock === null ? total : totalOf(stock),
+      needAttention: summary?.needAttention ?? 0,
+      total: summary === null ? total : totalOf(summary),
       listing,
       served,
       ways: waysOf(owner.providers, settings.appUrl),

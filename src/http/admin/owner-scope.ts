@@ -12,7 +12,7 @@ declare module 'fastify' {
     /** The id of the owner's session; empty where nobody is signed in. */
     ownerSession: string
     /** A browser with a session's cookie, of which nobody can say whether it is alive: the store does not answer. */
-    perhapsOwner: boolean
+    sessionUnknown: boolean
   }
   interface FastifyContextConfig {
     /** Also for those who are not signed in. */
@@ -54,11 +54,11 @@ export async function ownerScope(app: FastifyInstance, { signIn, site, log }: Vi
   const { session } = cookiesOf(settings)
   const pages = createPages(site)
   app.decorateRequest('ownerSession', '')
-  app.decorateRequest('perhapsOwner', false)
+  app.decorateRequest('sessionUnknown', false)
   // Ahead of everything that reads the request: a form from elsewhere is not even parsed.
   app.addHook('onRequest', (request, reply, done) => {
     reply.header('cache-control', 'no-store')
-    const refusal = foreignPost(request, settings.appUrl)
+    const refusal = crossSitePost(request, settings.appUrl)
     done(refusal === null ? undefined : new AppError('forbidden', refusal))
   })
   // Not no-referrer: the Origin of the agent's own forms would then be `null`. https://fetch.spec.whatwg.org/#append-a-request-origin-header
@@ -69,9 +69,9 @@ export async function ownerScope(app: FastifyInstance, { signIn, site, log }: Vi
     const { open, part } = request.routeOptions.config
     const held = request.cookies[session] ?? null
     // Taken back below: where the store does not answer, nobody can say.
-    request.perhapsOwner = held !== null
+    request.sessionUnknown = held !== null
     const id = await signIn.findSession(held, part === true ? 'page' : 'person')
-    request.perhapsOwner = false
+    request.sessionUnknown = false
     request.ownerSession = id ?? ''
     if (id === null && open !== true) return reply.redirect('/admin/sign-in', 303)
   })
@@ -90,7 +90,7 @@ export async function ownerScope(app: FastifyInstance, { signIn, site, log }: Vi
 export async function visitorScope(app: FastifyInstance, { signIn, site, log }: VisitorParts): Promise<void> {
   const { session } = cookiesOf(site.settings)
   app.decorateRequest('ownerSession', '')
-  app.decorateRequest('perhapsOwner', false)
+  app.decorateRequest('sessionUnknown', false)
   await app.register(cookie)
   app.addHook('preHandler', async (request, reply) => {
     const held = request.cookies[session] ?? null
@@ -101,7 +101,7 @@ export async function visitorScope(app: FastifyInstance, { signIn, site, log }: 
       request.ownerSession = (await signIn.findSession(held, by)) ?? ''
     } catch (err) {
       log.warn({ err, reqId: request.id }, 'nobody can say whether this browser is signed in')
-      request.perhapsOwner = true
+      request.sessionUnknown = true
     }
     // Not no-referrer: the Origin of the form that signs out would then be `null`.
     if (request.ownerSession !== '') reply.header('referrer-policy', 'same-origin')
@@ -118,7 +118,7 @@ export interface Problem {
 export function sendProblem(pages: Pages, request: FastifyRequest, reply: FastifyReply, problem: Problem): FastifyReply {
   return pages.send(reply, 'problem', {
     signedIn: request.ownerSession !== '',
-    perhapsOwner: request.perhapsOwner,
+    sessionUnknown: request.sessionUnknown,
     redirectUri: null,
     ...problem,
   })
@@ -128,7 +128,7 @@ export function sendProblem(pages: Pages, request: FastifyRequest, reply: Fastif
  * What changes something must come from one of the agent's own pages. SameSite alone does not do it: a sister host,
  * such as another app on the same domain, counts as the same site.
  */
-function foreignPost({ method, headers }: FastifyRequest, appUrl: string): string | null {
+function crossSitePost({ method, headers }: FastifyRequest, appUrl: string): string | null {
   if (method === 'GET' || method === 'HEAD') return null
   const site = headers['sec-fetch-site']
   // `none` = the person's own doing, such as sending a form once more by reloading.

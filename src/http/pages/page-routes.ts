@@ -65,7 +65,7 @@ export const pageRoutes: FastifyPluginAsync<Parts> = async (app, parts) => {
 const isOwner = (request: FastifyRequest | null): boolean => request !== null && request.ownerSession !== ''
 
 /** Someone to whom a page says what it says to all who are not signed in. */
-const isStranger = ({ ownerSession, perhapsOwner }: FastifyRequest): boolean => ownerSession === '' && !perhapsOwner
+const isStranger = ({ ownerSession, sessionUnknown }: FastifyRequest): boolean => ownerSession === '' && !sessionUnknown
 
 /** Whose code the home page shows. */
 function accountOf(request: FastifyRequest | null): string | null {

@@ -24,7 +24,7 @@ const byFolder = new Map<string, Eta>()
 /** Less fits one packet anyway. */
 const WORTH_PACKING = 1400
 /** How long a page waits for a part that hangs before it says so: longer than a store takes that is only busy. */
-const PATIENCE_MS = 2_000
+const TIMEOUT_MS = 2_000
 const SHARED_MS = 1_000
 
 export function createPages({ viewsFolder, settings, now }: Site, clockMs = () => performance.now()): Pages {
@@ -153,7 +153,7 @@ export async function registerPageHeaders(
 /** Null where the answer fails, or takes longer than a person waits at an empty page. */
 export function inTime<T>(answer: Promise<T>): Promise<T | null> {
   return new Promise((resolve) => {
-    const late = setTimeout(resolve, PATIENCE_MS, null).unref()
+    const late = setTimeout(resolve, TIMEOUT_MS, null).unref()
     answer.then(resolve, () => resolve(null)).finally(() => clearTimeout(late))
   })
 }

@@ -76,16 +76,16 @@ export async function describeSetup(parts: SetupParts, isOwner: boolean): Promis
   const { owner, status, reading, signIn, site } = parts
   const { settings } = site
   const storeProblem = status.storeProblem()
-  const [stock, found, served] = await Promise.all([
+  const [summary, found, served] = await Promise.all([
     storeProblem === null ? inTime(status.summary()) : null,
     inTime(reading.look(null)),
     inTime(owner.store.find(null)),
   ])
   const servesRefused = served !== null && needsPerson(served, owner.store.now())
-  const needy = isOwner && stock !== null && isWorking(stock) === false ? await needyOf(owner) : []
+  const needy = isOwner && summary !== null && isWorking(summary) === false ? await needyOf(owner) : []
   const own = found?.allowList ?? null
   const { visits, more } = visitAs(parts, found, own)
-  const working = isWorking(stock)
+  const working = isWorking(summary)
   const hasSites = settings.allowedDomains !== null || own !== null
   const warnings = warningsFor(isOwner, settings.warnings, own)
   const { mode } = signIn.password
@@ -93,9 +93,9 @@ export async function describeSetup(parts: SetupParts, isOwner: boolean): Promis
   const ways = waysOf(owner.providers, settings.appUrl)
   const [first] = ways
   const states = statesOf({
-    database: stock === null ? 'wrong' : 'done',
+    database: summary === null ? 'wrong' : 'done',
     password: mode === 'off' ? 'open' : isOwner && settings.warnings.some(isOfPassword) ? 'wrong' : 'done',
-    token: stock !== null && working === false ? 'wrong' : working === true ? 'done' : 'open',
+    token: summary !== null && working === false ? 'wrong' : working === true ? 'done' : 'open',
     sites: hasSites ? 'done' : 'open',
     address: settings.appUrlIsGuess ? 'open' : 'done',
     works: !hasSites ? 'open' : visits.every(({ works }) => works) && !servesRefused ? 'done' : working === null ? 'open' : 'wrong',
@@ -110,7 +110,7 @@ export async function describeSetup(parts: SetupParts, isOwner: boolean): Promis
     example: exampleFor(states, mode, first === undefined ? '' : `${first.seedVariable}=${first.words.tokenBegins}`),
     passwordMode: mode,
     passwordSpent: spent,
-    canSignIn: stock !== null && mode !== 'off' && !spent,
+    canSignIn: summary !== null && mode !== 'off' && !spent,
     servesRefused,
     ways,
     aToken: ways.length === 1 && first !== undefined ? first.words.aToken : 'A token',
@@ -154,10 +154,10 @@ function warningsFor(isOwner: boolean, configured: Settings['warnings'], own: Al
 }
 
 /** Working = every account's token can be served and no person is needed; null = no account yet. */
-export function isWorking(stock: AccountSummary | null): boolean | null {
+export function isWorking(summary: AccountSummary | null): boolean | null {
   // The page is wanted most when the store is down.
-  if (stock === null) return false
-  return totalOf(stock) === 0 ? null : stock.needPerson + stock.unreadable + stock.nearEnd === 0
+  if (summary === null) return false
+  return totalOf(summary) === 0 ? null : summary.needPerson + summary.unreadable + summary.nearEnd === 0
 }
 
 /** The neediest. */

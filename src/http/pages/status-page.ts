@@ -30,7 +30,7 @@ export interface StatusPage {
   readonly working: boolean | null
   /** Null for everybody but the owner. */
   readonly details: Details | null
-  readonly perhapsOwner: boolean
+  readonly sessionUnknown: boolean
 }
 
 interface Details {
@@ -90,23 +90,23 @@ export interface StatusParts {
 /** Without a request, and in public, one word; for the owner everything but the tokens. */
 export async function describeStatusPage(parts: StatusParts, request: FastifyRequest | null): Promise<StatusPage> {
   const owner = request === null || request.ownerSession === '' ? null : request
-  const [stock, details] = await Promise.all([
+  const [summary, details] = await Promise.all([
     inTime(parts.status.summary()),
     owner === null ? null : detailsOf(parts, owner.query as ListQuery),
   ])
-  const needAttention = stock?.needAttention ?? 0
+  const needAttention = summary?.needAttention ?? 0
   // The numbers may be some seconds old; the accounts on this page are not.
   const isIll = details !== null && (details.accounts === null || details.accounts.some(({ needsAttention }) => needsAttention))
   return {
-    working: isIll || (owner !== null && needAttention > 0) ? false : isWorking(stock),
-    details: details && { ...details, attention: attentionOf(stock, details) },
-    perhapsOwner: request?.perhapsOwner ?? false,
+    working: isIll || (owner !== null && needAttention > 0) ? false : isWorking(summary),
+    details: details && { ...details, attention: attentionOf(summary, details) },
+    sessionUnknown: request?.sessionUnknown ?? false,
   }
 }
 
-function attentionOf(stock: AccountSummary | null, { accounts, listing }: Pick<Details, 'accounts' | 'listing'>): Details['attention'] {
-  const { needPerson = 0, needAttention = 0, nearEnd = 0 } = stock ?? {}
-  const total = stock === null ? 0 : totalOf(stock)
+function attentionOf(summary: AccountSummary | null, { accounts, listing }: Pick<Details, 'accounts' | 'listing'>): Details['attention'] {
+  const { needPerson = 0, needAttention = 0, nearEnd = 0 } = summary ?? {}
+  const total = summary === null ? 0 : totalOf(summary)
   const only = (text: string) => ({ text, href: null })
   if (needAttention > 0 && total > 1) {
     const [need, show] = needAttention === 1 ? ['needs', 'it'] : ['need', 'them']
