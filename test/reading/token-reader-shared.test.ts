@@ -130,6 +130,35 @@ t.test('a slow reader does not put its old row over a refreshed one', { skip }, 
   t.equal(third.way.reads, 1, 'from Memcached')
 })
 
+for (const [change, outcome] of [
+  [{}, 'goes on while the store is silent'],
+  [{ allowedDomains: 'other.example' }, 'stops, where the newer token has other readers'],
+] as const) {
+  t.test(`after a late look at a refreshed token the older one ${outcome}`, { skip }, async (t) => {
+    const { add, replace, cache, instance, shared } = await createSharedWorld(t)
+    await add('default', 'old', { allowedDomains: 'shop.example' })
+    const [late, reading] = [instance({ cache }), instance({ cache })]
+    t.equal(await reading.read('default'), 'old')
+    const first = await waitFor('the row in Memcached', () => shared('default'))
+    await late.read('default')
+    await replace('default', 'new', change)
+    const gate = createGate()
+    late.way.gate = gate.closed
+    late.clock.ms = 6000
+    const looking = late.read('default')
+    await waitFor('the late look to be answered', () => late.way.answers === 2)
+    late.clock.monotonicMs = late.clock.wallMs = 1900
+    gate.open()
+    await looking
+    await waitFor('the tombstone', async () => ![first, null].includes(await shared('default')))
+    reading.way.cut = true
+    reading.clock.ms = 1001
+    const answer = reading.read('default')
+    if (Object.keys(change).length === 0) t.equal(await answer, 'old')
+    else await t.rejects(answer, { code: 'unavailable' })
+  })
+}
+
 t.test('no altered, foreign or made-up value in Memcached is ever given out', { skip }, async (t) => {
   const { add, cache, keyOf, shared, instance } = await createSharedWorld(t)
   await add('default', 'good')
