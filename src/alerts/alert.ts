@@ -1,7 +1,7 @@
 import type { Account } from '../core/account.ts'
 import type { AccountEvent } from '../core/account-store.ts'
 
-/** What may be wrong with an account, the worst first. */
+/** The troubles of an account, the worst first. */
 const CONDITIONS = ['expired', 'unreadable', 'reconnect', 'misconfigured', 'tenth', 'quarter', 'failing'] as const
 export type Condition = (typeof CONDITIONS)[number]
 
@@ -24,67 +24,67 @@ export interface Alert {
   readonly message: string
 }
 
-/** What the operator has been told since all was well last, and when. */
-export interface Told {
+/** The conditions alerted since the account last worked, and the time of the last alert. */
+export interface Alerted {
   readonly conditions: readonly string[]
   readonly at: Date | null
 }
 
-/** An account that may give reason for an alert, and that this process alone looks at until its lease lapses. */
+/** An account that may need an alert. Only this process looks at it until the lease lapses. */
 export interface AlertClaim {
   readonly account: Account
-  readonly told: Told
-  /** The database's clock at the claim. */
+  readonly alerted: Alerted
+  /** By the database's clock. */
   readonly claimedAt: Date
 }
 
 export interface AlertStore {
-  /** Longest due first. One that is never settled is given out again when the lease has lapsed. */
+  /** The longest due first. A claim that is never settled is given out again once its lease has lapsed. */
   claimAlerts(limit: number, leaseSeconds: number): Promise<AlertClaim[]>
-  /** Ends a claim: what the operator has been told by now, and the event where it was told just now. */
-  settleAlert(claim: AlertClaim, told: readonly string[], event: AccountEvent | null): Promise<void>
+  /** Ends a claim and saves the conditions alerted so far. `event` is null where no alert was sent now. */
+  settleAlert(claim: AlertClaim, alerted: readonly string[], event: AccountEvent | null): Promise<void>
 }
 
-/** Sends one alert; throws unless the receiver says that it arrived. */
+/** Sends one alert. Throws unless the receiver confirms it. */
 export type SendAlert = (alert: Alert) => Promise<void>
 
-export const NOTHING_TOLD: Told = { conditions: [], at: null }
+export const NOTHING_ALERTED: Alerted = { conditions: [], at: null }
 
 const HOUR_MS = 3_600_000
 const DAY_MS = 24 * HOUR_MS
 const REPEAT_MS = 7 * DAY_MS
 
-interface Verdict {
-  /** Null = there is nothing to tell now. */
+interface Decision {
+  /** Null = no alert now. */
   readonly alert: Alert | null
-  /** What has been told once the alert has arrived. */
-  readonly told: readonly string[]
+  /** The conditions alerted, once the alert has arrived. */
+  readonly alerted: readonly string[]
 }
 
-/** Each condition is told once in a run of trouble, and what lasts again each week: what comes and goes is not news. */
-export function judge(account: Account, told: Told, now: Date): Verdict {
+/** Each condition alerts once per incident and again every seven days while it lasts; flapping does not alert twice. */
+export function decideAlert(account: Account, alerted: Alerted, now: Date): Decision {
   const holding = conditionsOf(account, now)
-  // The owner who pauses an account knows.
-  if (account.pausedAt !== null) return { alert: null, told: [] }
+  // The owner paused it and knows.
+  if (account.pausedAt !== null) return { alert: null, alerted: [] }
   const worst = holding[0]
   if (worst === undefined) {
-    // Where nothing can be named, it may still be broken: a token just given that nobody has confirmed, a failure that is
-    // not a day old. What was told stays told, or the news would be false and the next failure would be news again.
-    if (!works(account)) return { alert: null, told: told.conditions }
-    return { alert: told.conditions.length === 0 ? null : recovered(account), told: [] }
+    // An account without a condition may still be broken: its new token is unconfirmed, or its failure is younger than a
+    // day. The incident goes on, or "recovered" would be false and the next failure would alert twice.
+    if (!works(account)) return { alert: null, alerted: alerted.conditions }
+    return { alert: alerted.conditions.length === 0 ? null : recovered(account), alerted: [] }
   }
-  const news = holding.find((condition) => !told.conditions.includes(condition))
-  const isRepeat = told.at !== null && now.getTime() - told.at.getTime() >= REPEAT_MS
-  if (news === undefined && !isRepeat) return { alert: null, told: told.conditions }
-  return { alert: alertOf(account, news ?? worst), told: [...new Set([...told.conditions, ...holding])] }
+  const fresh = holding.find((condition) => !alerted.conditions.includes(condition))
+  const isRepeat = alerted.at !== null && now.getTime() - alerted.at.getTime() >= REPEAT_MS
+  if (fresh === undefined && !isRepeat) return { alert: null, alerted: alerted.conditions }
+  return { alert: alertOf(account, fresh ?? worst), alerted: [...new Set([...alerted.conditions, ...holding])] }
 }
 
-/** The earliest moment at which `judge` may have something new to say, if the account stays as it is; null = never. */
-export function nextLookAt(account: Account, told: Told, now: Date): Date | null {
-  if (judge(account, told, now).alert !== null) return now
+/** The earliest time at which `decideAlert` may return an alert if the account does not change; null = never. */
+export function nextAlertAt(account: Account, alerted: Alerted, now: Date): Date | null {
+  if (decideAlert(account, alerted, now).alert !== null) return now
   if (account.pausedAt !== null) return null
   const { issuedAt, expiresAt, failingSince, failureCount } = account
-  const moments = [expiresAt?.getTime(), told.conditions.length > 0 && told.at ? told.at.getTime() + REPEAT_MS : undefined]
+  const moments = [expiresAt?.getTime(), alerted.conditions.length > 0 && alerted.at ? alerted.at.getTime() + REPEAT_MS : undefined]
   if (failureCount > 0 && failingSince !== null) moments.push(failingSince.getTime() + DAY_MS)
   if (issuedAt !== null && expiresAt !== null) {
     const life = expiresAt.getTime() - issuedAt.getTime()
@@ -100,7 +100,7 @@ function works({ state, accessToken, failureCount }: Account): boolean {
 
 function conditionsOf(account: Account, now: Date): Condition[] {
   const { accessToken, state, lastErrorCode, failingSince, failureCount, issuedAt, expiresAt } = account
-  // One that was just created waits for its first token; one whose user took everything back needs a person.
+  // A new account waits for its first token. One whose user deauthorized the app needs a person.
   if (accessToken === null) return state === 'reconnect' ? ['reconnect'] : []
   const cause = (): Condition | null => {
     if (lastErrorCode === 'unreadable') return 'unreadable'
@@ -121,7 +121,7 @@ function conditionsOf(account: Account, now: Date): Condition[] {
   return CONDITIONS.filter((condition) => holding.includes(condition))
 }
 
-// A healthy token may be refreshed when a quarter is left: it is given a moment before that is called trouble.
+// A healthy token may be refreshed with a quarter of its life left, so the alert waits up to an hour longer.
 function quarterOf(lifeMs: number): number {
   return lifeMs / 4 - Math.min(HOUR_MS, lifeMs / 100)
 }
@@ -142,20 +142,20 @@ function sentence({ name, accessToken, expiresAt }: Account, condition: Conditio
   const end = expiresAt === null ? '' : ` It is good until ${day(expiresAt)}.`
   switch (condition) {
     case 'expired':
-      return ['person_needed', `${token} has expired, and pages that ask for it get none: give the agent a new one.`]
+      return ['person_needed', `${token} has expired, and pages get none: connect the account again.`]
     case 'unreadable':
       return ['unreadable', `${token} cannot be opened with any key in ENCRYPTION_KEY.`]
     case 'reconnect':
-      if (accessToken === null) return ['person_needed', `The account “${name}” has no token any more; only a person can mend that.`]
-      return ['person_needed', `${token} is refused by its provider; only a person can mend that.${end}`]
+      if (accessToken === null) return ['person_needed', `The account “${name}” has no token any more: connect it again.`]
+      return ['person_needed', `${token} is refused by its provider: connect the account again.${end}`]
     case 'misconfigured':
       return ['person_needed', `${token} cannot be refreshed until a person changes a setting.${end}`]
     case 'tenth':
-      return ['tenth_of_life_left', `${token} has lived nine tenths of its life without being renewed.${end}`]
+      return ['tenth_of_life_left', `${token} has a tenth of its life left and was not renewed.${end}`]
     case 'quarter':
-      return ['quarter_of_life_left', `${token} has lived three quarters of its life without being renewed.${end}`]
+      return ['quarter_of_life_left', `${token} has a quarter of its life left and was not renewed.${end}`]
     case 'failing':
-      return ['failing_for_a_day', `${token} could not be refreshed for more than a day; the agent goes on trying.${end}`]
+      return ['failing_for_a_day', `${token} could not be refreshed for more than a day. The agent keeps trying.${end}`]
   }
 }
 

@@ -1,5 +1,5 @@
 import type { Log } from '../core/log.ts'
-import { type AlertStore, judge, type SendAlert } from './alert.ts'
+import { type AlertStore, decideAlert, type SendAlert } from './alert.ts'
 
 export interface AlertDeps {
   readonly alerts: AlertStore
@@ -9,17 +9,17 @@ export interface AlertDeps {
   readonly clockMs?: () => number
 }
 
-/** Ten deliveries of 5 s, one after the other: Slack takes about one a second. */
+/** Ten deliveries of up to 5 s, in turn: Slack takes about one a second. */
 const BATCH = 10
 const LEASE_SECONDS = 90
-/** A webhook that is down is not asked for each of a thousand accounts. */
+/** A webhook that is down is not called for each of a thousand accounts. */
 const MAX_FAILURES = 3
-/** The rest comes with the next tick. */
+/** The next tick sends the rest. */
 const LONGEST_MS = 45_000
 
 /**
- * Tells the operator what there is to tell, and marks it after it has arrived: an alert whose delivery or mark was cut
- * off by a crash is sent again when its claim lapses.
+ * Sends the alerts that are due and settles each one after it has arrived. An alert whose delivery or settling was cut
+ * off by a crash is sent again once its claim lapses. Returns the number sent.
  */
 export async function sendAlerts(
   { alerts, send, log, clockMs = () => performance.now() }: AlertDeps,
@@ -34,9 +34,9 @@ export async function sendAlerts(
     if (claims.length === 0) break
     for (const claim of claims) {
       if (!mayGoOn()) break
-      const { alert, told } = judge(claim.account, claim.told, claim.claimedAt)
+      const { alert, alerted } = decideAlert(claim.account, claim.alerted, claim.claimedAt)
       if (alert === null) {
-        await alerts.settleAlert(claim, told, null)
+        await alerts.settleAlert(claim, alerted, null)
         continue
       }
       try {
@@ -48,7 +48,7 @@ export async function sendAlerts(
       }
       failures = 0
       sent++
-      await alerts.settleAlert(claim, told, {
+      await alerts.settleAlert(claim, alerted, {
         account: alert.account,
         kind: 'alert_sent',
         actor: 'timer',

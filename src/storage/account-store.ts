@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { NOTHING_TOLD, nextLookAt } from '../alerts/alert.ts'
+import { NOTHING_ALERTED, nextAlertAt } from '../alerts/alert.ts'
 import { type Account, DEFAULT_ACCOUNT } from '../core/account.ts'
 import type { AccountChange, AccountEvent, AccountStore, Claim, ClaimRequest } from '../core/account-store.ts'
 import { createLook } from './account-look.ts'
@@ -181,10 +181,10 @@ export function createAccountStore(db: Database, clock = createDatabaseClock()):
     async commit({ account, attemptId, claimedAt }, change, event) {
       // By the time of the claim, which the database's clock has surely passed: what is due at once is found at once.
       const failingSince = (account.failureCount === 0 ? null : account.failingSince) ?? claimedAt
-      const look = nextLookAt({ ...account, ...change, failingSince }, NOTHING_TOLD, claimedAt)
-      const params: Param[] = [account.name, attemptId, look]
+      const alertAt = nextAlertAt({ ...account, ...change, failingSince }, NOTHING_ALERTED, claimedAt)
+      const params: Param[] = [account.name, attemptId, alertAt]
       const sets = setsOf(change, params)
-      // What was told may have come in since the claim, so this is asked of the row itself.
+      // An alert may have been sent since the claim, so the row itself says.
       sets.push(lookAt(`case when alert_told is null then $3 else ${now} end`))
       if (change.accessToken !== undefined) sets.push('version = version + 1')
       const sql = `update accounts set ${[...sets, 'committed_attempt_id = attempt_id', NOBODY_AT_WORK].join(', ')}

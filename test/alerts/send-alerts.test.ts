@@ -8,10 +8,10 @@ import { eachEngine } from '../storage/engines.ts'
 
 interface Alerting extends World {
   readonly sent: Alert[]
-  /** Another instance, on a connection of its own. */
+  /** Another instance on its own connection. */
   instance(db: Database, change?: Partial<AlertDeps>): AlertDeps
   look(change?: Partial<AlertDeps>): Promise<string[]>
-  /** Time goes on for what alerts are about, and for their leases. */
+  /** Moves all instants of alerts and their leases into the past. */
   wait(ms: number): Promise<void>
 }
 
@@ -47,22 +47,22 @@ async function alerting(world: World): Promise<Alerting> {
   }
 }
 
-const told = async (world: World): Promise<string[]> =>
+const alertEvents = async (world: World): Promise<string[]> =>
   (await world.events()).filter(({ kind }) => kind === 'alert_sent').map(({ detail }) => detail ?? '')
 
-eachEngine(t, 'a run of trouble is told step by step, each week again, and its end', async (t, engine) => {
+eachEngine(t, 'an incident alerts at each new condition, again every week, and when it ends', async (t, engine) => {
   const world = await alerting(await createAgentWorld(t, { open: () => engine.open(), policy: { frequency: 'monthly' } }))
   await world.seed(world.instagram.issue())
   t.strictSame(await world.look(), [])
   await world.wait(31 * DAY_MS)
   world.instagram.fail('/refresh_access_token', 'serviceTrouble')
   await world.refresh()
-  t.strictSame(await world.look(), [], 'one failure is no news')
+  t.strictSame(await world.look(), [], 'one failure does not alert')
   await world.wait(23 * HOUR_MS)
   await world.refresh()
   t.strictSame(await world.look(), [])
   await world.wait(2 * HOUR_MS)
-  t.strictSame(await world.look(), ['failing_for_a_day'], 'without an attempt in between')
+  t.strictSame(await world.look(), ['failing_for_a_day'], 'no attempt is needed in between')
   t.strictSame(await world.look(), [])
   await world.wait(6 * DAY_MS)
   await world.refresh()
@@ -75,7 +75,7 @@ eachEngine(t, 'a run of trouble is told step by step, each week again, and its e
   t.strictSame(await world.look(), [])
   await world.wait(8 * DAY_MS)
   await world.refresh()
-  t.match(await world.look(), [/quarter|failing/], 'the worst of what lasts')
+  t.match(await world.look(), [/quarter|failing/], 'the worst condition that lasts')
   await world.wait(2 * DAY_MS)
   t.strictSame(await world.look(), ['tenth_of_life_left'])
   world.instagram.heal()
@@ -83,11 +83,11 @@ eachEngine(t, 'a run of trouble is told step by step, each week again, and its e
   t.strictSame(await world.look(), ['recovered'])
   t.strictSame(await world.look(), [])
   await world.wait(20 * DAY_MS)
-  t.strictSame(await world.look(), [], 'and then there is peace')
-  t.equal((await told(world)).length, world.sent.length, 'each stands in the history')
+  t.strictSame(await world.look(), [], 'no alert follows')
+  t.equal((await alertEvents(world)).length, world.sent.length, 'each alert is an event of the account')
 })
 
-eachEngine(t, 'a person who is needed is called at once, and again only when all was well meanwhile', async (t, engine) => {
+eachEngine(t, 'a need for a person alerts at once, and again only after a recovery', async (t, engine) => {
   const world = await alerting(await createAgentWorld(t, { open: () => engine.open() }))
   const token = world.instagram.issue()
   await world.seed(token)
@@ -109,7 +109,7 @@ eachEngine(t, 'a person who is needed is called at once, and again only when all
   t.strictSame(await world.look(), ['recovered'])
 })
 
-eachEngine(t, 'trouble that changes its face is no recovery, and is not told anew', async (t, engine) => {
+eachEngine(t, 'a change of condition is no recovery and does not alert twice', async (t, engine) => {
   const world = await alerting(await createAgentWorld(t, { open: () => engine.open() }))
   await world.seed(world.instagram.issue())
   await world.wait(8 * DAY_MS)
@@ -125,7 +125,7 @@ eachEngine(t, 'trouble that changes its face is no recovery, and is not told ane
   t.strictSame(await world.look(), ['recovered'])
 })
 
-eachEngine(t, 'a token that took the place of an expired one has recovered nothing until the provider confirms it', async (t, engine) => {
+eachEngine(t, 'a new token recovers an expired account only once the provider confirms it', async (t, engine) => {
   const world = await alerting(await createAgentWorld(t, { open: () => engine.open() }))
   await world.seed(world.instagram.issue())
   world.instagram.fail('/refresh_access_token', 'html502')
@@ -142,7 +142,7 @@ eachEngine(t, 'a token that took the place of an expired one has recovered nothi
   t.strictSame(await world.look(), ['recovered'])
 })
 
-eachEngine(t, 'an account whose user had all erased needs a person, told once with what went before', async (t, engine) => {
+eachEngine(t, 'an account erased by its user needs a person, and alerts once', async (t, engine) => {
   const world = await alerting(await createAgentWorld(t, { open: () => engine.open() }))
   const erase = async (name: string): Promise<void> => {
     const { version } = await world.account(name)
@@ -166,7 +166,7 @@ eachEngine(t, 'an account whose user had all erased needs a person, told once wi
   t.strictSame(await world.look(), ['recovered'])
 })
 
-eachEngine(t, 'a key that opens nothing is told', async (t, engine) => {
+eachEngine(t, 'a token that no key opens alerts', async (t, engine) => {
   const world = await alerting(await createAgentWorld(t, { open: () => engine.open() }))
   await world.seed(world.instagram.issue())
   await world.set('access_token', 'v1.otherkey.AAAA.AAAA')
@@ -175,7 +175,7 @@ eachEngine(t, 'a key that opens nothing is told', async (t, engine) => {
   t.match(world.sent[0]?.message, /ENCRYPTION_KEY/)
 })
 
-eachEngine(t, 'three instances that look at once tell each thing once', async (t, engine) => {
+eachEngine(t, 'three instances that run at once send each alert once', async (t, engine) => {
   const world = await alerting(await createAgentWorld(t, { open: () => engine.open() }))
   const names = Array.from({ length: 25 }, (_, n) => `shop-${n + 1}`)
   for (const name of names) await world.seed(world.instagram.issue(), name)
@@ -194,19 +194,19 @@ eachEngine(t, 'three instances that look at once tell each thing once', async (t
   t.strictSame(world.sent.map(({ account }) => account).sort(), names.toSorted())
 })
 
-eachEngine(t, 'an alert whose process died before it could note it is sent again, and one that was not taken too', async (t, engine) => {
+eachEngine(t, 'an alert is sent again after a crash before its settling, and after a failed delivery', async (t, engine) => {
   const world = await alerting(await createAgentWorld(t, { open: () => engine.open() }))
   await world.seed(world.instagram.issue())
   await world.wait(8 * DAY_MS)
   world.instagram.fail('/refresh_access_token', 'noPermission')
   await world.refresh()
-  // Delivered, and then the process is gone: it never says another word to the store.
+  // The process dies after the delivery, before it settles the claim.
   const dying = { ...createAlertStore(world.db), settleAlert: () => Promise.reject(new Error('killed')) }
   await t.rejects(sendAlerts(world.instance(world.db, { alerts: dying })), { message: 'killed' })
   t.equal(world.sent.length, 1)
-  t.strictSame(await world.look(), [], 'while its lease lasts it may still be alive')
+  t.strictSame(await world.look(), [], 'its lease has not lapsed')
   await world.refresh(true)
-  t.strictSame(await world.look(), [], 'whatever happens to the account meanwhile')
+  t.strictSame(await world.look(), [], 'a refresh does not end the lease')
   await world.wait(2 * 60_000)
   t.strictSame(await world.look({ send: () => Promise.reject(new Error('The alert was not delivered: HTTP 500.')) }), [])
   t.match(world.lines.at(-1), { message: /could not be delivered/, details: { account: 'default', event: 'person_needed' } })
@@ -216,41 +216,41 @@ eachEngine(t, 'an alert whose process died before it could note it is sent again
   t.strictSame(await world.look(), [])
 })
 
-eachEngine(t, 'what happens while an alert is on its way is told after it', async (t, engine) => {
+eachEngine(t, 'a change during a delivery alerts after it', async (t, engine) => {
   const world = await alerting(await createAgentWorld(t, { open: () => engine.open() }))
   await world.seed(world.instagram.issue())
   await world.wait(8 * DAY_MS)
   world.instagram.fail('/refresh_access_token', 'noPermission', 1)
   await world.refresh()
-  let mended = false
-  const mending: Partial<AlertDeps> = {
+  let recovered = false
+  const recovering: Partial<AlertDeps> = {
     send: async (alert) => {
       world.sent.push(alert)
-      if (!mended) await world.refresh(true)
-      mended = true
+      if (!recovered) await world.refresh(true)
+      recovered = true
     },
   }
-  t.strictSame(await world.look(mending), ['person_needed', 'recovered'])
+  t.strictSame(await world.look(recovering), ['person_needed', 'recovered'])
 })
 
-t.test('a webhook that is down is not asked for each of a thousand accounts', async (t) => {
+t.test('a webhook that is down is called three times in a run, not once an account', async (t) => {
   const world = await alerting(await createAgentWorld(t))
   for (let n = 0; n < 20; n++) await world.seed(world.instagram.issue(), `shop-${n}`)
   await world.wait(8 * DAY_MS)
   world.instagram.fail('/refresh_access_token', 'noPermission')
   await world.refresh()
-  let asked = 0
+  let calls = 0
   const send = async (): Promise<never> => {
-    asked++
+    calls++
     throw new Error('down')
   }
   await world.look({ send })
-  t.equal(asked, 3)
+  t.equal(calls, 3)
   await world.wait(2 * 60_000)
-  t.equal((await world.look()).length, 20, 'and they are all told when it is back')
+  t.equal((await world.look()).length, 20, 'all alerts follow once it is back')
 })
 
-t.test('a paused and a removed account say nothing', async (t) => {
+t.test('paused and removed accounts do not alert', async (t) => {
   const world = await alerting(await createAgentWorld(t))
   for (const name of ['paused', 'removed']) await world.seed(world.instagram.issue(), name)
   await world.wait(8 * DAY_MS)

@@ -20,18 +20,18 @@ const ALERT: Alert = { event: 'person_needed', account: 'shop', state: 'reconnec
 
 type Lookup = NonNullable<WebhookOptions['lookup']>
 
-/** DNS that gives each question the next of these answers, and the last one for ever. */
-function dns(...answers: string[][]): { lookup: Lookup; asked: () => number } {
-  let asked = 0
+/** DNS that answers each look-up with the next of these, and from then on with the last. */
+function dns(...answers: string[][]): { lookup: Lookup; calls: () => number } {
+  let calls = 0
   const lookup = (_host: string, _options: LookupAllOptions, callback: (error: null, addresses: LookupAddress[]) => void): void => {
-    const answer = answers[Math.min(asked++, answers.length - 1)] ?? []
+    const answer = answers[Math.min(calls++, answers.length - 1)] ?? []
     setImmediate(
       callback,
       null,
       answer.map((address) => ({ address, family: address.includes(':') ? 6 : 4 })),
     )
   }
-  return { lookup: lookup as unknown as Lookup, asked: () => asked }
+  return { lookup: lookup as unknown as Lookup, calls: () => calls }
 }
 
 interface Receiver {
@@ -40,7 +40,7 @@ interface Receiver {
   send(options?: Partial<WebhookOptions>, host?: string): Promise<void>
 }
 
-/** A receiver on loopback, which the guard is told to let pass, and only that one address. */
+/** A receiver on 127.0.0.1, the only address that the guard allows. */
 async function receiver(t: Test, answer: RequestListener = (_request, response) => response.end('ok')): Promise<Receiver> {
   const { caFile, chainFile, keyFile } = selfSignedChain(tempFolder(t), ['hooks.example'])
   const posts: Receiver['posts'] = []
@@ -78,7 +78,7 @@ t.test('posts JSON that a program, Slack and Discord can read', { skip }, async 
   t.strictSame(posts, [{ path: SECRET_PATH, body: { ...ALERT, text, content: text } }])
 })
 
-t.test('does not connect to an address that is not public, however the name leads to it', { skip }, async (t) => {
+t.test('does not connect to an address that is not public, by name or by number', { skip }, async (t) => {
   const to = await receiver(t)
   const refused = { message: /not on the public Internet/ }
   const guarded = { isForbidden: undefined } as unknown as Partial<WebhookOptions>
@@ -91,11 +91,11 @@ t.test('does not connect to an address that is not public, however the name lead
   t.equal(to.connections, 0)
 })
 
-t.test('connects to the address that was checked: a second answer of DNS is never asked for', { skip }, async (t) => {
+t.test('connects to the address that was checked, and does not look it up twice', { skip }, async (t) => {
   const to = await receiver(t)
   const rebinding = dns(['127.0.0.1'], ['127.0.0.2'])
   await to.send({ lookup: rebinding.lookup })
-  t.equal(rebinding.asked(), 1)
+  t.equal(rebinding.calls(), 1)
   await t.rejects(to.send({ lookup: dns(['127.0.0.2']).lookup }), { message: /not on the public Internet/ })
 })
 
@@ -115,14 +115,14 @@ t.test('counts only a 2xx as arrived', { skip }, async (t) => {
   }
 })
 
-t.test('waits for an answer only so long', { skip }, async (t) => {
+t.test('a webhook that does not answer in time is an error', { skip }, async (t) => {
   const silent = await receiver(t, () => {})
   await t.rejects(silent.send({ timeoutMs: 300 }), { message: /did not answer within 0.3 seconds/ })
   const nameless = { timeoutMs: 300, lookup: (() => {}) as unknown as Lookup }
   await t.rejects(silent.send(nameless), { message: /did not answer within/ })
 })
 
-t.test('reads neither an endless answer nor a slow one to its end', { skip }, async (t) => {
+t.test('an endless answer and a slow one are cut off', { skip }, async (t) => {
   let written = 0
   const flood = await receiver(t, (_request, response) => {
     const chunk = Buffer.alloc(16_384, 'x')
@@ -136,20 +136,20 @@ t.test('reads neither an endless answer nor a slow one to its end', { skip }, as
   await flood.send()
   const drip = await receiver(t, (_request, response) => {
     response.writeHead(200).write('a little')
-    response.on('close', () => t.pass('the slow one too'))
+    response.on('close', () => t.pass('the slow connection was cut'))
   })
   await drip.send({ timeoutMs: 300 })
   await new Promise((resolve) => setTimeout(resolve, 600))
   t.ok(written < 16 * 1024 * 1024, `${written} bytes`)
 })
 
-t.test('trusts no certificate that the usual authorities would not', { skip }, async (t) => {
+t.test('refuses a certificate of no public authority', { skip }, async (t) => {
   const to = await receiver(t)
   await t.rejects(to.send({ ca: undefined } as unknown as Partial<WebhookOptions>), { message: /could not be reached \(.*CERT.*\)/ })
   t.equal(to.posts.length, 0)
 })
 
-t.test('speaks nothing but https', async (t) => {
+t.test('refuses every address but https', async (t) => {
   for (const url of ['http://hooks.example/x', 'ftp://hooks.example', 'file:///etc/passwd', 'nonsense']) {
     await t.rejects(createWebhook({ url: new Secret(url), appUrl: '' })(ALERT), { message: /not an https/ })
   }
@@ -157,13 +157,13 @@ t.test('speaks nothing but https', async (t) => {
 
 t.test('no error holds the address, which is a secret', { skip }, async (t) => {
   const to = await receiver(t, (_request, response) => response.writeHead(500).end(SECRET_PATH))
-  const nobody = dns(['127.0.0.1']).lookup
+  const loopback = dns(['127.0.0.1']).lookup
   const attempts = [
     () => to.send(),
     () => to.send({ isForbidden: () => true }),
     () => to.send({ ca: undefined } as unknown as Partial<WebhookOptions>),
     () =>
-      createWebhook({ url: new Secret(`https://hooks.example:1${SECRET_PATH}`), appUrl: '', lookup: nobody, isForbidden: () => false })(
+      createWebhook({ url: new Secret(`https://hooks.example:1${SECRET_PATH}`), appUrl: '', lookup: loopback, isForbidden: () => false })(
         ALERT,
       ),
   ]
