@@ -2,13 +2,22 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { ask, SITE, startServing } from '../http/serving.ts'
 import { type Flood, peakMegabytes, startFlood, starvedMs } from '../support/flood.ts'
+import { freePort } from '../support/free-port.ts'
+import { launch } from '../support/process.ts'
 import { sendRaw } from '../support/raw-http.ts'
+import { waitFor } from '../support/wait-for.ts'
 
 const MAX_READ_MS = 1_000
+/** A slow machine needs longer: the same crowd holds up a server that does nothing by a third of this at least. */
+const MAX_TIMES_BARE = 3
 const MAX_MEGABYTES = 260
 const FLOOD_MS = 800
 const HTML = 'accept: text/html\r\n'
 
+interface Server {
+  readonly port: number
+  readonly pid: number
+}
 type Named = Omit<Flood, 'port'> & { what: string }
 
 const FEW_SOCKETS: readonly Named[] = [
@@ -22,9 +31,9 @@ const FEW_SOCKETS: readonly Named[] = [
   { what: 'the code of accounts that do not exist', path: '/?account=shop-#', requests: 5_000, headers: HTML },
   { what: 'tokens of accounts that do not exist', path: '/accounts/shop-#/token.json', requests: 5_000 },
   { what: 'two sockets', path: '/setup', sockets: 2, requests: 5_000, headers: 'accept-encoding: gzip\r\n' },
-  { what: 'twenty sockets of short requests', path: '/', sockets: 20, requests: 5_000 },
 ]
 const CROWDS: readonly Named[] = [
+  { what: 'twenty sockets of short requests', path: '/', sockets: 20, requests: 5_000 },
   { what: '3,000 sockets at once', path: '/setup', sockets: 3_000, requests: 1 },
   { what: '3,000 sockets that ask for the code of accounts', path: '/?account=shop-#', sockets: 3_000, requests: 1 },
   { what: '3,000 sockets with a few requests each', path: '/status', sockets: 3_000, requests: 5 },
@@ -37,30 +46,45 @@ for (const floods of [FEW_SOCKETS, ...CROWDS.map((crowd) => [crowd])]) {
 
 async function withstand(t: Test, floods: readonly Named[]): Promise<void> {
   const { agent } = await startServing(t, { NODE_OPTIONS: '--max-old-space-size=400' })
+  const bare = floods === FEW_SOCKETS ? null : await startBareServer(t)
   /** In milliseconds that are the agent's own doing, not the machine's. */
-  const timed = async (path: string): Promise<{ ms: number; body: string }> => {
-    const starved = (): number => starvedMs(agent.pid) + starvedMs('self')
+  const timed = async (server: Server, path: string): Promise<{ ms: number; body: string }> => {
+    const starved = (): number => starvedMs(server.pid) + starvedMs('self')
     const [startedMs, before] = [performance.now(), starved()]
-    const { status, body } = await ask(agent, path, { headers: { origin: SITE } })
+    const { status, body } = await ask(server, path, { headers: { origin: SITE } })
     if (status !== 200) t.fail(`${path}: ${status}`)
     return { ms: Math.round(performance.now() - startedMs - (starved() - before)), body }
   }
-  for (const { what, ...shape } of floods) {
-    const flooding = startFlood(t, { port: agent.port, ...shape })
+  const flood = async (server: Server, shape: Omit<Flood, 'port'>) => {
+    const flooding = startFlood(t, { port: server.port, ...shape })
     const tookMs: number[] = []
     for (const untilMs = performance.now() + FLOOD_MS; performance.now() < untilMs; await sleep(10)) {
-      tookMs.push((await timed('/token.json')).ms)
+      tookMs.push((await timed(server, '/token.json')).ms)
     }
-    const ready = await timed('/readyz')
-    const slowest = Math.max(...tookMs)
+    const ready = await timed(server, '/readyz')
+    await (await flooding).end()
+    return { reads: tookMs.length, slowest: Math.max(...tookMs), ready }
+  }
+  for (const { what, ...shape } of floods) {
+    const maxMs = Math.max(MAX_READ_MS, bare === null ? 0 : MAX_TIMES_BARE * (await flood(bare, shape)).slowest)
+    const { reads, slowest, ready } = await flood(agent, shape)
     const peak = peakMegabytes(agent.pid)
-    t.comment(`${what}: slowest of ${tookMs.length} reads ${slowest} ms, /readyz ${ready.ms} ms, peak ${peak} MB`)
-    t.ok(slowest < MAX_READ_MS, `${what}: a read takes ${slowest} ms`)
-    t.ok(ready.ms < MAX_READ_MS, `${what}: /readyz takes ${ready.ms} ms`)
+    t.comment(`${what}: slowest of ${reads} reads ${slowest} ms of ${maxMs}, /readyz ${ready.ms} ms, peak ${peak} MB`)
+    t.ok(slowest < maxMs, `${what}: a read takes ${slowest} ms, which may take ${maxMs}`)
+    t.ok(ready.ms < maxMs, `${what}: /readyz takes ${ready.ms} ms, which may take ${maxMs}`)
     t.equal(JSON.parse(ready.body).ready, true, `${what}: ready`)
     t.ok(peak < MAX_MEGABYTES, `${what}: ${peak} MB`)
-    await (await flooding).end()
   }
+}
+
+/** Node's web server as it is, which answers each request at once with a few bytes. */
+async function startBareServer(t: Test): Promise<Server> {
+  const port = await freePort()
+  const code = `require('http').createServer((_, r) => r.end('{}')).listen({ port: ${port}, host: '127.0.0.1', backlog: 4096 })`
+  const bare = await launch(process.execPath, ['-e', code])
+  t.teardown(() => bare.end('SIGKILL'))
+  await waitFor('the bare server', () => ask({ port }, '/').catch(() => false))
+  return { port, pid: bare.pid }
 }
 
 t.test('requests that are sent ahead are all answered, in their order, to a client that reads', async (t) => {
