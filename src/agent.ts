@@ -54,10 +54,7 @@ interface Options {
   readonly queryTimeoutMs?: number | undefined
 }
 
-/**
- * The one place that wires. Opens nothing that the configuration does not name. `queryTimeoutMs`: how long one answer of a
- * Postgres may take.
- */
+/** Wires all parts. Opens only what the configuration names. `queryTimeoutMs` bounds one query to Postgres. */
 export async function createAgent(config: Config, log: Logger, { rateLimits = RATE_LIMITS, queryTimeoutMs }: Options = {}) {
   const db = await openStore(config.database, log, queryTimeoutMs)
   const store = createAccountStore(db)
@@ -107,11 +104,11 @@ export async function createAgent(config: Config, log: Logger, { rateLimits = RA
   )
   const maintain = (): Promise<void> => {
     readHistory.sample()
-    // Here, and not while a page waits for it. A store that does not answer keeps no alert from being sent.
+    // Recounted here, so that no page waits for it. Alerts go out even if the store does not answer.
     void summary.recount().catch(() => {})
     return maintainNow()
   }
-  // Whatever calls a provider looks first whether a restore has taken the place of the agent's tables.
+  // Every call to a provider starts with a check that no restore has replaced the agent's tables.
   const sweep = (request: RefreshRequest): Promise<RefreshSummary> => {
     if (running !== null) log.info({ reqId: request.reqId }, 'a refresh is under way already; its result is waited for')
     running ??= db
@@ -126,7 +123,7 @@ export async function createAgent(config: Config, log: Logger, { rateLimits = RA
   const seeds: ConfiguredSeed[] = config.seeds.map((seed) => ({ ...seed, fingerprint: fingerprintOf(seed.token) }))
   const { check, password } = choosePassword(config.adminPassword, config.database.kind === 'sqlite')
   if (password !== null) secrets.add('the one-time password', password)
-  // No matter of verbosity: without the password nobody gets in.
+  // LOG_LEVEL must not hide the one-time password: the owner cannot sign in without it.
   const loudLog = log.child({}, { level: 'warn' })
   const signInStores = { sessions: createSessionStore(db), attempts: createSignInAttempts(db), wrongPasswords, installation, store }
   const signIn = createSignIn({ ...signInStores, vault, password: check, log: loudLog })
@@ -177,7 +174,7 @@ export async function createAgent(config: Config, log: Logger, { rateLimits = RA
       refresh: (reqId: string) => sweep({ actor: 'webhook', reqId }),
     },
     site: { settings: pageSettings(config), viewsFolder: VIEWS_FOLDER, now: () => store.now() },
-    /** Null without METRICS_KEY: then nothing is counted, and no library loaded for it. */
+    /** Null without METRICS_KEY: metrics are off, and prom-client is not loaded. */
     async openMetrics() {
       if (config.metricsKey === null) return null
       const { createMetrics } = await import('./status/metrics.ts')
@@ -187,28 +184,28 @@ export async function createAgent(config: Config, log: Logger, { rateLimits = RA
     },
     /** What each tick does. */
     work: {
-      /** Takes `STARTING_TOKEN` over where it is a new one; false = the provider did not answer, so ask again later. */
+      /** Stores the configured tokens that are new. False = a provider did not answer; the next tick tries again. */
       seedFromEnvironment,
-      /** Makes due what the keys of this start no longer open, or open again. */
+      /** Makes accounts due whose tokens this start's keys no longer open, or open again. */
       recheckKeys: () => recheckKeys({ overview, vault, log }),
-      /** One sweep at a time in this process: who comes while one runs gets its result. */
+      /** One sweep at a time in this process: a call during a sweep gets that sweep's result. */
       sweep,
-      /** The daily look at each token, where it is due; the first run also plans what a changed policy moves. */
+      /** The daily look at each token that is due. The first run also applies a changed refresh policy to planned refreshes. */
       checkTokens: () => db.check().then(checkTokens),
-      /** Also looks at the parts while nobody asks: since when one is as it is, is known to the minute. */
+      /** Also checks the health of each part, so that `since` in /readyz is right to the minute without requests. */
       maintain: async () => void (await Promise.all([maintain(), status.health()])),
     },
     storeState: storeParts.storeState,
-    /** Null where the store is not a Postgres: the Ruby agent knew no other. */
+    /** Null unless the store is Postgres, the only store of the Ruby agent. */
     readRubyToken: config.database.kind === 'postgres' ? () => readRubyToken(db) : null,
     migrate: (as: 'server' | 'command') =>
       prepareStore(db, MIGRATIONS_FOLDER, as === 'server' ? (config.appUrlIsGuess ? '' : config.appUrl) : null),
-    /** From now on no account is claimed; what is under way goes on to its end. */
+    /** Claims no further account; refreshes under way finish. */
     stopClaiming: () => stopping.abort(),
-    /** Ends the sweep and the seeding under way, waiting for their answers to be saved, at most so long. */
+    /** Stops claiming and waits up to `timeoutMs` until running sweeps and seedings have saved their answers. */
     async stopRefreshing(timeoutMs: number): Promise<void> {
       stopping.abort()
-      // An alert that has just arrived is noted, or the next start would send it again.
+      // An alert that was just delivered must be recorded, or the next start sends it again.
       await Promise.race([Promise.allSettled([running, seeding, checkTokens(), maintain()]), sleep(timeoutMs, undefined, { ref: false })])
     },
     async close(): Promise<void> {
@@ -219,7 +216,7 @@ export async function createAgent(config: Config, log: Logger, { rateLimits = RA
   }
 }
 
-/** A driver is loaded where the configuration names it. */
+/** Loads the driver only if the configuration names a server. */
 async function openMemcached({ memcached }: Config, log: Log): Promise<Memcached | null> {
   if (memcached === null) return null
   const { servers, username, password } = memcached

@@ -5,12 +5,12 @@ export function createLogger(level: string): Logger {
   return pino(options(level), openLog())
 }
 
-/** A reader of the log that does not keep up must not fill the memory: what is too much is left out. */
+/** If the reader of the log falls behind, lines beyond this are dropped; they must not fill the memory. */
 const MAX_WAITING_BYTES = 4 * 1024 * 1024
 
 /**
- * The log may go away, as when `serve | tee log` loses its tee or the disk is full. Tokens are served and renewed without
- * one; standard error says so once.
+ * Writing the log may fail: `serve | tee log` loses its tee, or the disk is full. The agent serves and renews tokens
+ * without a log, and says so once on standard error.
  */
 function openLog() {
   const log = pino.destination({ dest: 1, maxLength: MAX_WAITING_BYTES })
@@ -18,7 +18,7 @@ function openLog() {
   log.on('error', ({ message }: Error) => {
     if (!isSaid) process.stderr.write(`The log on standard output cannot be written (${message}); the agent goes on without it.\n`)
     isSaid = true
-    // At the exit it would try again for ever.
+    // pino's flush at exit would retry without end.
     log.flushSync = () => {}
   })
   return log
@@ -35,7 +35,7 @@ function options(level: string): LoggerOptions {
       censor: '[secret]',
     },
     serializers: {
-      // Of an error only what it says of itself: drivers hang queries, addresses and options on theirs.
+      // Only these fields: drivers attach queries, addresses and options to their errors.
       err: (error: unknown) => {
         const { type, message, stack } = stdSerializers.err(error as Error)
         return { type, message, stack, code: (error as { code?: unknown }).code }

@@ -12,24 +12,24 @@ import { createLogger } from './logger.ts'
 import type { RateLimits } from './refreshing/rate-limit.ts'
 import { type Schedule, startSchedule } from './timer.ts'
 
-/** Long enough for a load balancer to notice; closing at once loses the requests that are on their way. */
+/** Time for a load balancer to take this instance out; closing at once would lose requests on their way. */
 const DRAIN_MS = 4_000
 /** Heroku kills 30 s after SIGTERM: https://devcenter.heroku.com/articles/dynos#graceful-shutdown-with-sigterm */
 const EXIT_BY_MS = 28_000
 const REFRESH_WAIT_MS = 20_000
 const LAST_ANSWERS_MS = 1_000
 const START_TIMEOUT_MS = 2_000
-/** Connections that wait to be taken; the system keeps fewer where it is set so. One more than fits tries again after a second. */
+/** Connections waiting to be accepted; the kernel's somaxconn may allow fewer. A connection beyond it retries after a second. */
 const BACKLOG = 4_096
 
-/** Runs the agent until it is told to stop. Binds its port before the database answers, and waits for it. */
+/** Runs the agent until a signal stops it. Listens before the database answers, and waits for the database. */
 export async function serve(env: NodeJS.ProcessEnv, rateLimits?: RateLimits): Promise<void> {
   const config = readConfig(env)
   const log = createLogger(config.logLevel)
   for (const { text } of config.warnings) log.warn({}, text)
   keepTickShape()
   const stopped = new AbortController()
-  // Set once there is something to stop: a signal may come at any moment of the start.
+  // Null until there is something to stop: a signal may arrive at any moment of the start.
   let stop = null as ((signal: string | undefined) => Promise<void>) | null
   const grace = closeWithGrace({ delay: EXIT_BY_MS, logger: log }, async ({ signal, err }) => {
     if (err !== undefined) log.error({ err }, 'stopping after an error that nothing caught')
@@ -44,7 +44,7 @@ export async function serve(env: NodeJS.ProcessEnv, rateLimits?: RateLimits): Pr
       stop = how
     })
   } catch (error) {
-    // It is being stopped: what it was about to do fails for that reason.
+    // A stop during the start makes the start fail.
     if (stopped.signal.aborted) return
     grace.uninstall()
     throw error
@@ -54,9 +54,9 @@ export async function serve(env: NodeJS.ProcessEnv, rateLimits?: RateLimits): Pr
 const ticks: object[] = []
 
 /**
- * Keeps an object of process.nextTick's alive, and with it their hidden class. Where a collection at the start finds none,
- * the class goes, V8 takes the next for a second one, and writes the five fields of each by calls into its runtime for as
- * long as the process lives: on one core a fifth of each read. Seen with Node 24.21; `npm run bench` shows it.
+ * V8 workaround. Keeps one TickObject of process.nextTick alive, and with it their hidden class. If a garbage collection
+ * at the start finds none alive, V8 drops the class, makes a second one, and writes the five fields of each later object
+ * by runtime calls until the process ends: a fifth of each read on one core. Seen with Node 24.21; `npm run bench` shows it.
  */
 function keepTickShape(): void {
   const keep = createHook({ init: (_id, type, _trigger, resource) => void (type === 'TickObject' && ticks.push(resource)) }).enable()
@@ -79,18 +79,18 @@ async function start({ config, agent, log, stopped }: Start, onStop: (stop: (sig
   onStop(async (signal) => {
     schedule?.stop()
     agent.status.drain()
-    // Clients with a connection kept alive move over to the next instance with their next request.
+    // Keep-alive clients connect to another instance with their next request.
     app.server.prependListener('request', (_request, response) => response.setHeader('connection', 'close'))
     const refreshing = agent.stopRefreshing(REFRESH_WAIT_MS)
-    // Ctrl-C is a person at a terminal, with nobody to hand over to.
+    // Ctrl-C comes from a terminal: no load balancer needs time to notice.
     if (signal === 'SIGTERM') await sleep(DRAIN_MS)
     const closing = app.close()
     await refreshing
-    // From its close on, Node no longer looks after slow clients: one that never ends its request would hold up the exit.
+    // Node's request timeouts end with close(): a client that never finishes its request would delay the exit.
     await Promise.race([closing, sleep(LAST_ANSWERS_MS, undefined, { ref: false })])
     app.server.closeAllConnections()
     await closing
-    // A database that hangs does not say goodbye either; all that was to be saved is saved.
+    // A hanging database would delay the exit too. Everything is saved by now.
     await Promise.race([agent.close(), sleep(LAST_ANSWERS_MS, undefined, { ref: false })])
   })
 
@@ -100,19 +100,19 @@ async function start({ config, agent, log, stopped }: Start, onStop: (stop: (sig
       schedule = startSchedule(agent.work, log)
       await schedule.booted
     })
-    // A store that is there is prepared, and a new starting token checked, before the first visitor can ask. One that
-    // is too new, or cannot be written, ends the start; one that does not answer is waited for behind an open port.
+    // If the store answers, it is migrated and a new starting token is checked before the first request. A store that is
+    // too new or read-only ends the start. If the store does not answer, the agent listens and waits for it.
     await Promise.race([started, sleep(START_TIMEOUT_MS, undefined, { ref: false })])
     if (stopped.aborted) return
     const address = await app.listen({ host: config.host, port: config.port, backlog: BACKLOG }).catch((error: unknown) => {
       throw explainListen(error, config)
     })
-    // Not before the agent can be reached: another program may have the port.
+    // Only after listen() succeeds: another program may hold the port.
     agent.announcePassword()
     const advice = config.allowedDomains === null ? '; ALLOWED_DOMAINS is not set, so only the agent’s own pages may read the token' : ''
     const chosen = config.port === 0 ? { address } : {}
     log.info({ url: config.appUrl, ...chosen, store: config.database.kind }, `serving${advice}`)
-    // A person has typed the command: the log alone does not say where to go.
+    // On a terminal a person started the agent; the log alone does not name the page to open.
     if (process.stdout.isTTY && !config.hideHelpPages)
       process.stdout.write(`\n  Open ${config.appUrl}/setup in your browser. Ctrl+C ends the agent.\n\n`)
     await started
@@ -136,7 +136,7 @@ async function prepareStore(agent: Agent, log: Log, signal: AbortSignal): Promis
       return
     } catch (err) {
       if (!(err instanceof AppError && err.code === 'unavailable')) throw err
-      // Once for each thing that is wrong, not twice a second.
+      // Logged once for each different error, not at every retry.
       if (err.message !== last) log.warn({ err }, 'the database does not answer yet; trying again')
       last = err.message
       await sleep(RETRY_MS, undefined, { signal }).catch(() => undefined)

@@ -3,7 +3,7 @@ import type { Agent } from './agent.ts'
 import type { Log } from './core/log.ts'
 
 export interface Schedule {
-  /** The tick at the start has ended, well or not. */
+  /** Resolves when the tick at the start has ended, successful or not. */
   readonly booted: Promise<void>
   stop(): void
 }
@@ -14,8 +14,8 @@ const STEP_MS = 5_000
 const LEASES_OVER_MS = 42_000
 
 /**
- * A tick a minute: what is due lives in the database, so a tick that is missed costs nothing but its minute.
- * `wallClock` is in milliseconds, and a parameter so that a test can step it.
+ * A tick a minute. The database holds what is due, so a missed tick only delays it by a minute. `wallClock` is in
+ * milliseconds; tests step it.
  */
 export function startSchedule(work: Agent['work'], log: Log, wallClock = Date.now): Schedule {
   let seeded = false
@@ -32,7 +32,7 @@ export function startSchedule(work: Agent['work'], log: Log, wallClock = Date.no
   const run = async (actor: 'boot' | 'timer'): Promise<void> => {
     try {
       if (!seeded) seeded = await work.seedFromEnvironment()
-      // Again when the first leases are over: what another process was at work on is passed over.
+      // Again once earlier leases have ended: the first check skips accounts that another process had leased.
       if (actor === 'boot' || !keysRechecked) await recheckKeys()
       await work.sweep({ actor })
       await work.checkTokens()
@@ -43,7 +43,7 @@ export function startSchedule(work: Agent['work'], log: Log, wallClock = Date.no
   const maintainNow = (): Promise<void> =>
     work.maintain().catch((err: unknown) => log.warn({ err }, 'alerts could not be looked at; the next look is in a minute'))
   const tick = (actor: 'boot' | 'timer'): Promise<void> => {
-    // A sweep of very many accounts lasts longer than a minute; the operator is told all the same.
+    // A sweep of very many accounts lasts longer than a minute; alerts still go out.
     if (ticking !== null) void maintainNow()
     ticking ??= run(actor).finally(() => {
       ticking = null
@@ -52,15 +52,15 @@ export function startSchedule(work: Agent['work'], log: Log, wallClock = Date.no
     return ticking
   }
   const task = schedule('* * * * *', () => tick('timer'))
-  // Raised, once for each minute, where a process that was stopped comes back: the work is due all the more.
+  // node-cron emits it for each minute missed while the process was suspended; the work is still due.
   task.on('execution:missed', () => void tick('timer'))
 
-  // What the process before this one was at when it died is leased until then. A tick a minute could come so late that
-  // a provider's grace for the old token is over, or that the loss of a token is told only in the second minute.
+  // A process that crashed holds its leases until then. Waiting for the next tick could outlast a provider's grace for the
+  // old token, or delay the alert of a lost token by a minute.
   const takingOver = setTimeout(() => void tick('boot'), LEASES_OVER_MS)
 
-  // Timers stand still while a machine sleeps, and cron waits for a wall-clock time that may have been set back. Of a
-  // process that was stopped, both clocks went on: it has not looked at them for too long.
+  // After a machine's sleep or a clock step, cron waits for the wrong wall-clock time. Both show as a change between the
+  // two clocks; a suspended process shows as a gap between two looks at them.
   let lookedAtMs = performance.now()
   let lead = wallClock() - lookedAtMs
   const watch = setInterval(() => {

@@ -6,12 +6,12 @@ import { type SignInAttempts, TURN_MS } from './session-store.ts'
 export interface DrawDeps {
   readonly attempts: Pick<SignInAttempts, 'takeTurn' | 'spend'>
   readonly vault: Vault
-  /** By the clock of the database, which all instances share. */
+  /** The clock of the database, which all instances share. */
   readonly nowMs: () => number
   readonly time?: DrawTime
 }
 
-/** A clock that only goes forward, its timer, and chance. */
+/** A monotonic clock, its timer, and a source of randomness: parameters for tests. */
 export interface DrawTime {
   clockMs(): number
   sleep(ms: number): Promise<void>
@@ -19,18 +19,18 @@ export interface DrawTime {
 }
 
 export interface Draw {
-  /** Waits for the next draw, a third of a second at most. Who is not drawn gets a ticket for the next one. */
+  /** Waits for the next draw, a third of a second at most. A sign-in that is not drawn gets a ticket for a later draw. */
   enter(ticket: string | null): Promise<{ readonly drawn: true } | { readonly drawn: false; readonly ticket: string }>
 }
 
 interface Ticket {
   readonly id: string
-  /** How often its holder was turned away; 0 = the first time. */
+  /** How many draws its holder has lost. */
   readonly waits: number
 }
 
 interface Candidate extends Ticket {
-  /** A random number below 1: of those with the same number of waits the lowest is drawn. */
+  /** Random, from 0 to 1. Among candidates with the same `waits` the lowest is drawn. */
   readonly lot: number
   readonly arrivedAtMs: number
   readonly drawn: () => void
@@ -38,12 +38,12 @@ interface Candidate extends Ticket {
   readonly failed: (error: unknown) => void
 }
 
-const PLACE: SealContext = { table: 'cookies', row: 'sign-in ticket', column: 'waits' }
-// Told to come back after one second: a client's clock, or that of another instance, may be a little ahead.
+const SEAL_CONTEXT: SealContext = { table: 'cookies', row: 'sign-in ticket', column: 'waits' }
+// Clients wait one second. The 100 ms less allow for a clock that is a little ahead.
 const TICKET_FROM_MS = 900
 const TICKET_UNTIL_MS = 5_000
 const SPREAD_MS = 80
-/** Beyond it those with the worst lots are turned away at once: a flood does not fill the memory. */
+/** Beyond it the lowest-ranked candidates are turned away at once, so that a flood does not fill the memory. */
 const MAX_WAITING = 256
 
 const REAL_TIME: DrawTime = {
@@ -53,9 +53,9 @@ const REAL_TIME: DrawTime = {
 }
 
 /**
- * Which sign-in is looked at next. All that have arrived take part in a draw; one is looked at, the others are turned away
- * with a ticket. Those who come back with it go first, the most often turned away before all: guessers cannot stay ahead
- * of an owner who keeps coming back, for each of their tickets ends with its look.
+ * Draws the sign-in whose password is checked next. Each sign-in that has arrived takes part; the losers get a ticket.
+ * Candidates with more lost draws rank higher. A ticket ends once its password is checked, so guessers cannot stay ahead
+ * of an owner who keeps trying.
  */
 export function createDraw({ attempts, vault, nowMs, time = REAL_TIME }: DrawDeps): Draw {
   let waiting: Candidate[] = []
@@ -63,16 +63,16 @@ export function createDraw({ attempts, vault, nowMs, time = REAL_TIME }: DrawDep
   let opensAtMs = 0
 
   function read(sealed: string | null): Ticket {
-    const [id, waits, at] = (sealed === null ? null : tryOpen(vault, sealed, PLACE))?.reveal().split(' ') ?? []
+    const [id, waits, at] = (sealed === null ? null : tryOpen(vault, sealed, SEAL_CONTEXT))?.reveal().split(' ') ?? []
     const ageMs = nowMs() - Number(at)
     const isValid = id !== undefined && ageMs >= TICKET_FROM_MS && ageMs <= TICKET_UNTIL_MS
     return isValid ? { id, waits: Number(waits) } : newTicket()
   }
 
   const newTicket = (): Ticket => ({ id: randomId(), waits: 0 })
-  const seal = ({ id, waits }: Ticket): string => vault.seal(new Secret(`${id} ${waits} ${Math.round(nowMs())}`), PLACE)
+  const seal = ({ id, waits }: Ticket): string => vault.seal(new Secret(`${id} ${waits} ${Math.round(nowMs())}`), SEAL_CONTEXT)
 
-  /** The best first, in the order in which all instances would draw them. */
+  /** Best first. All instances rank by the same rule. */
   const ranked = (): Candidate[] => waiting.sort((a, b) => b.waits - a.waits || a.lot - b.lot)
 
   async function run(): Promise<void> {
@@ -80,13 +80,13 @@ export function createDraw({ attempts, vault, nowMs, time = REAL_TIME }: DrawDep
       while (waiting.length > 0) {
         await time.sleep(Math.max(0, opensAtMs - time.clockMs()))
         const best = ranked()[0]
-        // Each instance knows its own candidates alone. It tries the sooner, the better its best one is: so the best of all
-        // instances takes the turn, and of equal ones chance decides, wherever they are.
+        // Each instance knows only its own candidates. The better its best one, the sooner it tries to take the turn, so
+        // the best of all instances usually wins.
         if (best !== undefined) await time.sleep((SPREAD_MS * (1 + best.lot)) / 2 ** (best.waits + 1))
         const turn = await attempts.takeTurn()
         opensAtMs = time.clockMs() + (turn.taken ? TURN_MS : turn.opensInMs)
         if (turn.taken) await draw([...ranked()])
-        // Who had arrived when another instance took the turn has lost this draw; the others wait for the next one.
+        // Candidates that arrived before another instance took the turn lost this draw; later ones stay for the next.
         else turnAway(waiting.filter(({ arrivedAtMs }) => arrivedAtMs < opensAtMs - TURN_MS))
       }
     } catch (error) {
@@ -101,7 +101,7 @@ export function createDraw({ attempts, vault, nowMs, time = REAL_TIME }: DrawDep
     let winner: Candidate | null = null
     for (const one of round) {
       if (spent.has(one.id)) continue
-      // A ticket that was copied is good for one look all the same.
+      // Spending it makes a copied ticket worthless.
       if (one.waits === 0 || (await attempts.spend(one.id))) {
         winner = one
         break

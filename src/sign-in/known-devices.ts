@@ -11,19 +11,19 @@ export interface KnownDevicesDeps {
   readonly clockMs?: () => number
 }
 
-/** Browsers in which the owner has signed in before: what they try is counted apart from strangers. */
+/** Browsers in which the owner has signed in before. Their tries are counted apart from those of strangers. */
 export interface KnownDevices {
   /**
-   * The id of the device that this cookie names, if it has a try left. It ends with the password that it was given for,
-   * and with “Sign out everywhere”. One that is stolen is good for a few tries an hour; then it waits with the strangers.
+   * The id of the device that this cookie names, if it has a try left. A new password and “Sign out everywhere” end the
+   * cookie. A stolen cookie gives a few tries an hour; beyond these its sign-ins take part in the draw.
    */
   takeTry(cookie: string | null): Promise<string | null>
-  /** The right password was given: the cookie for the next time. */
+  /** The cookie for the next sign-in, after a right password. */
   remember(device: string | null, since: Date): Promise<string>
 }
 
-const PLACE: SealContext = { table: 'cookies', row: 'device', column: 'id' }
-/** A cookie without a try left is not looked up again for so long. */
+const SEAL_CONTEXT: SealContext = { table: 'cookies', row: 'device', column: 'id' }
+/** How long a cookie without a try left is not looked up again. */
 const REFUSED_FOR_MS = 60_000
 
 export function createKnownDevices({ attempts, vault, credential, clockMs = () => performance.now() }: KnownDevicesDeps): KnownDevices {
@@ -34,8 +34,8 @@ export function createKnownDevices({ attempts, vault, credential, clockMs = () =
     async takeTry(cookie) {
       if (cookie === null || (refusedUntilMs.get(cookie) ?? 0) > clockMs()) return null
       refusedUntilMs.delete(cookie)
-      // The release before put the id alone into it, which does not say since when: such a browser is a stranger once.
-      const [device, since, proof] = tryOpen(vault, cookie, PLACE)?.reveal().split(' ') ?? []
+      // The previous release stored no date in the cookie: such a browser counts as a stranger once.
+      const [device, since, proof] = tryOpen(vault, cookie, SEAL_CONTEXT)?.reveal().split(' ') ?? []
       if (device === undefined || proof !== proofOf(device)) return null
       if (await attempts.takeDeviceTry(digest(device), new Date(Number(since)))) return device
       refusedUntilMs.set(cookie, clockMs() + REFUSED_FOR_MS)
@@ -44,7 +44,7 @@ export function createKnownDevices({ attempts, vault, credential, clockMs = () =
     async remember(known, since) {
       const device = known ?? randomId()
       if (known !== null) await attempts.forgive(digest(known))
-      return vault.seal(new Secret(`${device} ${since.getTime()} ${proofOf(device)}`), PLACE)
+      return vault.seal(new Secret(`${device} ${since.getTime()} ${proofOf(device)}`), SEAL_CONTEXT)
     },
   }
 }

@@ -2,35 +2,32 @@ import { createHash, randomBytes, timingSafeEqual } from 'node:crypto'
 import { unquoted } from '../core/quotes.ts'
 import type { Secret } from '../core/secret.ts'
 
-/** In UTF-16 units. A form with a longer one would not fit into a request's body. */
+/** In UTF-16 units. A longer password would not fit into a request's body. */
 export const MAX_PASSWORD_LENGTH = 1024
 
-/** How the owner proves to be the owner. */
+/** The check of the owner's password. */
 export interface PasswordCheck {
-  /** `one-time`: no password is set, and the log has one that works once. `off`: no password is set, and none can be had. */
+  /** `one-time`: ADMIN_PASSWORD is unset, and the log shows a password that works once. `off`: unset, and sign-in is off. */
   readonly mode: 'password' | 'one-time' | 'off'
-  /** True where the one of `one-time` has been used. */
+  /** True once the one-time password has been used. */
   isSpent(): boolean
-  /** Spends the one of `one-time`. */
+  /** A match spends the one-time password. */
   matches(candidate: string): boolean
-  /** Changes with the password, and so ends what began with another one: sessions, and known browsers. */
+  /** Changes with the password, which ends the sessions and known browsers of the old one. */
   readonly credential: string
 }
 
 const NO_PASSWORD: PasswordCheck = { mode: 'off', isSpent: () => false, matches: () => false, credential: '' }
 
-/**
- * No slow hash: the password stands in the environment, so a stored hash of it is not what must be guarded. How many
- * guesses are looked at is bounded elsewhere.
- */
+/** No slow hash: the password itself stands in the environment, and draw.ts bounds the guesses per second. */
 export function createPasswordCheck(password: Secret): PasswordCheck {
   const credential = createHash('sha256').update(`admin\0${password.reveal()}`).digest('base64url')
   return { mode: 'password', isSpent: () => false, matches: comparer(password.reveal()), credential }
 }
 
 /**
- * With no password set, an agent with a store of its own has one that works once. Several instances on one database would
- * each print another, and only one of them would know the one that is typed.
+ * Without ADMIN_PASSWORD, an agent with an embedded store gets a one-time password. On a shared database each instance
+ * would print another one, and only that instance would accept it.
  */
 export function choosePassword(
   set: Secret | null,
@@ -40,7 +37,7 @@ export function choosePassword(
   return hasOwnStore ? createOneTimePassword() : { password: null, check: NO_PASSWORD }
 }
 
-/** A password for the log, which works until it has worked once. */
+/** A password for the log that works once. */
 export function createOneTimePassword(): { readonly password: string; readonly check: PasswordCheck } {
   const password = randomBytes(15).toString('base64url')
   const matches = comparer(password)
@@ -55,20 +52,19 @@ export function createOneTimePassword(): { readonly password: string; readonly c
         spent = true
         return true
       },
-      // The session that it began outlives the process, and ends once there is a real password.
+      // Constant, so that its session outlives a restart and ends once ADMIN_PASSWORD is set.
       credential: 'one-time password',
     },
   }
 }
 
-/** In constant time, and by digests: not even the length of the password shows. */
+/** Compares digests in constant time: the duration shows not even the password's length. */
 function comparer(password: string): (candidate: string) => boolean {
   const expected = digest(password)
   return (candidate) => timingSafeEqual(digest(candidate), expected)
 }
 
-// One keyboard writes é as one character, another as two; an environment variable has no blanks at its ends, and those who
-// set it in quotes may type them.
+// Keyboards write é as one character or as two. `unquoted` drops outer blanks and quotes, as the configuration does.
 function digest(password: string): Buffer {
   return createHash('sha256')
     .update(unquoted(password.normalize('NFC')))

@@ -8,11 +8,11 @@ export interface GuessesDeps {
   readonly log: Log
 }
 
-/** So many wrong passwords within a day are no owner who has forgotten one. */
+/** More wrong passwords within a day than an owner who forgot theirs would type. */
 export const WRONG_A_DAY = 1000
 const LEASE_SECONDS = 90
 
-/** Tells the operator once a day, by one of the instances, that a guesser is at work. */
+/** Alerts the operator once a day, from one of the instances, while the password is being guessed. */
 export async function reportGuesses({ wrongPasswords, send, log }: GuessesDeps): Promise<void> {
   const found = await wrongPasswords.claimAlert(WRONG_A_DAY, LEASE_SECONDS)
   if (found === null) return

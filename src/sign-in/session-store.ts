@@ -1,38 +1,38 @@
-/** A browser in which the owner is signed in. Ids are hashes of what the browser holds. */
+/** Browsers in which the owner is signed in. An id is the hash of the browser's cookie. */
 export interface SessionStore {
-  /** Gives the moment by the clock of the database. */
+  /** Resolves with the time of the database. */
   create(id: string, credential: string): Promise<Date>
-  /** The session's credential, and counts as a sign of life; null where it ended, by its age or for want of such signs. */
+  /** The session's credential; also renews its idle time. Null if the session has ended, by age or idleness. */
   touch(id: string): Promise<string | null>
-  /** The same without counting: a page that asks by itself is no sign of life. */
+  /** As `touch`, without renewing the idle time: for requests that a page makes by itself. */
   peek(id: string): Promise<string | null>
-  /** Whether it is alive, by a list that is read once a second at most: for ids that a stranger may have made up. */
+  /** Whether the session is alive, by a list read at most once a second: made-up ids cost the store nothing. */
   isListed(id: string): Promise<boolean>
   end(id: string): Promise<void>
   endAll(): Promise<void>
 }
 
-/** One sign-in is looked at in this time, over all instances: four a second. */
+/** All instances together check one sign-in in this time: four a second. */
 export const TURN_MS = 250
 
-/** The order in which sign-ins are looked at, kept for all instances together. */
+/** The turns and tries of sign-ins, shared by all instances. */
 export interface SignInAttempts {
-  /** Takes the look of the next `TURN_MS`; where it is taken, says how soon the next one is open. */
+  /** Takes the current turn of `TURN_MS`; if another instance has it, says how soon the next one opens. */
   takeTurn(): Promise<{ readonly taken: true } | { readonly taken: false; readonly opensInMs: number }>
-  /** A ticket is good for one look: false where it has had it. */
+  /** A ticket is spent by one check of a password; false if it was spent before. */
   spend(ticket: string): Promise<boolean>
-  /** Takes one of the few tries of a known browser; false where none is left, or where the owner has signed out everywhere since. */
+  /** Takes a try of a known browser; false if none is left, or if the owner has signed out everywhere since `knownSince`. */
   takeDeviceTry(device: string, knownSince: Date): Promise<boolean>
-  /** The browser gave the right password: it has all its tries again. */
+  /** Gives a known browser all its tries back, after the right password. */
   forgive(device: string): Promise<void>
 }
 
-/** How many wrong passwords all instances together have seen since the first one of a day. */
+/** Counts the wrong passwords of all instances over a day, which begins with the first one. */
 export interface WrongPasswords {
-  /** Counts one more, and gives the count. */
+  /** Adds one and resolves with the count. */
   add(): Promise<number>
   ofDay(): Promise<WrongOfDay | null>
-  /** Once a day, for one process, where the count has reached `limit`; given out again when the lease ends without `settleAlert`. */
+  /** Claims the alert once a day for one process, if the count has reached `limit`. The claim lapses without `settleAlert`. */
   claimAlert(limit: number, leaseSeconds: number): Promise<WrongOfDay | null>
   settleAlert(detail: string): Promise<void>
 }

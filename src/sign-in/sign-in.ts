@@ -10,16 +10,16 @@ import type { PasswordCheck } from './password.ts'
 import { WRONG_A_DAY } from './report-guesses.ts'
 import type { SessionStore, SignInAttempts, WrongOfDay, WrongPasswords } from './session-store.ts'
 
-/** How the owner gets in, stays in and leaves. */
+/** Sign-in, sessions and sign-out of the owner. */
 export interface SignIn {
-  /** Which password there is, and whether it has been used up. */
+  /** The kind of password, and whether a one-time password has been used. */
   readonly password: Pick<PasswordCheck, 'mode' | 'isSpent'>
   /**
-   * Strangers draw for the next look, over all instances together. A browser that was signed in before has tries of its
-   * own, so that the owner there does not wait while strangers guess.
+   * Sign-ins of unknown browsers take part in a draw over all instances. A known browser has tries of its own, so that
+   * the owner does not wait while strangers guess.
    */
   enter(form: SignInForm): Promise<SignInResult>
-  /** The id of the session that this browser holds, or null where it holds none that is alive. */
+  /** The id of the browser's session, or null if it has none that is alive. */
   findSession(session: string | null, by?: 'person' | 'page'): Promise<string | null>
   leave(id: string, everywhere: boolean): Promise<void>
   wrongOfDay(): Promise<WrongOfDay | null>
@@ -40,26 +40,26 @@ interface Deps {
 /** What a browser sends to sign in. */
 export interface SignInForm {
   readonly password: string | null
-  /** What was typed before, sealed by the agent: a browser without script sends it instead. */
+  /** The password typed before, sealed by the agent: a browser without script sends it instead of `password`. */
   readonly again: string | null
   readonly device: string | null
   readonly ticket: string | null
 }
 
 export type SignInResult =
-  /** `session` and `device` are for the browser to keep. */
+  /** `session` and `device` are values of cookies. */
   | { readonly outcome: 'signed_in'; readonly session: string; readonly device: string }
   | { readonly outcome: 'refused' }
-  /** `again` came too late, or is none of ours. */
+  /** `again` is older than `AGAIN_MS`, or does not open. */
   | { readonly outcome: 'type_again' }
-  /** Others were drawn, and this password was not looked at. */
+  /** Another sign-in was drawn, and this password was not checked. */
   | { readonly outcome: 'wait'; readonly ticket: string; readonly again: string }
 
 const SESSION = 'session'
 const UNMARKED = /^[\w-]{43}$/
 const AGAIN: SealContext = { table: 'cookies', row: 'sign-in form', column: 'password' }
 const AGAIN_MS = 60_000
-/** As much of the history as a person reads; a guesser makes 300,000 a day. */
+/** As many events as a person reads; a guesser makes 300,000 tries a day. */
 const EVENTS_A_DAY = 100
 
 const event = (kind: 'signed_in' | 'sign_in_failed' | 'signed_out', detail: string): AccountEvent => ({
@@ -87,7 +87,7 @@ export function createSignIn(deps: Deps): SignIn {
       await countWrong()
       return { outcome: 'refused' }
     }
-    // A new id each time: one that another person put into this browser is worth nothing.
+    // A new id at each sign-in prevents session fixation.
     const session = marked(vault, SESSION, randomId())
     const id = digest(session)
     const since = await sessions.create(id, vault.seal(new Secret(password.credential), credentialContext(id)))
@@ -117,7 +117,7 @@ export function createSignIn(deps: Deps): SignIn {
     if (session === null || password.mode === 'off') return null
     const id = digest(session)
     if (!isMarked(vault, SESSION, session)) {
-      // Those of the release before have no mark, and it may be at work beside this one: all of them are looked up at once.
+      // Session ids of the previous release are unmarked, and it may run beside this one. The list bounds their look-ups.
       if (!UNMARKED.test(session) || !(await sessions.isListed(id))) return null
     }
     const credential = await (by === 'person' ? sessions.touch(id) : sessions.peek(id))
