@@ -3,14 +3,14 @@ import { hostname, userInfo } from 'node:os'
 import { join } from 'node:path'
 import { detectPlatform } from './platform.ts'
 
-/** Gives the line to type for a command of the agent, such as `seed shop`. */
+/** Returns the shell line that runs a command of the agent, such as `seed shop`. */
 export type AgentCommand = (words: string) => string
 
 export interface Surroundings {
   readonly pid: number
   readonly hostname: string
   readonly user: string
-  /** The Node that runs the agent: the machine's own may be older. */
+  /** The path of the Node that runs the agent; the one in PATH may be older. */
   readonly node: string
   /** The folder of the checkout. */
   readonly folder: string
@@ -18,26 +18,26 @@ export interface Surroundings {
 }
 
 const SCRIPT = 'bin/token-agent.js'
-/** Where docs/deploying.md puts the variables of a plain server. */
+/** The variables' file on a plain server, as in docs/deploying.md. */
 const UNIT_VARIABLES = '/etc/token-agent.env'
-/** The host name that Docker and Compose give a container is its id, by which it can be called too. */
+/** Docker and Compose use the container's id as its host name, and `docker exec` takes the id. */
 const CONTAINER_ID = /^[0-9a-f]{12}$/
 
 /**
- * The line that runs a command of the agent on this platform, with the agent's own variables and its own store: the only
- * form in which any page, help or message may tell a person to run one.
+ * The shell line on this platform, with the agent's own variables and store. Pages, help and messages show commands only
+ * in this form.
  */
 export function agentCommand(env: NodeJS.ProcessEnv, around: Surroundings = here()): AgentCommand {
   switch (detectPlatform(env)) {
     case 'heroku':
       return (words) => `heroku run -- node ${SCRIPT} ${words}`
     case 'render':
-      // Typed in the service's shell, which opens in the agent's folder: https://render.com/docs/ssh
+      // Render's shell opens in the agent's folder: https://render.com/docs/ssh
       return (words) => `node ${SCRIPT} ${words}`
     case 'railway':
       return (words) => `railway ssh -- node ${SCRIPT} ${words}`
     case 'fly':
-      // Its shell opens elsewhere: the path is the one of the Dockerfile.
+      // Fly's shell opens elsewhere, so the path is the Dockerfile's.
       return (words) => `fly ssh console --pty --command "node /app/${SCRIPT} ${words}"`
     case 'docker': {
       const container = CONTAINER_ID.test(around.hostname) ? around.hostname : 'token-agent'
@@ -48,7 +48,7 @@ export function agentCommand(env: NodeJS.ProcessEnv, around: Surroundings = here
   }
 }
 
-/** systemd tells a unit's first process so; what that process starts inherits the variable, but not the number. */
+/** systemd sets SYSTEMD_EXEC_PID to the id of a unit's first process. A child inherits the variable but has another id. */
 function inUnit(env: NodeJS.ProcessEnv, { pid, exists }: Surroundings): boolean {
   return env['SYSTEMD_EXEC_PID'] === String(pid) && exists(UNIT_VARIABLES)
 }
@@ -73,7 +73,7 @@ function userName(): string {
   try {
     return userInfo().username
   } catch {
-    // A container may run under a number that no user has.
+    // A container may run under a user id without a name.
     return 'token-agent'
   }
 }

@@ -22,10 +22,10 @@ export interface Config {
   readonly appUrl: string
   readonly appUrlIsGuess: boolean
   readonly platform: Platform
-  /** The line that runs a command of the agent here. */
+  /** Returns the shell line for a command of the agent. */
   readonly command: AgentCommand
   readonly seeds: readonly Seed[]
-  /** What was typed, for the pages; null = unset, so only the agent's own origin may read. */
+  /** As typed, for the pages; null = unset, so only the agent's own origin may read. */
   readonly allowedDomains: string | null
   readonly allowList: AllowList
   readonly serverKeys: readonly Secret[]
@@ -37,7 +37,7 @@ export interface Config {
   readonly database: DatabaseConfig
   /** Newest first; null = the embedded store keeps its own key beside it. */
   readonly encryptionKeys: readonly Secret[] | null
-  /** Other spellings of the keys, which open too: a release before took quotes around them for a part of them. */
+  /** Spellings with quotes, which open old values: an earlier release took the quotes for a part of the key. */
   readonly otherKeySpellings: readonly Secret[]
   readonly memcached: { readonly servers: string; readonly username: string | null; readonly password: Secret | null } | null
   readonly logLevel: string
@@ -46,7 +46,7 @@ export interface Config {
   readonly adminPassword: Secret | null
   readonly metricsKey: Secret | null
   readonly alertWebhookUrl: Secret | null
-  /** Those that their variables switch on. */
+  /** The providers that their variables enable. */
   readonly providers: readonly ConfiguredProvider[]
   readonly warnings: readonly Warning[]
 }
@@ -90,7 +90,7 @@ type Variable = keyof typeof GENERAL
 const variablesOf = (providers: readonly ProviderModule[]): Readonly<Record<string, VariableKind>> =>
   Object.assign({ ...GENERAL }, ...providers.map(({ seed, variables }) => ({ [seed.variable]: 'text', ...variables })))
 
-/** The names that are read as configuration; the README's table and app.json are held to this list by a test. */
+/** All variables. A test compares the README's table and app.json with this list. */
 export const VARIABLES: readonly string[] = Object.keys(variablesOf(PROVIDERS))
 
 const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const
@@ -106,7 +106,7 @@ export function readConfig(env: NodeJS.ProcessEnv, providers: readonly ProviderM
 
   const secret = (name: Variable, value: string | null, minimum: number, remedy: string): Secret | null => {
     if (value === null) return null
-    // A release before counted the quotes, and what ran with it must not stop.
+    // An earlier release counted the quotes, and an agent that ran with it must start.
     if (value.length < (quoted(name) === null ? minimum : minimum - 2))
       problems.push(`${name}: has ${characters(value.length)}, which can be guessed; ${remedy}`)
     else if (!/^[\x21-\x7e]+$/.test(value)) problems.push(`${name}: may hold only visible ASCII characters without spaces; ${remedy}`)
@@ -115,11 +115,11 @@ export function readConfig(env: NodeJS.ProcessEnv, providers: readonly ProviderM
   const choice = <const T extends string>(name: Variable, choices: readonly T[], fallback: T): T => {
     const value = text(name)?.toLowerCase()
     if (value === undefined) return fallback
-    const found = choices.find((one) => one === value)
-    if (found === undefined) problems.push(`${name}: “${printable(value)}” is not one of ${choices.join(', ')}`)
-    return found ?? fallback
+    const chosen = choices.find((one) => one === value)
+    if (chosen === undefined) problems.push(`${name}: “${printable(value)}” is not one of ${choices.join(', ')}`)
+    return chosen ?? fallback
   }
-  // The Ruby agent's documentation knew only "true"; people wrote what their other apps take.
+  // The Ruby agent documented only "true", but people write the values of their other apps.
   const flag = (name: Variable): boolean => ['true', '1', 'yes', 'on'].includes(choice(name, FLAGS, 'false'))
   const origin = (name: string, fallback: string): string => {
     const value = text(name)
@@ -145,7 +145,7 @@ export function readConfig(env: NodeJS.ProcessEnv, providers: readonly ProviderM
   const appUrl = origin('APP_URL', guessed ?? `http://localhost:${port}`)
 
   const allowedDomains = text('ALLOWED_DOMAINS')
-  // Which port the system will choose for 0 is not known yet; no page is the agent's own until APP_URL names it.
+  // For port 0 the system chooses a port later, so the agent has no own origin until APP_URL names it.
   const ownOrigin = appUrl === 'http://localhost:0' ? '' : appUrl
   const allowed = parseAllowList(allowedDomains ?? ownOrigin, isPublicSuffix)
   for (const warning of sharedHostWarnings(allowed.list)) warn(`ALLOWED_DOMAINS: ${warning}`)
@@ -228,8 +228,7 @@ export function readConfig(env: NodeJS.ProcessEnv, providers: readonly ProviderM
   return config
 }
 
-/** The token that an account of this provider starts with; null = none is set. */
-/** URLs allow more: a `*` or a comma, which the allow-list would read in its own way, and a dot at the end. */
+/** Stricter than URL: the allow-list gives `*` and the comma its own meaning, and a dot at the end is another origin. */
 const isHost = (host: string): boolean => /^(\[[0-9a-f:.]+\]|[a-z0-9_-]+(\.[a-z0-9_-]+)*)$/.test(host)
 
 function isServer(server: string): boolean {

@@ -7,26 +7,26 @@ export interface Notes {
   readonly warn: (text: string, forOwner?: boolean) => void
 }
 
-/** What a start goes on with all the same; names the variable, never its value. */
+/** A fault that does not stop the start. It names the variable, never its value. */
 export interface Warning {
   readonly text: string
-  /** Not to be shown to strangers: it would help them. */
+  /** True where public pages must not show it, because it would help an attacker. */
   readonly forOwner: boolean
 }
 
-/** The variables as their reader wants them. */
+/** The variables without quotes and placeholders. */
 export interface Environment {
-  /** Null = unset, or what the Ruby agent's documentation told people to replace. */
+  /** Null = unset or a placeholder. */
   text(name: string): string | null
   list(name: string): string[]
-  /** As it stands there; null = without quotes. */
+  /** The value with its quotes; null = it has none. */
   quoted(name: string): string | null
 }
 
-// What the Ruby agent's app.json and documentation told people to replace.
+// Placeholders in the Ruby agent's app.json and documentation.
 const PLACEHOLDERS = new Set(['copy_token_here', 'copy_app_name_here', 'yourwebsite.com'])
 
-/** Takes quotes off each value: a release before took them for a part of it, so nothing that ran with them may stop. */
+/** Removes quotes around each value and warns. An earlier release kept them, so they must not stop an agent. */
 export function readEnvironment(
   env: NodeJS.ProcessEnv,
   variables: Readonly<Record<string, VariableKind>>,
@@ -59,8 +59,8 @@ interface KeySpellings {
 }
 
 /**
- * With quotes around them the keys go on sealing as they did, so that a release before opens what this one seals. Without,
- * what was sealed with quotes opens too: around each entry, or around the whole list.
+ * Keys in quotes seal with their quotes, so that an earlier release can open new values. Keys without quotes also open
+ * values that were sealed with quotes around each entry or around the whole list.
  */
 export function keySpellings(keys: readonly Secret[], quoted: string | null): KeySpellings {
   if (keys.length === 0) return { encryptionKeys: null, otherKeySpellings: [] }

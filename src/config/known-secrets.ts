@@ -4,16 +4,15 @@ import type { ConfiguredProvider } from '../core/provider.ts'
 import { unquoted } from '../core/quotes.ts'
 import type { Secret } from '../core/secret.ts'
 
-/** In so many characters no secret of the configuration stands by chance. */
+/** A match of this length is no chance. */
 const SURE_LENGTH = 8
-/** A pasted text is long and made of words, of which a short password may be one. */
+/** A long text may contain a short password as an ordinary word. */
 const SURE_LENGTH_IN_TEXT = 12
 
-/** A database's password may well be the name of what it is for. */
+/** Their values are often plain words, such as the name of a shop. */
 const MAY_BE_WORDS = ['DATABASE_URL', 'MEMCACHIER_USERNAME']
 
-/** The secrets of the configuration. */
-interface Configured {
+interface ConfiguredSecrets {
   readonly encryptionKeys: readonly Secret[] | null
   readonly serverKeys: readonly Secret[]
   readonly adminPassword: Secret | null
@@ -26,30 +25,30 @@ interface Configured {
 }
 
 export interface KnownSecrets extends SecretNames {
-  /** For the secrets that are no part of the configuration: the key file and the one-time password. */
+  /** Adds a secret that is not in the environment: the key file's or the one-time password. */
   add(name: string, value: string): void
 }
 
 /**
- * Every secret of the configuration but the tokens that it seeds. A password manager fills one into the field for a token,
- * a person takes the wrong line of a file: none may be stored as a token, sent to a provider or served.
+ * All secrets of the configuration except the seeds. A password manager may fill one into the field for a token, or a
+ * person may copy the wrong line: none may be stored as a token, sent to a provider or served.
  */
-export function createKnownSecrets(config: Configured): KnownSecrets {
+export function createKnownSecrets(config: ConfiguredSecrets): KnownSecrets {
   const secrets: { name: string; value: string; digest: Buffer }[] = []
-  const add = (name: string, typed: string): void => {
-    const value = unquoted(typed.normalize('NFC'))
+  const add = (name: string, text: string): void => {
+    const value = unquoted(text.normalize('NFC'))
     if (value !== '') secrets.push({ name, value, digest: digest(value) })
   }
   for (const [name, value] of secretsOf(config)) add(name, value)
   const equalTo = (spellings: readonly string[]) => {
     const digests = spellings.map(digest)
-    return secrets.filter((secret) => digests.reduce((found, one) => timingSafeEqual(one, secret.digest) || found, false))
+    return secrets.filter((secret) => digests.reduce((isEqual, one) => timingSafeEqual(one, secret.digest) || isEqual, false))
   }
   return {
     add,
     nameIn(text) {
       const spellings = spellingsOf(text.normalize('NFC').trim())
-      // Not in constant time, as the equal ones are; but only the owner and the command line ask.
+      // Not in constant time, unlike equalTo; but only the owner and the command line call this.
       const near = secrets.find(({ value }) => spellings.some((one) => isPiece(one, value) || holds(one, value)))
       return (equalTo(spellings)[0] ?? near)?.name ?? null
     },
@@ -68,14 +67,14 @@ function holds(text: string, secret: string): boolean {
   return secret.length >= (/[\s:/?&"{]/.test(text) ? SURE_LENGTH_IN_TEXT : SURE_LENGTH) && text.includes(secret)
 }
 
-/** As it is, without quotes, the value of `NAME=value` or `"name": "value"`, and each of them decoded. */
+/** The text itself, without quotes, the value of `NAME=value` or `"name": "value"`, and each of them decoded. */
 function spellingsOf(text: string): string[] {
   const value = /^["'{\s]*[\w.-]+["']?\s*[=:]\s*(.*?)[};,\s]*$/s.exec(text)?.[1]
-  const found = [text, unquoted(text), ...(value === undefined ? [] : [unquoted(value)])]
-  return [...new Set([...found, ...found.map(decoded)])].filter((spelling) => spelling !== '')
+  const spellings = [text, unquoted(text), ...(value === undefined ? [] : [unquoted(value)])]
+  return [...new Set([...spellings, ...spellings.map(decoded)])].filter((spelling) => spelling !== '')
 }
 
-function* secretsOf(config: Configured): Generator<[name: string, value: string]> {
+function* secretsOf(config: ConfiguredSecrets): Generator<[name: string, value: string]> {
   for (const key of config.encryptionKeys ?? []) yield ['ENCRYPTION_KEY', key.reveal()]
   for (const key of config.serverKeys) yield ['SERVER_KEYS', key.reveal()]
   const single = {
@@ -91,13 +90,13 @@ function* secretsOf(config: Configured): Generator<[name: string, value: string]
   if (config.alertWebhookUrl !== null) yield* partsOf('ALERT_WEBHOOK_URL', config.alertWebhookUrl.reveal())
 }
 
-/** An address as a whole, and what in it is secret by itself. */
+/** The whole address, and each secret part of it. */
 function* partsOf(name: string, address: string): Generator<[name: string, value: string]> {
   yield [name, address]
   const url = URL.parse(address)
   if (url === null) return
   const { password, searchParams, pathname } = url
-  // The end of the path is the key of a webhook, but the name of a database.
+  // A webhook's path ends with its key, a database's with its name.
   const key = name === 'ALERT_WEBHOOK_URL' ? (pathname.split('/').at(-1) ?? '') : ''
   for (const part of [password, decoded(password), searchParams.get('password') ?? '', key.length >= SURE_LENGTH_IN_TEXT ? key : ''])
     if (part !== '') yield [name, part]

@@ -1,7 +1,7 @@
 import { entriesOf } from '../reading/allow-list.ts'
 import type { Config } from './config.ts'
 
-/** What the pages may know of the configuration: no secret among it. */
+/** The configuration without its secrets, for the pages. */
 export function pageSettings(config: Config) {
   const { appUrl, appUrlIsGuess, platform, command, jsConstantName, hideHelpPages, warnings, refreshFrequency, refreshMode } = config
   return {

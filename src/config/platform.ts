@@ -6,7 +6,7 @@ export type DatabaseConfig =
   | { readonly kind: 'postgres'; readonly url: Secret; readonly selfSignedChain: boolean }
   | { readonly kind: 'sqlite'; readonly path: string }
 
-/** Where variables are kept differs from one to the other. */
+/** Each keeps its variables in another place. */
 export type Platform = 'heroku' | 'render' | 'railway' | 'fly' | 'docker' | 'server'
 
 const SIGNS: readonly (readonly [variable: string, platform: Platform])[] = [
@@ -17,15 +17,15 @@ const SIGNS: readonly (readonly [variable: string, platform: Platform])[] = [
 ]
 
 /**
- * The platform that this environment is of. That there is a container says nothing, a plain start in one is no image of
- * ours: our Dockerfile says that it is what runs here.
+ * The platform of this environment. `docker` means our own image, whose Dockerfile sets AGENT_PLATFORM; an agent may also
+ * run from a checkout in another container.
  */
 export function detectPlatform(env: NodeJS.ProcessEnv): Platform {
-  const found = SIGNS.find(([variable]) => env[variable])
-  return found?.[1] ?? (env['AGENT_PLATFORM'] === 'docker' ? 'docker' : 'server')
+  const sign = SIGNS.find(([variable]) => env[variable])
+  return sign?.[1] ?? (env['AGENT_PLATFORM'] === 'docker' ? 'docker' : 'server')
 }
 
-/** The agent's address as the hosting platform tells it, or null where it tells none. */
+/** The agent's address from the hosting platform's variables; null = they do not name it. */
 export function guessAppUrl(env: NodeJS.ProcessEnv, appName: string | null, problems: string[]): string | null {
   if (appName !== null && !/^[a-z][a-z0-9-]*$/i.test(appName)) {
     problems.push('APP_NAME: must be the app’s name on Heroku: letters, digits and hyphens')
@@ -40,7 +40,7 @@ export function guessAppUrl(env: NodeJS.ProcessEnv, appName: string | null, prob
   return guess === null ? null : (URL.parse(guess)?.origin ?? null)
 }
 
-/** Where the store is; adds to `problems` what is wrong with it, and what this platform would do to it. */
+/** Reads DATABASE_URL. A path on a disk that the platform wipes is a problem. */
 export function readDatabase(env: NodeJS.ProcessEnv, url: string | null, { problems, warn }: Notes): DatabaseConfig {
   const path = url === null ? 'data/token-agent.sqlite' : url.replace(/^sqlite:(\/\/(?=\/))?/, '')
   if (url !== null && /^postgres(ql)?:\/\//.test(url)) {
@@ -48,7 +48,7 @@ export function readDatabase(env: NodeJS.ProcessEnv, url: string | null, { probl
       problems.push('DATABASE_URL: is not a complete address; it looks like postgres://user:password@host:5432/database')
     const { problem } = readTlsMode(new URLSearchParams(url.split(/\?(.*)/s)[1]), env['DYNO'] !== undefined)
     if (problem !== null) problems.push(`DATABASE_URL: ${problem}`)
-    // Heroku's Postgres asks for TLS and shows a self-signed chain: https://devcenter.heroku.com/articles/connecting-heroku-postgres
+    // Heroku's Postgres needs TLS and has a self-signed chain: https://devcenter.heroku.com/articles/connecting-heroku-postgres
     return { kind: 'postgres', url: new Secret(url), selfSignedChain: env['DYNO'] !== undefined }
   }
   if (url !== null && !url.startsWith('sqlite:')) {
@@ -61,21 +61,21 @@ export function readDatabase(env: NodeJS.ProcessEnv, url: string | null, { probl
       `DATABASE_URL: ${path === '' ? 'names no file' : 'a store in memory forgets every token at each restart'}; name a file, such as sqlite:data/token-agent.sqlite`,
     )
   } else if (wipesItsDisk(env) && path.startsWith('/')) {
-    // Dokku and Knative set the same variables, and have volumes: their owner knows what is mounted there.
+    // Dokku and Knative set the same variables but have volumes.
     if (hasNoVolume(env))
       warn(
         `DATABASE_URL: names a file, and this platform usually wipes its disk at each restart; the tokens live on only where a permanent volume is mounted at that path`,
       )
   } else if (wipesItsDisk(env)) {
     problems.push(
-      'DATABASE_URL: this platform wipes its disk at each restart, and a starting token that came back after 60 days would be dead; add a Postgres database (on Heroku: heroku addons:create heroku-postgresql), or name a file on a permanent volume: sqlite:/absolute/path',
+      'DATABASE_URL: this platform wipes its disk at each restart, and after 60 days the starting token has expired; add a Postgres database (on Heroku: heroku addons:create heroku-postgresql), or name a file on a permanent volume: sqlite:/absolute/path',
     )
   }
   return { kind: 'sqlite', path }
 }
 
-// Heroku, Cloud Run and Lambda have no permanent disk of their own. Render, Railway and Fly have volumes. All of them mount
-// one at an absolute path that only its owner knows; a relative path lies on the disk that is wiped.
+// Heroku, Cloud Run and Lambda have no permanent disk. Render, Railway and Fly have volumes, mounted at an absolute path that
+// their owner chooses. A relative path is always on the disk that is wiped.
 const hasNoVolume = (env: NodeJS.ProcessEnv): boolean => ['DYNO', 'K_SERVICE', 'AWS_LAMBDA_FUNCTION_NAME'].some((name) => env[name])
 const wipesItsDisk = (env: NodeJS.ProcessEnv): boolean =>
   hasNoVolume(env) || ['RENDER', 'RAILWAY_ENVIRONMENT', 'FLY_APP_NAME'].some((name) => env[name])

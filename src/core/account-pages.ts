@@ -1,7 +1,7 @@
 import type { Account } from './account.ts'
 import type { AccountStore } from './account-store.ts'
 
-/** One question to the database stays short, and one page in memory small, however many accounts there are. */
+/** Bounds one query and one page in memory. */
 const PAGE_LENGTH = 500
 
 /** All accounts by name, a page at a time. */

@@ -23,7 +23,7 @@ export type EventKind =
   | 'signed_out'
   | 'provider_trouble'
 
-/** One thing that happened to an account; `detail` is safe to show. */
+/** A line in an account's history; `account` is null where it concerns none. `detail` is safe to show. */
 export interface AccountEvent {
   readonly account: string | null
   readonly kind: EventKind
@@ -37,13 +37,13 @@ export interface RecordedEvent extends AccountEvent {
   readonly at: Date
 }
 
-/** An account that this process alone may refresh, until its lease lapses. */
+/** An account that only this process may refresh until its lease lapses. */
 export interface Claim {
   readonly account: Account
   readonly attemptId: string
-  /** The database's clock at the claim: every time that follows is counted from it. */
+  /** By the database's clock. All times of the attempt count from it. */
   readonly claimedAt: Date
-  /** An earlier attempt was left open: its process died before it could say how it ended. */
+  /** The start of an earlier attempt whose process died; null = there is none. */
   readonly interruptedAt: Date | null
 }
 
@@ -53,14 +53,15 @@ export interface ClaimRequest {
   readonly limit: number
   /** Only this account. */
   readonly account?: string
-  /** Only accounts of this provider, or of any but these. */
+  /** Only accounts of this provider. */
   readonly provider?: string
+  /** No accounts of these providers. */
   readonly exceptProviders?: readonly string[]
-  /** Also where it is not due yet; a lease is respected all the same. */
+  /** Also accounts that are not due; leases still hold. */
   readonly force?: boolean
 }
 
-/** The columns that one step of an account's life may set; sealed values as text. */
+/** The columns that a write may set. Tokens are sealed. */
 export type AccountChange = Partial<
   Pick<
     Account,
@@ -99,61 +100,61 @@ export interface NewAccount extends AccountChange {
   readonly state: AccountState
 }
 
-/** An account as its readers see it, removed ones too. */
+/** An account as readers see it, also a removed one. */
 export interface Look {
-  /** The database's time of the statement that read it. */
+  /** The database's time of the query. */
   readonly at: Date
-  /** Names this store in a shared cache; null = no start has prepared the store yet. */
+  /** The store's namespace in a shared cache; null = no start has prepared the store yet. */
   readonly cacheId: string | null
-  /** Null = there has never been one. Of a removed one only name, version and revision are left. */
+  /** Null = it never existed. A removed account has only its name, version and revision. */
   readonly account: Account | null
   readonly isRemoved: boolean
 }
 
 export interface AccountStore {
-  /** The database's clock, as of the last answer; this machine's before there was one. Two machines may differ by days. */
+  /** The database's clock, extrapolated from its last answer; this machine's clock before the first answer. */
   now(): Date
-  /** The same in milliseconds since 1970. A read asks it twice, and a Date costs more than the rest of its checks. */
+  /** The same in milliseconds since 1970. A read calls it twice, and a Date costs more than the rest of its checks. */
   nowMs(): number
-  /** False where the database's clock is not known well enough to judge an age by it. */
+  /** False while the estimate of the database's clock is too old or too uncertain to compute an age. */
   isClockSure(): boolean
   /** Null = the default, as in `find`. */
   look(name: string | null): Promise<Look>
-  /** Null = the default, which `/token.js` serves: the first account ever created, or the one that was made the default since. */
+  /** Null = the default, which `/token.js` serves: the first account ever created, or the one made the default since. */
   find(name: string | null): Promise<Account | null>
-  /** By name: all, or a page of those that follow a name. */
+  /** Ordered by name: all accounts, or a page of those after a name. */
   list(page?: { readonly after: string; readonly limit: number }): Promise<Account[]>
-  /** The accounts of this user of the provider, whichever of the two ids it is called by. */
+  /** The accounts of this user; `userId` is `providerUserId` or `providerAppUserId`. */
   ofUser(provider: string, userId: string): Promise<Account[]>
-  /** The fingerprint of the seed that the account took last, also where it has been removed since. */
+  /** The fingerprint of the account's last accepted seed, also of a removed account. */
   seedFingerprint(name: string): Promise<string | null>
   /** False where the name is taken. */
   insert(account: NewAccount, event: AccountEvent): Promise<boolean>
   /**
-   * Puts another token in place of the one with `version`, raises the version, and voids every attempt under way.
-   * False where another process was faster.
+   * Replaces the token of `version`, raises the version and voids every running attempt. False where the version has
+   * changed.
    */
   replace(name: string, version: number, change: AccountChange, event: AccountEvent): Promise<boolean>
-  /** Changes what is not the token: neither the version nor an attempt under way is touched. False where there is no account. */
+  /** Changes other columns than the token; version and running attempts stay. False where there is no account. */
   update(name: string, change: AccountChange, event: AccountEvent): Promise<boolean>
   /** From now on `/token.js` serves this account. False where there is no such account. */
   makeDefault(name: string, event: AccountEvent): Promise<boolean>
-  /** Erases all but its history, and voids every attempt under way. No other account becomes the default in its place. */
+  /** Erases all but the history and voids every running attempt. No other account becomes the default. */
   remove(name: string, event: AccountEvent): Promise<boolean>
-  /** Gives each due, unleased account to one caller; most overdue first. */
+  /** Gives each due, unleased account to one caller; the most overdue first. */
   claimDue(request: ClaimRequest): Promise<Claim[]>
   /**
-   * Ends an attempt, with its event. The version goes up where the change has a token. False where the attempt is
-   * no longer ours: its lease lapsed and another process took over, or the token was replaced meanwhile.
+   * Ends an attempt and records its event. A token in the change raises the version. False where the attempt is void:
+   * another process took over after its lease, or the token was replaced.
    */
   commit(claim: Claim, change: AccountChange, event: AccountEvent): Promise<boolean>
-  /** Gives an account back that nothing was done with, due as it was before the claim. */
+  /** Returns an unused claim; the account is due as before. */
   release(claim: Claim, nextRefreshAt: Date | null): Promise<void>
-  /** Gives the event's id. */
+  /** Returns the event's id. */
   record(event: AccountEvent): Promise<string>
-  /** Newest first; null = those that concern no account. Only those older than the event with the id `before`. */
+  /** Newest first; null = events that concern no account. `before` = the id of an event; only older ones follow. */
   events(account: string | null, limit: number, before?: string): Promise<RecordedEvent[]>
   findEvent(id: string): Promise<RecordedEvent | null>
-  /** Swaps one sealing for another of the same values; false where the row has changed since it was read. */
+  /** Writes the same tokens sealed with another key. False where the row has changed since it was read. */
   reseal(account: Account, sealed: Pick<Account, 'accessToken' | 'refreshToken'>): Promise<boolean>
 }

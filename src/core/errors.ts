@@ -4,8 +4,8 @@ export type ErrorCode =
   | 'forbidden' // not on the allow-list
   | 'not_found'
   | 'conflict' // another caller was first
-  | 'busy' // more is asked of the agent at this moment than it lets through: trying again helps
-  | 'unavailable' // a store or a token is not there at the moment: trying again may help
+  | 'busy' // too many requests at once: trying again helps
+  | 'unavailable' // a store or a token is missing for now: trying again may help
 
 /** An error whose message may be shown to the caller. */
 export class AppError extends Error {
@@ -17,7 +17,7 @@ export class AppError extends Error {
   }
 }
 
-/** The store has not answered a question in time. Whether it is there is another question. */
+/** The store did not answer a query in time; it may still be up. */
 export class NoAnswerInTime extends AppError {
   constructor(message: string, options?: ErrorOptions) {
     super('unavailable', message, options)
@@ -25,14 +25,14 @@ export class NoAnswerInTime extends AppError {
 }
 
 /**
- * Who must act after a provider's refusal. `transient`: nobody, try again. `throttled`: nobody, wait as told.
+ * Says who must act after a provider's refusal. `transient`: the agent tries again. `throttled`: the agent waits.
  * `reconnect`: the account's owner, with a new token. `misconfigured`: the operator, in the provider's dashboard.
  */
 export type ProviderErrorKind = 'transient' | 'throttled' | 'reconnect' | 'misconfigured'
 
-/** An answer that is believed only when it is given again ten minutes later. */
+/** An answer that counts only if it comes again ten minutes later. */
 export interface Doubt {
-  /** Two answers with the same text are one answer given twice. */
+  /** Two answers are the same where this text is the same. */
   readonly answer: string
   /** The sentence for the owner until then. */
   readonly atFirst: string
@@ -41,11 +41,11 @@ export interface Doubt {
 /** `message` is one sentence for the owner and never holds a token, a secret or a URL. */
 export class ProviderError extends Error {
   readonly kind: ProviderErrorKind
-  /** How long the provider asked us to wait. */
+  /** The wait that the provider asked for; null = none. */
   readonly retryAfterSeconds: number | null
-  /** A throttle of all that this agent asks, not of this account alone. */
+  /** True where the throttle limits all calls of the agent, not only this account's. */
   readonly concernsAll: boolean
-  /** Null = it is believed at once. */
+  /** Null = the answer counts at once. */
   readonly doubt: Doubt | null
   constructor(
     kind: ProviderErrorKind,
@@ -61,13 +61,13 @@ export class ProviderError extends Error {
   }
 }
 
-/** One sentence on what happened and one on what to do; neither holds a token, a secret or a URL. */
+/** One sentence says what happened, one what to do. Neither holds a token, a secret or a URL. */
 export class ConnectError extends Error {
   readonly happened: string
   readonly remedy: string
-  /** True where the remedy is to register the redirect URI, so that it must be shown. */
+  /** True where the remedy is to register the redirect URI, so the page must show it. */
   readonly wantsRedirectUri: boolean
-  /** True where nothing is wrong: trying again may help. */
+  /** True where trying again may help. */
   readonly isTransient: boolean
   constructor(happened: string, remedy: string, { wantsRedirectUri = false, isTransient = false } = {}) {
     super(`${happened} ${remedy}`)

@@ -1,8 +1,8 @@
-/** What the store says about itself. */
+/** The store's own data. */
 export interface Installation {
-  /** Random, and never the same in two stores: names this one in a shared cache. A copy of a store gets another at its first start. */
+  /** The store's random namespace in a shared cache. A copy of a store gets a new one at its first start. */
   readonly cacheId: string
-  /** When the owner last signed out everywhere; null = never. */
+  /** The owner's last sign-out everywhere; null = never. */
   readonly signedOutAt: Date | null
 }
 

@@ -3,14 +3,14 @@ import { unquoted } from './quotes.ts'
 import type { Secret } from './secret.ts'
 
 /**
- * Compares in constant time, by digests, so that not even the secrets' lengths show. A client that the same file set up may
- * send quotes too.
+ * Compares digests in constant time, so not even the secrets' lengths show. Quotes are removed: a client configured from
+ * the same env file sends them too.
  */
 export function isOneOf(secrets: readonly Secret[]): (candidate: string) => boolean {
   const digests = secrets.map((secret) => digest(secret.reveal()))
   return (candidate) => {
-    const asked = digest(unquoted(candidate))
-    return digests.reduce((found, one) => timingSafeEqual(one, asked) || found, false)
+    const given = digest(unquoted(candidate))
+    return digests.reduce((isEqual, one) => timingSafeEqual(one, given) || isEqual, false)
   }
 }
 

@@ -1,4 +1,4 @@
-/** Where a part that is not given a request of its own writes; pino fills it. */
+/** The log of a part that serves no request; pino implements it. */
 export interface Log {
   info(details: object, message: string): void
   warn(details: object, message: string): void

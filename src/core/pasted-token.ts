@@ -7,14 +7,14 @@ export type PastedToken = { readonly token: string; readonly problem: null } | {
 const QUOTES = '\\\\"\'`“”„‘’‚«»‹›'
 const AFTER_NAME = `[${QUOTES}\\]]*\\s*(?:=>|[=:])\\s*[${QUOTES}]*(?:(?:Bearer|OAuth)\\s+[${QUOTES}]*|(?!Basic\\b))`
 const END = `\\s&#,;<>{}()\\[\\]${QUOTES}`
-// A sentence has short words after “token:” too.
+// Prose has short words after “token:” too, so a token without a known prefix has 16 characters or more.
 const VALUE = `((?-i:IG|EA|TH)[^${END}]*|[^${END}]{16,})`
-/** Best first: only where one finds nothing, the next one looks. */
+/** Tried in order until one finds a token. */
 const SHAPES: readonly RegExp[] = [
   new RegExp(`access[_-]?token${AFTER_NAME}${VALUE}`, 'gi'),
   new RegExp(`\\bBearer\\s+[${QUOTES}]*${VALUE}`, 'gi'),
   new RegExp(`\\bauthorization${AFTER_NAME}${VALUE}`, 'gi'),
-  // STARTING_TOKEN=, token:, IG_TOKEN =>; a refresh token and a form's token are something else.
+  // STARTING_TOKEN=, token:, IG_TOKEN =>; but no refresh token and no form's token.
   new RegExp(`(?<!refresh[_-]?|client[_-]?|csrf[_-]?|xsrf[_-]?|id[_-]|verify[_-]?)token${AFTER_NAME}${VALUE}`, 'gi'),
   new RegExp(`(?<=^|[${END}.:=/|])((?:IG|TH)[A-Z]{2}[\\w-]{20,})(?=[.:?!]?(?:[${END}]|$))`, 'g'),
   new RegExp(`(?<=^|[${END}.:=/|])(EAA[\\w-]{20,})(?=[.:?!]?(?:[${END}]|$))`, 'g'),
@@ -23,8 +23,8 @@ const PLAIN = /^[\w.~+/|-]+=*$/
 const ADDRESS = /^(?:[a-z][a-z0-9+.-]*:\/\/|www\.)/i
 
 /**
- * Finds the one token in what was pasted: alone, in quotes, as `access_token=…`, in an address, in JSON, in a header or a
- * command. `problem` completes the sentence “The token …”, and never repeats what was pasted.
+ * Finds the only token in the pasted text: alone, in quotes, as `access_token=…`, in an address, in JSON, in a header or
+ * in a command. `problem` completes the sentence “The token …” and never repeats the pasted text.
  */
 export function readPastedToken(pasted: string, mistakes: readonly Mistake[]): PastedToken {
   // Chats and documents add invisible characters.
@@ -33,13 +33,13 @@ export function readPastedToken(pasted: string, mistakes: readonly Mistake[]): P
   const [token = text] = found
   const problem =
     found.size > 1
-      ? 'stands there beside another one; paste one token alone'
+      ? 'stands beside another one in this text; paste one token alone'
       : (shapeProblem(token) ?? mistakes.find(([shape]) => shape.test(token))?.[1] ?? tokenProblem(token))
   return problem === null ? { token, problem } : { token: null, problem }
 }
 
 function tokensIn(text: string): Set<string> {
-  // Also an address that is itself a parameter of an address.
+  // An address may itself be a parameter of an address.
   for (const spelling of [text, decoded(text)]) {
     for (const shape of SHAPES) {
       const found = new Set([...spelling.matchAll(shape)].map(([, value = '']) => decoded(value)))
@@ -55,9 +55,9 @@ function shapeProblem(text: string): string | null {
       ? 'is an address with an authorization code, which works once and is not a token; connect the account in the browser instead'
       : 'is an address with no token in it; paste the token itself'
   }
-  if (/^[{[]/.test(text)) return 'is not in there: no field is called access_token; paste the token alone'
-  if (/\.\.\.|…/.test(text)) return 'was shortened where it was copied (there are dots in it); copy the whole token'
-  if (/^[A-Za-z_]\w*\s*[=:]\s*[^=\s]/.test(text)) return 'is not in there, only another setting or field; paste the token alone'
+  if (/^[{[]/.test(text)) return 'is not in this JSON: no field is called access_token; paste the token alone'
+  if (/\.\.\.|…/.test(text)) return 'was shortened where it was copied (it has dots); copy the whole token'
+  if (/^[A-Za-z_]\w*\s*[=:]\s*[^=\s]/.test(text)) return 'is not in this text, only another setting or field; paste the token alone'
   return null
 }
 

@@ -3,13 +3,13 @@ const SINGLE = "'`´‘’‚‛‹›′＇"
 const MAX_LAYERS = 4
 
 /**
- * The text without blanks and quotes around it, in a few layers. docker --env-file and lists in compose.yaml keep quotes as
- * part of a value. Costs the same for whatever a stranger sends.
+ * Removes blanks and up to four layers of quotes around the text: docker --env-file and lists in compose.yaml keep quotes
+ * as part of a value. The limit bounds the work for a request's header.
  */
 export function unquoted(text: string): string {
   let rest = text.trim()
   for (let layer = 0; layer < MAX_LAYERS; layer++) {
-    // A backslash stands before a quote that was escaped once too often.
+    // A quote that was escaped once too often has a backslash before it.
     const start = rest.startsWith('\\') ? 1 : 0
     const [first = '', last = ''] = [rest.charAt(start), rest.slice(start + 1).at(-1)]
     const isPair = [DOUBLE, SINGLE].some((marks) => first !== '' && last !== '' && marks.includes(first) && marks.includes(last))
@@ -22,10 +22,10 @@ export function unquoted(text: string): string {
   return rest
 }
 
-/** The entries of a list, with quotes around each, around all, or both. */
+/** Splits a list and removes quotes around each entry, around the whole, or both. */
 export function unquotedList(text: string): string[] {
   const whole = unquoted(text)
-  // “"a","b"” begins and ends with a quote too, but these are of two entries.
+  // “"a","b"” also begins and ends with a quote, but the two belong to different entries.
   const entries = new RegExp(`[${DOUBLE}${SINGLE}]`).test(whole) ? text : whole
   return splitList(entries)
     .map(unquoted)
@@ -36,7 +36,7 @@ export function splitList(text: string): string[] {
   return text.split(/[\s,]+/).filter((entry) => entry !== '')
 }
 
-/** What was typed, short and harmless enough to show in an error. */
+/** The first 40 characters, with “?” for all but printable ASCII: safe in an error. */
 export function printable(value: string): string {
   return value.replace(/[^\x20-\x7e]/g, '?').slice(0, 40)
 }

@@ -1,6 +1,6 @@
 const PRINTED = '[secret]'
 
-/** A value that no log line, template, error or JSON shows by accident: only `reveal()` gives it out. */
+/** A value that no log line, template, error or JSON shows by accident; only `reveal()` returns it. */
 export class Secret {
   readonly #value: string
   constructor(value: string) {
@@ -15,7 +15,7 @@ export class Secret {
   toJSON(): string {
     return PRINTED
   }
-  // The well-known symbol that console.log and util.inspect ask, without an import of node:util.
+  // console.log and util.inspect call this symbol.
   [Symbol.for('nodejs.util.inspect.custom')](): string {
     return PRINTED
   }

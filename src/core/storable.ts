@@ -1,9 +1,9 @@
-/** Postgres keeps no U+0000, and half of a surrogate pair is no character in UTF-8. */
+/** False with U+0000, which Postgres refuses, or half of a surrogate pair, which UTF-8 cannot encode. */
 export function isStorable(text: string): boolean {
   return !text.includes('\0') && text.isWellFormed()
 }
 
-/** The same text with the sign for “no character” in place of what cannot be kept. */
+/** The text with U+FFFD in place of each character that cannot be stored. */
 export function storable(text: string): string {
   return isStorable(text) ? text : text.replaceAll('\0', '\ufffd').toWellFormed()
 }

@@ -1,9 +1,9 @@
-/** 8 KB: providers ask to expect long tokens, and longer ones would not fit a request line. */
+/** Providers warn of long tokens, and a longer one would not fit a request line. */
 const MAX_LENGTH = 8192
 
 /**
- * Says in words what is wrong with a token, or null where nothing is. A token is visible ASCII: it travels in URLs
- * and headers, and is written into a script.
+ * The end of the sentence “The token …”; null = the token is well formed. A token is visible ASCII, because it stands in
+ * URLs, headers and scripts.
  */
 export function tokenProblem(token: string): string | null {
   if (token === '') return 'is empty'

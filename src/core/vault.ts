@@ -1,6 +1,6 @@
 import type { Secret } from './secret.ts'
 
-/** Where a sealed value belongs; one moved to another place does not open. */
+/** The column and row of a sealed value. The value does not open anywhere else. */
 export interface SealContext {
   readonly table: string
   readonly row: string
@@ -8,39 +8,38 @@ export interface SealContext {
 }
 
 export interface Vault {
-  seal(value: Secret, place: SealContext): string
-  /** Throws `UnreadableError` where no key opens the value: wrong key, moved, or altered. */
-  open(sealed: string, place: SealContext): Secret
-  /** True where the value was sealed with the newest key. */
+  seal(value: Secret, context: SealContext): string
+  /** Throws `UnreadableError` where no key opens the value: the key is wrong, or the value was moved or altered. */
+  open(sealed: string, context: SealContext): Secret
+  /** True where the newest key sealed the value. */
   isCurrent(sealed: string): boolean
-  /** A mark that only an agent with one of the keys can make: 32 hexadecimal digits. */
+  /** A message authentication code under the newest key: 32 hexadecimal digits. `use` separates its uses. */
   mac(use: string, text: string): string
   hasMac(use: string, text: string, mac: string): boolean
-  /** Newest first. None gives its key away. */
+  /** Newest first. An id does not reveal its key. */
   readonly keyIds: readonly string[]
-  /** How the values begin that one of its keys has sealed. */
+  /** The prefixes of the values that its keys have sealed. */
   readonly keyPrefixes: readonly string[]
 }
 
 export class UnreadableError extends Error {
-  constructor(place: SealContext) {
+  constructor(context: SealContext) {
     super(
-      `No key in ENCRYPTION_KEY opens ${described(place)}. Put the key that sealed it back, after the newest one, separated by a comma.`,
+      `No key in ENCRYPTION_KEY opens ${described(context)}. Put the key that sealed it back, after the newest one, separated by a comma.`,
     )
     this.name = 'UnreadableError'
   }
 }
 
-/** In words: the owner reads it beside the account. */
 function described({ table, row, column }: SealContext): string {
   if (table !== 'accounts') return `what is sealed in ${table}`
   return `the ${column === 'access_token' ? 'token' : column.replace('_', ' ')} of “${row}”`
 }
 
-/** Null where no key opens the value; for what can be done without. */
-export function tryOpen(vault: Vault, sealed: string, place: SealContext): Secret | null {
+/** Null where no key opens the value. */
+export function tryOpen(vault: Vault, sealed: string, context: SealContext): Secret | null {
   try {
-    return vault.open(sealed, place)
+    return vault.open(sealed, context)
   } catch (error) {
     if (error instanceof UnreadableError) return null
     throw error
@@ -53,7 +52,7 @@ export function accountContext(name: string, column: 'access_token' | 'refresh_t
 
 const MAC_LENGTH = 32
 
-/** For what leaves the agent and comes back, such as an OAuth state: a made-up one is then refused without the database. */
+/** Appends a MAC to a value that leaves the agent and comes back, such as an OAuth state. A forged one needs no database to refuse. */
 export function marked(vault: Vault, use: string, text: string): string {
   return text + vault.mac(use, text)
 }

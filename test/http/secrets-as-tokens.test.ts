@@ -13,7 +13,7 @@ const SECRETS = {
 const { instagram, agent, owner } = await createOwnerWorld(t, { env: { ...SECRETS, STARTING_TOKEN: SECRETS.METRICS_KEY } })
 const all = { ...SECRETS, ADMIN_PASSWORD: PASSWORD, INSTAGRAM_APP_SECRET: instagram.apps[0]?.clientSecret ?? '' }
 const refusal = (name: string): RegExp =>
-  new RegExp(`This is the value of ${name}, .*nothing was stored or sent\\. Paste the access token alone`)
+  new RegExp(`This is the value of ${name}, .*Nothing was stored or sent\\. Paste the access token alone`)
 
 t.test('a secret of the configuration is no token, wherever it is pasted: nothing is stored, and Instagram is not asked', async (t) => {
   await owner.post('/admin/accounts', { name: 'empty', provider: 'instagram' })
@@ -34,7 +34,7 @@ t.test('a secret of the configuration is no token, wherever it is pasted: nothin
 })
 
 t.test('nor is it a name that everybody can read', async (t) => {
-  const says = /This is the value of SERVER_KEYS, which everybody could read here\. Nothing was saved/
+  const says = /This is the value of SERVER_KEYS, and this field is public\. Nothing was saved/
   t.match(await owner.post('/admin/accounts', { name: SECRETS.SERVER_KEYS, provider: 'instagram' }), { status: 400, text: says })
 })
 
