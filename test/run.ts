@@ -10,6 +10,7 @@ import { fastTests } from './support/fast-tests.ts'
 import { filesUnder } from './support/files-under.ts'
 import { installMissing } from './support/install.ts'
 import { type PostgresServer, startPostgres } from './support/postgres.ts'
+import { COMPILED } from './support/process.ts'
 import { listProcess, processRoot } from './support/process-root.ts'
 import { howToInstall, type Service } from './support/services.ts'
 import { waitFor } from './support/wait-for.ts'
@@ -50,7 +51,8 @@ async function run(args: string[], absent: Service[]): Promise<number> {
   services.listen(0, '127.0.0.1')
   await once(services, 'listening')
   const root = processRoot()
-  const env = { ...process.env, TEST_ROOT: root, TEST_SERVICES: `http://127.0.0.1:${(services.address() as AddressInfo).port}` }
+  const servicesUrl = `http://127.0.0.1:${(services.address() as AddressInfo).port}`
+  const env = { NODE_COMPILE_CACHE: COMPILED, ...process.env, TEST_ROOT: root, TEST_SERVICES: servicesUrl }
 
   // A process group of its own, so that a signal to us reaches tap once, through us, with all of its test processes.
   const tap = spawn(process.execPath, [TAP, ...args], { env, stdio: 'inherit', detached: true })

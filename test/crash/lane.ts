@@ -64,18 +64,16 @@ const TIGHT_LOOP = `
 interface Options {
   readonly postgres: PostgresServer
   readonly mode: Mode
-  /** Variables that make the agent start sooner. */
-  readonly quickStart: Record<string, string>
   readonly mayKill: () => boolean
 }
 
-export async function runLane(t: Teardown, { postgres, mode, quickStart, mayKill }: Options): Promise<LaneReport> {
+export async function runLane(t: Teardown, { postgres, mode, mayKill }: Options): Promise<LaneReport> {
   const instagram = await startInstagram({ knobs: { minimumAgeSeconds: 0, ...mode.knobs } })
   t.teardown(() => instagram.close())
   let onMoment: (moment: Moment) => boolean = () => false
   const relay = await startRelay(t, instagram.url, (moment) => onMoment(moment))
   const { url } = await postgres.createDatabase(t)
-  const site = await createInstallation(t, { databaseUrl: url, instagramUrl: relay.url, env: quickStart })
+  const site = await createInstallation(t, { databaseUrl: url, instagramUrl: relay.url })
   await site.query(TIGHT_LOOP)
   const listener = new pg.Client({ connectionString: url })
   listener.on('error', () => {})

@@ -5,7 +5,7 @@ import { createInstallation } from '../faults/installation.ts'
 import { startAgent } from '../support/agent.ts'
 import { startInstagram } from '../support/instagram.ts'
 import { type PostgresServer, startPostgres } from '../support/postgres.ts'
-import { type Teardown, tempFolder } from '../support/temp-folder.ts'
+import type { Teardown } from '../support/temp-folder.ts'
 import { waitFor } from '../support/wait-for.ts'
 import { type LaneReport, MODES, runLane } from './lane.ts'
 import { startRelay } from './relay.ts'
@@ -19,24 +19,21 @@ export interface CrashReport {
 }
 
 export async function crash(t: Teardown, kills: number): Promise<CrashReport> {
-  const [postgres, quickStart] = await Promise.all([startPostgres(t), warmCompileCache(t)])
+  const [postgres] = await Promise.all([startPostgres(t), warmCompileCache(t)])
   let left = kills
   const mayKill = (): boolean => left-- > 0
   const [lossNamedMs, ...lanes] = await Promise.all([
     nameOneLoss(t, postgres),
-    ...MODES.map((mode) => runLane(t, { postgres, mode, quickStart, mayKill })),
+    ...MODES.map((mode) => runLane(t, { postgres, mode, mayKill })),
   ])
   const violations = lanes.flatMap((lane) => lane.violations.map((what) => `${lane.mode}: ${what}`))
   if (lossNamedMs > 60_000) violations.push(`a lost token was named only ${lossNamedMs} ms after the restart`)
   return { lanes, kills: lanes.reduce((sum, lane) => sum + lane.kills, 0), lossNamedMs, violations }
 }
 
-/** Most of what a start costs is compiling; Node keeps the result when a process ends in good order. */
-async function warmCompileCache(t: Teardown): Promise<Record<string, string>> {
-  const env = { NODE_COMPILE_CACHE: tempFolder(t, 'compiled') }
-  const agent = await startAgent(t, { env })
-  await agent.stop('SIGINT')
-  return env
+/** A process that is killed leaves nothing in Node's cache, which makes the next start quick. */
+async function warmCompileCache(t: Teardown): Promise<void> {
+  await (await startAgent(t)).stop('SIGINT')
 }
 
 /** In the lanes leases are cut short; here the agent is left alone. */

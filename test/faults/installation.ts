@@ -41,19 +41,11 @@ interface Options {
   instagramUrl: string
   memcached?: string
   encryptionKey?: string
-  env?: Record<string, string>
 }
 
 /** One database, and whatever number of agents on it. */
 export async function createInstallation(t: Teardown, options: Options): Promise<Installation> {
-  const {
-    databaseUrl,
-    agentsDatabaseUrl = databaseUrl,
-    instagramUrl,
-    memcached,
-    encryptionKey = SECRETS.ENCRYPTION_KEY,
-    env = {},
-  } = options
+  const { databaseUrl, agentsDatabaseUrl = databaseUrl, instagramUrl, memcached, encryptionKey = SECRETS.ENCRYPTION_KEY } = options
   const db = openPostgres(databaseUrl, { onConnectionLost: () => {} })
   t.teardown(() => db.close())
   await migrate(db, MIGRATIONS)
@@ -73,7 +65,6 @@ export async function createInstallation(t: Teardown, options: Options): Promise
       DATABASE_URL: agentsDatabaseUrl,
       INSTAGRAM_GRAPH_URL: instagramUrl,
       ...(memcached === undefined ? {} : { MEMCACHIER_SERVERS: memcached }),
-      ...env,
     },
     async add(name, token, change = {}) {
       const row = {

@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
 import { listProcess, unrefPipe } from './process-root.ts'
 
 export interface Exit {
@@ -26,7 +27,7 @@ export interface Launched {
 }
 
 export interface LaunchOptions {
-  /** The whole environment; nothing of ours is handed down. */
+  /** The whole environment but for PATH and Node's cache; nothing of ours is handed down. */
   env?: Record<string, string>
   cwd?: string
   uid?: number
@@ -35,10 +36,13 @@ export interface LaunchOptions {
   endWith?: 'KILL' | 'QUIT'
 }
 
+/** Most of what a start of Node costs is compiling. A process that ends in good order keeps the result here for all that follow. */
+export const COMPILED = fileURLToPath(new URL('../../node_modules/.compiled', import.meta.url))
+
 /** Starts a program as the leader of its own process group, which does not outlive this process. */
 export async function launch(command: string, args: string[], options: LaunchOptions = {}): Promise<Launched> {
   const { env = {}, cwd, uid, gid, endWith = 'KILL' } = options
-  const variables = { PATH: process.env['PATH'] ?? '/usr/bin:/bin', ...env }
+  const variables = { PATH: process.env['PATH'] ?? '/usr/bin:/bin', NODE_COMPILE_CACHE: COMPILED, ...env }
   // tap puts NODE_OPTIONS and variables of its own into every child's environment: env -i throws them out again.
   const child = spawn('env', ['-i', ...Object.entries(variables).map(([name, value]) => `${name}=${value}`), command, ...args], {
     detached: true,
