@@ -15,7 +15,7 @@ export interface ConnectDeps extends GrantDeps {
   readonly appUrl: string
 }
 
-/** What came with the browser that the provider sent back. */
+/** The parameters of the provider's callback, and the session of the browser that brought them. */
 export interface CallbackParams {
   readonly provider: string
   readonly sessionId: string
@@ -27,7 +27,7 @@ export interface CallbackParams {
 
 export type Connected =
   | { readonly outcome: 'connected'; readonly account: string; readonly username: string | null }
-  /** Nothing is changed yet: the account is another user's. `answer` is what the owner's word goes with. */
+  /** Nothing is changed yet: the account is another user's. `answer` identifies the question when the owner replies. */
   | {
       readonly outcome: 'other_user'
       readonly account: string
@@ -38,7 +38,7 @@ export type Connected =
 
 export const redirectUriOf = (appUrl: string, provider: string): string => `${appUrl}/connect/${provider}/callback`
 
-/** The address at the provider where the owner approves. What comes back is taken once, within ten minutes. */
+/** The provider's address where the owner approves. The callback is accepted once, within ten minutes. */
 export async function startConnect(
   deps: ConnectDeps,
   { provider, account, sessionId }: { provider: string; account: string; sessionId: string },
@@ -52,14 +52,14 @@ export async function startConnect(
 }
 
 /**
- * Throws `ConnectError` where the authorization ended without a token; nothing is changed then. A second arrival, by a double click,
- * the back button or a reload, gets what the first one got.
+ * Throws `ConnectError` if the authorization ended without a token; nothing is changed then. A second callback, by a double
+ * click, the back button or a reload, gets the result of the first.
  */
 export async function finishConnect(deps: ConnectDeps, params: CallbackParams): Promise<Connected> {
   const { provider, sessionId, code, state = '', error } = params
   const { connect, title } = connectableOf(deps, provider)
   const again = `Press “Connect ${title}” again; nothing was changed.`
-  // A denial may come without its state, and changes nothing: it needs none.
+  // A denial changes nothing, and may arrive without its state.
   if (error !== undefined) throw denied(title, error)
   const authorization = await findAuthorization(deps, state, sessionId)
   const { account } = authorization ?? {}
@@ -93,12 +93,12 @@ export async function finishConnect(deps: ConnectDeps, params: CallbackParams): 
       const askedAt = deps.store.now()
       const grant = await connect.exchangeCode(code, { verifier, redirectUri: redirectUriOf(deps.appUrl, provider) })
       const profile = await connect.identify(grant.accessToken)
-      const over = await deps.store.find(account)
-      if (over === null || over.providerUserId === null || over.providerUserId === profile.userId) {
-        await saveGrant(deps, { account, provider, grant, profile, askedAt, actor: 'owner', over })
-        return arrived(deps, id, { provider, account, username: profile.username })
+      const existing = await deps.store.find(account)
+      if (existing === null || existing.providerUserId === null || existing.providerUserId === profile.userId) {
+        await saveGrant(deps, { account, provider, grant, profile, askedAt, actor: 'owner', existing })
+        return markConnected(deps, id, { provider, account, username: profile.username })
       }
-      const pending = { grant, profile, askedAt, version: over.version }
+      const pending = { grant, profile, askedAt, version: existing.version }
       await deps.states.advance(id, { provider: waiting(provider), sealed: seal(deps.vault, id, write(pending)) })
       return question(deps, account, pending, state)
     },
@@ -106,12 +106,12 @@ export async function finishConnect(deps: ConnectDeps, params: CallbackParams): 
   )
 }
 
-async function arrived(
+async function markConnected(
   deps: ConnectDeps,
   id: string,
   { provider, account, username }: { provider: string; account: string; username: string | null },
 ): Promise<Connected> {
-  // The token is stored: an error of this note must not read as if it was not.
+  // The token is stored by now; an error here must not look as if it were not.
   await deps.states.advance(id, { provider: connected(provider), sealed: '' }).catch(() => {})
   return { outcome: 'connected', account, username }
 }
@@ -122,7 +122,7 @@ interface Answer {
   readonly answer: string
 }
 
-/** The owner's word that another user may take the account over. */
+/** The owner agrees that another user takes the account over. */
 export async function confirmConnect(deps: ConnectDeps, { provider, sessionId, answer }: Answer): Promise<Connected> {
   const { title } = connectableOf(deps, provider)
   const authorization = await findAuthorization(deps, answer, sessionId)
@@ -130,7 +130,7 @@ export async function confirmConnect(deps: ConnectDeps, { provider, sessionId, a
   const isWaiting = authorization?.provider === waiting(provider)
   const running = authorization !== null && isWaiting ? underWay.get(authorization.id) : undefined
   if (running !== undefined) return running
-  // A double click: the first one has been answered.
+  // A double click: the first click has been answered.
   if (authorization?.provider === connected(provider) || (isWaiting && authorization.usedSecondsAgo !== null))
     return { outcome: 'connected', account, username: null }
   const pending = authorization !== null && isWaiting && !authorization.tooOld ? openPending(deps.vault, authorization) : null
@@ -142,18 +142,18 @@ export async function confirmConnect(deps: ConnectDeps, { provider, sessionId, a
     authorization.id,
     async () => {
       const { version, ...grant } = pending
-      const over = await deps.store.find(account)
-      if (over?.version !== version) {
+      const existing = await deps.store.find(account)
+      if (existing?.version !== version) {
         throw new ConnectError('The account was changed since you were asked.', `Look at it, then press “Connect ${title}” again.`)
       }
-      await saveGrant(deps, { ...grant, account, provider, actor: 'owner', over })
-      return arrived(deps, authorization.id, { provider, account, username: grant.profile.username })
+      await saveGrant(deps, { ...grant, account, provider, actor: 'owner', existing })
+      return markConnected(deps, authorization.id, { provider, account, username: grant.profile.username })
     },
     () => confirmConnect(deps, { provider, sessionId, answer }),
   )
 }
 
-/** The owner's word that it may not: what the provider granted is deleted at once. Null where the question is answered already. */
+/** The owner declines; the waiting grant is deleted at once. Null if the question was answered already. */
 export async function declineConnect(deps: ConnectDeps, { provider, sessionId, answer }: Answer): Promise<{ account: string } | null> {
   const authorization = await findAuthorization(deps, answer, sessionId)
   if (authorization?.provider !== waiting(provider)) return null
@@ -161,18 +161,18 @@ export async function declineConnect(deps: ConnectDeps, { provider, sessionId, a
   return { account: authorization.account }
 }
 
-/** Longer than the calls of one exchange may take together. */
+/** Longer than all calls of one exchange may take together. */
 const LONGEST_SECONDS = 60
 const underWay = new Map<string, Promise<Connected>>()
 
-/** Of several that come with the same one at once, one does the work; `afterwards` is for those that another process was faster than. */
+/** Runs `work` once for each id. Concurrent callers share its result; if another process was faster, `afterwards` runs. */
 function once(deps: ConnectDeps, id: string, work: () => Promise<Connected>, afterwards: () => Promise<Connected>): Promise<Connected> {
   const run = async (): Promise<Connected> => {
     if (!(await deps.states.use(id))) {
       underWay.delete(id)
       return afterwards()
     }
-    // Nothing came of it: a reload is told to begin again.
+    // After a failure a reload has to start over.
     return work().catch(async (error: unknown) => {
       await deps.states.forget(id).catch(() => {})
       throw error
@@ -203,7 +203,7 @@ function denied(title: string, error: string): ConnectError {
 
 const STATE = 'oauth state'
 
-/** Null where the state is made up, another browser's, or too long gone. */
+/** Null if the state is made up, another browser's, or deleted for its age. */
 async function findAuthorization(deps: ConnectDeps, state: string, sessionId: string): Promise<KeptState | null> {
   if (!isMarked(deps.vault, STATE, state)) return null
   const authorization = await deps.states.find(digest(state))

@@ -23,40 +23,40 @@ export interface DeauthorizeDeps extends PublishDeps {
   readonly appUrl: string
 }
 
-/** The user has taken back what the app was allowed: from now on a person must connect the account again. Gives the answer's JSON. */
+/** Handles Meta's deauthorize call: a person must connect the accounts again. Resolves with the answer's JSON. */
 export function userDeauthorized(deps: DeauthorizeDeps, provider: string, signedRequest: string): Promise<string> {
   return answerOnce(deps, provider, signedRequest, async ({ title }, call, scope) => {
     const lastError = `The ${title} user has taken the permission back: connect the account again.`
     const change: AccountChange = { state: 'reconnect', refusedAt: scope.now, lastErrorCode: 'reconnect', lastError }
-    // Asked once a day, as of every token that the provider refuses: should the call be wrong, the account recovers by itself.
+    // The daily refresh of a refused token stays: if the call is wrong, the account recovers by itself.
     const probe = { issuedAt: null, expiresAt: null, refused: true, failureCount: 0, retryAfterSeconds: null, minimumAgeSeconds: 0 }
     const nextRefresh = nextRefreshAt(probe, deps.policy, scope.now)
-    const concern = await concerned(deps, provider, call, scope)
-    // Also ends a refresh under way, whose good news would be no longer true.
+    const concern = await concernedAccounts(deps, provider, call, scope)
+    // The write also voids a refresh under way, which would report success for a token that is revoked.
     for (const account of concern.accounts) {
       const next = account.accessToken === null ? null : nextRefresh
       const event = eventOf(account.name, 'reconnect_needed', 'failed', lastError)
       if (!(await scope.store.replace(account.name, account.version, { ...change, nextRefreshAt: next }, event)))
-        throw new ChangedMeanwhile()
+        throw new ChangedConcurrently()
     }
-    await ignored(title, concern, scope, 'the user has taken the permission back')
+    await recordIgnored(title, concern, scope, 'the user has taken the permission back')
     return { answer: '{}', touched: concern.accounts.map(({ name }) => name) }
   })
 }
 
-/** Erases what is stored of the user, and gives a code by which the user can see that it was done: the answer's JSON. */
+/** Handles Meta's data deletion call: erases the user's data. Resolves with the answer's JSON, which has a confirmation code. */
 export function userWantsErasure(deps: DeauthorizeDeps, provider: string, signedRequest: string): Promise<string> {
   return answerOnce(deps, provider, signedRequest, async ({ title }, call, scope) => {
     const lastError = `The ${title} user had the account’s data erased: connect the account again.`
-    const concern = await concerned(deps, provider, call, scope)
+    const concern = await concernedAccounts(deps, provider, call, scope)
     for (const { name, version } of concern.accounts) {
       const event = eventOf(name, 'erased', 'ok', lastError)
-      if (!(await scope.store.replace(name, version, { ...NOTHING, lastError }, event))) throw new ChangedMeanwhile()
+      if (!(await scope.store.replace(name, version, { ...ERASED, lastError }, event))) throw new ChangedConcurrently()
     }
-    const ignoredId = await ignored(title, concern, scope, 'the user wants the data erased')
+    const ignoredId = await recordIgnored(title, concern, scope, 'the user wants the data erased')
     const isIgnored = ignoredId !== null && concern.accounts.length === 0
     const id = isIgnored ? ignoredId : await scope.store.record(eventOf(null, 'erased', 'ok', `A ${title} user asked for it.`))
-    // Meta wants letters and digits alone.
+    // Meta accepts only letters and digits.
     const code = marked(deps.vault, CODE, id.replace('-', ''))
     const url = `${deps.appUrl}/callbacks/${provider}/deletions/${code}`
     return { answer: JSON.stringify({ url, confirmation_code: code }), touched: concern.accounts.map(({ name }) => name) }
@@ -66,7 +66,7 @@ export function userWantsErasure(deps: DeauthorizeDeps, provider: string, signed
 const CODE = 'deletion code'
 const CODE_FORM = /^([0-9a-f]{14})([0-9a-f]{16})([0-9a-f]{32})?$/
 
-/** The request with this code; null = there is none. `isDone` is false where it was ignored for its age. */
+/** The deletion request with this code; null = none. `isDone` is false if it was ignored for its age. */
 export async function findErasure(
   { store, vault }: { store: Pick<AccountStore, 'findEvent'>; vault: Vault },
   code: string,
@@ -74,15 +74,15 @@ export async function findErasure(
   const [, time, random, mac] = CODE_FORM.exec(code) ?? []
   if (time === undefined || (mac !== undefined && !isMarked(vault, CODE, code))) return null
   const find = () => store.findEvent(`${time}-${random}`)
-  const event = await (mac === undefined ? unmarkedInTurn(find) : find())
+  const event = await (mac === undefined ? limitUnmarked(find) : find())
   if (event?.kind === 'call_ignored') return { at: event.at, isDone: false }
   return event?.kind === 'erased' && event.account === null ? { at: event.at, isDone: true } : null
 }
 
-/** The release before gave codes without a mark, which anybody can make up: few are looked for at a time. */
+/** Codes of the previous release are unmarked, so anyone can make them up: few are looked up at a time. */
 let unmarked = 0
 const MAX_UNMARKED = 2
-async function unmarkedInTurn<T>(work: () => Promise<T>): Promise<T> {
+async function limitUnmarked<T>(work: () => Promise<T>): Promise<T> {
   if (unmarked >= MAX_UNMARKED)
     throw new AppError('unavailable', 'Too many such addresses are asked for at this moment; try again in a minute.')
   unmarked++
@@ -93,7 +93,7 @@ async function unmarkedInTurn<T>(work: () => Promise<T>): Promise<T> {
   }
 }
 
-const NOTHING = {
+const ERASED = {
   accessToken: null,
   refreshToken: null,
   refreshExpiresAt: null,
@@ -109,8 +109,8 @@ const NOTHING = {
   lastErrorCode: 'reconnect',
 } as const
 
-/** Another process changed an account between the look at it and the change: nothing is done yet. */
-class ChangedMeanwhile extends Error {}
+/** Another process changed an account between read and write: the transaction has no effect. */
+class ChangedConcurrently extends Error {}
 
 type Effect = (provider: Provider, call: SignedCall, scope: SignedRequestScope) => Promise<{ answer: string; touched: string[] }>
 
@@ -124,10 +124,10 @@ async function answerOnce(deps: DeauthorizeDeps, name: string, signedRequest: st
     .answerOnce(digest(`${name}\0${call.signed}`), async (scope) => {
       const done = await effect(provider, call, scope)
       touched = done.touched
-      return { answer: done.answer, keepForGood: believable(call, scope.now) === null }
+      return { answer: done.answer, keepForGood: plausibleIssuedAtMs(call, scope.now) === null }
     })
     .catch((error: unknown) => {
-      if (error instanceof ChangedMeanwhile)
+      if (error instanceof ChangedConcurrently)
         throw new AppError('unavailable', 'The account is being changed at this moment; send the request again.')
       throw error
     })
@@ -138,27 +138,27 @@ async function answerOnce(deps: DeauthorizeDeps, name: string, signedRequest: st
   return answer
 }
 
-/** In milliseconds since 1970. Null where the call tells no time that can be: it is old enough for nothing then, but has its effect once. */
-function believable({ issuedAtMs }: SignedCall, now: Date): number | null {
+/** In milliseconds since 1970. Null if the call has no plausible time: it never counts as old, and takes effect once. */
+function plausibleIssuedAtMs({ issuedAtMs }: SignedCall, now: Date): number | null {
   return issuedAtMs === null || issuedAtMs > now.getTime() + DAY_MS ? null : issuedAtMs
 }
 
 interface Concern {
   readonly accounts: Awaited<ReturnType<SignedRequestScope['store']['ofUser']>>
-  /** Connected after the call was made: the user has approved the app again since. */
+  /** Connected after the call was made, so the user has approved the app again. */
   readonly spared: readonly string[]
-  /** Older than any call that a provider may still be sending. */
+  /** Older than a provider still retries a call. */
   readonly isOld: boolean
 }
 
-/** What the call is about; the user's grants that wait for the owner's word are erased with it. */
-async function concerned(
+/** The accounts that the call concerns. Also erases the user's grants that wait for the owner's answer. */
+async function concernedAccounts(
   deps: DeauthorizeDeps,
   provider: string,
   call: SignedCall,
   { store, states, now }: SignedRequestScope,
 ): Promise<Concern> {
-  const issuedAtMs = believable(call, now) ?? Number.POSITIVE_INFINITY
+  const issuedAtMs = plausibleIssuedAtMs(call, now) ?? Number.POSITIVE_INFINITY
   const isOld = issuedAtMs < now.getTime() - DAY_MS
   const isBefore = (since: Date): boolean => isOld || issuedAtMs < since.getTime() - MINUTE_MS
   for (const state of await states.waiting(waiting(provider))) {
@@ -169,8 +169,13 @@ async function concerned(
   return { accounts: all.filter((account) => !spared.includes(account)), spared: spared.map(({ name }) => name), isOld }
 }
 
-/** The event of a call that came too late, for all or some of the user's accounts; null where it did not. */
-async function ignored(title: string, { spared, isOld }: Concern, { store }: SignedRequestScope, what: string): Promise<string | null> {
+/** Records that a call came too late for all or some of the user's accounts. Resolves with the event's id; null if it did not. */
+async function recordIgnored(
+  title: string,
+  { spared, isOld }: Concern,
+  { store }: SignedRequestScope,
+  what: string,
+): Promise<string | null> {
   if (spared.length === 0 && !isOld) return null
   const why = isOld ? 'was made more than a day ago' : 'was made before the account was connected'
   const account = spared.length === 1 ? (spared[0] ?? null) : null

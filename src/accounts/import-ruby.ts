@@ -3,26 +3,26 @@ import { AppError } from '../core/errors.ts'
 import { Secret } from '../core/secret.ts'
 import { type SeedDeps, type SeedResult, seedAccount } from './seed.ts'
 
-/** The Ruby agent knew no other. */
+/** The only provider of the Ruby agent. */
 const PROVIDER = 'instagram'
 
-/** What the older Ruby agent kept in the table `tokens` of its Postgres, in the clear. */
+/** A row of the Ruby agent's table `tokens` in Postgres, in plain text. */
 interface RubyToken {
   readonly token: string
   readonly expiresAt: Date | null
 }
 
-/** Throws an AppError that says what is not as it was there. */
+/** Throws an AppError that names the difference if the table does not look as expected. */
 export type ReadRubyToken = () => Promise<RubyToken>
 
 export interface Import {
   readonly read: ReadRubyToken
-  /** Also over a token that works, and where the old one has expired by the old app's own reckoning. */
+  /** Also replaces a working token, and imports one that has expired by the old app's records. */
   readonly force: boolean
   readonly fingerprint: string | null
 }
 
-/** Takes the older Ruby agent's token over, as the one that the addresses without a name serve. */
+/** Imports the Ruby agent's token into the account `default`. */
 export async function importRubyToken(
   deps: SeedDeps,
   { read, force, fingerprint }: Import,

@@ -24,24 +24,24 @@ export interface ManageDeps extends SeedDeps {
   readonly seedFingerprints: GrantDeps['seedFingerprints']
   readonly states: Pick<OAuthStateStore, 'waiting' | 'forget'>
   readonly pictures: Pick<Pictures, 'forget'>
-  /** Tells the readers that `/token.js` may serve another account. */
+  /** Shows the readers of all instances that `/token.js` may serve another account. */
   readonly publishDefault: () => Promise<Reach>
 }
 
-/** Throws an AppError where there is none. */
+/** Throws `not_found` if there is no such account. */
 export async function findAccount({ store }: { store: Pick<AccountStore, 'find'> }, name: string): Promise<Account> {
   const account = isAccountName(name) ? await store.find(name) : null
   if (account === null) throw new AppError('not_found', 'There is no account of this name.')
   return account
 }
 
-/** The provider of a new account: the one that has the account’s name, else the first. */
+/** The provider of a new account: the provider of the same name, else the first. */
 export function providerFor({ providers }: { providers: ReadonlyMap<string, unknown> }, account: string): string {
   const [first = account] = providers.keys()
   return providers.has(account) ? account : first
 }
 
-/** An account without a token yet: it waits to be connected, or for a token. */
+/** Creates an account without a token. */
 export async function createAccount(deps: ManageDeps, name: string, provider: string, actor: Actor): Promise<void> {
   if (!isAccountName(name)) throw new AppError('invalid', ACCOUNT_NAME_RULE)
   refuseSecret(deps.secrets, name)
@@ -52,15 +52,15 @@ export async function createAccount(deps: ManageDeps, name: string, provider: st
 }
 
 export interface SavedDomains {
-  /** Null = the global list holds. */
+  /** Null = the global list applies. */
   readonly saved: string | null
   readonly reach: Reach
   readonly warnings: readonly string[]
 }
 
 /**
- * Who may read this account's token; null = the global list again. Gives back the list as it was saved, in full, and what
- * is risky in it. Throws an AppError that lists every problem.
+ * Sets the account's allow-list; null = the global list applies again. Resolves with the saved list in full, and with
+ * warnings about risky entries. Throws `invalid` with all problems.
  */
 export async function setDomains(deps: ManageDeps, name: string, typed: string | null, actor: Actor): Promise<SavedDomains> {
   const text = typed?.trim() || null
@@ -102,7 +102,7 @@ export async function refreshNow(deps: ManageDeps, name: string, actor: Actor): 
 
 export type Removal = 'removed' | 'removed_and_revoked' | 'removed_not_revoked'
 
-/** Erases the token and all settings; the history stays. Where it is asked to, the provider takes the grant back first. */
+/** Erases the token and all settings; the history stays. With `revoke` the provider is asked to revoke the grant first. */
 export async function removeAccount(
   deps: ManageDeps,
   name: string,
@@ -129,33 +129,33 @@ export interface Paste {
   readonly provider: string
   readonly token: Secret
   readonly actor: Actor
-  /** The owner knows that the token may be another user's. */
+  /** The owner allows a token of another user. */
   readonly otherUser: boolean
 }
 
-/** Takes a token over that a person pasted. One that lives an hour is traded for one that lasts, where that is possible. */
+/** Saves a pasted token. A token that lives an hour is exchanged for a long-lived one where the provider allows it. */
 export async function pasteToken(deps: ManageDeps, { account, provider, token: pasted, actor, otherUser }: Paste): Promise<SeedResult> {
   const known = deps.providers.get(provider)
   if (known === undefined) throw new AppError('invalid', 'This agent does not know this provider.')
   const token = acceptToken(deps.secrets, known, pasted)
-  const over = await deps.store.find(account)
-  if (!otherUser && over?.providerUserId != null) await mustBeSameUser(deps, over, token)
+  const existing = await deps.store.find(account)
+  if (!otherUser && existing?.providerUserId != null) await mustBeSameUser(deps, existing, token)
   const askedAt = deps.store.now()
   const { connect } = known
   try {
     const grant = await connect?.exchangeForLongLived?.(token)
     if (connect !== undefined && grant != null) {
       const profile = await connect.identify(grant.accessToken)
-      await saveGrant(deps, { account, provider, grant: { ...grant, scopes: null }, profile, askedAt, actor, over })
-      const message = 'The token would have lived for an hour; it was traded for one that lasts.'
+      await saveGrant(deps, { account, provider, grant: { ...grant, scopes: null }, profile, askedAt, actor, existing })
+      const message = 'The token was valid for an hour; it was exchanged for a long-lived one.'
       return { outcome: 'taken', result: { account, outcome: 'verified', message, nextRefreshAt: null }, message }
     }
   } catch (error) {
     if (!(error instanceof ConnectError)) throw error
-    // With nothing to lose, an unchecked token is better than none.
-    const hasGoodToken = over !== null && over.state !== 'reconnect' && isServable(over, deps.store.now())
+    // Without a good token, an unchecked one is better than none.
+    const hasGoodToken = existing !== null && existing.state !== 'reconnect' && isServable(existing, deps.store.now())
     if (error.isTransient && hasGoodToken) return { outcome: 'postponed', message: error.message }
-    // Another app's token cannot be traded with this app's secret; it may be a good one all the same.
+    // This app's secret cannot exchange another app's token; the token may still work.
   }
   return seedAccount(deps, { account, provider, token, actor, fingerprint: deps.seedFingerprints.get(account) ?? null })
 }
@@ -165,15 +165,15 @@ async function mustBeSameUser(deps: ManageDeps, { provider, providerUserId, user
   try {
     userId = (await deps.providers.get(provider)?.profile(token))?.userId
   } catch (error) {
-    // The take-over asks the provider too, and names what is wrong with the token.
+    // `seedAccount` asks the provider too, and names the problem with the token.
     if (error instanceof ProviderError) return
     throw error
   }
   if (userId !== undefined && userId !== providerUserId) {
-    const present = username === null ? 'somebody else' : `@${username}`
+    const present = username === null ? 'another user' : `@${username}`
     throw new AppError(
       'conflict',
-      `This token is another user’s; the account is connected as ${present}. Say that you want that, and paste it again.`,
+      `This token is another user’s; the account is connected as ${present}. If you want that, tick the box and paste the token again.`,
     )
   }
 }

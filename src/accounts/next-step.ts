@@ -1,38 +1,38 @@
-/** A sentence with an instant in it, which the page shows in the reader's own way. */
+/** A sentence with an instant in it. The page shows the instant in the reader's time zone. */
 export interface Sentence {
   readonly before: string
   readonly at: Date | null
   readonly after: string
 }
 
-/** What helps, and has a button: a new token, one more try after what is wrong has been put right, or the end of a pause. */
+/** A remedy that has a button: a new token, another try after the cause is fixed, or the end of a pause. */
 export type Remedy = 'new token' | 'try again' | 'switch on'
 
 export interface NextStep {
-  /** What happens next and when. */
+  /** The next event, and when. */
   readonly next: Sentence
   /** The one thing for the owner to do; null = nothing. */
   readonly remedy: Remedy | null
-  /** What the provider said, with the remedy that works here. */
+  /** The last error, with the remedy that works here. */
   readonly error: string | null
-  /** Counted and shown among those that need their owner. */
+  /** Counted and listed among the accounts that need their owner. */
   readonly needsAttention: boolean
 }
 
-/** What of an account the next step depends on. */
+/** The facts of an account that decide its next step. */
 export interface Situation {
   /** The provider's; null until the provider has confirmed a token. */
   readonly userId: string | null
   readonly condition: 'working' | 'paused' | 'empty' | 'checking' | 'needs you'
-  /** Its beginning and its length; null = there is none. */
+  /** The token's first characters and its length; null = no token. */
   readonly token: string | null
   readonly expiresAt: Date | null
   readonly nextRefreshAt: Date | null
   /** Failed refreshes since the last success. */
   readonly failureCount: number
-  /** A new token from its owner is needed, or would be a safe thing to have. */
+  /** The account needs a new token from its owner, or a new one would be safer. */
   readonly wantsToken: boolean
-  /** Its provider can be visited for one. */
+  /** The account can be connected by OAuth. */
   readonly canConnect: boolean
   readonly lastErrorCode: string | null
   readonly lastError: string | null
@@ -40,13 +40,13 @@ export interface Situation {
 
 export interface StepFacts {
   readonly now: Date
-  /** As `isAtRisk` says. */
+  /** See `isAtRisk`. */
   readonly isAtRisk: boolean
-  /** How the provider's sentences say that only a new token helps; null = the provider is not known here. */
+  /** The words in a provider's errors that ask for a new token; null = unknown provider. */
   readonly makeNewToken: string | null
 }
 
-/** What the owner of this account is told to do, and has a button for: never what cannot be done here. */
+/** The owner's next step. It names only remedies that work on this agent. */
 export function nextStep(account: Situation, facts: StepFacts): NextStep {
   const { isAtRisk, makeNewToken } = facts
   const { condition, lastError, canConnect, token } = account
@@ -63,7 +63,7 @@ export function nextStep(account: Situation, facts: StepFacts): NextStep {
   }
 }
 
-/** The way to a new token that works on this page. */
+/** The provider's words with the way to a new token that works on this page. */
 function here(makeNewToken: string, way: string | null): string {
   return way === null ? makeNewToken.replace('give it to the agent', 'paste it here') : `${way}.`
 }
@@ -71,7 +71,7 @@ function here(makeNewToken: string, way: string | null): string {
 interface Ways {
   /** To a new token. */
   readonly way: string
-  /** By what is wrong outside the agent. */
+  /** The cause lies outside the agent, such as a wrong app secret. */
   readonly isBroken: boolean
   readonly wantsNewToken: boolean
 }
@@ -86,7 +86,7 @@ function whatNext(account: Situation, { now, isAtRisk }: StepFacts, { way, isBro
       return say(`Web sites get no token until the key that sealed it is back in ENCRYPTION_KEY. Where that key is lost, ${way}.`)
     if (hasExpired) return say(`The token has expired, and web sites get none: ${way}.`)
     if (isBroken) return say('Put right what is named above, then press “Try again now”; the agent tries again by itself', nextRefreshAt)
-    // Where the error says the way already, it is not said twice.
+    // The error itself may name the way already.
     const todo = wantsNewToken ? '' : `${capital(way)}. `
     if (account.userId === null) return say(`${todo}Web sites get no token until then.`)
     return expiresAt === null ? say(`${capital(way)}.`) : say(`${todo}Web sites have the present token until it expires`, expiresAt)

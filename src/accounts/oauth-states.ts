@@ -1,7 +1,7 @@
-/** One trip of the owner to a provider, as the store remembers it. Ids are hashes of what the browser brings. */
+/** One authorization request, as stored. Ids are hashes of the OAuth `state`. */
 export interface OAuthState {
   readonly sessionId: string
-  /** And how far the trip is. */
+  /** The provider's name, and how far the request has come: see `waiting` and `connected`. */
   readonly provider: string
   readonly account: string
   readonly sealed: string
@@ -9,7 +9,7 @@ export interface OAuthState {
 
 export interface KeptState extends OAuthState {
   readonly id: string
-  /** More than ten minutes have passed since it was kept. */
+  /** Kept more than ten minutes ago. */
   readonly tooOld: boolean
   readonly usedSecondsAgo: number | null
 }
@@ -17,13 +17,13 @@ export interface KeptState extends OAuthState {
 export interface OAuthStateStore {
   keep(id: string, state: OAuthState): Promise<void>
   find(id: string): Promise<KeptState | null>
-  /** Empties it; of two that come with the same one, false for the second. The row stays, so that the second is told what happened. */
+  /** Empties the row; false if it was used before. The row stays, so that a second callback can be answered. */
   use(id: string): Promise<boolean>
-  /** A used one goes on as another step, with ten minutes of its own where it holds something again. */
+  /** Moves a used row on to its next step. With a non-empty `sealed` its ten minutes begin again. */
   advance(id: string, step: Pick<OAuthState, 'provider' | 'sealed'>): Promise<void>
   forget(id: string): Promise<void>
-  /** Those of one step that still hold something. */
+  /** All rows of one step that are not empty. */
   waiting(provider: string): Promise<KeptState[]>
-  /** Removes what is of no use any more. */
+  /** Deletes outdated rows. */
   clear(): Promise<void>
 }

@@ -7,9 +7,9 @@ import type { Vault } from '../core/vault.ts'
 import { accountContext, UnreadableError } from '../core/vault.ts'
 import type { RateLimit } from '../refreshing/rate-limit.ts'
 
-/** The pictures of accounts, as far as this process has them or may ask for them. */
+/** Profile pictures of accounts, cached in this process. */
 export interface Pictures {
-  /** Null where there is none, or none to be had at the moment. */
+  /** Null if the account has no picture, or the provider cannot be asked now. */
   of(account: Account): Promise<Picture | null>
   forget(name: string): void
 }
@@ -22,21 +22,21 @@ interface Deps {
   readonly log: Log
 }
 
-interface Held {
+interface CachedPicture {
   readonly userId: string
   readonly picture: Promise<Picture | null>
   goodUntilMs: number
 }
 
-const MAX_HELD = 100
+const MAX_CACHED = 100
 const KEPT_MS = 24 * 3600 * 1000
-/** What cannot answer is not asked again by each look at the page. */
+/** How long a failed call is not repeated. */
 const RETRY_MS = 5 * 60 * 1000
 const SIDE_BY_SIDE = 4
 
-/** `clockMs` only goes forward. */
+/** `clockMs` is monotonic. */
 export function createPictures(deps: Deps, clockMs = (): number => performance.now()): Pictures {
-  const held = new Map<string, Held>()
+  const cached = new Map<string, CachedPicture>()
   const inTurn = createTurns(SIDE_BY_SIDE)
 
   async function ask({ name, provider, accessToken }: Account): Promise<Picture | null> {
@@ -54,7 +54,7 @@ export function createPictures(deps: Deps, clockMs = (): number => performance.n
     return null
   }
 
-  function begin(account: Account, userId: string): Held {
+  function begin(account: Account, userId: string): CachedPicture {
     const goodFor = (ms: number): void => {
       one.goodUntilMs = clockMs() + ms
     }
@@ -68,35 +68,35 @@ export function createPictures(deps: Deps, clockMs = (): number => performance.n
         return failed(account, error)
       },
     )
-    const one: Held = { userId, picture, goodUntilMs: Number.POSITIVE_INFINITY }
+    const one: CachedPicture = { userId, picture, goodUntilMs: Number.POSITIVE_INFINITY }
     return one
   }
 
   return {
     async of(account) {
-      for (const [name, { goodUntilMs }] of held) if (goodUntilMs <= clockMs()) held.delete(name)
+      for (const [name, { goodUntilMs }] of cached) if (goodUntilMs <= clockMs()) cached.delete(name)
       const { name, providerUserId: userId } = account
-      const known = held.get(name)
+      const known = cached.get(name)
       if (known !== undefined && known.userId === userId) return known.picture
-      // Another user's, from before the account was connected anew.
-      held.delete(name)
+      // The cached picture may belong to the user before the last connect.
+      cached.delete(name)
       if (userId === null || !mayAsk(account, deps.store.now())) return null
       const one = begin(account, userId)
-      held.set(name, one)
-      const [oldest] = held.keys()
-      if (held.size > MAX_HELD && oldest !== undefined) held.delete(oldest)
+      cached.set(name, one)
+      const [oldest] = cached.keys()
+      if (cached.size > MAX_CACHED && oldest !== undefined) cached.delete(oldest)
       return one.picture
     },
-    forget: (name) => void held.delete(name),
+    forget: (name) => void cached.delete(name),
   }
 }
 
-/** Only with a token that is known to work: with another one the call would be in vain. */
+/** The provider answers only with a working token. */
 function mayAsk({ pausedAt, accessToken, state, expiresAt }: Account, now: Date): boolean {
   return pausedAt === null && accessToken !== null && state === 'active' && (expiresAt === null || expiresAt > now)
 }
 
-/** So many at a time; the others wait for their turn. */
+/** Runs at most `sideBySide` pieces of work at a time; the others wait in order. */
 function createTurns(sideBySide: number): <T>(work: () => Promise<T>) => Promise<T> {
   const waiting: (() => void)[] = []
   let running = 0
@@ -107,7 +107,7 @@ function createTurns(sideBySide: number): <T>(work: () => Promise<T>) => Promise
       return await work()
     } finally {
       const next = waiting.shift()
-      // The place goes over to whoever is next.
+      // The next in line inherits the place.
       if (next === undefined) running--
       else next()
     }

@@ -9,17 +9,17 @@ export interface PublishDeps {
   readonly store: Pick<AccountStore, 'record'>
 }
 
-/** Shows the readers of all instances what was written of the account. Where not all see it at once, the history says so. */
+/** Publishes a change of the account to the readers of all instances. If some may see it late, the history says so. */
 export async function publishChange(deps: PublishDeps, name: string, actor: Actor): Promise<Reach> {
   let until = await deps.publish(name)
   if (until !== null) {
-    // A command that has just begun may have no connection yet, and a single answer may have been late.
+    // A new process may have no connection to Memcached yet, or one answer came late.
     await new Promise((resolve) => setTimeout(resolve, TRY_AGAIN_MS))
     until = await deps.publish(name)
   }
   if (until !== null) {
     const event = { account: name, kind: 'changed', actor, outcome: 'failed', detail: reachSentence(until) } as const
-    // The change itself is saved, and so is its event.
+    // Best effort: the change and its own event are saved already.
     await deps.store.record(event).catch(() => {})
   }
   return until

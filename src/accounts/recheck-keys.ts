@@ -12,15 +12,15 @@ interface Deps {
 const SLICE = 500
 
 /**
- * Makes due what the keys of this start no longer open, and what they open again: the next sweep marks it and tells it,
- * or clears it, where it would have come to it in weeks, or hours. Once for each start, as only a start changes keys:
- * while they are rotated, instances with other keys would make each other's accounts due with every look.
+ * Makes accounts due whose tokens the keys of this start no longer open, or open again. The next sweep then marks and
+ * alerts, or clears, what it would otherwise meet hours or weeks later. Runs once per start, because only a start changes
+ * keys: during a rotation, instances with different keys would keep making each other's accounts due.
  */
 export async function recheckKeys({ overview, vault, log }: Deps): Promise<void> {
   let due = 0
   for (let after: string | undefined = ''; after !== undefined; ) {
     const suspects: Awaited<ReturnType<typeof overview.keySuspects>> = await overview.keySuspects(after, SLICE)
-    // A token that was altered bears the name of a key too: by that alone it would be due at each start.
+    // A damaged token still has the prefix of a known key; the prefix alone would make it due at each start.
     const changed = suspects.filter((account) => opens(account, vault) === (account.lastErrorCode === 'unreadable'))
     due += await overview.makeSuspectsDue(changed.map(({ name }) => name))
     after = suspects.at(-1)?.name

@@ -6,7 +6,7 @@ import { accountContext, UnreadableError, type Vault } from '../core/vault.ts'
 export interface Rotation {
   readonly resealed: readonly string[]
   readonly current: readonly string[]
-  /** Left exactly as they are: the key that opens them may still be found. */
+  /** Left unchanged: the key that opens them may still be found. */
   readonly unreadable: readonly string[]
 }
 
@@ -25,12 +25,12 @@ function isCurrent(vault: Vault, { accessToken, refreshToken }: Account): boolea
 }
 
 async function rotate(store: AccountStore, vault: Vault, name: string): Promise<keyof Rotation> {
-  // A refresh may come between reading and writing; it seals with the newest key itself, so one more look suffices.
+  // A refresh between read and write makes `reseal` fail. It seals with the newest key, so the next round ends the loop.
   for (;;) {
     const account = await store.find(name)
     if (account === null) return 'current'
     try {
-      const sealed = { accessToken: again(vault, account, 'access_token'), refreshToken: again(vault, account, 'refresh_token') }
+      const sealed = { accessToken: reseal(vault, account, 'access_token'), refreshToken: reseal(vault, account, 'refresh_token') }
       if (sealed.accessToken === account.accessToken && sealed.refreshToken === account.refreshToken) return 'current'
       if (await store.reseal(account, sealed)) return 'resealed'
     } catch (error) {
@@ -40,10 +40,10 @@ async function rotate(store: AccountStore, vault: Vault, name: string): Promise<
   }
 }
 
-function again(vault: Vault, account: Account, column: 'access_token' | 'refresh_token'): string | null {
+function reseal(vault: Vault, account: Account, column: 'access_token' | 'refresh_token'): string | null {
   const sealed = column === 'access_token' ? account.accessToken : account.refreshToken
-  const place = accountContext(account.name, column)
+  const context = accountContext(account.name, column)
   if (sealed === null) return null
-  const value = vault.open(sealed, place)
-  return vault.isCurrent(sealed) ? sealed : vault.seal(value, place)
+  const value = vault.open(sealed, context)
+  return vault.isCurrent(sealed) ? sealed : vault.seal(value, context)
 }

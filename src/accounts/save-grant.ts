@@ -12,26 +12,26 @@ export interface GrantDeps {
   readonly providers: ReadonlyMap<string, Provider>
   readonly policy: RefreshPolicy
   readonly publish: (name: string) => Promise<unknown>
-  /** By account, of the configured tokens in force: so none of them pushes a later token out at the next start. */
+  /** By account: fingerprints of the configured tokens, saved with each grant so that the next start does not seed them over it. */
   readonly seedFingerprints: ReadonlyMap<string, string>
 }
 
-export interface Taking {
+export interface GrantToSave {
   readonly account: string
   readonly provider: string
   readonly grant: Grant & { readonly scopes: string | null }
   readonly profile: Profile
-  /** Before the provider was asked: the token's life is counted from here. */
+  /** The instant before the call to the provider: the token's life counts from here. */
   readonly askedAt: Date
   readonly actor: Actor
-  /** The only row that it may replace; null = there was none. */
-  readonly over: Account | null
+  /** The row that the grant may replace, as it was read; null = a new account. */
+  readonly existing: Account | null
 }
 
-/** Seals what the provider granted and serves it from now on. */
-export async function saveGrant(deps: GrantDeps, taking: Taking): Promise<void> {
-  const { account, provider, grant, profile, askedAt, actor, over } = taking
-  if (over !== null && over.provider !== provider) {
+/** Seals the grant, saves it and publishes the account. */
+export async function saveGrant(deps: GrantDeps, toSave: GrantToSave): Promise<void> {
+  const { account, provider, grant, profile, askedAt, actor, existing } = toSave
+  if (existing !== null && existing.provider !== provider) {
     throw new AppError('conflict', `The account “${account}” belongs to another provider. Give the new one another name.`)
   }
   const seedFingerprint = deps.seedFingerprints.get(account)
@@ -41,17 +41,17 @@ export async function saveGrant(deps: GrantDeps, taking: Taking): Promise<void> 
     ...granted(deps, account, grant, { askedAt, minimumAgeSeconds }),
     scopes: grant.scopes,
     lastRefreshAt: null,
-    // Not when it is saved: what the user takes back in between counts.
+    // Not the instant of saving: a deauthorize call in between must win.
     connectedAt: askedAt,
     trustedAt: null,
     ...(seedFingerprint === undefined ? {} : { seedFingerprint }),
   }
-  const detail = over?.accessToken ? 'Connected again; the new token took over.' : 'Connected.'
+  const detail = existing?.accessToken ? 'Connected again; the new token took over.' : 'Connected.'
   const event: AccountEvent = { account, kind: 'connected', actor, outcome: 'ok', detail }
   const taken =
-    over === null
+    existing === null
       ? await deps.store.insert({ ...change, name: account, provider, state: 'active' }, event)
-      : await deps.store.replace(account, over.version, change, event)
-  if (!taken) throw new AppError('conflict', `The account “${account}” was changed by somebody else at the same moment; connect again.`)
+      : await deps.store.replace(account, existing.version, change, event)
+  if (!taken) throw new AppError('conflict', `The account “${account}” was changed by another request at the same moment; connect again.`)
   await deps.publish(account)
 }

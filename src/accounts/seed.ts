@@ -11,7 +11,7 @@ import { type RefreshDeps, refreshDue } from '../refreshing/refresh-due.ts'
 
 export interface SeedDeps extends RefreshDeps {
   readonly store: AccountStore
-  /** What must never be taken for a token. */
+  /** The agent's own secrets, which are refused as tokens. */
   readonly secrets: SecretNames
 }
 
@@ -20,30 +20,30 @@ export interface Seed {
   readonly provider: string
   readonly token: Secret
   readonly actor: Actor
-  /** Of the configuration, where the token stands in it. */
+  /** The variable that holds the token, if the configuration has it. */
   readonly variable?: string
   /**
-   * Fingerprint of the account’s configured token in force, so that it does not push a later token out at the next start; null
-   * where it is not known, as in a shell without the agent's variables: the one that was taken last stays taken.
+   * Fingerprint of the account’s configured token, so that the next start does not seed it over a later one. Null if it is
+   * not known, as in a shell without the agent's variables: the stored fingerprint stays.
    */
   readonly fingerprint: string | null
-  /** The expiry that came with the token; it holds until the provider names one. */
+  /** The expiry that came with the token; valid until the provider names one. */
   readonly expiresAt?: Date | null
 }
 
 export type SeedResult =
-  /** The token stands in the store; `result` is what the provider made of it, where this process asked. */
+  /** The token is stored; `result` is the provider's answer, if this process asked. */
   | { readonly outcome: 'taken'; readonly result: RefreshResult | null; readonly message: string }
-  /** The provider did not answer, or another process is at work on the account; the working token was left alone. */
+  /** The provider did not answer, or another process has claimed the account; the working token stays. */
   | { readonly outcome: 'postponed'; readonly message: string }
-  /** The provider refused it, and the working token was left alone. */
+  /** The provider refused the new token; the working token stays. */
   | { readonly outcome: 'refused'; readonly message: string }
 
 const CLAIM_RETRY_MS = 250
 
 /**
- * Takes a long-lived token over. It is checked with the provider before it replaces one that works, and refreshed at
- * once to learn its life, which a pasted token does not name.
+ * Stores a long-lived token. Before it replaces a working token, the provider must confirm it. It is refreshed at once to
+ * learn its expiry, which a pasted token does not tell.
  */
 export async function seedAccount(deps: SeedDeps, given: Seed): Promise<SeedResult> {
   const provider = providerOf(deps, given.provider)
@@ -80,14 +80,13 @@ export async function seedAccount(deps: SeedDeps, given: Seed): Promise<SeedResu
 
   if (existing === null) {
     const account = { ...fresh, name: seed.account, provider: seed.provider, state: 'unverified' as const }
-    // Where another instance was faster, it is refreshing the same seed at this moment.
+    // If another instance was faster, it is refreshing the same seed now.
     if (!(await deps.store.insert(account, event('seeded', `${wayOf(seed)} was stored.`)))) return taken(null)
   } else {
-    // Another instance, started with the same new token, took it over since this one looked: to take it again would throw
-    // away what the provider is answering that one.
+    // Another instance, started with the same token, has just stored it. A second write would void its refresh.
     if (seed.actor === 'boot' && existing.seedFingerprint === seed.fingerprint) return taken(null)
     if (isHeld(deps, existing, seed.token)) {
-      // A double click, say. Storing it again would void a refresh under way.
+      // The same token again, as by a double click. Storing it again would void a refresh under way.
       const trusted = isTrusted(seed, existing) ? { trustedAt: now } : {}
       await deps.store.update(
         seed.account,
@@ -104,7 +103,7 @@ export async function seedAccount(deps: SeedDeps, given: Seed): Promise<SeedResu
   return taken(results[0] ?? null)
 }
 
-/** The token as its owner knows it: by the way in which it came. */
+/** Names the token by its source. */
 function wayOf({ actor, variable = 'the configuration' }: Pick<Seed, 'actor' | 'variable'>): string {
   if (actor === 'owner') return 'The token that was pasted'
   return actor === 'cli' ? 'The token given on the command line' : `The token of ${variable}`
@@ -117,18 +116,18 @@ function taken(result: RefreshResult | null, message = result?.message ?? 'Anoth
 const seedMark = ({ fingerprint }: Seed): AccountChange => (fingerprint === null ? {} : { seedFingerprint: fingerprint })
 
 /**
- * With no other token to fall back on, the owner's word lets pages have this one while the provider is silent. A paste in
- * the browser is not the owner's word: a browser may fill a field in by itself.
+ * Without another token to fall back on, pages get a trusted token before the provider has confirmed it. A paste in the
+ * browser is not trusted: a browser may fill a field by itself.
  */
 function isTrusted({ actor }: Seed, existing: Account | null): boolean {
   if (actor !== 'boot' && actor !== 'cli') return false
   return existing === null || existing.providerUserId === null || isGivenUp(existing)
 }
 
-/** The provider has refused the token for good: whatever comes next is better. */
+/** The provider has refused the token for good: any other token is better. */
 const isGivenUp = ({ state }: Account): boolean => state === 'reconnect'
 
-/** No token lives longer than its provider documents, whatever was written down. */
+/** A given expiry, capped at the provider's documented maximum. */
 function writtenDown({ expiresAt = null }: Seed, { maximumLifeSeconds }: Provider, now: Date): Date | null {
   return expiresAt === null ? null : new Date(Math.min(expiresAt.getTime(), now.getTime() + maximumLifeSeconds * 1000))
 }
@@ -145,8 +144,8 @@ interface Replacement {
 }
 
 /**
- * Puts the token in place of the present one, which is kept where it works and the new one is not confirmed; null = done.
- * It is done under a claim, as a refresh is: the provider is asked nothing else about this account meanwhile.
+ * Replaces the present token; null = done. A working token stays unless the provider confirms the new one. Runs under a
+ * claim, as a refresh does, so that no other process calls the provider for this account.
  */
 async function replaceToken(
   deps: SeedDeps,
@@ -154,7 +153,7 @@ async function replaceToken(
   event: (kind: 'seed_refused' | 'replaced', detail: string) => AccountEvent,
 ): Promise<SeedResult | null> {
   const done = event('replaced', `${wayOf(seed)} took over.`)
-  // No process refreshes these, so there is nothing to claim.
+  // No process refreshes a paused or empty account, so no claim is needed.
   const isIdle = existing.pausedAt !== null || existing.accessToken === null
   const claim = isIdle ? null : await claimInTime(deps, seed.account, provider)
   if (!isIdle && claim === null) {
@@ -165,14 +164,14 @@ async function replaceToken(
     if (claim !== null) await deps.store.release(claim, existing.nextRefreshAt)
   }
   let profile: AccountChange = {}
-  // Also of an account that is paused: it is to work when it is switched on again.
+  // A paused account is checked too: its token must work when it is switched on again.
   if (isServable({ ...before, pausedAt: null }, deps.store.now())) {
     try {
       profile = { ...identity(await provider.profile(seed.token)), state: 'active' }
     } catch (error) {
       if (!(error instanceof ProviderError)) throw error
       const silent = error.kind === 'transient' || error.kind === 'throttled'
-      // Of two tokens on the owner's word alone, the newer one is the better guess.
+      // If the provider has confirmed neither token, the newer one is the better guess.
       const givesWay = isGivenUp(before) || (before.providerUserId === null && fresh.trustedAt !== null)
       if (silent && !givesWay) {
         await release()
@@ -189,10 +188,10 @@ async function replaceToken(
   const isDone =
     claim === null ? await deps.store.replace(seed.account, existing.version, change, done) : await deps.store.commit(claim, change, done)
   if (isDone) return null
-  throw new AppError('conflict', `The account “${seed.account}” was changed by somebody else at the same moment; try again.`)
+  throw new AppError('conflict', `The account “${seed.account}” was changed by another request at the same moment; try again.`)
 }
 
-/** Waits as long as one call to the provider may take; null = somebody else still has the account, or died with it. */
+/** Waits at most as long as one call to the provider. Null = another process holds the lease, or died with it. */
 async function claimInTime({ store, leaseOwner }: SeedDeps, account: string, provider: Provider): Promise<Claim | null> {
   const request = { leaseOwner, leaseSeconds: leaseSeconds([provider]), limit: 1, account, force: true }
   for (const until = performance.now() + provider.timeoutMs; ; ) {
@@ -202,23 +201,23 @@ async function claimInTime({ store, leaseOwner }: SeedDeps, account: string, pro
   }
 }
 
-/** A token of the configuration, for an account of its provider. */
+/** A token in the configuration. */
 export interface ConfiguredSeed {
   readonly variable: string
   readonly account: string
   readonly provider: string
   readonly token: Secret
-  /** Of the token: another one takes over at the next start. */
+  /** Hash of the token: a changed token is seeded at the next start. */
   readonly fingerprint: string
 }
 
-/** Takes a configured token over where it is another one than the last time; null = nothing to do. */
+/** Seeds a configured token if it differs from the last one; null = nothing to do. */
 export async function takeConfiguredToken(deps: SeedDeps, { variable, ...seed }: ConfiguredSeed): Promise<SeedResult | null> {
   if ((await deps.store.seedFingerprint(seed.account)) === seed.fingerprint) return null
   return seedAccount(deps, { ...seed, variable, actor: 'boot' })
 }
 
-/** Takes a configured token over at a start; false = the provider did not answer, so ask again later. */
+/** Seeds a configured token at a start; false = the provider did not answer, so try again later. */
 export async function seedAtStart(deps: SeedDeps, seed: ConfiguredSeed): Promise<boolean> {
   const { variable } = seed
   try {
@@ -227,10 +226,10 @@ export async function seedAtStart(deps: SeedDeps, seed: ConfiguredSeed): Promise
     if (taken.outcome !== 'taken') deps.log.warn({ outcome: taken.outcome }, `${variable} has not taken over: ${taken.message}`)
     return taken.outcome !== 'postponed'
   } catch (error) {
-    // Another instance, started with the same new token, was faster.
+    // Another instance, started with the same token, was faster.
     if (error instanceof AppError && error.code === 'conflict') return true
     if (!(error instanceof AppError && error.code === 'invalid')) throw error
-    // It is no token. What has a token goes on, as it does after a refusal.
+    // The value is no token. The account goes on with the token it has, as after a refusal.
     deps.log.warn({ outcome: 'refused' }, `${variable} has not taken over: ${error.message}`)
     return true
   }

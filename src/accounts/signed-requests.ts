@@ -2,23 +2,23 @@ import type { AccountStore } from '../core/account-store.ts'
 import type { OAuthStateStore } from './oauth-states.ts'
 
 export interface SignedRequestEffect {
-  /** What the same call is answered from now on. */
+  /** The answer to this call and its repetitions. */
   readonly answer: string
-  /** For good, not for two days: the call does not say how old it is. */
+  /** Keep the row for good, not for two days: the call has no usable time. */
   readonly keepForGood: boolean
 }
 
-/** Within the transaction of the call, with the database's clock. */
+/** Stores inside the call's transaction; `now` is the database's time. */
 export interface SignedRequestScope {
   readonly store: Pick<AccountStore, 'ofUser' | 'replace' | 'record'>
   readonly states: Pick<OAuthStateStore, 'waiting' | 'forget'>
   readonly now: Date
 }
 
-/** The calls that a provider signs, and what they were answered. */
+/** Calls signed by a provider, with their answers. */
 export interface SignedRequests {
-  /** Has the effect and keeps its answer, both or neither; the same call again has no effect and gets the answer that is kept. */
+  /** Runs the effect and keeps its answer in one transaction. A repeated call gets the kept answer and has no effect. */
   answerOnce(digest: string, effect: (scope: SignedRequestScope) => Promise<SignedRequestEffect>): Promise<string>
-  /** Removes those that are too old to have an effect. */
+  /** Deletes rows of calls that are too old to have an effect. */
   clear(): Promise<void>
 }

@@ -1,7 +1,7 @@
 import type { Account } from '../core/account.ts'
 import { accountContext, UnreadableError, type Vault } from '../core/vault.ts'
 
-/** A lost key shows at once, not only when the token is next due. */
+/** Marks the account as unreadable if its token does not open: a lost key shows at once, not at the next refresh. */
 export function withUnreadable(account: Account, vault: Vault): Account {
   const problem = problemWith(account, vault)
   return problem === null ? account : { ...account, lastErrorCode: 'unreadable', lastError: problem.message }

@@ -14,32 +14,32 @@ export interface ViewDeps {
   readonly overview: Pick<Overview, 'page' | 'attempts' | 'lastAnswer'>
 }
 
-/** An account as its owner sees it: everything but the token. */
+/** An account as its owner sees it, without the token. */
 export interface AccountView extends Situation {
   readonly name: string
   readonly provider: string
   readonly username: string | null
-  /** `/token.js` serves it. */
+  /** `/token.js` serves this account. */
   readonly isDefault: boolean
   readonly allowedDomains: string | null
   readonly jsConstant: string | null
   readonly issuedAt: Date | null
   readonly lastRefreshAt: Date | null
-  /** Until then the provider refuses to refresh the token; null = it may be refreshed, or its age is not known. */
+  /** The provider refuses to refresh the token until then; null = old enough, or of unknown age. */
   readonly tooYoungUntil: Date | null
 }
 
-/** With what its owner may do about it. */
+/** An account with its owner's next step. */
 export type AdvisedAccount = AccountView & NextStep
 
 export type AccountHealth = AdvisedAccount & {
-  /** The last sixty, the newest in front. */
+  /** The last sixty attempts, newest first. */
   readonly attempts: readonly RecordedEvent[]
 }
 
 export interface ProviderHealth {
   readonly title: string
-  /** Null = it has not been asked yet. */
+  /** Null = never called. */
   readonly lastAnswer: RecordedEvent | null
 }
 
@@ -54,7 +54,7 @@ export async function* describeAccounts(deps: ViewDeps): AsyncGenerator<AccountV
   }
 }
 
-/** Some of them, for a page; `total` counts those on all pages. */
+/** One page of accounts; `total` counts all pages. */
 export async function describePage(
   deps: ViewDeps,
   request: PageRequest,
@@ -64,7 +64,7 @@ export async function describePage(
   return { accounts: accounts.map((account) => advise(deps, account, name === account.name)), total, served: name }
 }
 
-/** A page of accounts as their owner wants to see them, and how the providers answer. */
+/** One page of accounts with their attempts, and the last answer of each provider. */
 export async function describeStatus(
   deps: ViewDeps,
   request: PageRequest,
@@ -119,7 +119,7 @@ function describe(deps: ViewDeps, stored: Account, isDefault: boolean): AccountV
   }
 }
 
-/** It is renewed long before that where all is well. */
+/** A healthy token is refreshed long before a quarter of its life is left. */
 function isInDanger(account: Account, now: Date): boolean {
   return account.pausedAt === null && account.failureCount > 0 && (lifeLeft(account, now) ?? 1) < 0.25
 }
@@ -134,7 +134,7 @@ function conditionOf(account: Account, now: Date): AccountView['condition'] {
 function shown({ vault }: ViewDeps, { name }: Account, sealed: string): string {
   const token = tryOpen(vault, sealed, accountContext(name, 'access_token'))?.reveal()
   if (token === undefined) return 'stored, but no key in ENCRYPTION_KEY opens it'
-  // Of a very short one six characters would be too much.
+  // Six characters would give away too much of a very short token.
   const start = token.slice(0, Math.min(SHOWN_CHARACTERS, Math.floor(token.length / 4)))
   return `${start}… (${token.length} ${token.length === 1 ? 'character' : 'characters'})`
 }

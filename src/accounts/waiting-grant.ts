@@ -2,21 +2,21 @@ import type { Profile } from '../core/provider.ts'
 import { Secret } from '../core/secret.ts'
 import { type SealContext, tryOpen, type Vault } from '../core/vault.ts'
 import type { KeptState } from './oauth-states.ts'
-import type { Taking } from './save-grant.ts'
+import type { GrantToSave } from './save-grant.ts'
 
-// How far a trip is stands beside its provider: an answer of the provider must not pass for one of the owner, nor be taken twice.
+// The step of an authorization request is part of its `provider`: a callback must not pass for an owner's answer, nor be used twice.
 export const waiting = (provider: string): string => `${provider} waits`
 export const connected = (provider: string): string => `${provider} connected`
 
-/** What the provider granted, until the owner says whether its user may take the account over. */
+/** A grant that waits for the owner's answer whether its user may take the account over. */
 export interface Pending {
-  readonly grant: Taking['grant']
+  readonly grant: GrantToSave['grant']
   readonly profile: Profile
   readonly askedAt: Date
   readonly version: number
 }
 
-/** What a trip keeps until it comes back. */
+/** Seals the text of an authorization request: its PKCE verifier, later its waiting grant. */
 export function seal(vault: Vault, id: string, text: string): string {
   return vault.seal(new Secret(text), stateContext(id))
 }
@@ -30,7 +30,7 @@ export function openPending(vault: Vault, state: KeptState): Pending | null {
   return text === null ? null : read(text)
 }
 
-/** Also one that no key opens: it cannot be compared, and cannot be used. */
+/** Also true for a grant that no key opens: it can be neither compared nor used. */
 export function isWaitingGrantOf(vault: Vault, state: KeptState, userId: string, isBefore: (grantedAt: Date) => boolean): boolean {
   const pending = openPending(vault, state)
   if (pending === null) return true
@@ -42,7 +42,7 @@ function stateContext(id: string): SealContext {
   return { table: 'oauth_states', row: id, column: 'sealed' }
 }
 
-// A Secret prints itself as such, on purpose: its value is put into the text by hand, to be sealed.
+// JSON.stringify hides the value of a Secret, so the values are revealed by hand, to be sealed.
 export function write({ grant, ...rest }: Pending): string {
   const { accessToken, refreshToken } = grant
   return JSON.stringify({ ...rest, grant: { ...grant, accessToken: accessToken.reveal(), refreshToken: refreshToken?.reveal() ?? null } })

@@ -1,35 +1,35 @@
-/** Which web origins may have a token. Both sets hold canonical origins; a wildcard is kept as the one below its `*.`. */
+/** The web origins that may read a token. Both sets hold canonical origins; a wildcard is stored without its `*.`. */
 export interface AllowList {
   readonly exact: ReadonlySet<string>
   readonly wildcards: ReadonlySet<string>
 }
 
-/** `https://`, a name of 253 characters, `:` and five digits: no origin that DNS can resolve is longer. */
+/** `https://`, a name of 253 characters, `:` and five digits: the longest origin that DNS can resolve. */
 const MAX_ORIGIN_LENGTH = 267
 const MAX_NAME_LENGTH = 253
 const MAX_LABEL_LENGTH = 63
 
 /**
- * True where the list has `origin`, written as browsers write it: byte for byte what `new URL(origin).origin` gives.
- * Runs for each request, so a listed origin costs one look-up: exact entries are canonical already.
+ * True if the list allows `origin`, which must be canonical: byte for byte `new URL(origin).origin`. Runs for each request;
+ * a listed origin costs one look-up.
  */
 export function allows(list: AllowList, origin: string): boolean {
   if (list.exact.has(origin)) return true
   if (list.wildcards.size === 0 || origin.length > MAX_ORIGIN_LENGTH || URL.parse(origin)?.origin !== origin) return false
-  // Label by label from the front: each step looks for the whole rest with its scheme and port, so no name can end like
-  // another one by chance, and no scheme but http and https is ever found.
+  // Drops one label at a time from the front and looks the whole rest up, scheme and port included. So `notexample.com`
+  // never matches `*.example.com`, and only http and https match.
   const hostStart = origin.indexOf('//') + 2
   const scheme = origin.slice(0, hostStart)
   for (let start = hostStart; ; ) {
     const dot = origin.indexOf('.', start)
-    // URLs allow nearly every character in a host, `,` and `*` too, and empty labels; names on the web have none of them.
+    // URLs allow nearly every character in a host, such as `,` and `*`, and empty labels; web host names have none of these.
     if (dot === -1 || !isLabel(origin, start, dot)) return false
     if (list.wildcards.has(scheme + origin.slice(dot + 1))) return true
     start = dot + 1
   }
 }
 
-/** Letters, digits, `-` and `_` (not a host name by the book, but in use on the web). */
+/** Letters, digits, `-`, and `_`, which the standard forbids but the web uses. */
 function isLabel(text: string, start: number, end: number): boolean {
   if (start === end || end - start > MAX_LABEL_LENGTH) return false
   for (let at = start; at < end; at++) {
@@ -41,8 +41,8 @@ function isLabel(text: string, start: number, end: number): boolean {
 }
 
 /**
- * Reads entries separated by spaces, commas or line breaks. Every problem is one sentence that names its entry; the
- * list is to be used only where there is none. `isPublicSuffix` tells whether anybody can get a name below a host.
+ * Reads entries separated by spaces, commas or line breaks. Each problem is one sentence that names its entry. Use the
+ * list only if there are no problems. `isPublicSuffix`: anyone can get a name below this host.
  */
 export function parseAllowList(text: string, isPublicSuffix: (host: string) => boolean): { list: AllowList; problems: string[] } {
   const exact = new Set<string>()
@@ -57,14 +57,14 @@ export function parseAllowList(text: string, isPublicSuffix: (host: string) => b
   return { list: { exact, wildcards }, problems }
 }
 
-/** The entries in full, with their schemes, as they are shown and saved. */
+/** The entries in full, with their schemes, for display and storage. */
 export function entriesOf({ exact, wildcards }: AllowList): string[] {
   return [...exact, ...[...wildcards].map((origin) => origin.replace('//', '//*.'))]
 }
 
 type ParsedEntry = { origin: string; isWildcard: boolean }
 
-/** The entry, or what is wrong with it. Strict before `new URL`, which would quietly repair or reread much of it. */
+/** The entry, or its problem. Checks strictly before `new URL`, which silently repairs many mistakes. */
 function parseEntry(entry: string, isPublicSuffix: (host: string) => boolean): ParsedEntry | string {
   const schemeEnd = entry.indexOf('://')
   const typedScheme = schemeEnd === -1 ? null : entry.slice(0, schemeEnd).toLowerCase()
@@ -92,11 +92,11 @@ function parseEntry(entry: string, isPublicSuffix: (host: string) => boolean): P
   if (name.startsWith('.')) return 'starts with a dot; for all subdomains of a host write *.example.com'
   if (name.endsWith('.')) return 'ends in a dot; write the host name without it'
 
-  // The parser reads full-width letters, circled digits and the like as plain ones, and skips what nobody can see.
+  // The URL parser reads full-width letters and circled digits as plain ones, and skips invisible characters.
   if (name.normalize('NFKD') !== name.normalize('NFD') || /[^\P{C}\u200c\u200d]|。/u.test(name)) {
     return 'has full-width or invisible characters; type the host name again'
   }
-  // A trial on one's own computer has no certificate.
+  // A site on the developer's own computer has no certificate.
   const url = URL.parse(`${typedScheme ?? (LOOPBACK.test(name) ? 'http' : 'https')}://${name}${port === undefined ? '' : `:${port}`}`)
   if (url === null) return 'is no host name that a browser can open'
   const isAddress = url.hostname.startsWith('[') || /^\d+\.\d+\.\d+\.\d+$/.test(url.hostname)
@@ -110,11 +110,11 @@ function parseEntry(entry: string, isPublicSuffix: (host: string) => boolean): P
   return { origin: url.origin, isWildcard }
 }
 
-// What apps and extensions give as their origin: Capacitor, Ionic, Tauri, Electron and the browsers' own schemes.
+// Schemes in the origins of apps and extensions: Capacitor, Ionic, Tauri, Electron and browsers.
 const APP_SCHEMES = /^(capacitor(-electron)?|ionic|cordova|tauri|wails|electron|app|file|asset|ms-appx(-web)?|[a-z-]+-extension)$/
 const LOOPBACK = /^((.+\.)?localhost|127(\.\d+){3}|0\.0\.0\.0|\[::1\])$/i
 
-// Where each branch gets an address beside those of strangers, such as deploy-preview-1--shop.netlify.app.
+// Hosts that give each branch a preview address beside strangers' sites, such as deploy-preview-1--shop.netlify.app.
 const PREVIEW_HOSTS =
   /\.(netlify\.(?:app|com)|vercel\.(?:app|dev)|now\.sh|onrender\.com|web\.app|firebaseapp\.com|herokuapp\.com|azurestaticapps\.net|surge\.sh|up\.railway\.app|fly\.dev|deno\.dev|pages\.dev|workers\.dev)$/i
 const FOR_PREVIEWS =
@@ -138,7 +138,7 @@ function isName(host: string): boolean {
   return host.length <= MAX_NAME_LENGTH && host.split('.').every((label) => isLabel(label, 0, label.length))
 }
 
-/** Short and printable, for a log line; what stands before an `@` may be a password. */
+/** Short and printable, for a log line. Text before an `@` may be a password and is left out. */
 function shown(entry: string): string {
   const printable = entry.replace(/^.*@/s, '…@').replace(/[\p{C}`]/gu, '�')
   return printable.length > 80 ? `${printable.slice(0, 79)}…` : printable

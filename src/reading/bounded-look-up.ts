@@ -4,8 +4,8 @@ const AT_ONCE = 2
 const MAX_WAITING = 100
 
 /**
- * Holds look-ups of what a stranger may have made up to a share of the store: two at once, and a hundred that wait. The
- * next gets `busy` at once, so that what the agent knows, and its owner, are not kept waiting behind them.
+ * Limits look-ups of names that a stranger may have made up: two run, a hundred wait, further ones throw `busy`. Reads of
+ * known accounts and the owner's pages do not wait behind them.
  */
 export function createBoundedLookUps(): <T>(lookUp: () => Promise<T>) => Promise<T> {
   const waiting: (() => void)[] = []
@@ -19,7 +19,7 @@ export function createBoundedLookUps(): <T>(lookUp: () => Promise<T>) => Promise
     try {
       return await lookUp()
     } finally {
-      // The next one takes over the place.
+      // The next one inherits the place.
       const next = waiting.shift()
       if (next === undefined) running--
       else next()

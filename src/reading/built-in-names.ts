@@ -1,7 +1,7 @@
 /**
- * Every name that the global object has by itself, own or inherited: a constant of that name would break the page.
- * Taken from Chromium 156 (window, dedicated, shared and service worker of a cross-origin isolated page) and Node 24. To
- * renew, add what this expression gives there:
+ * Every built-in name of the global object, own or inherited: a constant of that name would break the page.
+ * From Chromium 156 (window, dedicated, shared and service worker of a cross-origin isolated page) and Node 24. To
+ * update, add the output of this expression there:
  * for (let o = globalThis; o; o = Object.getPrototypeOf(o)) console.log(Object.getOwnPropertyNames(o).join(' '))
  */
 export const BUILT_IN_NAMES: ReadonlySet<string> = new Set(

@@ -7,25 +7,25 @@ type ReadHeader = 'origin' | 'referer' | 'authorization' | 'sec-fetch-site' | 's
 
 export interface ReadFacts {
   readonly resource: TokenResource
-  /** As Node gives them: it joins doubled ones with a comma, but of Referer and Authorization it drops all but the first. */
+  /** From Node, which joins repeated headers with a comma, but keeps only the first Referer and Authorization. */
   readonly headers: Readonly<Partial<Record<ReadHeader, string | undefined>>>
-  /** Name, value, name, value … as they came. */
+  /** Name, value, name, value …, as received. */
   readonly rawHeaders: readonly string[]
 }
 
-/** Why a read is refused. The sentence for each is in http/token/refusal-sentence.ts. */
+/** Why a read is refused. http/token/refusal-sentence.ts has the sentences. */
 export type RefusalReason = 'doubled' | 'navigation' | 'origin' | 'no address' | 'app' | 'referer' | 'unnamed' | 'wrong key'
 
 export interface Refusal {
   readonly allowed: false
   readonly reason: RefusalReason
-  /** The web site that asks, where it may be repeated in an answer. */
+  /** The origin of the refused site; null if it must not be repeated in an answer. */
   readonly site: string | null
-  /** What may stand in `Access-Control-Allow-Origin` of the refusal, so that the page can read why. */
+  /** The refusal's `Access-Control-Allow-Origin`, so that the page can read the reason. */
   readonly origin: string | null
 }
 
-/** `origin` belongs into `Access-Control-Allow-Origin`; null = the request named none. */
+/** `origin` is the answer's `Access-Control-Allow-Origin`; null = the request has no Origin. */
 export type ReadDecision = { readonly allowed: true; readonly origin: string | null } | Refusal
 
 // `fetch` says `empty`, `<script>` says `script`, `import … with { type: 'json' }` says `json`.
@@ -36,8 +36,8 @@ const MAX_REPEATED_LENGTH = 200
 const ALLOWED_WITHOUT_ORIGIN: ReadDecision = Object.freeze({ allowed: true, origin: null })
 
 /**
- * The one decision on who may read a token. It keeps other web sites out, because browsers tell the truth about the page
- * that asks. It cannot keep out a client that lies in its headers, such as curl.
+ * Decides whether a request may read a token. Keeps other web sites out, because browsers send true headers. Cannot keep
+ * out a client that forges its headers, such as curl.
  */
 export function decideRead(
   { resource, headers, rawHeaders }: ReadFacts,
@@ -48,11 +48,11 @@ export function decideRead(
   const isJoined =
     isList(origin) || isList(mode) || isList(destination) || isList(headers['sec-fetch-site']) || isList(headers['sec-fetch-user'])
   if (isJoined || ((referer !== undefined || authorization !== undefined) && isDoubled(rawHeaders))) return refuse('doubled')
-  // Old browsers and servers send neither; one that does is held to it, whatever key it has.
+  // Old browsers and servers send neither header. If one is there it must fit, even with a server key.
   const isNavigation = mode !== undefined && !MODES.includes(mode)
   if (isNavigation || (destination !== undefined && !DESTINATIONS[resource].includes(destination))) return refuse('navigation', origin)
 
-  // An Origin that is not on the list, `null` and an empty one too, must never be outvoted by a Referer or a key.
+  // A Referer or a key must never override an Origin that is not on the list, be it `null` or empty.
   if (origin !== undefined) {
     if (allows(allowList, origin)) return { allowed: true, origin }
     return refuse(reasonAgainst(origin), origin)
@@ -67,7 +67,7 @@ export function decideRead(
 
 function refuse(reason: RefusalReason, origin?: string): Refusal {
   const site = origin === undefined ? null : repeatable(origin)
-  // A local file or a sandboxed frame can read why it is refused by no other word.
+  // A local file or a sandboxed frame can read the reason only with `null`.
   return { allowed: false, reason, site, origin: origin === 'null' ? origin : site }
 }
 
@@ -77,13 +77,13 @@ function reasonAgainst(origin: string): RefusalReason {
   return /^(?!https?:)[a-z][a-z0-9+.-]*:\/\//.test(origin) ? 'app' : 'origin'
 }
 
-/** The origin where it is a web site’s, written as browsers write it, and short: nothing else of a request is repeated. */
+/** The origin if it is a canonical, short http(s) origin; answers repeat nothing else of a request. */
 function repeatable(origin: string): string | null {
   if (origin.length > MAX_REPEATED_LENGTH || !/^https?:/.test(origin)) return null
   return URL.parse(origin)?.origin === origin ? origin : null
 }
 
-/** No value of these headers has a comma: it is two headers that Node has joined, or one that matches nothing. */
+/** A comma means two headers that Node has joined, or a value that matches nothing. */
 const isList = (value: string | undefined): boolean => value?.includes(',') === true
 
 function isDoubled(rawHeaders: readonly string[]): boolean {
@@ -97,7 +97,7 @@ function isDoubled(rawHeaders: readonly string[]): boolean {
   return referers > 1 || keys > 1
 }
 
-/** A browser sends the whole address or, by its policy, the origin and a slash. A space in it is two headers joined by a proxy. */
+/** A browser sends the whole address or, by its policy, the origin and a slash. A space means two headers joined by a proxy. */
 function siteOf(referer: string): string {
   if (referer.includes(' ')) return ''
   const hostStart = referer.startsWith('https://') ? 8 : 7
@@ -105,7 +105,7 @@ function siteOf(referer: string): string {
   return hostEnd === -1 ? referer : referer.slice(0, hostEnd)
 }
 
-// The scheme's name has no case (RFC 9110, 11.1).
+// The scheme is case-insensitive (RFC 9110, 11.1).
 function isBearer(authorization: string): boolean {
   return authorization.slice(0, 7).toLowerCase() === 'bearer '
 }

@@ -1,42 +1,42 @@
 import { AppError } from '../core/errors.ts'
 
-/** Where an answer came from: memory that is fresh, a look that was waited for, or memory for want of an answer. */
+/** The source of an answer: fresh memory, a look-up, or stale memory because the look-up is late or failed. */
 export type Source = 'memory' | 'look' | 'stale'
 
 interface Rules<Value> {
-  /** Null = there is none, and never was one. */
+  /** Null = the key does not exist and never did. */
   load(key: string, known: Value | null): Promise<Value | null>
-  /** What to give where there is none. */
+  /** The value for a key that does not exist. */
   readonly missing: Value
-  /** What to give where a look failed and nothing is known. */
+  /** The value if the look-up fails and memory has none. */
   unanswered(cause: unknown): Value
-  /** Strictly. */
+  /** False for equal values. */
   isOlder(one: Value, other: Value): boolean
-  /** Whether it may be given out, while young, rather than let a request wait. */
+  /** Whether it may be served warm while a look-up is late. */
   isGood(value: Value): boolean
-  /** Null = a look has succeeded again. */
+  /** Called when look-ups begin to fail, and with null when they succeed again. */
   onTurn(error: unknown): void
   readonly max: number
-  /** A clock that only goes forward. */
+  /** A monotonic clock. */
   readonly clockMs: () => number
 }
 
-/** What a caller gets of a value. */
+/** Turns a value into the caller's result. */
 type Give<Value, Given> = (value: Value, source: Source) => Given
 
 export interface FreshMap<Value> {
-  /** Without a promise where it was looked up within the last second. Never rejects. */
+  /** Synchronous if the value was looked up within the last second. Never rejects. */
   get<Given>(key: string, give: Give<Value, Given>): Given | Promise<Given>
-  /** Something that is known without a look. False where something newer is known. */
+  /** Stores a value without a look-up. False if memory has a newer one. */
   put(key: string, value: Value, checkedAtMs?: number): boolean
-  /** Also what is no longer fresh. */
+  /** The value in memory, fresh or not. */
   known(key: string): Value | null
 }
 
 interface Entry<Value> {
   readonly value: Value
   readonly checkedAtMs: number
-  /** Earliest retry after a failed look; until then the value is given out as it is. */
+  /** Earliest retry after a failed look-up; reads get the stale value meanwhile. Null = the last look-up succeeded. */
   retryAtMs: number | null
 }
 
@@ -48,24 +48,24 @@ interface Answer<Value> {
 interface Look<Value> {
   readonly startedAtMs: number
   done: Promise<Answer<Value>>
-  /** Shared by all who wait: resolves with the value last seen. */
+  /** Resolves with the stale value after `TIMEOUT_MS`; shared by all waiting reads. */
   timeout: Promise<Answer<Value>> | null
   timer: NodeJS.Timeout | undefined
 }
 
 const FRESH_MS = 1000
-/** A value this young is given out rather than let a request wait. */
+/** Below this age a value is served warm: a late look-up delays no read. */
 const WARM_MS = 5000
 const TIMEOUT_MS = 15
 const RETRY_MS = 250
 const MAX_REFUSALS = 1000
 
-/** Values that are looked up again each second: one look at a time for each key, and the last value while looks hang or fail. */
+/** A map whose values are looked up again each second: one look-up per key at a time, and the last value while look-ups hang or fail. */
 export function createFreshMap<Value>(rules: Rules<Value>): FreshMap<Value> {
   const { load, isOlder, isGood, clockMs } = rules
   const entries = new Map<string, Entry<Value>>()
   const looks = new Map<string, Look<Value>>()
-  // Apart from the entries, so that made-up keys cannot push real ones out.
+  // Apart from the entries, so that made-up keys cannot evict real ones.
   const refusals = new Map<string, { value: Value; untilMs: number }>()
   let answering = true
 
@@ -82,7 +82,7 @@ export function createFreshMap<Value>(rules: Rules<Value>): FreshMap<Value> {
     let look = looks.get(key)
     if (look === undefined && (entry.retryAtMs === null || now >= entry.retryAtMs)) look = begin(key)
     if (look === undefined || entry.retryAtMs !== null) return giveAnswer(stale)
-    // Judged by the look's beginning: one that hangs must not make those wait who come while it does.
+    // Age counts at the start of the look-up: a look-up that hangs must not delay later reads.
     const isWarm = look.startedAtMs - entry.checkedAtMs <= WARM_MS
     if (!isWarm || !isGood(entry.value)) return look.done.then(giveAnswer)
     const leftMs = look.startedAtMs + TIMEOUT_MS - now
@@ -121,21 +121,21 @@ export function createFreshMap<Value>(rules: Rules<Value>): FreshMap<Value> {
     if (!answering) rules.onTurn(null)
     answering = true
     const entry = entries.get(key)
-    // Something was put in while the look was under way.
+    // `put` stored a value while the look-up ran.
     const isOvertaken = entry !== undefined && entry.checkedAtMs >= look.startedAtMs
     if (isOvertaken && (value === null || !isOlder(entry.value, value))) return { value: entry.value, source: 'memory' }
     if (value === null) {
       entries.delete(key)
       return { value: refuse(key, rules.missing, FRESH_MS), source: 'look' }
     }
-    // As old as the question, not as the answer.
+    // The value is as old as the question, not as the answer.
     hold(key, value, look.startedAtMs)
     return { value, source: 'look' }
   }
 
   function failed(key: string, look: Look<Value>, error: unknown): Answer<Value> {
     end(key, look)
-    // A question that this process has not let through says nothing of the store.
+    // A look-up refused by this process itself says nothing about the store.
     if (!(error instanceof AppError && error.code === 'busy')) {
       if (answering) rules.onTurn(error)
       answering = false
@@ -177,7 +177,7 @@ export function createFreshMap<Value>(rules: Rules<Value>): FreshMap<Value> {
   }
 }
 
-/** The first in a Map is the one that was looked up the longest ago. */
+/** Evicts from the front: a Map keeps insertion order, so the first key has the oldest look-up. */
 function trim(map: Map<string, unknown>, max: number): void {
   for (const key of map.keys()) {
     if (map.size <= max) return

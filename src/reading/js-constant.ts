@@ -1,13 +1,13 @@
 import { BUILT_IN_NAMES } from './built-in-names.ts'
 
-// Keywords, the ones of strict mode and modules included, and the two names that strict code cannot define.
+// Keywords, including those of strict mode and modules, and the two names that strict code cannot define.
 const RESERVED_WORDS = new Set(
   `await break case catch class const continue debugger default delete do else enum export extends false finally for
   function if implements import in instanceof interface let new null package private protected public return static
   super switch this throw true try typeof var void while with yield arguments eval`.split(/\s+/),
 )
 
-/** Says in words why a page cannot have a constant of this name, or null where it can. Never repeats the name. */
+/** The reason why a page cannot have a constant of this name, or null. Never repeats the name. */
 export function constantNameProblem(name: string): string | null {
   if (name === '') return 'is empty'
   if (name.length > 64) return 'is too long; a name has at most 64 characters'
@@ -17,15 +17,12 @@ export function constantNameProblem(name: string): string | null {
   return null
 }
 
-/**
- * The body of `/token.js`. `const` would throw where the tag is included twice, and an assignment would leave a
- * constant that the page can change by accident.
- */
+/** The body of `/token.js`. `const` would throw if the tag is included twice; a page could change a plain assignment by accident. */
 export function renderScript(name: string, token: string): string {
   return `Object.defineProperty(globalThis, ${literal(name)}, {value: ${literal(token)}, enumerable: true, configurable: true})\n`
 }
 
-/** Also safe inside a `<script>` element and in any encoding: nothing but harmless ASCII is left. */
+/** A string literal that is safe inside a `<script>` element and in any encoding: plain ASCII without `<`, `>` and `&`. */
 function literal(value: string): string {
   return JSON.stringify(value).replace(/[<>&\u007f-\uffff]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`)
 }

@@ -2,10 +2,10 @@ import { createRequire } from 'node:module'
 import type * as Tldts from 'tldts'
 import type * as Trie from 'tldts/dist/types/src/data/trie.js'
 
-// Loaded for the first wildcard: few lists have one, and it takes as long, and a megabyte, as a store does.
+// Loaded at the first wildcard: few lists have one, and loading takes as long as opening a store, and a megabyte.
 const require = createRequire(import.meta.url)
 
-/** Whether anybody can get a name below `host`: it is a public suffix, or one lies below it (s3.amazonaws.com below amazonaws.com). */
+/** Whether anyone can get a name below `host`: it is a public suffix, or has one below it, as amazonaws.com has s3.amazonaws.com. */
 export function isPublicSuffix(host: string): boolean {
   const { getPublicSuffix }: typeof Tldts = require('tldts')
   return getPublicSuffix(host, { allowPrivateDomains: true }) === host || hasSuffixBelow(host)
@@ -23,12 +23,12 @@ function hasSuffixBelow(host: string): boolean {
     if (next === undefined) return false
     node = below(next)
   }
-  // Each leaf is the end of a suffix.
+  // Every node with children has a suffix below it.
   return edgesOf(node).length > 0
 }
 
-// tldts answers for one name, and has no function that lists what is below it. Its own tree of labels, from the top-level
-// domain down, is taken from the package; the version is pinned, and a test asks for names that only the tree knows.
+// tldts answers for one name and cannot list the suffixes below it, so this reads its internal label tree. The version is
+// pinned, and a test asks for names that only the tree knows.
 function loadTree() {
   const trie: typeof Trie = require('tldts/dist/cjs/src/data/trie.js')
   const { edgeChild, edgeLength, edgeStart, labelText } = trie

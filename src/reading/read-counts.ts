@@ -4,12 +4,12 @@ type Counts = Readonly<Record<ReadSource, number>>
 
 export interface LastHour {
   readonly counts: Counts
-  /** How far back they go: less than 60 where the process is younger. */
+  /** The span of the counts; less than 60 in a younger process. */
   readonly minutes: number
 }
 
 export interface ReadHistory {
-  /** To be called about once a minute. */
+  /** Call it about once a minute. */
   sample(): void
   lastHour(): LastHour
 }
@@ -17,14 +17,14 @@ export interface ReadHistory {
 const HOUR_MS = 3_600_000
 const NONE: Counts = { process: 0, memcached: 0, store: 0, stale: 0 }
 
-/** Where this process found the tokens it gave out, in the last hour. Costs the reads nothing: their counters are looked at each minute. */
+/** The sources of the tokens served in the last hour. Costs a read nothing: it samples the reader's counters each minute. */
 export function createReadHistory(counters: Counts, clockMs: () => number = () => performance.now()): ReadHistory {
   const samples: { atMs: number; counts: Counts }[] = [{ atMs: clockMs(), counts: NONE }]
   return {
     sample() {
       const nowMs = clockMs()
       samples.push({ atMs: nowMs, counts: { ...counters } })
-      // The newest that is an hour old stays: the hour is counted from it.
+      // Keeps the newest sample that is an hour old, the start of the hour.
       while (samples[1] !== undefined && nowMs - samples[1].atMs >= HOUR_MS) samples.shift()
     },
     lastHour() {

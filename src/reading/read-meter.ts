@@ -9,19 +9,19 @@ const OUTCOMES: Readonly<Record<number, string>> = {
   503: 'unavailable',
 }
 
-/** Upper bounds in seconds; what is longer counts only in the total. */
+/** Upper bounds in seconds; longer reads count only in the total. */
 export const READ_BUCKETS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5] as const
 
 export interface ReadMeter {
   observe(status: number, durationMs: number): void
-  /** Requests for a token, by how they were answered. */
+  /** Token requests by outcome. */
   outcomes(): Record<string, number>
-  /** For each bucket, how many took this long and no longer; the last is all the rest. */
+  /** Requests in each bucket, not cumulative; the last element counts those above all bounds. */
   readonly counts: readonly number[]
   readonly sumSeconds: () => number
 }
 
-/** Counts reads at the cost of a few additions each: a metrics library's own would cost more than the read. */
+/** Counts reads with a few additions each; a metrics library's counter would cost more than the read. */
 export function createReadMeter(): ReadMeter {
   const byStatus = new Array<number>(600).fill(0)
   const counts = new Array<number>(READ_BUCKETS.length + 1).fill(0)
@@ -38,7 +38,7 @@ export function createReadMeter(): ReadMeter {
       sumMs += durationMs
     },
     outcomes() {
-      // Each there from the start, so that a rate has a zero to begin from.
+      // Every outcome is present from the start, so that a rate begins at zero.
       const outcomes: Record<string, number> = { ...Object.fromEntries(Object.values(OUTCOMES).map((name) => [name, 0])), failed: 0 }
       for (const [status, count] of byStatus.entries()) {
         const name = OUTCOMES[status] ?? 'failed'

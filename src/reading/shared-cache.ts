@@ -3,32 +3,32 @@ import { Secret } from '../core/secret.ts'
 import { type SealContext, tryOpen, type Vault } from '../core/vault.ts'
 import type { RowCache } from './row-cache.ts'
 
-/** Orders the states of one row. */
+/** Orders the states of a row. */
 export interface Stamp {
   readonly version: number
   readonly revision: number
-  /** The database's time of the statement that read it. */
+  /** The database's time when the row was read. */
   readonly atMs: number
 }
 
-/** The value null is a tombstone: what was there is no longer right, so ask the database. */
+/** A null value is a tombstone: an older value is invalid, and readers ask the database. */
 export interface Stamped extends Stamp {
   readonly value: unknown
-  /** Of a token that is served: its own list, empty for the global one. It stays in a tombstone that only means “late”. */
+  /** The account's own allow-list, empty for the global one; unset if there is no token to serve. A late value's tombstone keeps it. */
   readonly readers?: string | undefined
 }
 
-/** What instances tell each other by way of Memcached: sealed, dated, and never replaced by something older. */
+/** Shares rows between instances through Memcached. Values are sealed and dated; an older value never replaces a newer one. */
 export interface SharedCache {
-  /** The store's name in the cache, which each look at the store tells. Until it is known nothing is read or written. */
+  /** Sets the store's namespace, which each read of the store returns. Null: nothing is read or written yet. */
   join(cacheId: string | null): void
-  /** Null where there is nothing that can be believed. */
+  /** Null if the cache has no value, or none that is recent enough. */
   find(place: string): Promise<Stamped | null>
-  /** True where every other instance finds this, or something newer. */
+  /** True if every other instance now finds this value or a newer one. */
   put(place: string, stamped: Stamped): Promise<boolean>
-  /** As `put`, and looks again after a second whether an emptied cache has taken an old value in. */
+  /** As `put`, and puts a tombstone a second later, in case a flushed cache has stored an old value since. */
   announce(place: string, stamped: Stamped): Promise<boolean>
-  /** Waits for the looks that `announce` has promised. */
+  /** Waits for the second puts of `announce`. */
   close(): Promise<void>
 }
 
@@ -39,15 +39,15 @@ interface Deps {
   readonly secondLookMs?: number
 }
 
-/** Another shape of the value is another format. It is part of key and seal, so that no release reads another's. */
+/** A new shape of the value needs a new format. It is part of key and seal, so that releases never read each other's values. */
 const FORMAT = 'v2'
 const TTL_SECONDS = 60
-/** A second in the reader's own memory and two of error between two clocks make it 60. */
+/** Plus one second in the reader's memory and two of clock error: 60. */
 const BELIEVED_FOR_MS = 57_000
 const AHEAD_MS = 2_000
-/** What took longer to arrive may have been overtaken by a change whose tombstone is lost, so it becomes one itself. */
+/** A value that took longer may have missed a change whose tombstone was lost, so a tombstone is written instead. */
 const YOUNG_MS = 1_000
-/** When nothing that was read before the change is young any more. */
+/** By then no value read before the change is young. */
 const SECOND_LOOK_MS = 1_200
 const TRIES = 3
 const WAIT_MS = 20
@@ -62,7 +62,7 @@ export function createSharedCache({ cache, vault, clock, secondLookMs = SECOND_L
   /** Null where no key opens it. */
   function open(cacheId: string, place: string, sealed: string): Stamped | null {
     const text = tryOpen(vault, sealed, sealContext(cacheId, place))
-    // What this format has sealed has this shape.
+    // Only this format is sealed with this context, so the text has this shape.
     return text === null ? null : JSON.parse(text.reveal())
   }
 
@@ -79,7 +79,7 @@ export function createSharedCache({ cache, vault, clock, secondLookMs = SECOND_L
       if (seen === null) return false
       const there = seen.text === null ? null : open(cacheId, place, seen.text)
       if (there !== null && isBelieved(there) && !isOlder(there, stamped)) return true
-      // Sealed with a key that this instance lacks, it may be newer: then the database decides.
+      // A value sealed with a key that this instance lacks may be newer: a tombstone lets the database decide.
       const isForeign = seen.text !== null && there === null
       const isYoung = clock.nowMs() - stamped.atMs <= YOUNG_MS
       const { version, revision, atMs, readers } = stamped
@@ -99,7 +99,7 @@ export function createSharedCache({ cache, vault, clock, secondLookMs = SECOND_L
     secondLooks.set(place, timer)
   }
 
-  /** The release before looks under a name made of its oldest key. To be removed in the next release. */
+  /** Clears the names of the previous release, which derive from its oldest key. Remove it in the next release. */
   async function clearOld(place: string): Promise<void> {
     await Promise.all(vault.keyIds.map((keyId) => cache.set(shortDigest(`${keyId} ${place}`), '', 1)))
   }
@@ -127,7 +127,7 @@ export function createSharedCache({ cache, vault, clock, secondLookMs = SECOND_L
   }
 }
 
-/** Strictly: of two of the same version and revision the earlier look is the older. */
+/** False for equal stamps. At the same version and revision the earlier read is older. */
 export function isOlder(one: Stamp, other: Stamp): boolean {
   if (one.version !== other.version) return one.version < other.version
   if (one.revision !== other.revision) return one.revision < other.revision

@@ -1,9 +1,9 @@
 import type { AllowList } from './allow-list.ts'
 
 /**
- * Hosts under which anybody gets a name, but which the public suffix list (2026-11) does not have, since only their owners
- * can enter them: https://github.com/publicsuffix/list/pull/2969 is such a request, for Weebly. Source of each: the address
- * that its service gives a new site or shop, as https://support.squarespace.com/hc/en-us/articles/206541717 says for one.
+ * Hosts under which anyone can get a name, missing from the public suffix list (2026-11), because only a host's owner can
+ * add it: https://github.com/publicsuffix/list/pull/2969 does so for Weebly. Source of each: the address that the service
+ * gives a new site, such as https://support.squarespace.com/hc/en-us/articles/206541717.
  */
 const SHARED_HOSTS = new Set(
   `squarespace.com wordpress.com home.blog art.blog photo.blog wpcomstaging.com tumblr.com weebly.com weeblysite.com
@@ -25,7 +25,7 @@ const SHARED_HOSTS = new Set(
   lhr.life pagekite.me`.split(/\s+/),
 )
 
-/** Everybody's pages stand at this one origin, each at another path, or every app has it (Capacitor and Tauri on a phone). */
+/** Origins shared by the pages of all users, at different paths, or by all apps, as Capacitor and Tauri do on a phone. */
 const SHARED_ORIGINS = new Set(
   `https://sites.google.com https://docs.google.com https://storage.googleapis.com https://s3.amazonaws.com https://medium.com
   https://codepen.io https://cdpn.io https://jsbin.com https://output.jsbin.com https://jsfiddle.net https://fiddle.jshell.net
@@ -36,7 +36,7 @@ const SHARED_ORIGINS = new Set(
 const BELOW = [...SHARED_HOSTS, ...[...SHARED_ORIGINS].map((origin) => origin.replace(/^https?:\/\//, ''))]
 const REFUSED_NEXT = 'name your own host: the next release refuses this entry'
 
-/** One sentence for each entry that others than the owner can have pages under. */
+/** One sentence for each entry under which strangers can publish pages. */
 export function sharedHostWarnings({ exact, wildcards }: AllowList): string[] {
   const warnings = [...wildcards].flatMap((origin) => {
     const { hostname } = new URL(origin)

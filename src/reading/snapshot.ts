@@ -6,25 +6,25 @@ import { renderScript } from './js-constant.ts'
 import { unreadable } from './token-problem.ts'
 import type { TokenRow } from './token-row.ts'
 
-/** An answer's body and its strong entity tag, quotes included. A text, not a Buffer: Node sends it in one write with the headers. */
+/** An answer's body with its strong ETag, quotes included. Text, not a Buffer: Node sends text and headers in one write. */
 export interface Body {
   readonly content: string
   readonly etag: string
-  /** In bytes, as the header has it. */
+  /** In bytes, for Content-Length. */
   readonly length: string
 }
 
-/** One account as it stood at one moment: its token, or why there is none to serve. The list counts for either. */
+/** An account at one moment: its token, or the reason why it has none to serve. The allow-list applies to both. */
 export type Snapshot = TokenSnapshot | ProblemSnapshot
 
 export interface ProblemSnapshot {
   /** `not_found` = there is no such account. */
   readonly problem: AppError
-  /** The account's own; null = the global one. */
+  /** The account's own list; null = the global one. */
   readonly allowList: AllowList | null
 }
 
-/** With everything prepared that a request needs. */
+/** Holds prepared answers, so that a read only sends bytes. */
 export interface TokenSnapshot {
   readonly problem: null
   readonly allowList: AllowList | null
@@ -34,15 +34,14 @@ export interface TokenSnapshot {
   /** `{"token":"…"}` */
   readonly json: Body
   readonly text: Body
-  /** The name must have passed `constantNameProblem`. */
+  /** `constantName` must have passed `constantNameProblem`. */
   script(constantName?: string): Body
-  /** How long a browser may keep an answer: at most five minutes, never beyond the token's life. */
+  /** The answer's max-age: at most five minutes, never beyond the token's expiry. */
   maxAgeSeconds(nowMs: number): number
 }
 
 export interface SnapshotDeps {
   readonly constantName: string
-  /** A short hash of a text, in characters that an entity tag and a cache key may have. */
   readonly vault: Vault
 }
 
@@ -73,7 +72,7 @@ export function createSnapshot(row: TokenRow, { constantName: globalName, vault 
     constantName,
     json: toBody(JSON.stringify({ token })),
     text: toBody(token),
-    // Other names come from the query string: kept, they would fill the memory.
+    // Other names come from the query string; caching them could fill the memory.
     script: (other = constantName) => (other === constantName ? ownScript : toBody(renderScript(other, token))),
     maxAgeSeconds(nowMs) {
       if (expiresAt === null) return MAX_AGE_SECONDS
@@ -86,7 +85,7 @@ export function toProblem(problem: AppError, allowList: AllowList | null = null)
   return { problem, allowList }
 }
 
-/** Null = the global one. What is stored was checked when it was typed; a list that is broken all the same allows nobody. */
+/** Null = the global list. A stored list was checked when it was saved; if it is broken nevertheless, it allows no site. */
 export function ownAllowList(allowedDomains: string | null): AllowList | null {
   if (allowedDomains === null) return null
   const { list, problems } = parseAllowList(allowedDomains, () => false)

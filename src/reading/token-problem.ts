@@ -3,7 +3,7 @@ import { AppError } from '../core/errors.ts'
 import type { UnreadableError } from '../core/vault.ts'
 import { hasExpired } from './token-row.ts'
 
-/** Why an account cannot be served, for its web sites; null = it can. */
+/** The reason why an account cannot be served, in words for its web sites; null = it can. */
 export function problemOf(account: Account, now: Date): AppError | null {
   if (account.pausedAt !== null)
     return unavailable('This account is paused. Is this your site? Switch it on again at /admin on this agent.')

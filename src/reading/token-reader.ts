@@ -10,39 +10,39 @@ import { hasExpired, rowIn, type TokenRow, toRow } from './token-row.ts'
 
 export type ReadSource = 'process' | 'memcached' | 'store' | 'stale'
 
-/** Until when other instances may serve what was before; null = they see the change within three seconds. */
+/** Until then other instances may serve the old state; null = they see the change within three seconds. */
 export type Reach = Date | null
 
 export interface TokenReader {
-  /** The account as it stands, or with null the one that `/token.js` serves. No promise where it was looked up within the last second. */
+  /** The account, or with null the one that `/token.js` serves. Synchronous if it was looked up within the last second. */
   read(name: string | null): Snapshot | Promise<Snapshot>
-  /** The same for the agent's own pages, which give no token out: it is not counted. */
+  /** As `read`, for the agent's own pages; not counted. */
   look(name: string | null): Promise<Snapshot>
   /**
-   * Shows what has just been written to this process and to the others: a change of the account, or its removal. With
-   * a grant that the store could not save it is `unsaved`. Never rejects.
+   * Shows a change or removal of the account to this process and to the other instances. `unsaved` is the account with a
+   * grant that the store could not save. Never rejects.
    */
   publish(name: string, unsaved?: Account): Promise<Reach>
-  /** The same where `/token.js` may serve another account from now on. */
+  /** As `publish`, if `/token.js` may serve another account from now on. */
   publishDefault(): Promise<Reach>
-  /** Tokens given out, by where they came from. */
+  /** Tokens served, by source. */
   readonly counters: Readonly<Record<ReadSource, number>>
 }
 
 interface Deps extends SnapshotDeps {
   readonly store: Pick<AccountStore, 'look' | 'nowMs' | 'isClockSure'>
-  /** Null where there is no Memcached. */
+  /** Null without Memcached. */
   readonly shared: SharedCache | null
   readonly log: Log
   readonly maxSnapshots?: number
   readonly clockMs?: () => number
 }
 
-/** One state of an account. */
+/** A state of an account in this process. */
 interface Held extends Stamp {
   readonly snapshot: Snapshot
   readonly source: 'memcached' | 'store'
-  /** What the snapshot was made of, and what others are told of it; null where there is no token to serve. */
+  /** The row behind the snapshot, as shared with other instances; null if there is no token to serve. */
   readonly row: TokenRow | null
 }
 
@@ -50,7 +50,7 @@ interface Held extends Stamp {
 interface Served extends Stamp {
   /** Null = none. */
   readonly name: string | null
-  /** What to say where there is none. */
+  /** The answer if there is none. */
   readonly problem: ProblemSnapshot
 }
 
@@ -58,7 +58,7 @@ const LONGEST_MS = 60_000
 const MISSING = toProblem(notFound())
 const UNKNOWN: Stamp = { version: 0, revision: 0, atMs: 0 }
 const NONE_SERVED: Served = { ...UNKNOWN, name: null, problem: toProblem(noToken()) }
-/** The key and the place of the default's name. */
+/** The key of the default's name, in this process and in Memcached. */
 const DEFAULT = 'default'
 
 export function createTokenReader(deps: Deps): TokenReader {
@@ -92,7 +92,7 @@ export function createTokenReader(deps: Deps): TokenReader {
   })
 
   function snapshotIn({ snapshot }: Held): Snapshot {
-    // Time goes on while a snapshot is held.
+    // The token may have expired since the snapshot was made.
     return snapshot.problem === null && hasExpired(snapshot, store.nowMs()) ? toProblem(expired(), snapshot.allowList) : snapshot
   }
 
@@ -117,14 +117,14 @@ export function createTokenReader(deps: Deps): TokenReader {
     if (found !== null && (known === null || !isOlder(found, known))) {
       const held = heldInCache(name, found, known)
       if (held !== null) return held
-      // Whether or not the store answers now: what is held has been overtaken. Where the newer token has the same readers,
-      // the older one may go on while the store is silent.
+      // The cache has a newer state, so the one held must not be served, even if the store does not answer. With the same
+      // readers the older token may be served until the store answers.
       const hasSameReaders = known?.row != null && found.readers === (known.row.allowedDomains ?? '')
       if (known !== null && !hasSameReaders && isOlder({ ...known, atMs: found.atMs }, found)) {
         accounts.put(name, toHeld(toProblem(noAnswer()), found), Number.NEGATIVE_INFINITY)
       }
     }
-    // A stranger may have made up a name that this process has not met.
+    // A stranger may have made up a name that is new to this process.
     const held = heldIn(await (known === null ? bounded(() => store.look(name)) : store.look(name)), known)
     if (held !== null) void shared?.put(placeOf(name), stampedOf(held))
     return held
@@ -141,7 +141,7 @@ export function createTokenReader(deps: Deps): TokenReader {
     return now
   }
 
-  /** With the name it tells the account, which is not looked up a second time. */
+  /** The look-up of the default returns its account too, so the account is stored without a second look-up. */
   function servedIn(look: Look, startedAtMs: number): Served {
     const { account, isRemoved, at } = look
     const held = heldIn(look, account === null ? null : accounts.known(account.name))
@@ -163,7 +163,7 @@ export function createTokenReader(deps: Deps): TokenReader {
     return heldOf(toRow(account), { version, revision, atMs }, 'store', known)
   }
 
-  /** Null for a tombstone, and for a token that has ended or that no key opens: then the database decides. */
+  /** Null for a tombstone, an expired token, or a token that no key opens: then the database decides. */
   function heldInCache(name: string, { value, ...stamp }: Stamped, known: Held | null): Held | null {
     if (value === null) return null
     const row = rowIn(name, value)
@@ -177,11 +177,11 @@ export function createTokenReader(deps: Deps): TokenReader {
     return { ...stamp, snapshot, source, row: snapshot.problem === null ? row : null }
   }
 
-  /** An account that could not be saved, or not be looked at again since. */
+  /** The state of an account whose grant the store could not save. Null if memory or cache has a newer revision. */
   async function unsavedHeld(account: Account): Promise<Held | null> {
     const { name, revision } = account
     const newest = Math.max(accounts.known(name)?.revision ?? 0, (await shared?.find(placeOf(name)))?.revision ?? 0)
-    // Its owner has changed the account since the refresh began, perhaps to a shorter list.
+    // The owner has changed the account since the refresh began, perhaps to a shorter allow-list.
     if (newest > revision) return null
     return heldOfAccount(account, store.nowMs(), null)
   }
@@ -196,7 +196,7 @@ export function createTokenReader(deps: Deps): TokenReader {
       isCertain = false
     }
     if (unsaved !== undefined && (held === null || held.version < unsaved.version)) held = (await unsavedHeld(unsaved)) ?? held
-    // The store went away after the write: what is known is out of date, so whoever reads has to ask the store.
+    // The store stopped answering after the write. Memory is out of date, so reads must ask the store.
     if (!isCertain && unsaved === undefined) held = toHeld(toProblem(noAnswer()), { ...(known ?? UNKNOWN), atMs: store.nowMs() })
     if (held !== null) accounts.put(name, held)
     if (served.known(DEFAULT)?.name === null) await publishDefault()
@@ -210,7 +210,7 @@ export function createTokenReader(deps: Deps): TokenReader {
       served.put(DEFAULT, now)
       if (shared === null || (await shared.announce(DEFAULT, { ...now, value: now.name }))) return null
     } catch {
-      // What this process knows goes on until the store answers.
+      // This process goes on with its last state until the store answers.
     }
     return new Date(store.nowMs() + LONGEST_MS)
   }

@@ -1,13 +1,13 @@
 import type { Account } from '../core/account.ts'
 
-/** The columns that serving a token needs; the refresh token is not among them, so no cache ever holds it. */
+/** The columns that serving a token needs. The refresh token is not one of them, so no cache holds it. */
 export type TokenRow = Pick<Account, 'name' | 'accessToken' | 'expiresAt' | 'allowedDomains' | 'jsConstant'>
 
 export function toRow({ name, accessToken, expiresAt, allowedDomains, jsConstant }: TokenRow): TokenRow {
   return { name, accessToken, expiresAt, allowedDomains, jsConstant }
 }
 
-/** A row out of JSON. Only this release, with one of our keys, can have sealed it, so it has this shape. */
+/** A row from JSON. Its seal proves that this release wrote it, so it needs no check. */
 export function rowIn(name: string, value: unknown): TokenRow {
   const row = toRow(value as TokenRow)
   return { ...row, name, expiresAt: row.expiresAt === null ? null : new Date(row.expiresAt) }

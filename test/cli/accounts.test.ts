@@ -19,7 +19,7 @@ t.test('the whole of it without a browser: add, seed, settings, default, serve, 
   t.match(await run('accounts add shop'), { code: 0, stdout: /token-agent seed shop/, stderr: '' })
   t.match(await run('accounts add shop'), { code: 1, stderr: /choose another name/ })
   t.match(await run('seed shop', `${instagram.issue({ username: 'the.shop' })}\n`), { code: 0, stdout: /stored as “shop”/ })
-  t.match(await run('seed', instagram.issue({ life: 'short', ageSeconds: 9 })), { code: 0, stdout: /traded for one that lasts/ })
+  t.match(await run('seed', instagram.issue({ life: 'short', ageSeconds: 9 })), { code: 0, stdout: /exchanged for a long-lived one/ })
   t.match(await run('accounts set-domains shop blog.example *.blog.example'), { code: 0 })
   t.match(await run('accounts set-domains shop *.github.io'), { code: 1, stderr: /everybody’s site/ })
   t.match(await run('accounts set-constant shop ShopToken'), { code: 0 })
