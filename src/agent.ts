@@ -166,7 +166,7 @@ export async function createAgent(config: Config, log: Logger, { rateLimits = RA
       allowList: config.allowList,
       isServerKey: isOneOf(config.serverKeys),
       read: (account: string | null) => reader.read(account),
-      look: (account: string | null) => reader.look(account),
+      peek: (account: string | null) => reader.peek(account),
       nowMs: () => store.nowMs(),
     },
     hook: {

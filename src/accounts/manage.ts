@@ -9,7 +9,7 @@ import { entriesOf, parseAllowList } from '../reading/allow-list.ts'
 import { constantNameProblem } from '../reading/js-constant.ts'
 import { isPublicSuffix } from '../reading/public-suffix.ts'
 import { sharedHostWarnings } from '../reading/shared-hosts.ts'
-import type { Reach } from '../reading/token-reader.ts'
+import type { StaleUntil } from '../reading/token-reader.ts'
 import type { RefreshResult } from '../refreshing/refresh-account.ts'
 import { refreshDue } from '../refreshing/refresh-due.ts'
 import type { OAuthStateStore } from './oauth-states.ts'
@@ -25,7 +25,7 @@ export interface ManageDeps extends SeedDeps {
   readonly states: Pick<OAuthStateStore, 'waiting' | 'forget'>
   readonly pictures: Pick<Pictures, 'forget'>
   /** Shows the readers of all instances that `/token.js` may serve another account. */
-  readonly publishDefault: () => Promise<Reach>
+  readonly publishDefault: () => Promise<StaleUntil>
 }
 
 /** Throws `not_found` if there is no such account. */
@@ -54,7 +54,7 @@ export async function createAccount(deps: ManageDeps, name: string, provider: st
 export interface SavedDomains {
   /** Null = the global list applies. */
   readonly saved: string | null
-  readonly reach: Reach
+  readonly staleUntil: StaleUntil
   readonly warnings: readonly string[]
 }
 
@@ -69,11 +69,11 @@ export async function setDomains(deps: ManageDeps, name: string, typed: string |
   const saved = entriesOf(list).join(' ') || null
   if (text !== null && saved === null) throw new AppError('invalid', 'The list names no web site.')
   const said = saved === null ? 'The global list of web sites holds.' : `Web sites that may read the token: ${saved}`
-  const reach = await change(deps, name, { allowedDomains: saved }, event(name, 'changed', actor, said.slice(0, 2000)))
-  return { saved, reach, warnings: sharedHostWarnings(list) }
+  const staleUntil = await change(deps, name, { allowedDomains: saved }, event(name, 'changed', actor, said.slice(0, 2000)))
+  return { saved, staleUntil, warnings: sharedHostWarnings(list) }
 }
 
-export async function setConstant(deps: ManageDeps, name: string, typed: string | null, actor: Actor): Promise<Reach> {
+export async function setConstant(deps: ManageDeps, name: string, typed: string | null, actor: Actor): Promise<StaleUntil> {
   const jsConstant = typed?.trim() || null
   const problem = jsConstant === null ? null : constantNameProblem(jsConstant)
   if (problem !== null) throw new AppError('invalid', `The name of the constant ${problem}.`)
@@ -82,11 +82,11 @@ export async function setConstant(deps: ManageDeps, name: string, typed: string 
 }
 
 /** A paused account is neither refreshed nor served. */
-export async function setPaused(deps: ManageDeps, name: string, paused: boolean, actor: Actor): Promise<Reach> {
+export async function setPaused(deps: ManageDeps, name: string, paused: boolean, actor: Actor): Promise<StaleUntil> {
   return change(deps, name, { pausedAt: paused ? deps.store.now() : null }, event(name, paused ? 'paused' : 'resumed', actor))
 }
 
-export async function makeDefault(deps: ManageDeps, name: string, actor: Actor): Promise<Reach> {
+export async function makeDefault(deps: ManageDeps, name: string, actor: Actor): Promise<StaleUntil> {
   await findAccount(deps, name)
   if (!(await deps.store.makeDefault(name, event(name, 'made_default', actor)))) throw gone()
   return deps.publishDefault()
@@ -108,7 +108,7 @@ export async function removeAccount(
   name: string,
   revoke: boolean,
   actor: Actor,
-): Promise<{ removal: Removal; reach: Reach }> {
+): Promise<{ removal: Removal; staleUntil: StaleUntil }> {
   const account = await findAccount(deps, name)
   const provider = deps.providers.get(account.provider)
   if (revoke && provider?.connect?.revoke === undefined) throw cannotRevoke(provider)
@@ -116,12 +116,12 @@ export async function removeAccount(
   const detail = revoke ? (revoked ? 'The provider took the grant back.' : 'The provider did not take the grant back.') : null
   if (!(await deps.store.remove(name, event(name, 'removed', actor, detail)))) throw gone()
   deps.pictures.forget(name)
-  const reach = await publishChange(deps, name, actor)
+  const staleUntil = await publishChange(deps, name, actor)
   await deps.publishDefault()
   for (const state of await deps.states.waiting(waiting(account.provider))) {
     if (state.account === name) await deps.states.forget(state.id)
   }
-  return { removal: revoke ? (revoked ? 'removed_and_revoked' : 'removed_not_revoked') : 'removed', reach }
+  return { removal: revoke ? (revoked ? 'removed_and_revoked' : 'removed_not_revoked') : 'removed', staleUntil }
 }
 
 export interface Paste {
@@ -178,7 +178,7 @@ async function mustBeSameUser(deps: ManageDeps, { provider, providerUserId, user
   }
 }
 
-async function change(deps: ManageDeps, name: string, what: AccountChange, why: AccountEvent): Promise<Reach> {
+async function change(deps: ManageDeps, name: string, what: AccountChange, why: AccountEvent): Promise<StaleUntil> {
   await findAccount(deps, name)
   if (!(await deps.store.update(name, what, why))) throw gone()
   return publishChange(deps, name, why.actor)

@@ -1,16 +1,16 @@
 import type { Actor } from '../core/account.ts'
 import type { AccountStore } from '../core/account-store.ts'
-import type { Reach } from '../reading/token-reader.ts'
+import type { StaleUntil } from '../reading/token-reader.ts'
 
 const TRY_AGAIN_MS = 500
 
 export interface PublishDeps {
-  readonly publish: (name: string) => Promise<Reach>
+  readonly publish: (name: string) => Promise<StaleUntil>
   readonly store: Pick<AccountStore, 'record'>
 }
 
 /** Publishes a change of the account to the readers of all instances. If some may see it late, the history says so. */
-export async function publishChange(deps: PublishDeps, name: string, actor: Actor): Promise<Reach> {
+export async function publishChange(deps: PublishDeps, name: string, actor: Actor): Promise<StaleUntil> {
   let until = await deps.publish(name)
   if (until !== null) {
     // A new process may have no connection to Memcached yet, or one answer came late.
@@ -18,14 +18,14 @@ export async function publishChange(deps: PublishDeps, name: string, actor: Acto
     until = await deps.publish(name)
   }
   if (until !== null) {
-    const event = { account: name, kind: 'changed', actor, outcome: 'failed', detail: reachSentence(until) } as const
+    const event = { account: name, kind: 'changed', actor, outcome: 'failed', detail: staleSentence(until) } as const
     // Best effort: the change and its own event are saved already.
     await deps.store.record(event).catch(() => {})
   }
   return until
 }
 
-export function reachSentence(until: Date): string {
+export function staleSentence(until: Date): string {
   const time = until.toISOString().slice(11, 19)
   return `The other instances could not be told, because Memcached did not answer: they may serve this account as it was until ${time} UTC.`
 }

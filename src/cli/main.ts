@@ -1,11 +1,11 @@
 import { readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { reachSentence } from '../accounts/publish-change.ts'
+import { staleSentence } from '../accounts/publish-change.ts'
 import { type Agent, createAgent } from '../agent.ts'
 import { agentCommand } from '../config/agent-command.ts'
 import { type Config, readConfig } from '../config/config.ts'
 import { createLogger } from '../logger.ts'
-import type { Reach } from '../reading/token-reader.ts'
+import type { StaleUntil } from '../reading/token-reader.ts'
 import { accountsCommand } from './accounts.ts'
 import { type Command, type CommandName, help, readArguments } from './arguments.ts'
 import { endOutput, flushed, print, UsageError, watchOutput } from './terminal.ts'
@@ -98,14 +98,14 @@ async function run(asked: Command, applied: readonly string[], config: Config, a
 
 /** Of a change that other instances do not see at once, the terminal learns when they do. */
 async function sayingWhen(owner: Agent['owner'], work: (owner: Agent['owner']) => Promise<number>): Promise<number> {
-  const reached = new Map<string, Reach>()
+  const staleUntils = new Map<string, StaleUntil>()
   const publish: Agent['owner']['publish'] = async (name, unsaved) => {
-    const reach = await owner.publish(name, unsaved)
-    reached.set(name, reach)
-    return reach
+    const staleUntil = await owner.publish(name, unsaved)
+    staleUntils.set(name, staleUntil)
+    return staleUntil
   }
   const code = await work({ ...owner, publish })
-  for (const until of reached.values()) if (until !== null) say(reachSentence(until))
+  for (const until of staleUntils.values()) if (until !== null) say(staleSentence(until))
   return code
 }
 

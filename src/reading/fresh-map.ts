@@ -1,7 +1,7 @@
 import { AppError } from '../core/errors.ts'
 
 /** The source of an answer: fresh memory, a look-up, or stale memory because the look-up is late or failed. */
-export type Source = 'memory' | 'look' | 'stale'
+export type Source = 'memory' | 'look-up' | 'stale'
 
 interface Rules<Value> {
   /** Null = the key does not exist and never did. */
@@ -45,7 +45,7 @@ interface Answer<Value> {
   readonly source: Source
 }
 
-interface Look<Value> {
+interface LookUp<Value> {
   readonly startedAtMs: number
   done: Promise<Answer<Value>>
   /** Resolves with the stale value after `TIMEOUT_MS`; shared by all waiting reads. */
@@ -64,7 +64,7 @@ const MAX_REFUSALS = 1000
 export function createFreshMap<Value>(rules: Rules<Value>): FreshMap<Value> {
   const { load, isOlder, isGood, clockMs } = rules
   const entries = new Map<string, Entry<Value>>()
-  const looks = new Map<string, Look<Value>>()
+  const lookUps = new Map<string, LookUp<Value>>()
   // Apart from the entries, so that made-up keys cannot evict real ones.
   const refusals = new Map<string, { value: Value; untilMs: number }>()
   let answering = true
@@ -72,81 +72,81 @@ export function createFreshMap<Value>(rules: Rules<Value>): FreshMap<Value> {
   function getFirst<Given>(key: string, give: Give<Value, Given>): Given | Promise<Given> {
     const refusal = refusals.get(key)
     if (refusal !== undefined && clockMs() < refusal.untilMs) return give(refusal.value, 'memory')
-    return (looks.get(key) ?? begin(key)).done.then(({ value, source }) => give(value, source))
+    return (lookUps.get(key) ?? begin(key)).done.then(({ value, source }) => give(value, source))
   }
 
   function getAgain<Given>(key: string, entry: Entry<Value>, give: Give<Value, Given>): Given | Promise<Given> {
     const giveAnswer = ({ value, source }: Answer<Value>): Given => give(value, source)
     const now = clockMs()
     const stale: Answer<Value> = { value: entry.value, source: 'stale' }
-    let look = looks.get(key)
-    if (look === undefined && (entry.retryAtMs === null || now >= entry.retryAtMs)) look = begin(key)
-    if (look === undefined || entry.retryAtMs !== null) return giveAnswer(stale)
+    let lookUp = lookUps.get(key)
+    if (lookUp === undefined && (entry.retryAtMs === null || now >= entry.retryAtMs)) lookUp = begin(key)
+    if (lookUp === undefined || entry.retryAtMs !== null) return giveAnswer(stale)
     // Age counts at the start of the look-up: a look-up that hangs must not delay later reads.
-    const isWarm = look.startedAtMs - entry.checkedAtMs <= WARM_MS
-    if (!isWarm || !isGood(entry.value)) return look.done.then(giveAnswer)
-    const leftMs = look.startedAtMs + TIMEOUT_MS - now
+    const isWarm = lookUp.startedAtMs - entry.checkedAtMs <= WARM_MS
+    if (!isWarm || !isGood(entry.value)) return lookUp.done.then(giveAnswer)
+    const leftMs = lookUp.startedAtMs + TIMEOUT_MS - now
     if (leftMs <= 0) return giveAnswer(stale)
-    look.timeout ??= timeout(look, stale, leftMs)
-    return Promise.race([look.done, look.timeout]).then(giveAnswer)
+    lookUp.timeout ??= timeout(lookUp, stale, leftMs)
+    return Promise.race([lookUp.done, lookUp.timeout]).then(giveAnswer)
   }
 
-  function timeout(look: Look<Value>, stale: Answer<Value>, ms: number): Promise<Answer<Value>> {
+  function timeout(lookUp: LookUp<Value>, stale: Answer<Value>, ms: number): Promise<Answer<Value>> {
     return new Promise((resolve) => {
-      look.timer = setTimeout(resolve, ms, stale)
+      lookUp.timer = setTimeout(resolve, ms, stale)
     })
   }
 
-  function begin(key: string): Look<Value> {
-    const look: Look<Value> = {
+  function begin(key: string): LookUp<Value> {
+    const lookUp: LookUp<Value> = {
       startedAtMs: clockMs(),
       done: load(key, entries.get(key)?.value ?? null).then(
-        (value) => arrived(key, look, value),
-        (error: unknown) => failed(key, look, error),
+        (value) => arrived(key, lookUp, value),
+        (error: unknown) => failed(key, lookUp, error),
       ),
       timeout: null,
       timer: undefined,
     }
-    looks.set(key, look)
-    return look
+    lookUps.set(key, lookUp)
+    return lookUp
   }
 
-  function end(key: string, look: Look<Value>): void {
-    clearTimeout(look.timer)
-    looks.delete(key)
+  function end(key: string, lookUp: LookUp<Value>): void {
+    clearTimeout(lookUp.timer)
+    lookUps.delete(key)
   }
 
-  function arrived(key: string, look: Look<Value>, value: Value | null): Answer<Value> {
-    end(key, look)
+  function arrived(key: string, lookUp: LookUp<Value>, value: Value | null): Answer<Value> {
+    end(key, lookUp)
     if (!answering) rules.onTurn(null)
     answering = true
     const entry = entries.get(key)
     // `put` stored a value while the look-up ran.
-    const isOvertaken = entry !== undefined && entry.checkedAtMs >= look.startedAtMs
+    const isOvertaken = entry !== undefined && entry.checkedAtMs >= lookUp.startedAtMs
     if (isOvertaken && (value === null || !isOlder(entry.value, value))) return { value: entry.value, source: 'memory' }
     if (value === null) {
       entries.delete(key)
-      return { value: refuse(key, rules.missing, FRESH_MS), source: 'look' }
+      return { value: refuse(key, rules.missing, FRESH_MS), source: 'look-up' }
     }
     // The value is as old as the question, not as the answer.
-    hold(key, value, look.startedAtMs)
-    return { value, source: 'look' }
+    store(key, value, lookUp.startedAtMs)
+    return { value, source: 'look-up' }
   }
 
-  function failed(key: string, look: Look<Value>, error: unknown): Answer<Value> {
-    end(key, look)
+  function failed(key: string, lookUp: LookUp<Value>, error: unknown): Answer<Value> {
+    end(key, lookUp)
     // A look-up refused by this process itself says nothing about the store.
     if (!(error instanceof AppError && error.code === 'busy')) {
       if (answering) rules.onTurn(error)
       answering = false
     }
     const entry = entries.get(key)
-    if (entry === undefined) return { value: refuse(key, rules.unanswered(error), RETRY_MS), source: 'look' }
-    if (entry.checkedAtMs < look.startedAtMs) entry.retryAtMs = clockMs() + RETRY_MS
+    if (entry === undefined) return { value: refuse(key, rules.unanswered(error), RETRY_MS), source: 'look-up' }
+    if (entry.checkedAtMs < lookUp.startedAtMs) entry.retryAtMs = clockMs() + RETRY_MS
     return { value: entry.value, source: 'stale' }
   }
 
-  function hold(key: string, value: Value, checkedAtMs: number): void {
+  function store(key: string, value: Value, checkedAtMs: number): void {
     refusals.delete(key)
     entries.delete(key)
     entries.set(key, { value, checkedAtMs, retryAtMs: null })
@@ -170,7 +170,7 @@ export function createFreshMap<Value>(rules: Rules<Value>): FreshMap<Value> {
     put(key, value, checkedAtMs = clockMs()) {
       const entry = entries.get(key)
       if (entry !== undefined && isOlder(value, entry.value)) return false
-      hold(key, value, checkedAtMs)
+      store(key, value, checkedAtMs)
       return true
     },
     known: (key) => entries.get(key)?.value ?? null,

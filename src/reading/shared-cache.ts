@@ -21,13 +21,13 @@ export interface Stamped extends Stamp {
 /** Shares rows between instances through Memcached. Values are sealed and dated; an older value never replaces a newer one. */
 export interface SharedCache {
   /** Sets the store's namespace, which each read of the store returns. Null: nothing is read or written yet. */
-  join(cacheId: string | null): void
+  setNamespace(cacheId: string | null): void
   /** Null if the cache has no value, or none that is recent enough. */
-  find(place: string): Promise<Stamped | null>
+  find(key: string): Promise<Stamped | null>
   /** True if every other instance now finds this value or a newer one. */
-  put(place: string, stamped: Stamped): Promise<boolean>
+  put(key: string, stamped: Stamped): Promise<boolean>
   /** As `put`, and puts a tombstone a second later, in case a flushed cache has stored an old value since. */
-  announce(place: string, stamped: Stamped): Promise<boolean>
+  announce(key: string, stamped: Stamped): Promise<boolean>
   /** Waits for the second puts of `announce`. */
   close(): Promise<void>
 }
@@ -36,93 +36,98 @@ interface Deps {
   readonly cache: RowCache
   readonly vault: Vault
   readonly clock: { nowMs(): number; isClockSure(): boolean }
-  readonly secondLookMs?: number
+  readonly secondPutMs?: number
 }
 
 /** A new shape of the value needs a new format. It is part of key and seal, so that releases never read each other's values. */
 const FORMAT = 'v2'
 const TTL_SECONDS = 60
 /** Plus one second in the reader's memory and two of clock error: 60. */
-const BELIEVED_FOR_MS = 57_000
+const RECENT_MS = 57_000
 const AHEAD_MS = 2_000
 /** A value that took longer may have missed a change whose tombstone was lost, so a tombstone is written instead. */
 const YOUNG_MS = 1_000
 /** By then no value read before the change is young. */
-const SECOND_LOOK_MS = 1_200
+const SECOND_PUT_MS = 1_200
 const TRIES = 3
 const WAIT_MS = 20
 
-export function createSharedCache({ cache, vault, clock, secondLookMs = SECOND_LOOK_MS }: Deps): SharedCache {
+export function createSharedCache({ cache, vault, clock, secondPutMs = SECOND_PUT_MS }: Deps): SharedCache {
   let id: string | null = null
-  const secondLooks = new Map<string, NodeJS.Timeout>()
+  const secondPuts = new Map<string, NodeJS.Timeout>()
 
-  const keyOf = (cacheId: string, place: string): string => shortDigest(`${FORMAT} ${cacheId} ${place}`)
-  const sealContext = (cacheId: string, place: string): SealContext => ({ table: 'cache', row: place, column: `${FORMAT} ${cacheId}` })
+  const memcachedKey = (cacheId: string, key: string): string => shortDigest(`${FORMAT} ${cacheId} ${key}`)
+  const sealContext = (cacheId: string, key: string): SealContext => ({ table: 'cache', row: key, column: `${FORMAT} ${cacheId}` })
 
   /** Null where no key opens it. */
-  function open(cacheId: string, place: string, sealed: string): Stamped | null {
-    const text = tryOpen(vault, sealed, sealContext(cacheId, place))
+  function open(cacheId: string, key: string, sealed: string): Stamped | null {
+    const text = tryOpen(vault, sealed, sealContext(cacheId, key))
     // Only this format is sealed with this context, so the text has this shape.
     return text === null ? null : JSON.parse(text.reveal())
   }
 
-  function isBelieved({ atMs }: Stamped): boolean {
+  function isRecent({ atMs }: Stamped): boolean {
     const ageMs = clock.nowMs() - atMs
-    return ageMs <= BELIEVED_FOR_MS && ageMs >= -AHEAD_MS
+    return ageMs <= RECENT_MS && ageMs >= -AHEAD_MS
   }
 
-  async function put(place: string, stamped: Stamped): Promise<boolean> {
+  async function put(key: string, stamped: Stamped): Promise<boolean> {
     const cacheId = id
     if (cacheId === null) return false
     for (let tries = 0; tries < TRIES; tries++) {
-      const seen = await cache.gets(keyOf(cacheId, place))
+      const seen = await cache.gets(memcachedKey(cacheId, key))
       if (seen === null) return false
-      const there = seen.text === null ? null : open(cacheId, place, seen.text)
-      if (there !== null && isBelieved(there) && !isOlder(there, stamped)) return true
+      const there = seen.text === null ? null : open(cacheId, key, seen.text)
+      if (there !== null && isRecent(there) && !isOlder(there, stamped)) return true
       // A value sealed with a key that this instance lacks may be newer: a tombstone lets the database decide.
       const isForeign = seen.text !== null && there === null
       const isYoung = clock.nowMs() - stamped.atMs <= YOUNG_MS
       const { version, revision, atMs, readers } = stamped
       const text = JSON.stringify({ version, revision, atMs, value: isYoung && !isForeign ? stamped.value : null, readers })
-      const written = await cache.cas(keyOf(cacheId, place), vault.seal(new Secret(text), sealContext(cacheId, place)), TTL_SECONDS, seen)
+      const written = await cache.cas(
+        memcachedKey(cacheId, key),
+        vault.seal(new Secret(text), sealContext(cacheId, key)),
+        TTL_SECONDS,
+        seen,
+      )
       if (written !== false) return written === true
     }
     return false
   }
 
-  function lookAgain(place: string, stamped: Stamped): void {
-    clearTimeout(secondLooks.get(place))
+  function putTombstoneLater(key: string, stamped: Stamped): void {
+    clearTimeout(secondPuts.get(key))
     const timer = setTimeout(async () => {
-      await put(place, { ...stamped, value: null })
-      if (secondLooks.get(place) === timer) secondLooks.delete(place)
-    }, secondLookMs).unref()
-    secondLooks.set(place, timer)
+      await put(key, { ...stamped, value: null })
+      if (secondPuts.get(key) === timer) secondPuts.delete(key)
+    }, secondPutMs).unref()
+    secondPuts.set(key, timer)
   }
 
   /** Clears the names of the previous release, which derive from its oldest key. Remove it in the next release. */
-  async function clearOld(place: string): Promise<void> {
-    await Promise.all(vault.keyIds.map((keyId) => cache.set(shortDigest(`${keyId} ${place}`), '', 1)))
+  async function clearOld(key: string): Promise<void> {
+    await Promise.all(vault.keyIds.map((keyId) => cache.set(shortDigest(`${keyId} ${key}`), '', 1)))
   }
 
   return {
-    join(cacheId) {
+    setNamespace(cacheId) {
       id = cacheId
     },
-    async find(place) {
+    async find(key) {
       const cacheId = id
       if (cacheId === null || !clock.isClockSure()) return null
-      const sealed = await cache.get(keyOf(cacheId, place))
-      const stamped = sealed === null ? null : open(cacheId, place, sealed)
-      return stamped !== null && isBelieved(stamped) ? stamped : null
+      const sealed = await cache.get(memcachedKey(cacheId, key))
+      const stamped = sealed === null ? null : open(cacheId, key, sealed)
+      return stamped !== null && isRecent(stamped) ? stamped : null
     },
     put,
-    async announce(place, stamped) {
-      lookAgain(place, stamped)
-      const [isTaken] = await Promise.all([put(place, stamped), clearOld(place)])
+    async announce(key, stamped) {
+      putTombstoneLater(key, stamped)
+      const [isTaken] = await Promise.all([put(key, stamped), clearOld(key)])
       return isTaken
     },
     async close() {
-      while (secondLooks.size > 0) await new Promise((resolve) => setTimeout(resolve, WAIT_MS))
+      while (secondPuts.size > 0) await new Promise((resolve) => setTimeout(resolve, WAIT_MS))
     },
   }
 }

@@ -11,20 +11,20 @@ import { hasExpired, rowIn, type TokenRow, toRow } from './token-row.ts'
 export type ReadSource = 'process' | 'memcached' | 'store' | 'stale'
 
 /** Until then other instances may serve the old state; null = they see the change within three seconds. */
-export type Reach = Date | null
+export type StaleUntil = Date | null
 
 export interface TokenReader {
   /** The account, or with null the one that `/token.js` serves. Synchronous if it was looked up within the last second. */
   read(name: string | null): Snapshot | Promise<Snapshot>
   /** As `read`, for the agent's own pages; not counted. */
-  look(name: string | null): Promise<Snapshot>
+  peek(name: string | null): Promise<Snapshot>
   /**
    * Shows a change or removal of the account to this process and to the other instances. `unsaved` is the account with a
    * grant that the store could not save. Never rejects.
    */
-  publish(name: string, unsaved?: Account): Promise<Reach>
+  publish(name: string, unsaved?: Account): Promise<StaleUntil>
   /** As `publish`, if `/token.js` may serve another account from now on. */
-  publishDefault(): Promise<Reach>
+  publishDefault(): Promise<StaleUntil>
   /** Tokens served, by source. */
   readonly counters: Readonly<Record<ReadSource, number>>
 }
@@ -39,7 +39,7 @@ interface Deps extends SnapshotDeps {
 }
 
 /** A state of an account in this process. */
-interface Held extends Stamp {
+interface AccountEntry extends Stamp {
   readonly snapshot: Snapshot
   readonly source: 'memcached' | 'store'
   /** The row behind the snapshot, as shared with other instances; null if there is no token to serve. */
@@ -47,7 +47,7 @@ interface Held extends Stamp {
 }
 
 /** Which account `/token.js` serves. */
-interface Served extends Stamp {
+interface DefaultEntry extends Stamp {
   /** Null = none. */
   readonly name: string | null
   /** The answer if there is none. */
@@ -57,7 +57,7 @@ interface Served extends Stamp {
 const LONGEST_MS = 60_000
 const MISSING = toProblem(notFound())
 const UNKNOWN: Stamp = { version: 0, revision: 0, atMs: 0 }
-const NONE_SERVED: Served = { ...UNKNOWN, name: null, problem: toProblem(noToken()) }
+const NO_DEFAULT: DefaultEntry = { ...UNKNOWN, name: null, problem: toProblem(noToken()) }
 /** The key of the default's name, in this process and in Memcached. */
 const DEFAULT = 'default'
 
@@ -70,20 +70,20 @@ export function createTokenReader(deps: Deps): TokenReader {
     else log.warn({ err: error }, 'The store does not answer: going on with the tokens last seen, and trying again')
   }
 
-  const accounts = createFreshMap<Held>({
+  const accounts = createFreshMap<AccountEntry>({
     load: loadAccount,
-    missing: toHeld(MISSING, UNKNOWN),
-    unanswered: (cause) => toHeld(toProblem(noAnswer(cause)), UNKNOWN),
+    missing: toEntry(MISSING, UNKNOWN),
+    unanswered: (cause) => toEntry(toProblem(noAnswer(cause)), UNKNOWN),
     isOlder,
     isGood: ({ snapshot }) => snapshot.problem === null && !hasExpired(snapshot, store.nowMs()),
     onTurn,
     max,
     clockMs,
   })
-  const served = createFreshMap<Served>({
-    load: (_, known) => loadServed(known),
-    missing: NONE_SERVED,
-    unanswered: (cause) => ({ ...NONE_SERVED, problem: toProblem(noAnswer(cause)) }),
+  const served = createFreshMap<DefaultEntry>({
+    load: (_, known) => loadDefault(known),
+    missing: NO_DEFAULT,
+    unanswered: (cause) => ({ ...NO_DEFAULT, problem: toProblem(noAnswer(cause)) }),
     isOlder,
     isGood: ({ name }) => name !== null,
     onTurn() {},
@@ -91,122 +91,122 @@ export function createTokenReader(deps: Deps): TokenReader {
     clockMs,
   })
 
-  function snapshotIn({ snapshot }: Held): Snapshot {
+  function snapshotIn({ snapshot }: AccountEntry): Snapshot {
     // The token may have expired since the snapshot was made.
     return snapshot.problem === null && hasExpired(snapshot, store.nowMs()) ? toProblem(expired(), snapshot.allowList) : snapshot
   }
 
-  function counted(held: Held, from: Source): Snapshot {
-    const snapshot = snapshotIn(held)
-    if (snapshot.problem === null) counters[from === 'memory' ? 'process' : from === 'look' ? held.source : 'stale']++
+  function countRead(entry: AccountEntry, from: Source): Snapshot {
+    const snapshot = snapshotIn(entry)
+    if (snapshot.problem === null) counters[from === 'memory' ? 'process' : from === 'look-up' ? entry.source : 'stale']++
     return snapshot
   }
 
-  function readBy(name: string | null, give: typeof counted): Snapshot | Promise<Snapshot> {
+  function readBy(name: string | null, give: typeof countRead): Snapshot | Promise<Snapshot> {
     if (name !== null) return isAccountName(name) ? accounts.get(name, give) : MISSING
-    const found = served.get(DEFAULT, asItIs)
-    return found instanceof Promise ? found.then((it) => readServed(it, give)) : readServed(found, give)
+    const found = served.get(DEFAULT, identity)
+    return found instanceof Promise ? found.then((it) => readDefault(it, give)) : readDefault(found, give)
   }
 
-  function readServed({ name, problem }: Served, give: typeof counted): Snapshot | Promise<Snapshot> {
+  function readDefault({ name, problem }: DefaultEntry, give: typeof countRead): Snapshot | Promise<Snapshot> {
     return name === null ? problem : accounts.get(name, give)
   }
 
-  async function loadAccount(name: string, known: Held | null): Promise<Held | null> {
-    const found = (await shared?.find(placeOf(name))) ?? null
+  async function loadAccount(name: string, known: AccountEntry | null): Promise<AccountEntry | null> {
+    const found = (await shared?.find(keyOf(name))) ?? null
     if (found !== null && (known === null || !isOlder(found, known))) {
-      const held = heldInCache(name, found, known)
-      if (held !== null) return held
-      // The cache has a newer state, so the one held must not be served, even if the store does not answer. With the same
+      const entry = entryInCache(name, found, known)
+      if (entry !== null) return entry
+      // The cache has a newer state, so the entry in memory must not be served, even if the store does not answer. With the same
       // readers the older token may be served until the store answers.
       const hasSameReaders = known?.row != null && found.readers === (known.row.allowedDomains ?? '')
       if (known !== null && !hasSameReaders && isOlder({ ...known, atMs: found.atMs }, found)) {
-        accounts.put(name, toHeld(toProblem(noAnswer()), found), Number.NEGATIVE_INFINITY)
+        accounts.put(name, toEntry(toProblem(noAnswer()), found), Number.NEGATIVE_INFINITY)
       }
     }
     // A stranger may have made up a name that is new to this process.
-    const held = heldIn(await (known === null ? bounded(() => store.look(name)) : store.look(name)), known)
-    if (held !== null) void shared?.put(placeOf(name), stampedOf(held))
-    return held
+    const entry = entryOfLook(await (known === null ? bounded(() => store.look(name)) : store.look(name)), known)
+    if (entry !== null) void shared?.put(keyOf(name), stampedOf(entry))
+    return entry
   }
 
-  async function loadServed(known: Served | null): Promise<Served> {
+  async function loadDefault(known: DefaultEntry | null): Promise<DefaultEntry> {
     const found = (await shared?.find(DEFAULT)) ?? null
     if (typeof found?.value === 'string' && (known === null || !isOlder(found, known))) {
-      return { ...found, name: found.value, problem: NONE_SERVED.problem }
+      return { ...found, name: found.value, problem: NO_DEFAULT.problem }
     }
     const startedAtMs = clockMs()
-    const now = servedIn(await store.look(null), startedAtMs)
+    const now = defaultOfLook(await store.look(null), startedAtMs)
     void shared?.put(DEFAULT, { ...now, value: now.name })
     return now
   }
 
   /** The look-up of the default returns its account too, so the account is stored without a second look-up. */
-  function servedIn(look: Look, startedAtMs: number): Served {
+  function defaultOfLook(look: Look, startedAtMs: number): DefaultEntry {
     const { account, isRemoved, at } = look
-    const held = heldIn(look, account === null ? null : accounts.known(account.name))
+    const entry = entryOfLook(look, account === null ? null : accounts.known(account.name))
     const name = account === null || isRemoved ? null : account.name
-    if (name !== null && held !== null && accounts.put(name, held, startedAtMs)) void shared?.put(placeOf(name), stampedOf(held))
-    return { version: 0, revision: 0, atMs: at.getTime(), name, problem: NONE_SERVED.problem }
+    if (name !== null && entry !== null && accounts.put(name, entry, startedAtMs)) void shared?.put(keyOf(name), stampedOf(entry))
+    return { version: 0, revision: 0, atMs: at.getTime(), name, problem: NO_DEFAULT.problem }
   }
 
-  function heldIn({ account, isRemoved, at, cacheId }: Look, known: Held | null): Held | null {
-    shared?.join(cacheId)
+  function entryOfLook({ account, isRemoved, at, cacheId }: Look, known: AccountEntry | null): AccountEntry | null {
+    shared?.setNamespace(cacheId)
     if (account === null) return null
-    return isRemoved ? toHeld(MISSING, { ...account, atMs: at.getTime() }) : heldOfAccount(account, at.getTime(), known)
+    return isRemoved ? toEntry(MISSING, { ...account, atMs: at.getTime() }) : entryOfAccount(account, at.getTime(), known)
   }
 
-  function heldOfAccount(account: Account, atMs: number, known: Held | null): Held {
+  function entryOfAccount(account: Account, atMs: number, known: AccountEntry | null): AccountEntry {
     const { version, revision, allowedDomains } = account
     const problem = problemOf(account, new Date(store.nowMs()))
-    if (problem !== null) return toHeld(toProblem(problem, ownAllowList(allowedDomains)), { version, revision, atMs })
-    return heldOf(toRow(account), { version, revision, atMs }, 'store', known)
+    if (problem !== null) return toEntry(toProblem(problem, ownAllowList(allowedDomains)), { version, revision, atMs })
+    return entryOfRow(toRow(account), { version, revision, atMs }, 'store', known)
   }
 
   /** Null for a tombstone, an expired token, or a token that no key opens: then the database decides. */
-  function heldInCache(name: string, { value, ...stamp }: Stamped, known: Held | null): Held | null {
+  function entryInCache(name: string, { value, ...stamp }: Stamped, known: AccountEntry | null): AccountEntry | null {
     if (value === null) return null
     const row = rowIn(name, value)
-    const held = hasExpired(row, store.nowMs()) ? null : heldOf(row, stamp, 'memcached', known)
-    return held?.snapshot.problem === null ? held : null
+    const entry = hasExpired(row, store.nowMs()) ? null : entryOfRow(row, stamp, 'memcached', known)
+    return entry?.snapshot.problem === null ? entry : null
   }
 
-  function heldOf(row: TokenRow, stamp: Stamp, source: Held['source'], known: Held | null): Held {
+  function entryOfRow(row: TokenRow, stamp: Stamp, source: AccountEntry['source'], known: AccountEntry | null): AccountEntry {
     const isSame = known !== null && JSON.stringify(known.row) === JSON.stringify(row)
     const snapshot = isSame ? known.snapshot : createSnapshot(row, deps)
     return { ...stamp, snapshot, source, row: snapshot.problem === null ? row : null }
   }
 
   /** The state of an account whose grant the store could not save. Null if memory or cache has a newer revision. */
-  async function unsavedHeld(account: Account): Promise<Held | null> {
+  async function unsavedEntry(account: Account): Promise<AccountEntry | null> {
     const { name, revision } = account
-    const newest = Math.max(accounts.known(name)?.revision ?? 0, (await shared?.find(placeOf(name)))?.revision ?? 0)
+    const newest = Math.max(accounts.known(name)?.revision ?? 0, (await shared?.find(keyOf(name)))?.revision ?? 0)
     // The owner has changed the account since the refresh began, perhaps to a shorter allow-list.
     if (newest > revision) return null
-    return heldOfAccount(account, store.nowMs(), null)
+    return entryOfAccount(account, store.nowMs(), null)
   }
 
-  async function publish(name: string, unsaved?: Account): Promise<Reach> {
+  async function publish(name: string, unsaved?: Account): Promise<StaleUntil> {
     const known = accounts.known(name)
-    let held: Held | null = null
+    let entry: AccountEntry | null = null
     let isCertain = true
     try {
-      held = heldIn(await store.look(name), known)
+      entry = entryOfLook(await store.look(name), known)
     } catch {
       isCertain = false
     }
-    if (unsaved !== undefined && (held === null || held.version < unsaved.version)) held = (await unsavedHeld(unsaved)) ?? held
+    if (unsaved !== undefined && (entry === null || entry.version < unsaved.version)) entry = (await unsavedEntry(unsaved)) ?? entry
     // The store stopped answering after the write. Memory is out of date, so reads must ask the store.
-    if (!isCertain && unsaved === undefined) held = toHeld(toProblem(noAnswer()), { ...(known ?? UNKNOWN), atMs: store.nowMs() })
-    if (held !== null) accounts.put(name, held)
+    if (!isCertain && unsaved === undefined) entry = toEntry(toProblem(noAnswer()), { ...(known ?? UNKNOWN), atMs: store.nowMs() })
+    if (entry !== null) accounts.put(name, entry)
     if (served.known(DEFAULT)?.name === null) await publishDefault()
-    const isTaken = shared === null || (held !== null && (await shared.announce(placeOf(name), stampedOf(held))))
+    const isTaken = shared === null || (entry !== null && (await shared.announce(keyOf(name), stampedOf(entry))))
     return isTaken && isCertain ? null : new Date(store.nowMs() + LONGEST_MS)
   }
 
-  async function publishDefault(): Promise<Reach> {
+  async function publishDefault(): Promise<StaleUntil> {
     try {
-      const now = servedIn(await store.look(null), clockMs())
+      const now = defaultOfLook(await store.look(null), clockMs())
       served.put(DEFAULT, now)
       if (shared === null || (await shared.announce(DEFAULT, { ...now, value: now.name }))) return null
     } catch {
@@ -217,21 +217,21 @@ export function createTokenReader(deps: Deps): TokenReader {
 
   return {
     counters,
-    read: (name) => readBy(name, counted),
-    look: async (name) => readBy(name, snapshotIn),
+    read: (name) => readBy(name, countRead),
+    peek: async (name) => readBy(name, snapshotIn),
     publish,
     publishDefault,
   }
 }
 
-const placeOf = (name: string): string => `row ${name}`
+const keyOf = (name: string): string => `row ${name}`
 
-const asItIs = (found: Served): Served => found
+const identity = (found: DefaultEntry): DefaultEntry => found
 
-function stampedOf({ version, revision, atMs, row }: Held): Stamped {
+function stampedOf({ version, revision, atMs, row }: AccountEntry): Stamped {
   return { version, revision, atMs, value: row, readers: row === null ? undefined : (row.allowedDomains ?? '') }
 }
 
-function toHeld(snapshot: ProblemSnapshot, { version, revision, atMs }: Stamp): Held {
+function toEntry(snapshot: ProblemSnapshot, { version, revision, atMs }: Stamp): AccountEntry {
   return { version, revision, atMs, snapshot, source: 'store', row: null }
 }

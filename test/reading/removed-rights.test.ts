@@ -140,7 +140,7 @@ for (const { what, act } of REMOVALS) {
       await add('shop', 'token', LISTED)
       // Memcached has lost the row whenever the slow one asks.
       const [acting, slow, third] = [
-        instance({ cache, secondLookMs: 500 }),
+        instance({ cache, secondPutMs: 500 }),
         instance({ cache: { ...cache, get: async () => null } }),
         instance({ cache }),
       ]

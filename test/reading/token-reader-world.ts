@@ -65,7 +65,7 @@ export async function createWorld(t: Test, open: () => Promise<Database> = () =>
       await store.remove(name, { account: name, kind: 'removed', actor: 'owner', outcome: 'ok', detail: null })
     },
     /** One instance, with clocks of its own, whose way to the store can be watched, held up and cut. */
-    instance({ cache = null, maxSnapshots, realTime = false, keys: ownKeys = keys, secondLookMs = 30 }: InstanceOptions = {}) {
+    instance({ cache = null, maxSnapshots, realTime = false, keys: ownKeys = keys, secondPutMs = 30 }: InstanceOptions = {}) {
       const way = { reads: 0, answers: 0, cut: false, gate: null as Promise<void> | null, shiftMs: 0, answer: null as Look | null }
       // Its own time, and by how much this machine's two clocks are off.
       const clock = { ms: 0, monotonicMs: 0, wallMs: 0 }
@@ -91,7 +91,7 @@ export async function createWorld(t: Test, open: () => Promise<Database> = () =>
         isClockSure: own.isClockSure,
       }
       const ownVault = createVault(ownKeys)
-      const shared = cache === null ? null : createSharedCache({ cache, vault: ownVault, clock: watched, secondLookMs })
+      const shared = cache === null ? null : createSharedCache({ cache, vault: ownVault, clock: watched, secondPutMs })
       const reader = createTokenReader({
         store: watched,
         shared,
@@ -112,7 +112,7 @@ interface InstanceOptions {
   maxSnapshots?: number
   realTime?: boolean
   keys?: string[]
-  secondLookMs?: number
+  secondPutMs?: number
 }
 
 /** Throws why there is no token. */

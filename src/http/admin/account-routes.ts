@@ -2,12 +2,12 @@ import type { JsonSchemaToTsProvider } from '@fastify/type-provider-json-schema-
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import * as manage from '../../accounts/manage.ts'
 import { totalOf } from '../../accounts/overview.ts'
-import { reachSentence } from '../../accounts/publish-change.ts'
+import { staleSentence } from '../../accounts/publish-change.ts'
 import { type AdvisedAccount, describeAccount, describePage, type ViewDeps } from '../../accounts/view.ts'
 import { acceptToken } from '../../core/accept-token.ts'
 import { AppError } from '../../core/errors.ts'
 import { Secret } from '../../core/secret.ts'
-import type { Reach } from '../../reading/token-reader.ts'
+import type { StaleUntil } from '../../reading/token-reader.ts'
 import type { Status } from '../../status/status.ts'
 import { STATUS } from '../errors.ts'
 import { inTime, type Pages } from '../pages/pages.ts'
@@ -79,7 +79,7 @@ export function accountRoutes(scope: FastifyInstance, { owner, status, site, pag
     const { done, until } = request.query as { done?: unknown; until?: unknown }
     const message = DONE.get(String(done))
     if (message === undefined) return null
-    return /^\d{13}$/.test(String(until)) ? `${message} ${reachSentence(new Date(Number(until)))}` : message
+    return /^\d{13}$/.test(String(until)) ? `${message} ${staleSentence(new Date(Number(until)))}` : message
   }
 
   async function home(reply: FastifyReply, data: { message?: string | null; problem?: string; typed?: string }): Promise<FastifyReply> {
@@ -180,8 +180,8 @@ export function accountRoutes(scope: FastifyInstance, { owner, status, site, pag
   )
 
   async function saveDomains(account: string, typed: string): Promise<string> {
-    const { warnings, reach } = await manage.setDomains(owner, account, typed, 'owner')
-    return withReach(warnings.length === 0 ? 'domains' : 'domains_shared', reach)
+    const { warnings, staleUntil } = await manage.setDomains(owner, account, typed, 'owner')
+    return withStaleUntil(warnings.length === 0 ? 'domains' : 'domains_shared', staleUntil)
   }
 
   app.post(at('domains'), { schema: { params: Params, body: Domains } }, ({ params: { account }, body }, reply) =>
@@ -189,10 +189,15 @@ export function accountRoutes(scope: FastifyInstance, { owner, status, site, pag
   )
 
   app.post(at('constant'), { schema: { params: Params, body: Constant } }, ({ params: { account }, body }, reply) =>
-    act(reply, account, () => manage.setConstant(owner, account, body.constant, 'owner').then((reach) => withReach('constant', reach)), {
-      field: 'constant',
-      typed: body,
-    }),
+    act(
+      reply,
+      account,
+      () => manage.setConstant(owner, account, body.constant, 'owner').then((staleUntil) => withStaleUntil('constant', staleUntil)),
+      {
+        field: 'constant',
+        typed: body,
+      },
+    ),
   )
 
   app.post(at('refresh'), { schema: { params: Params } }, ({ params }, reply) =>
@@ -209,15 +214,15 @@ export function accountRoutes(scope: FastifyInstance, { owner, status, site, pag
   ] as const) {
     app.post(at(path), { schema: { params: Params } }, ({ params }, reply) =>
       act(reply, params.account, async () => {
-        const reach = await manage.setPaused(owner, params.account, paused, 'owner')
-        return withReach(paused ? 'paused' : 'resumed', reach)
+        const staleUntil = await manage.setPaused(owner, params.account, paused, 'owner')
+        return withStaleUntil(paused ? 'paused' : 'resumed', staleUntil)
       }),
     )
   }
 
   app.post(at('default'), { schema: { params: Params } }, ({ params }, reply) =>
     act(reply, params.account, async () => {
-      return withReach('default', await manage.makeDefault(owner, params.account, 'owner'))
+      return withStaleUntil('default', await manage.makeDefault(owner, params.account, 'owner'))
     }),
   )
 
@@ -226,14 +231,14 @@ export function accountRoutes(scope: FastifyInstance, { owner, status, site, pag
     if (body.name.trim() !== params.account) {
       return show(reply.code(400), params.account, { problem: `To remove the account, type its name: ${params.account}`, field: 'remove' })
     }
-    const { removal, reach } = await manage.removeAccount(owner, params.account, body.revoke !== undefined, 'owner')
-    return reply.redirect(`/admin?done=${withReach(removal, reach)}`, 303)
+    const { removal, staleUntil } = await manage.removeAccount(owner, params.account, body.revoke !== undefined, 'owner')
+    return reply.redirect(`/admin?done=${withStaleUntil(removal, staleUntil)}`, 303)
   })
 }
 
 /** What was done, for the page that is shown next, and until when other instances may not know of it. */
-function withReach(done: string, reach: Reach): string {
-  return reach === null ? done : `${done}&until=${reach.getTime()}`
+function withStaleUntil(done: string, staleUntil: StaleUntil): string {
+  return staleUntil === null ? done : `${done}&until=${staleUntil.getTime()}`
 }
 
 /** Behind those that need attention, what most sites ask for. Pages of many keep the order in which the store turns them. */

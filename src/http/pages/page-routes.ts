@@ -79,7 +79,7 @@ async function settingsOf(
   { reading, site: { settings } }: Parts,
   account: string | null,
 ): Promise<{ constantName: string; hasOwnList: boolean }> {
-  const found = await reading.look(account)
+  const found = await reading.peek(account)
   return { constantName: found.problem === null ? found.constantName : settings.jsConstantName, hasOwnList: found.allowList !== null }
 }
 

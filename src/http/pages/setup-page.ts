@@ -65,8 +65,8 @@ const MAX_VISITS = 6
 export interface SetupParts {
   readonly owner: ViewDeps
   readonly status: Pick<Status, 'summary' | 'storeProblem'>
-  /** `look`: for a page of the agent’s own, which is no read. */
-  readonly reading: Pick<TokenReading, 'allowList' | 'isServerKey'> & { readonly look: (account: string | null) => Promise<Snapshot> }
+  /** `peek`: for a page of the agent’s own, which is no read. */
+  readonly reading: Pick<TokenReading, 'allowList' | 'isServerKey'> & { readonly peek: (account: string | null) => Promise<Snapshot> }
   readonly signIn: Pick<SignIn, 'password'>
   readonly site: Site
 }
@@ -78,7 +78,7 @@ export async function describeSetup(parts: SetupParts, isOwner: boolean): Promis
   const storeProblem = status.storeProblem()
   const [summary, found, served] = await Promise.all([
     storeProblem === null ? inTime(status.summary()) : null,
-    inTime(reading.look(null)),
+    inTime(reading.peek(null)),
     inTime(owner.store.find(null)),
   ])
   const servesRefused = served !== null && needsPerson(served, owner.store.now())
