@@ -1,7 +1,7 @@
 import { type Client, type Response, Utils } from 'memjs'
 import type { CachedText } from '../reading/row-cache.ts'
 
-// memjs 1.3.2 neither tells a value's tag nor sends one (“TODO: support version (CAS)” in its source).
+// memjs 1.3.2 neither returns nor sends a value's CAS tag (“TODO: support version (CAS)” in its source).
 // https://github.com/memcached/memcached/wiki/BinaryProtocolRevamped
 const GET = 0x00
 const SET = 0x01
@@ -17,7 +17,7 @@ export async function gets(client: Client, key: string): Promise<CachedText> {
   return { text: val.toString('utf8'), tag: Buffer.from(header.cas) }
 }
 
-/** False where the key holds another state by now, or nothing. */
+/** False where the key has another tag by now or is gone. */
 export async function replaceTagged(
   client: Client,
   { key, value, ttlSeconds, tag }: { key: string; value: string; ttlSeconds: number; tag: Buffer },
@@ -48,7 +48,7 @@ function ask(client: Client, opcode: number, { key, extras, value = '', tag }: Q
   })
 }
 
-/** Begins as memjs’ own refusals do: an answer like any other, after which the connection is in step. */
+/** Has the prefix of memjs’ own refusals, after which the connection stays usable. */
 function refused(status: number): Error {
   return new Error(`MemJS CAS: refused with status ${status}`)
 }

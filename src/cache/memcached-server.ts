@@ -13,7 +13,7 @@ export interface MemcachedServerState {
 }
 
 export interface MemcachedServer {
-  /** Null where the server is down, refuses, or does not answer in time; never throws. */
+  /** Null where the server is down, refuses or does not answer in time. Never throws. */
   ask<T>(question: (client: Client) => Promise<T>): Promise<T | null>
   state(): MemcachedServerState
   close(): void
@@ -33,18 +33,18 @@ const MAX_PAUSE_MS = 5000
 const RESPONSE_MAGIC = 0x81
 const MAX_ANSWER_BYTES = 2 * 1024 * 1024
 
-// The time-outs of memjs 1.3.2 never fire under load (each write re-arms its idle timer), and where they fire they
-// lose the socket. An hour keeps them out of the way of our own deadline.
+// The time-outs of memjs 1.3.2 never fire under load, because each write re-arms its idle timer; and a time-out that
+// fires loses the socket. An hour keeps them out of the way of our own deadline.
 const MEMJS_OPTIONS = { timeout: 3600, conntimeout: 3600, retries: 0, logger: { log() {} } }
 
-/** memjs buffers whatever arrives and waits for the rest for ever; this one gives up on what is no answer. */
+/** memjs buffers any bytes and waits for the rest for ever. This server gives up on bytes that are no answer. */
 class StrictServer extends Server {
   override readonly username: string | undefined
   override readonly password: string | undefined
 
   constructor({ host, port, username, password }: Options) {
     super(host, port, username, password, { ...MEMJS_OPTIONS })
-    // Left alone, memjs takes what it was not given from the environment.
+    // memjs reads a missing user name and password from the environment.
     this.username = username
     this.password = password
   }
@@ -62,8 +62,8 @@ class StrictServer extends Server {
 }
 
 /**
- * One Memcached server behind a deadline and a breaker. After any trouble the client is thrown away, since memjs never
- * gets back in step, and the next one proves itself in the background before questions go to it.
+ * One Memcached server behind a deadline and a circuit breaker. memjs never gets back in step after an error, so its
+ * client is replaced. The next client must answer in the background before it is used.
  */
 export function createMemcachedServer(options: Options): MemcachedServer {
   const { host, port, deadlineMs, log } = options
@@ -98,14 +98,14 @@ export function createMemcachedServer(options: Options): MemcachedServer {
     )
   }
 
-  // Seldom enough for a server that is gone for good, within a second after a fault of half a minute.
+  // Rare for a server that is gone for good, but within a second after a fault of half a minute.
   function pauseMs(): number {
     const troubleMs = performance.now() - (troubleSince ?? performance.now())
     return Math.min(MAX_PAUSE_MS, Math.max(MIN_PAUSE_MS, troubleMs / 60))
   }
 
-  // close() of memjs only half-closes, which a hung server never answers; its error() destroys the socket and ends
-  // every question that waits.
+  // memjs' close() only half-closes, and a hung server never answers that. Its error() destroys the socket and ends all
+  // waiting requests.
   function discard(): void {
     server.error(new Error('the connection was given up'))
   }
@@ -126,16 +126,16 @@ export function createMemcachedServer(options: Options): MemcachedServer {
   return {
     async ask(question) {
       if (closed || failures >= FAILURES_TO_OPEN) return null
-      const asked = client
+      const current = client
       try {
-        const answer = await within(deadlineMs, question(asked))
-        if (asked === client) count(0)
+        const answer = await within(deadlineMs, question(current))
+        if (current === client) count(0)
         return answer
       } catch (error) {
         // A refusal (out of memory, too large) is an answer: the connection is still in step.
         if (error instanceof Error && error.message.startsWith('MemJS ')) return null
-        // Whoever shares a thrown-away client has been counted once.
-        if (asked !== client || closed) return null
+        // The failure of a replaced client has already been counted.
+        if (current !== client || closed) return null
         count(failures + 1, error)
         if (!connecting) {
           discard()
@@ -155,13 +155,13 @@ export function createMemcachedServer(options: Options): MemcachedServer {
 
 function within<T>(ms: number, answer: Promise<T>): Promise<T> {
   return new Promise((resolve, reject) => {
-    // One more turn of the loop: where this process itself was held up, the answer may already lie in the socket.
+    // One more turn of the loop: if this process was blocked, the answer may already be in the socket.
     const timer = setTimeout(() => setImmediate(reject, new Error(`no answer within ${ms} ms`)), ms)
     answer.then(resolve, reject).finally(() => clearTimeout(timer))
   })
 }
 
-// memjs rejects with bare strings here and there.
+// memjs sometimes rejects with a bare string.
 function reason(error: unknown): string {
   return error instanceof Error ? error.message : String(error)
 }

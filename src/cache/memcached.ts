@@ -25,18 +25,18 @@ export interface Memcached extends RowCache {
 }
 
 const DEFAULT_PORT = 11211
-/** Memcached's own limit is 1 MB for a whole item, key and header included. */
+/** Memcached's limit is 1 MB for an item with its key and header. */
 const MAX_VALUE_BYTES = 1024 * 1024 - 1024
 
-/** The servers share the keys. One that is down costs its own keys alone: they are misses until it is back. */
+/** Each key belongs to one server. The keys of a server that is down are misses until it is back. */
 export function createMemcached({ servers, username, password, deadlineMs = 50, log }: Options): Memcached {
   const nodes = parseServers(servers).map((address) => createMemcachedServer({ ...address, username, password, deadlineMs, log }))
   const nodeOf = (key: string) => nodes[Utils.hashCode(key) % nodes.length] as MemcachedServer
 
   return {
     async get(key) {
-      const found = await nodeOf(key).ask((client) => client.get(key))
-      return found?.value?.toString('utf8') ?? null
+      const answer = await nodeOf(key).ask((client) => client.get(key))
+      return answer?.value?.toString('utf8') ?? null
     },
     gets: (key) => nodeOf(key).ask((client) => gets(client, key)),
     async set(key, value, ttlSeconds) {
@@ -61,7 +61,7 @@ export function createMemcached({ servers, username, password, deadlineMs = 50, 
   }
 }
 
-/** Throws one sentence that names the entry that cannot be read. */
+/** Throws where an entry is not host:port. */
 export function parseServers(servers: string): MemcachedAddress[] {
   const addresses = servers.split(/[\s,]+/).filter((entry) => entry !== '')
   if (addresses.length === 0) throw new Error('The list of Memcached servers is empty: write host:port, several separated by commas.')

@@ -2,7 +2,7 @@ import * as manage from '../accounts/manage.ts'
 import { type AccountView, describeAccounts, type ViewDeps } from '../accounts/view.ts'
 import type { AgentCommand } from '../config/agent-command.ts'
 import type { Command } from './arguments.ts'
-import { isRead, noAccount, print, printArray, room, when } from './terminal.ts'
+import { drained, isRead, noAccount, print, printArray, when } from './terminal.ts'
 import { looksSecret } from './words.ts'
 
 /** The commands that begin with `accounts`. */
@@ -15,12 +15,12 @@ export async function accountsCommand(
   switch (name) {
     case 'accounts add':
       await manage.createAccount(deps, account, rest[0] ?? manage.providerFor(deps, account), 'cli')
-      return print(`There is an account “${account}” now. Give it a token: ${command(`seed ${account}`)}`)
+      return print(`The account “${account}” was created. Give it a token: ${command(`seed ${account}`)}`)
     case 'accounts remove': {
       const { removal } = await manage.removeAccount(deps, account, options.has('revoke'), 'cli')
       if (removal === 'removed_not_revoked') {
         return print(
-          `“${account}” was removed, but the provider did not take the permission back: remove the app in the account’s settings there.`,
+          `“${account}” was removed, but the provider did not revoke the permission: remove the app in the account’s settings there.`,
           1,
         )
       }
@@ -31,24 +31,26 @@ export async function accountsCommand(
     case 'accounts set-constant':
       await manage.setConstant(deps, account, rest[0] ?? null, 'cli')
       return print(
-        rest[0] === undefined ? `“${account}” has the global constant’s name.` : `The constant of “${account}” is called ${rest[0]}.`,
+        rest[0] === undefined ? `“${account}” uses the global constant’s name.` : `The constant of “${account}” is called ${rest[0]}.`,
       )
     case 'accounts set-default':
       await manage.makeDefault(deps, account, 'cli')
-      return print(`/token.js serves “${account}” from now on.`)
+      return print(`/token.js now serves “${account}”.`)
     default:
       await manage.setPaused(deps, account, name === 'accounts pause', 'cli')
-      return print(name === 'accounts pause' ? `“${account}” is neither refreshed nor served from now on.` : `“${account}” is on again.`)
+      return print(
+        name === 'accounts pause' ? `“${account}” is now neither refreshed nor served.` : `“${account}” is refreshed and served again.`,
+      )
   }
 }
 
 async function setDomains(deps: manage.ManageDeps, account: string, words: readonly string[]): Promise<number> {
   const { saved, warnings } = await manage.setDomains(deps, account, words.length === 0 ? null : words.join(' '), 'cli')
-  for (const warning of warnings) process.stderr.write(`Careful: ${warning}.\n`)
-  if (saved === null) return print(`For “${account}” the global list holds.`)
-  // Some hosts have names like keys; which of them is one by mistake cannot be told.
+  for (const warning of warnings) process.stderr.write(`Warning: ${warning}.\n`)
+  if (saved === null) return print(`“${account}” uses the global list.`)
+  // A host's name may look like a key. If one word does, none is repeated, because it may be a key.
   const sites = words.some((word) => word.split('.').some(looksSecret)) ? 'the web sites that you named' : saved
-  return print(`The token of “${account}” may be read by ${sites}.`)
+  return print(`The token of “${account}” can be read by ${sites}.`)
 }
 
 async function list(deps: ViewDeps, command: AgentCommand, json: boolean): Promise<number> {
@@ -60,7 +62,7 @@ async function list(deps: ViewDeps, command: AgentCommand, json: boolean): Promi
   for await (const page of describeAccounts(deps)) {
     accounts += page.length
     for (const one of page) printAccount(one)
-    await room()
+    await drained()
     if (!isRead()) return 0
   }
   if (accounts === 0) print(noAccount(command))

@@ -3,71 +3,72 @@ import { ACCOUNT_NAME_RULE, isAccountName } from '../core/account.ts'
 import { UsageError } from './terminal.ts'
 import { isPlain, looksLikeSite, looksSecret, nearest } from './words.ts'
 
-/** One command: what may follow it, and what its help says. */
+/** The arguments and the help of one command. */
 interface Form {
+  /** The arguments, as the help shows them. */
   readonly words: string
-  readonly says: string
-  readonly more?: string
-  /** `must` have an account's name, or `may`. */
+  readonly summary: string
+  readonly details?: string
+  /** An account's name `must` or `may` follow. */
   readonly name?: 'must' | 'may'
   readonly options?: readonly Option[]
-  /** How many words may follow the name. */
+  /** The highest number of words after the name. */
   readonly rest?: number
 }
 
 type Option = 'force' | 'json' | 'revoke'
 
 const FORMS = {
-  serve: { words: '', says: 'run the agent: web server and timer' },
-  migrate: { words: '', says: 'bring the database up to date' },
+  serve: { words: '', summary: 'run the agent: web server and timer' },
+  migrate: { words: '', summary: 'bring the database up to date' },
   seed: {
     words: '[account]',
-    says: 'take over a long-lived token, read from standard input',
-    more: 'The token is pasted, or piped in; it is never given as an argument. Without a name: the account “default”.',
+    summary: 'store a long-lived token, read from standard input',
+    details: 'Paste the token or pipe it in; never give it as an argument. Without a name: the account “default”.',
     name: 'may',
   },
   refresh: {
     words: '[account] [--force]',
-    says: 'refresh what is due; --force refreshes even what is not',
+    summary: 'refresh the accounts that are due; --force: also the others',
     name: 'may',
     options: ['force'],
   },
   import: {
     words: '[--force]',
-    says: 'take over the token of the older Ruby agent, from its own database',
-    more: '--force: also over a token that works, and where the old one has expired by the old agent’s clock.',
+    summary: 'take over the token of the older Ruby agent from its database',
+    details: '--force: also replace a token that works, and import one that has expired by the old agent’s clock.',
     options: ['force'],
   },
-  status: { words: '[--json]', says: 'show every account', more: '--json: one JSON array, for scripts.', options: ['json'] },
-  'rotate-keys': { words: '', says: 'seal every token again, with the newest key of ENCRYPTION_KEY' },
-  'accounts list': { words: '[--json]', says: 'show every account’s settings', options: ['json'] },
+  status: { words: '[--json]', summary: 'show every account', details: '--json: one JSON array, for scripts.', options: ['json'] },
+  'rotate-keys': { words: '', summary: 'seal every token again with the newest key of ENCRYPTION_KEY' },
+  'accounts list': { words: '[--json]', summary: 'show every account’s settings', options: ['json'] },
   'accounts add': {
     words: '<name> [provider]',
-    says: 'make an account; its token comes by “seed <name>”',
+    summary: 'create an account; then give it a token with “seed <name>”',
     name: 'must',
     rest: 1,
   },
   'accounts remove': {
     words: '<name> [--revoke]',
-    says: 'erase its token and settings; --revoke: also ask the provider to take it back',
+    summary: 'erase its token and settings; --revoke: also revoke it at the provider',
     name: 'must',
     options: ['revoke'],
   },
   'accounts set-domains': {
     words: '<name> [web site…]',
-    says: 'who may read its token; none given: the global list',
+    summary: 'set the web sites that may read its token; none: the global list',
     name: 'must',
     rest: Number.POSITIVE_INFINITY,
   },
   'accounts set-constant': {
     words: '<name> [constant]',
-    says: 'its name in token.js; none given: the global one',
+    summary: 'set the constant’s name in its token.js; none: the global one',
     name: 'must',
     rest: 1,
   },
-  'accounts set-default': { words: '<name>', says: 'make it what /token.js serves', name: 'must' },
-  'accounts pause': { words: '<name>', says: 'neither refresh nor serve it until “resume”', name: 'must' },
-  'accounts resume': { words: '<name>', says: 'refresh and serve it again', name: 'must' },
+  'accounts set-default': { words: '<name>', summary: 'let /token.js serve it', name: 'must' },
+  'accounts pause': { words: '<name>', summary: 'neither refresh nor serve it until it is resumed', name: 'must' },
+  'accounts resume': { words: '<name>', summary: 'refresh and serve it again', name: 'must' },
 } satisfies Record<string, Form>
 
 export type CommandName = keyof typeof FORMS
@@ -79,45 +80,45 @@ export interface Command {
   readonly options: ReadonlySet<Option>
 }
 
-export type Asked = Command | { readonly name: 'help'; readonly about: CommandName | null } | { readonly name: 'version' }
+export type Invocation = Command | { readonly name: 'help'; readonly about: CommandName | null } | { readonly name: 'version' }
 
 const COMMANDS = Object.keys(FORMS) as CommandName[]
 const SUBCOMMANDS = COMMANDS.filter((name) => name.startsWith('accounts ')).map((name) => name.slice('accounts '.length))
 const FIRST_WORDS = [...COMMANDS.filter((name) => !name.includes(' ')), 'accounts', 'help']
 const OPTIONS: readonly string[] = ['force', 'json', 'revoke'] satisfies Option[]
-const UNSAID = 'What was typed is not repeated here, because it may be a secret.'
+const NOT_REPEATED = 'The argument is not repeated here, because it may be a secret.'
 
-/** What is asked for; null where there is no word at all. Throws a UsageError before anything is opened. */
-export function readArguments(args: readonly string[], command: AgentCommand): Asked | null {
+/** Null without arguments. Throws a UsageError where the arguments are not understood. */
+export function readArguments(args: readonly string[], command: AgentCommand): Invocation | null {
   const { words, options, wantsHelp, wantsVersion } = split(args)
   if (wantsVersion) return { name: 'version' }
   const [first, ...others] = words
   if (first === undefined) return wantsHelp ? { name: 'help', about: null } : null
   if (first === 'help') return { name: 'help', about: commandIn(others)?.name ?? null }
-  const found = commandIn(words)
-  if (wantsHelp || (first === 'accounts' && others[0] === 'help')) return { name: 'help', about: found?.name ?? null }
-  if (found === null) throw unknownCommand(first, others, command)
-  return readCommand(found, options, command)
+  const match = commandIn(words)
+  if (wantsHelp || (first === 'accounts' && others[0] === 'help')) return { name: 'help', about: match?.name ?? null }
+  if (match === null) throw unknownCommand(first, others, command)
+  return readCommand(match, options, command)
 }
 
 export function help(command: AgentCommand, about: CommandName | null): string {
   const own = about === null ? '' : helpOn(about, command)
-  const lines = COMMANDS.map((name) => `  ${`${name} ${FORMS[name].words}`.padEnd(42)} ${FORMS[name].says}`)
+  const lines = COMMANDS.map((name) => `  ${`${name} ${FORMS[name].words}`.padEnd(42)} ${FORMS[name].summary}`)
   return `${own}token-agent keeps social-media access tokens alive and serves them to your web sites.
 
 Usage: ${command('<command>')}
 
 ${lines.join('\n')}
 
-<command> --help says more of one. Settings come from environment variables; the README lists them.
-Exit codes: 0 all is well, 1 something failed or an account needs a person, 2 the command was not understood.
+<command> --help explains one command. Settings come from environment variables; the README lists them.
+Exit codes: 0 success, 1 something failed or an account needs a person, 2 the command was not understood.
 `
 }
 
 function helpOn(name: CommandName, command: AgentCommand): string {
-  const { words, says, more }: Form = FORMS[name]
-  const rest = more === undefined ? '' : `\n${more}`
-  return `Usage: ${command(`${name} ${words}`.trim())}\n\n${says.charAt(0).toUpperCase()}${says.slice(1)}.${rest}\n\n`
+  const { words, summary, details }: Form = FORMS[name]
+  const rest = details === undefined ? '' : `\n${details}`
+  return `Usage: ${command(`${name} ${words}`.trim())}\n\n${summary.charAt(0).toUpperCase()}${summary.slice(1)}.${rest}\n\n`
 }
 
 function split(args: readonly string[]) {
@@ -128,48 +129,51 @@ function split(args: readonly string[]) {
     const [, name, value] = /^--?([^=]+)(=.*)?$/s.exec(arg) ?? []
     if (isOver || name === undefined) words.push(arg)
     else if (arg === '--') isOver = true
-    else if (value !== undefined && (OPTIONS.includes(name) || name === 'help')) throw new UsageError(`--${name} takes no value. ${UNSAID}`)
+    else if (value !== undefined && (OPTIONS.includes(name) || name === 'help'))
+      throw new UsageError(`--${name} takes no value. ${NOT_REPEATED}`)
     else if (arg === '--help' || arg === '-h') wantsHelp = true
     else if (arg === '--version' || arg === '-v') wantsVersion = true
     else if (arg.startsWith('--') && isOption(name)) options.add(name)
-    else throw new UsageError(isPlain(name) ? `Unknown option '--${name}'.` : `There is no such option. ${UNSAID}`)
+    else throw new UsageError(isPlain(name) ? `Unknown option '--${name}'.` : `There is no such option. ${NOT_REPEATED}`)
   }
   return { words, options, wantsHelp, wantsVersion }
 }
 
 const isOption = (name: string): name is Option => OPTIONS.includes(name)
 
-interface Found {
+interface Match {
   readonly name: CommandName
   readonly form: Form
   readonly rest: readonly string[]
 }
 
-function commandIn([first = '', ...others]: readonly string[]): Found | null {
+function commandIn([first = '', ...others]: readonly string[]): Match | null {
   const [second = '', ...rest] = others
   const name = COMMANDS.find((one) => one === (first === 'accounts' ? `accounts ${second}` : first))
   return name === undefined ? null : { name, form: FORMS[name], rest: first === 'accounts' ? rest : others }
 }
 
-function readCommand({ name, form, rest }: Found, options: ReadonlySet<Option>, command: AgentCommand): Command {
+function readCommand({ name, form, rest }: Match, options: ReadonlySet<Option>, command: AgentCommand): Command {
   for (const option of options) if (form.options?.includes(option) !== true) throw new UsageError(`${name} takes no --${option}.`)
   const account = form.name === undefined ? null : (rest[0] ?? null)
   const others = form.name === undefined ? rest : rest.slice(1)
   if (account === null && form.name === 'must') throw new UsageError(`${name} takes the account’s name.`)
   if (account !== null && !isAccountName(account)) {
-    throw new UsageError(`That is not an account’s name. ${ACCOUNT_NAME_RULE} ${UNSAID}${tokenAdvice(command)}`)
+    throw new UsageError(`That is not an account’s name. ${ACCOUNT_NAME_RULE} ${NOT_REPEATED}${tokenAdvice(command)}`)
   }
   if (account !== null && name === 'accounts add' && looksSecret(account)) {
-    throw new UsageError(`That looks like a token or a key; an account’s name stands in public addresses. ${UNSAID}${tokenAdvice(command)}`)
+    throw new UsageError(`That looks like a token or a key, and an account’s name is public. ${NOT_REPEATED}${tokenAdvice(command)}`)
   }
-  const [tooMuch] = others.slice(form.rest ?? 0)
-  if (tooMuch !== undefined)
-    throw new UsageError(`${name} takes no ${isPlain(tooMuch) ? `“${tooMuch}”.` : `more words. ${UNSAID}${tokenAdvice(command)}`}`)
+  const [extra] = others.slice(form.rest ?? 0)
+  if (extra !== undefined)
+    throw new UsageError(`${name} takes no ${isPlain(extra) ? `“${extra}”.` : `more words. ${NOT_REPEATED}${tokenAdvice(command)}`}`)
   if (name === 'accounts set-domains' && !others.flatMap((word) => word.split(',')).every((word) => word === '' || looksLikeSite(word))) {
-    throw new UsageError(`A web site is written as www.example.com, *.example.com or http://localhost:8080, without a path. ${UNSAID}`)
+    throw new UsageError(
+      `A web site is written as www.example.com, *.example.com or http://localhost:8080, without a path. ${NOT_REPEATED}`,
+    )
   }
   if (name === 'accounts set-constant' && others.some(looksSecret)) {
-    throw new UsageError(`That looks like a token or a key, and the constant’s name is public. ${UNSAID}${tokenAdvice(command)}`)
+    throw new UsageError(`That looks like a token or a key, and the constant’s name is public. ${NOT_REPEATED}${tokenAdvice(command)}`)
   }
   return { name, account, rest: others, options }
 }
@@ -177,11 +181,11 @@ function readCommand({ name, form, rest }: Found, options: ReadonlySet<Option>, 
 function unknownCommand(first: string, [second]: readonly string[], command: AgentCommand): UsageError {
   const isAccounts = first === 'accounts'
   const typed = isAccounts ? (second ?? '') : first
-  const meant = nearest(typed, isAccounts ? SUBCOMMANDS : FIRST_WORDS)
-  const hint = meant === null ? '' : ` Did you mean “${isAccounts ? `accounts ${meant}` : meant}”?`
-  const unsaid = typed === '' || isPlain(typed) || meant !== null ? '' : ` ${UNSAID}${tokenAdvice(command)}`
-  if (isAccounts) return new UsageError(`accounts takes one of ${SUBCOMMANDS.join(', ')}.${hint}${unsaid}`)
-  return new UsageError(`There is no command ${isPlain(typed) ? `“${typed}”` : 'of this name'}.${hint}${unsaid}`)
+  const suggestion = nearest(typed, isAccounts ? SUBCOMMANDS : FIRST_WORDS)
+  const hint = suggestion === null ? '' : ` Did you mean “${isAccounts ? `accounts ${suggestion}` : suggestion}”?`
+  const advice = typed === '' || isPlain(typed) || suggestion !== null ? '' : ` ${NOT_REPEATED}${tokenAdvice(command)}`
+  if (isAccounts) return new UsageError(`accounts takes one of ${SUBCOMMANDS.join(', ')}.${hint}${advice}`)
+  return new UsageError(`There is no command ${isPlain(typed) ? `“${typed}”` : 'of this name'}.${hint}${advice}`)
 }
 
-const tokenAdvice = (command: AgentCommand): string => ` A token goes to standard input, after: ${command('seed')}`
+const tokenAdvice = (command: AgentCommand): string => ` A token goes to standard input; run: ${command('seed')}`

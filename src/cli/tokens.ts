@@ -9,17 +9,17 @@ import { AppError } from '../core/errors.ts'
 import { Secret } from '../core/secret.ts'
 import type { RefreshResult } from '../refreshing/refresh-account.ts'
 import { reportStatus, type StatusReport, statusPages } from '../status/report.ts'
-import { count, isRead, noAccount, plain, print, printArray, room, UsageError, when } from './terminal.ts'
+import { count, drained, isRead, noAccount, plain, print, printArray, UsageError, when } from './terminal.ts'
 import { isPlain, looksSecret } from './words.ts'
 
 const MAX_PASTED_CHARACTERS = 100_000
 
-type Guarded = (work: () => Promise<number>) => Promise<number>
+type Interruptible = (work: () => Promise<number>) => Promise<number>
 
-export async function seed(owner: ManageDeps, typed: string | null, guarded: Guarded): Promise<number> {
-  const account = typed ?? DEFAULT_ACCOUNT
+export async function seed(owner: ManageDeps, name: string | null, interruptible: Interruptible): Promise<number> {
+  const account = name ?? DEFAULT_ACCOUNT
   if (looksSecret(account) && (await owner.store.find(account)) === null) {
-    throw new UsageError('That looks like a token or a key, not like an account’s name. The token itself goes to standard input.')
+    throw new UsageError('That looks like a token or a key, not an account’s name. The token goes to standard input.')
   }
   if (process.stdin.isTTY) process.stderr.write('Paste the token and press Enter, then Ctrl-D:\n')
   let text = ''
@@ -28,7 +28,7 @@ export async function seed(owner: ManageDeps, typed: string | null, guarded: Gua
     if (text.length > MAX_PASTED_CHARACTERS) throw new AppError('invalid', 'This is far too long for a token; paste the token alone.')
   }
   const token = new Secret(text.trim())
-  return guarded(async () => {
+  return interruptible(async () => {
     const provider = (await owner.store.find(account))?.provider ?? providerFor(owner, account)
     return printSeed(account, await pasteToken(owner, { account, provider, token, actor: 'cli', otherUser: true }))
   })
@@ -43,17 +43,13 @@ export async function importRuby({ refreshDeps, readRubyToken: read, owner }: Ag
     fingerprint: owner.seedFingerprints.get(DEFAULT_ACCOUNT) ?? null,
   })
   print(`The old app has a token${found.expiresAt === null ? '' : `, good until ${when(found.expiresAt)}`}.`)
-  return printSeed(
-    DEFAULT_ACCOUNT,
-    seed,
-    'The old table was left as it is. When all is well, drop it: in it the token stands in the clear.',
-  )
+  return printSeed(DEFAULT_ACCOUNT, seed, 'The old table was left as it is. Once the agent works, drop it: the token is in it unencrypted.')
 }
 
-function printSeed(account: string, taken: SeedResult, advice = ''): number {
-  const message = plain(taken.message)
-  if (taken.outcome !== 'taken') return print(`${message}\nThe token was not taken; the one that works stays.`, 1)
-  if (taken.result?.outcome === 'failed') return print(`The token is stored, but: ${message}`, 1)
+function printSeed(account: string, result: SeedResult, advice = ''): number {
+  const message = plain(result.message)
+  if (result.outcome !== 'taken') return print(`${message}\nThe token was not taken; the one that works stays.`, 1)
+  if (result.result?.outcome === 'failed') return print(`The token is stored, but: ${message}`, 1)
   return print(`The token is stored as “${account}”. ${message}${advice && `\n${advice}`}`)
 }
 
@@ -73,7 +69,7 @@ export async function refresh(agent: Agent, command: AgentCommand, account: stri
     needPerson += report.needPerson.length
     accounts += report.accounts.length
     if (results === 0) printNext(report, force)
-    await room()
+    await drained()
   }
   if (accounts === 0) print(noAccount(command))
   return failed > 0 || needPerson > 0 ? 1 : 0
@@ -101,7 +97,7 @@ export async function status(agent: Agent, command: AgentCommand, json: boolean)
   if (json) await printArray(pages())
   else {
     for await (const _page of pages()) {
-      await room()
+      await drained()
       if (!isRead()) break
     }
     if (accounts === 0) print(noAccount(command))
@@ -110,11 +106,11 @@ export async function status(agent: Agent, command: AgentCommand, json: boolean)
 }
 
 function printStatus({ accounts, idle, needPerson }: StatusReport): void {
-  const needy = new Set(needPerson)
+  const waiting = new Set(needPerson)
   for (const one of accounts) {
     print(`${one.account}  ${one.provider}${one.username === null ? '' : ` @${one.username}`}`)
     const why = idle.get(one.account)
-    const notes = [...(why === undefined ? [] : [why]), ...(needy.has(one.account) ? ['needs a person'] : [])]
+    const notes = [...(why === undefined ? [] : [why]), ...(waiting.has(one.account) ? ['needs a person'] : [])]
     print(`  state         ${one.state}${notes.length === 0 ? '' : ` (${notes.join(', ')})`}`)
     print(`  good until    ${when(one.expiresAt)}`)
     print(`  last refresh  ${when(one.lastRefreshAt)}`)
@@ -127,6 +123,6 @@ export async function rotate(agent: Agent): Promise<number> {
   const { resealed, current, unreadable } = await rotateKeys(agent.store, agent.vault)
   print(`${count(resealed.length, 'account')} sealed again, ${current.length} had the newest key already.`)
   for (const name of unreadable)
-    print(`${name}: no key in ENCRYPTION_KEY opens it, so it was left as it is; add the key that sealed it, after the newest one.`)
+    print(`${name}: no key in ENCRYPTION_KEY opens it, so it was not changed. Add the key that sealed it, after the newest one.`)
   return unreadable.length > 0 ? 1 : 0
 }

@@ -4,13 +4,13 @@ import { count } from './terminal.ts'
 type StoreState = ReturnType<Agent['storeState']>
 
 export interface WaitNotice {
-  /** Work that waits by itself for as long as it has to, such as for the turn of another process; said in its own words. */
-  during<T>(says: string, work: Promise<T>): Promise<T>
+  /** Runs work that waits for another process. `notice` is printed while it waits. */
+  during<T>(notice: string, work: Promise<T>): Promise<T>
   stop(): void
 }
 
 interface Waiting {
-  readonly says: string
+  readonly notice: string
   readonly since: number
 }
 
@@ -18,8 +18,8 @@ const EVERY_MS = 10_000
 const CTRL_C = 'Ctrl-C ends it.'
 
 /**
- * A command that waits for its database says so, and goes on saying so: in silence nobody knows whether to wait or to end
- * it. `advice`: what a person should know who wants to end it meanwhile.
+ * Prints a notice every `everyMs` while a command waits for its database, so that a person knows whether to wait.
+ * `advice`: the consequence of ending the command meanwhile.
  */
 export function startWaitNotice(
   storeState: () => StoreState,
@@ -37,18 +37,18 @@ export function startWaitNotice(
       wasWaiting = false
       return
     }
-    // The first sentence comes so long after the wait began, each other one so long after the one before.
+    // The first notice comes `everyMs` after the start of the wait, each other one `everyMs` after the last.
     if (now - (wasWaiting ? lastSaid : waiting.since) < everyMs) return
     wasWaiting = true
     lastSaid = now
     const seconds = Math.round((now - waiting.since) / 1000)
-    say(`${waiting.says}, for ${count(seconds, 'second')} so far. ${work === null ? advice : CTRL_C}`)
+    say(`${waiting.notice}, for ${count(seconds, 'second')} so far. ${work === null ? advice : CTRL_C}`)
   }
   const timer = setInterval(look, everyMs / 10)
   timer.unref()
   return {
-    async during(says, promise) {
-      work = { says, since: performance.now() }
+    async during(notice, promise) {
+      work = { notice, since: performance.now() }
       try {
         return await promise
       } finally {
@@ -59,9 +59,9 @@ export function startWaitNotice(
   }
 }
 
-/** `initial`: since when a store that has not been asked anything yet is down, which says nothing. */
+/** `initial`: the `since` of a store that has had no query yet; it is down by default, so that is no wait. */
 function databaseWait({ up, since, waitingSince, oldestQuestion }: StoreState, initial: Date): Waiting | null {
   const from = (up || since === initial ? waitingSince : since) ?? oldestQuestion
   if (from === null) return null
-  return { says: 'Waiting for the database, which has not answered yet', since: performance.now() - (Date.now() - from.getTime()) }
+  return { notice: 'Waiting for the database, which has not answered yet', since: performance.now() - (Date.now() - from.getTime()) }
 }

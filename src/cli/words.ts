@@ -1,47 +1,47 @@
 /**
- * What is typed on a command line may be a token, a secret or an address with one in it, and what is printed stays in the
- * terminal's record and in the logs of CI. So a word that is not known is repeated only where it is short and plain.
+ * An argument may be a token, a secret or an address that holds one. Output stays in terminals and CI logs, so an unknown
+ * word is repeated only where it is short and plain.
  */
 
-const TOKEN_BEGINNINGS = /^(?:ig[aq]|eaa|thaa|act\.|rft\.|clt\.)/i
+const TOKEN_PREFIXES = /^(?:ig[aq]|eaa|thaa|act\.|rft\.|clt\.)/i
 const MAX_PLAIN_LENGTH = 16
-/** A change from letter to digit or back: hexadecimal and base64 are full of them, words have one or two. */
-const CHANGE = /[a-z](?=\d)|\d(?=[a-z])/gi
+/** A change between letter and digit. Hexadecimal and base64 have many, words one or two. */
+const LETTER_DIGIT_CHANGE = /[a-z](?=\d)|\d(?=[a-z])/gi
 const MIN_SECRET_LENGTH = 16
-const SUGGESTED_WITHIN = 2
+const MAX_DISTANCE = 2
 
-/** A short word of lower-case letters and inner hyphens that begins like no token. */
+/** True for a short word of lower-case letters and inner hyphens without a token's prefix. */
 export function isPlain(word: string): boolean {
-  return word.length <= MAX_PLAIN_LENGTH && /^[a-z]+(?:-[a-z]+)*$/.test(word) && !TOKEN_BEGINNINGS.test(word)
+  return word.length <= MAX_PLAIN_LENGTH && /^[a-z]+(?:-[a-z]+)*$/.test(word) && !TOKEN_PREFIXES.test(word)
 }
 
-/** Looks like a token or a key, so that it is nothing to name an account or a constant by. */
+/** True for a word that looks like a token or a key, so it must not name an account or a constant. */
 export function looksSecret(word: string): boolean {
-  if (TOKEN_BEGINNINGS.test(word) || word.length > 64) return true
-  return word.length >= MIN_SECRET_LENGTH && (word.match(CHANGE)?.length ?? 0) >= 3
+  if (TOKEN_PREFIXES.test(word) || word.length > 64) return true
+  return word.length >= MIN_SECRET_LENGTH && (word.match(LETTER_DIGIT_CHANGE)?.length ?? 0) >= 3
 }
 
-/** Such as `www.example.com`, `*.example.com:8443` or `http://localhost`: what a list of web sites may have. */
+/** True for an entry of a list of web sites: `www.example.com`, `*.example.com:8443`, `http://localhost`. */
 export function looksLikeSite(word: string): boolean {
   const host = /^(?:[a-z][a-z+.-]{0,15}:\/\/)?(?:\*\.)?(\[[0-9a-f:.]+\]|[\p{L}\p{N}\p{M}._-]+)(?::\d+)?\/?$/iu.exec(word)?.[1]
   if (host === undefined) return false
-  // Names of hosts are written in small letters and end in a word; a sealed or signed text with dots in it is not.
+  // A host's name is in lower case and ends in a word; a sealed or signed text with dots is not.
   const isName = /\.[\p{L}-]+$/u.test(host) && host === host.toLowerCase()
   return isName || !looksSecret(host)
 }
 
-/** The known word that was probably meant, or null. */
+/** The nearest known word; null = none is near. */
 export function nearest(word: string, known: readonly string[]): string | null {
-  if (word.length > MAX_PLAIN_LENGTH + SUGGESTED_WITHIN) return null
+  if (word.length > MAX_PLAIN_LENGTH + MAX_DISTANCE) return null
   const typed = word.toLowerCase()
   const [best] = known
     .map((one) => ({ one, distance: distance(typed, one) }))
-    .filter((found) => found.distance <= Math.min(SUGGESTED_WITHIN, found.one.length - 2))
+    .filter(({ one, distance }) => distance <= Math.min(MAX_DISTANCE, one.length - 2))
     .sort((a, b) => a.distance - b.distance)
   return best?.one ?? null
 }
 
-/** How many letters have to be changed, added, left out or exchanged with their neighbour. */
+/** The Damerau–Levenshtein distance: changed, added, omitted and swapped letters. */
 function distance(a: string, b: string): number {
   const rows = [[...Array(b.length + 1).keys()]]
   const at = (i: number, j: number): number => rows[i]?.[j] ?? 0

@@ -34,7 +34,7 @@ const SECRETS = [
   'eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.SflKxwRJSM',
 ]
 
-t.test('no argument that may be a token, a secret or an address is repeated, wherever it stands', async (t) => {
+t.test('no message repeats an argument that may be a token, a secret or an address', async (t) => {
   const places: ((secret: string) => string[])[] = [
     (secret) => [secret],
     (secret) => [secret, 'default'],
@@ -53,14 +53,14 @@ t.test('no argument that may be a token, a secret or an address is repeated, whe
   ]
   for (const secret of SECRETS) {
     for (const [at, place] of places.entries()) {
-      const told = refusal(place(secret))
-      t.notOk(told.includes(secret.trim()), `place ${at}: ${told}`)
-      t.notMatch(told, /IGAA|secretsecret|hunter2/i)
+      const message = refusal(place(secret))
+      t.notOk(message.includes(secret.trim()), `place ${at}: ${message}`)
+      t.notMatch(message, /IGAA|secretsecret|hunter2/i)
     }
   }
 })
 
-t.test('a token makes no account, no constant and no web site', async (t) => {
+t.test('a token is refused as the name of an account, a constant or a web site', async (t) => {
   const tokens = SECRETS.filter((secret) => !['hunter2'].includes(secret))
   for (const token of tokens) {
     t.match(refusal(['accounts', 'add', token]), /not an account’s name|looks like a token/)
@@ -69,7 +69,7 @@ t.test('a token makes no account, no constant and no web site', async (t) => {
   for (const token of ['IGAAsecretSECRET', 'Kx7Qp2Lm9Rt4Vw8Zb3Nc']) t.match(refusal(['accounts', 'set-constant', 'shop', token]), /public/)
 })
 
-t.test('names, constants and web sites as people have them are taken', async (t) => {
+t.test('ordinary names, constants and web sites are accepted', async (t) => {
   for (const name of ['default', 'shop-2024', 'moss-and-clay', 'a', 'client-0042-spring'])
     t.match(readArguments(['accounts', 'add', name], command), { name: 'accounts add', account: name })
   for (const constant of ['InstagramToken', 'ShopToken2024', '$ig', 'bakery_token'])
@@ -88,8 +88,8 @@ t.test('names, constants and web sites as people have them are taken', async (t)
   t.match(set, { account: 'shop', rest: [...sites, ...hosts] })
 })
 
-t.test('a mistyped word is answered with the one that was probably meant', async (t) => {
-  const meant: [string[], string][] = [
+t.test('a mistyped word gets a suggestion', async (t) => {
+  const suggestions: [string[], string][] = [
     [['stauts'], 'status'],
     [['Status'], 'status'],
     [['acounts', 'list'], 'accounts'],
@@ -97,20 +97,20 @@ t.test('a mistyped word is answered with the one that was probably meant', async
     [['accounts', 'set-domain', 'shop'], 'accounts set-domains'],
     [['accounts', 'lst'], 'accounts list'],
   ]
-  for (const [args, word] of meant) t.match(refusal(args), `Did you mean “${word}”?`)
+  for (const [args, word] of suggestions) t.match(refusal(args), `Did you mean “${word}”?`)
   t.equal(refusal(['sing']), 'There is no command “sing”.')
 })
 
-t.test('each command has a help of its own, which names its line', async (t) => {
+t.test('each command has its own help with its usage', async (t) => {
   for (const words of ['serve', 'seed', 'refresh', 'import', 'status', 'rotate-keys', 'accounts set-domains']) {
     for (const args of [
       [...words.split(' '), '--help'],
       ['help', ...words.split(' ')],
       [...words.split(' '), '-h'],
     ]) {
-      const asked = readArguments(args, command)
-      t.match(asked, { name: 'help', about: words })
-      if (asked?.name === 'help') t.match(help(command, asked.about), `Usage: run-it ${words}`)
+      const invocation = readArguments(args, command)
+      t.match(invocation, { name: 'help', about: words })
+      if (invocation?.name === 'help') t.match(help(command, invocation.about), `Usage: run-it ${words}`)
     }
   }
   t.match(readArguments(['--help'], command), { name: 'help', about: null })

@@ -23,7 +23,10 @@ async function createShell(t: Test) {
   const env = { HOME: cwd, DATABASE_URL: database.url, ENCRYPTION_KEY: 'k'.repeat(32), INSTAGRAM_GRAPH_URL: instagram.url }
   t.match(await runCli(t, ['seed'], { cwd, env, stdin: instagram.issue({ username: 'the.shop' }) }), { code: 0 })
   const script = join(cwd, 'impatient.mjs')
-  writeFileSync(script, `import { main } from ${JSON.stringify(CLI)}; await main(process.argv.slice(2), process.env, { sayEveryMs: 200 })`)
+  writeFileSync(
+    script,
+    `import { main } from ${JSON.stringify(CLI)}; await main(process.argv.slice(2), process.env, { noticeEveryMs: 200 })`,
+  )
   const start = async (args: string[]) => {
     const through = { ...env, DATABASE_URL: proxy.through(database.url) }
     const command = await launch(process.execPath, [script, ...args], { cwd, env: through })
