@@ -41,7 +41,7 @@ export function createPictures(deps: Deps, clockMs = (): number => performance.n
 
   async function ask({ name, provider, accessToken }: Account): Promise<Picture | null> {
     if (accessToken === null) return null
-    if (deps.rateLimit.take(provider, 1) === 0) throw new ProviderError('throttled', 'The provider wants to be asked less at the moment.')
+    if (!deps.rateLimit.take(provider)) throw new ProviderError('throttled', 'The provider wants to be asked less at the moment.')
     const token = deps.vault.open(accessToken, accountContext(name, 'access_token'))
     return (await deps.providers.get(provider)?.picture?.(token)) ?? null
   }

@@ -5,7 +5,7 @@ import type { Provider } from '../core/provider.ts'
 import { accountContext, UnreadableError } from '../core/vault.ts'
 import { fractionOf, nextCheckAt, replannedRefreshAt } from './next-refresh.ts'
 import type { RefreshDeps } from './refresh-due.ts'
-import { sweepLanes } from './sweep.ts'
+import { sweep } from './sweep.ts'
 import type { Check, CheckResult, Timetable } from './timetable.ts'
 
 type LookOutcome = 'works' | 'refused' | 'held' | 'failed' | 'lost'
@@ -54,14 +54,13 @@ export function createTokenChecks(deps: CheckDeps, signal: AbortSignal): () => P
       plannedAtMs = clockMs()
     }
     const until = clockMs() + LONGEST_MS
-    const lanes = [...deps.providers.values()].map((provider) => ({
+    const queues = [...deps.providers.values()].map((provider) => ({
       name: provider.name,
       claim: async (limit: number): Promise<Check[]> =>
         clockMs() < until ? deps.timetable.claimChecks({ ...claimant(provider), provider: provider.name, limit }) : [],
-      hasMore: () => false,
       run: (check: Check) => look(check, provider),
     }))
-    await sweepLanes(deps.rateLimit, lanes, signal)
+    await sweep(deps.rateLimit, queues, signal)
   }
   const claimant = ({ timeoutMs }: Provider) => ({ leaseOwner: deps.leaseOwner, leaseSeconds: Math.ceil(timeoutMs / 1000) + 10 })
 

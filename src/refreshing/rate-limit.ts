@@ -1,11 +1,12 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+
 /** How fast one process may call each provider, however many accounts are due. */
 export interface RateLimit {
   readonly concurrency: number
-  /** Takes leave for as many calls as are free now, at most `wanted`. */
-  take(provider: string, wanted: number): number
-  giveBack(provider: string, unused: number): void
-  /** How long until there is leave for another call; null = the provider has asked for quiet. */
-  waitMs(provider: string): number | null
+  /** Waits until the provider may be called, then permits up to `wanted` calls; 0 = it has asked for quiet. */
+  permits(provider: string, wanted: number): Promise<number>
+  /** Permits one call, or returns false where it would have to wait. */
+  take(provider: string): boolean
   /** The provider has said that all calls are too many. */
   pause(provider: string, seconds: number | null): void
 }
@@ -14,7 +15,7 @@ export interface RateLimits {
   /** Side by side, for each provider. */
   readonly concurrency: number
   readonly perSecond: number
-  /** Unspent leave is saved up to this: a small installation never waits. */
+  /** Unused permits are saved up to this: a small installation never waits. */
   readonly burst: number
 }
 
@@ -25,46 +26,38 @@ export const RATE_LIMITS: RateLimits = { concurrency: 8, perSecond: 20, burst: 1
 const UNTOLD_PAUSE_SECONDS = 60
 const LONGEST_PAUSE_SECONDS = 3600
 
-interface Lane {
-  leave: number
-  filledAtMs: number
-  pausedUntilMs: number
-}
-
 /** `clockMs` only goes forward. Lives as long as the process: a pause outlasts the sweep that met it. */
 export function createRateLimit(limits: RateLimits = RATE_LIMITS, clockMs = (): number => performance.now()): RateLimit {
   const { concurrency, perSecond, burst } = limits
-  const lanes = new Map<string, Lane>()
+  const everyMs = 1000 / perSecond
+  const nextAtMs = new Map<string, number>()
+  const quietUntilMs = new Map<string, number>()
+  const isQuiet = (provider: string): boolean => clockMs() < (quietUntilMs.get(provider) ?? 0)
 
-  function laneOf(provider: string): Lane {
+  /** How many calls may begin, and in how many milliseconds. */
+  function reserve(provider: string, wanted: number): { count: number; waitMs: number } {
     const now = clockMs()
-    const lane = lanes.get(provider) ?? { leave: burst, filledAtMs: now, pausedUntilMs: 0 }
-    lane.leave = Math.min(burst, lane.leave + ((now - lane.filledAtMs) * perSecond) / 1000)
-    lane.filledAtMs = now
-    lanes.set(provider, lane)
-    return lane
+    const at = Math.max(nextAtMs.get(provider) ?? Number.NEGATIVE_INFINITY, now - (burst - 1) * everyMs)
+    const count = Math.max(1, Math.min(wanted, 1 + Math.floor((now - at) / everyMs)))
+    nextAtMs.set(provider, at + count * everyMs)
+    return { count, waitMs: at - now }
   }
   return {
     concurrency,
-    take(provider, wanted) {
-      const lane = laneOf(provider)
-      if (clockMs() < lane.pausedUntilMs) return 0
-      const taken = Math.max(0, Math.min(wanted, Math.floor(lane.leave)))
-      lane.leave -= taken
-      return taken
+    async permits(provider, wanted) {
+      if (isQuiet(provider)) return 0
+      const { count, waitMs } = reserve(provider, wanted)
+      if (waitMs > 0) await sleep(waitMs)
+      return isQuiet(provider) ? 0 : count
     },
-    giveBack(provider, unused) {
-      laneOf(provider).leave += unused
-    },
-    waitMs(provider) {
-      const lane = laneOf(provider)
-      if (clockMs() < lane.pausedUntilMs) return null
-      return Math.max(0, ((1 - lane.leave) * 1000) / perSecond)
+    take(provider) {
+      if (isQuiet(provider) || (nextAtMs.get(provider) ?? Number.NEGATIVE_INFINITY) > clockMs()) return false
+      reserve(provider, 1)
+      return true
     },
     pause(provider, seconds) {
       const told = Math.min(seconds ?? UNTOLD_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS)
-      const lane = laneOf(provider)
-      lane.pausedUntilMs = Math.max(lane.pausedUntilMs, clockMs() + told * 1000)
+      quietUntilMs.set(provider, Math.max(quietUntilMs.get(provider) ?? 0, clockMs() + told * 1000))
     },
   }
 }

@@ -2,7 +2,7 @@ import { accountPages } from '../core/account-pages.ts'
 import type { AccountStore, Claim } from '../core/account-store.ts'
 import { AppError } from '../core/errors.ts'
 import { type Asked, type AttemptDeps, leaseSeconds, type RefreshResult, refreshAccount } from './refresh-account.ts'
-import { type Lane, sweepLanes } from './sweep.ts'
+import { type Queue, sweep } from './sweep.ts'
 
 export interface RefreshDeps extends AttemptDeps {
   readonly store: Pick<AccountStore, 'commit' | 'claimDue' | 'find' | 'list'>
@@ -39,26 +39,19 @@ export async function refreshDue(deps: RefreshDeps, request: RefreshRequest, sig
     request.onResult?.(result)
     if (summary.results.length < MAX_RESULTS) summary.results.push(result)
   }
-  await sweepLanes(
-    deps.rateLimit,
-    (await lanesOf(deps, request)).map((lane) => ({ ...lane, run })),
-    signal,
-  )
+  const queues = (await queuesOf(deps, request)).map((queue) => ({ ...queue, run }))
+  await sweep(deps.rateLimit, queues, signal)
   return summary
 }
 
-type ClaimingLane = Omit<Lane<Claim>, 'run'>
+type ClaimQueue = Omit<Queue<Claim>, 'run'>
 
-async function lanesOf(deps: RefreshDeps, { account, force }: RefreshRequest): Promise<ClaimingLane[]> {
+async function queuesOf(deps: RefreshDeps, { account, force }: RefreshRequest): Promise<ClaimQueue[]> {
   if (account !== undefined && (await deps.store.find(account)) === null) {
     throw new AppError('not_found', `There is no account “${account}”.`)
   }
   const base = { leaseOwner: deps.leaseOwner, leaseSeconds: leaseSeconds(deps.providers.values()) }
-  const due = (name: string, wanted: object): ClaimingLane => ({
-    name,
-    claim: (limit) => deps.store.claimDue({ ...base, ...wanted, limit }),
-    hasMore: () => false,
-  })
+  const due = (name: string, wanted: object): ClaimQueue => ({ name, claim: (limit) => deps.store.claimDue({ ...base, ...wanted, limit }) })
   // What somebody asks for by name is not held up by a provider's wish for quiet: the answer says whether it lasts.
   if (force !== true) {
     if (account !== undefined) return [due('asked for', { account })]
@@ -69,6 +62,11 @@ async function lanesOf(deps: RefreshDeps, { account, force }: RefreshRequest): P
   const names = account === undefined ? [] : [account]
   if (account === undefined) for await (const page of accountPages(deps.store)) names.push(...page.map((one) => one.name))
   const claimOne = (name: string): Promise<Claim[]> => deps.store.claimDue({ ...base, limit: 1, account: name, force: true })
-  const claim = async (limit: number): Promise<Claim[]> => (await Promise.all(names.splice(0, limit).map(claimOne))).flat()
-  return [{ name: 'asked for', claim, hasMore: () => names.length > 0 }]
+  async function claim(limit: number): Promise<Claim[]> {
+    const claims: Claim[] = []
+    // None of these may be free, but some of those that follow.
+    while (claims.length === 0 && names.length > 0) claims.push(...(await Promise.all(names.splice(0, limit).map(claimOne))).flat())
+    return claims
+  }
+  return [{ name: 'asked for', claim }]
 }

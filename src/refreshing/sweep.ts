@@ -1,48 +1,37 @@
 import type { RateLimit } from './rate-limit.ts'
 
-/** Accounts that share a limit of calls, and how to claim some of them. */
-export interface Lane<Claim> {
+/** Work that shares a limit of calls. */
+export interface Queue<Claim> {
+  /** The provider, or another name that the limit is counted by. */
   readonly name: string
+  /** Empty = nothing is left. */
   claim(limit: number): Promise<Claim[]>
-  /** False where only what is due by now is claimed, so that an empty claim ends it. */
-  hasMore(): boolean
   run(claim: Claim): Promise<void>
 }
 
-/** A sweep that waits for its turn looks up this often, to see whether it is to stop. */
-const LOOK_UP_MS = 200
-
-/** Claims and runs what is due in each lane, some side by side, until nothing is left. */
-export async function sweepLanes<Claim>(rateLimit: RateLimit, lanes: readonly Lane<Claim>[], signal?: AbortSignal): Promise<void> {
+/** Claims and runs what each queue has, some side by side, until nothing is left. An abort lets what runs end. */
+export async function sweep<Claim>(rateLimit: RateLimit, queues: readonly Queue<Claim>[], signal?: AbortSignal): Promise<void> {
   const failures: unknown[] = []
-  // After a failure that was not foreseen, what runs is waited for, and nothing new begins.
+  const note = (error: unknown): void => void failures.push(error)
+  // After an unexpected failure what runs ends, and nothing new begins.
   const mayClaim = (): boolean => failures.length === 0 && signal?.aborted !== true
 
-  async function sweep(lane: Lane<Claim>): Promise<void> {
+  async function empty({ name, claim, run }: Queue<Claim>): Promise<void> {
     const running = new Set<Promise<void>>()
-    for (;;) {
-      const leave = mayClaim() ? rateLimit.take(lane.name, rateLimit.concurrency - running.size) : 0
-      const claims = leave === 0 ? [] : await lane.claim(leave).catch((error: unknown) => void failures.push(error))
-      rateLimit.giveBack(lane.name, leave - (claims?.length ?? 0))
-      for (const claim of claims ?? []) {
-        const task = lane
-          .run(claim)
-          .catch((error: unknown) => void failures.push(error))
+    while (mayClaim()) {
+      const permits = await rateLimit.permits(name, rateLimit.concurrency - running.size)
+      const claims = permits > 0 && mayClaim() ? await claim(permits) : []
+      if (claims.length === 0) break
+      for (const one of claims) {
+        const task = run(one)
+          .catch(note)
           .finally(() => running.delete(task))
         running.add(task)
       }
-      const waitMs = leave === 0 ? rateLimit.waitMs(lane.name) : 0
-      // A provider that wants quiet gets it: what is due waits for a later sweep.
-      const isOver = !mayClaim() || waitMs === null || (leave > 0 && !lane.hasMore())
-      if (running.size === 0 && isOver) return
-      const turn = isOver || running.size === rateLimit.concurrency ? [] : [after(waitMs)]
-      await Promise.race([...running, ...turn])
+      if (running.size === rateLimit.concurrency) await Promise.race(running)
     }
+    await Promise.all(running)
   }
-  await Promise.all(lanes.map(sweep))
+  await Promise.all(queues.map((queue) => empty(queue).catch(note)))
   if (failures.length > 0) throw failures[0]
-}
-
-function after(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, Math.min(LOOK_UP_MS, Math.max(1, ms))))
 }

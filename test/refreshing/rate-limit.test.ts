@@ -1,26 +1,43 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import type { Provider } from '../../src/core/provider.ts'
 import { nextRefreshAt } from '../../src/refreshing/next-refresh.ts'
 import { createRateLimit } from '../../src/refreshing/rate-limit.ts'
 import { createRefreshCounters } from '../../src/refreshing/refresh-account.ts'
 import { refreshDue } from '../../src/refreshing/refresh-due.ts'
+import { sweep } from '../../src/refreshing/sweep.ts'
 import { createAgentWorld, DAY_MS, type World } from './agent-world.ts'
 
 const LIMITS = { concurrency: 4, perSecond: 10, burst: 20 }
 
-t.test('gives leave for a burst, then for so many a second, and saves no more than a burst', async (t) => {
+t.test('permits a burst, then so many a second, and saves no more than a burst', async (t) => {
   let now = 0
   const rateLimit = createRateLimit(LIMITS, () => now)
-  t.equal(rateLimit.take('instagram', 100), 20)
-  t.equal(rateLimit.take('instagram', 100), 0)
-  t.equal(rateLimit.take('another', 5), 5, 'each provider has its own')
-  t.equal(rateLimit.waitMs('instagram'), 100)
-  now += 1000
-  t.equal(rateLimit.take('instagram', 100), 10)
-  rateLimit.giveBack('instagram', 3)
-  t.equal(rateLimit.take('instagram', 100), 3)
+  const permits = (provider: string): number => {
+    let count = 0
+    while (rateLimit.take(provider)) count++
+    return count
+  }
+  t.equal(permits('instagram'), 20)
+  t.equal(permits('another'), 20, 'each provider has its own')
+  now += 99
+  t.equal(permits('instagram'), 0)
+  now += 901
+  t.equal(await rateLimit.permits('instagram', 8), 8)
+  t.equal(await rateLimit.permits('instagram', 8), 2)
   now += 3_600_000
-  t.equal(rateLimit.take('instagram', 100), 20)
+  t.equal(permits('instagram'), 20)
+})
+
+t.test('a wait for permits is in turn, and in vain where the provider asks for quiet meanwhile', async (t) => {
+  const rateLimit = createRateLimit({ concurrency: 4, perSecond: 20, burst: 2 })
+  const startedAt = performance.now()
+  t.strictSame(await Promise.all([4, 4, 4].map((wanted) => rateLimit.permits('instagram', wanted))), [2, 1, 1])
+  t.ok(performance.now() - startedAt >= 99, 'two more than the burst, at twenty a second')
+  t.notOk(rateLimit.take('instagram'), 'a permit that is waited for is taken')
+  const waiting = rateLimit.permits('instagram', 1)
+  rateLimit.pause('instagram', 60)
+  t.equal(await waiting, 0)
 })
 
 t.test('keeps quiet for as long as it was told, a minute where it was told nothing, an hour at most', async (t) => {
@@ -33,11 +50,11 @@ t.test('keeps quiet for as long as it was told, a minute where it was told nothi
     const rateLimit = createRateLimit(LIMITS, () => now)
     rateLimit.pause('instagram', told)
     now = seconds * 1000 - 1
-    t.equal(rateLimit.take('instagram', 1), 0)
-    t.equal(rateLimit.waitMs('instagram'), null)
-    t.equal(rateLimit.take('another', 1), 1)
+    t.notOk(rateLimit.take('instagram'))
+    t.equal(await rateLimit.permits('instagram', 1), 0)
+    t.ok(rateLimit.take('another'))
     now++
-    t.equal(rateLimit.take('instagram', 1), 1)
+    t.equal(await rateLimit.permits('instagram', 1), 1)
   }
 })
 
@@ -82,6 +99,23 @@ t.test('when the provider says that all calls are too many, no other account is 
   t.match(await refreshDue(deps, { actor: 'cli', account: 'shop-7' }), { refreshed: 1 }, 'whoever names an account gets an answer')
   now += 2_000
   t.match(await refreshDue(deps, { actor: 'timer' }), { refreshed: 10, failed: 0 })
+})
+
+t.test('after an unexpected failure what runs ends, nothing new begins, and the failure is thrown', async (t) => {
+  const left = ['long', 'broken', 'next']
+  const [begun, ended] = [[] as string[], [] as string[]]
+  const queue = {
+    name: 'instagram',
+    claim: async (limit: number) => left.splice(0, limit),
+    run: async (one: string) => {
+      begun.push(one)
+      if (one === 'broken') throw new Error('a mistake of ours')
+      await sleep(20)
+      ended.push(one)
+    },
+  }
+  await t.rejects(sweep(createRateLimit({ ...LIMITS, concurrency: 2 }), [queue]), { message: 'a mistake of ours' })
+  t.strictSame([begun, ended], [['long', 'broken'], ['long']])
 })
 
 t.test('the limit of one account holds up no other', async (t) => {
