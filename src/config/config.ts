@@ -153,8 +153,8 @@ export function readConfig(env: NodeJS.ProcessEnv, providers: readonly ProviderM
 
   const seeds = providers.flatMap((provider) => readSeed(provider, text, { problems, warn }) ?? [])
 
-  const jsConstantName = text('JS_CONSTANT_NAME') ?? providers[0]?.constantName ?? 'AccessToken'
-  const badName = constantNameProblem(jsConstantName)
+  const ownConstant = text('JS_CONSTANT_NAME')
+  const badName = ownConstant === null ? null : constantNameProblem(ownConstant)
   if (badName !== null) problems.push(`JS_CONSTANT_NAME: ${badName}`)
 
   const database = readDatabase(env, text('DATABASE_URL'), { problems, warn })
@@ -200,7 +200,7 @@ export function readConfig(env: NodeJS.ProcessEnv, providers: readonly ProviderM
     hideHelpPages: flag('HIDE_HELP_PAGES'),
     refreshMode: choice('REFRESH_MODE', ['cron', 'scheduled'], 'cron'),
     refreshFrequency: choice('REFRESH_FREQUENCY', ['daily', 'weekly', 'monthly'], 'weekly'),
-    jsConstantName,
+    jsConstantName: ownConstant ?? providers[0]?.constantName ?? 'AccessToken',
     webhookSecret: secret('WEBHOOK_SECRET', text('WEBHOOK_SECRET'), 8, MAKE_KEY),
     database,
     ...keySpellings(keys, quoted('ENCRYPTION_KEY')),

@@ -1,4 +1,8 @@
-import { BUILT_IN_NAMES } from './built-in-names.ts'
+import { createRequire } from 'node:module'
+import type Globals from 'globals'
+
+// Loaded at the first name that is checked: a provider's own needs no check, and the list takes half a megabyte.
+const require = createRequire(import.meta.url)
 
 // Keywords, including those of strict mode and modules, and the two names that strict code cannot define.
 const RESERVED_WORDS = new Set(
@@ -7,13 +11,30 @@ const RESERVED_WORDS = new Set(
   super switch this throw true try typeof var void while with yield arguments eval`.split(/\s+/),
 )
 
+const SCOPES = ['builtin', 'browser', 'worker', 'serviceworker', 'sharedWorker', 'nodeBuiltin'] as const
+// Names that `globals` lacks: Chromium 156 and Node 24 keep them for old code.
+const OLD_NAMES = `AnimationTrigger BeforeInstallPromptEvent WebKitCSSMatrix WebKitMutationObserver captureEvents chrome releaseEvents
+  onwebkitanimationend onwebkitanimationiteration onwebkitanimationstart onwebkittransitionend webkitCancelAnimationFrame
+  webkitMediaStream webkitRTCPeerConnection webkitRequestAnimationFrame webkitSpeechGrammar webkitSpeechGrammarList
+  webkitSpeechRecognition webkitSpeechRecognitionError webkitSpeechRecognitionEvent webkitURL`.split(/\s+/)
+let names: ReadonlySet<string> | null = null
+
+/** Every built-in name of the global object of a page, a worker or Node: a constant of that name would break the page. */
+export function builtInNames(): ReadonlySet<string> {
+  if (names !== null) return names
+  const globals: typeof Globals = require('globals')
+  const known = SCOPES.flatMap((scope) => Object.keys(globals[scope]))
+  names = new Set([...known, ...Object.getOwnPropertyNames(Object.prototype), ...OLD_NAMES])
+  return names
+}
+
 /** The reason why a page cannot have a constant of this name, or null. Never repeats the name. */
 export function constantNameProblem(name: string): string | null {
   if (name === '') return 'is empty'
   if (name.length > 64) return 'is too long; a name has at most 64 characters'
   if (!/^[A-Za-z_$][A-Za-z0-9_$]*$/.test(name)) return 'is no JavaScript name; use letters, digits, _ and $, with no digit in front'
   if (RESERVED_WORDS.has(name)) return 'is a reserved word of JavaScript; choose another name'
-  if (BUILT_IN_NAMES.has(name)) return 'already means something in browsers; choose another name'
+  if (builtInNames().has(name)) return 'already means something in browsers; choose another name'
   return null
 }
 

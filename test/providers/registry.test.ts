@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import { readConfig } from '../../src/config/config.ts'
 import { PROVIDERS } from '../../src/providers/registry.ts'
+import { constantNameProblem } from '../../src/reading/js-constant.ts'
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 const filesIn = (folder: string): string[] =>
@@ -24,6 +25,10 @@ t.test('general code names no provider', async (t) => {
       .map((line) => `${path}: ${line}`),
   )
   t.same(found, ["src/accounts/import-ruby.ts: const PROVIDER = 'instagram'"])
+})
+
+t.test('the constant of each provider has a name that browsers leave free', async (t) => {
+  for (const { constantName } of PROVIDERS) t.equal(constantNameProblem(constantName), null, constantName)
 })
 
 t.test('README and app.json know each provider of the registry', async (t) => {

@@ -1,8 +1,7 @@
 import vm from 'node:vm'
 import fc from 'fast-check'
 import t, { type Test } from 'tap'
-import { BUILT_IN_NAMES } from '../../src/reading/built-in-names.ts'
-import { constantNameProblem, renderScript } from '../../src/reading/js-constant.ts'
+import { builtInNames, constantNameProblem, renderScript } from '../../src/reading/js-constant.ts'
 
 // A million cases take a few seconds, on a busy machine many more.
 t.setTimeout(120_000)
@@ -53,6 +52,8 @@ const SHORT_WORDS = [
   'Set',
   'NaN',
   'top',
+  'ai',
+  'AI',
   'Ink',
   'GPU',
   'HID',
@@ -121,12 +122,12 @@ t.test('refuses every name that the language itself gives the global object', as
   )
   t.ok(names.length > 70)
   t.same(
-    names.filter((name: string) => !BUILT_IN_NAMES.has(name)),
+    names.filter((name: string) => !builtInNames().has(name)),
     [],
   )
-  t.ok(BUILT_IN_NAMES.size > 1_250)
+  t.ok(builtInNames().size > 1_250)
   t.same(
-    [...BUILT_IN_NAMES].filter((name) => !/^[A-Za-z_$][\w$]*$/.test(name)),
+    [...builtInNames()].filter((name) => !/^[A-Za-z_$][\w$]*$/.test(name)),
     [],
   )
 })
@@ -163,7 +164,7 @@ t.test('decides rightly on a million random strings', async (t) => {
   }
   const letters = [...LATER]
   const signs = [...' \t\n\r\0"\'`\\/;,.()[]{}<>=+-*&|!?#@%^~:', '\u2028', '\u2029', '\u00e9', '\ud83d', '\ufeff', '\u200d']
-  const words = [...BUILT_IN_NAMES, 'await', 'let', 'class', 'InstagramToken', 'yield', 'arguments', 'null']
+  const words = [...builtInNames(), 'await', 'let', 'class', 'InstagramToken', 'yield', 'arguments', 'null']
   const names = new Set<string>()
   for (let n = 0; n < 1_000_000; n++) {
     let text = below(3) === 0 ? (words[below(words.length)] ?? '') : ''
