@@ -1,4 +1,3 @@
-import { createHook } from 'node:async_hooks'
 import { setTimeout as sleep } from 'node:timers/promises'
 import closeWithGrace from 'close-with-grace'
 import type { Logger } from 'pino'
@@ -8,6 +7,7 @@ import { explainListen } from './config/network.ts'
 import { AppError } from './core/errors.ts'
 import type { Log } from './core/log.ts'
 import { createApp } from './http/app.ts'
+import { keepTickShape } from './http/v8-workaround.ts'
 import { createLogger } from './logger.ts'
 import type { RateLimits } from './refreshing/rate-limit.ts'
 import { type Schedule, startSchedule } from './timer.ts'
@@ -49,19 +49,6 @@ export async function serve(env: NodeJS.ProcessEnv, rateLimits?: RateLimits): Pr
     grace.uninstall()
     throw error
   }
-}
-
-const ticks: object[] = []
-
-/**
- * V8 workaround. Keeps one TickObject of process.nextTick alive, and with it their hidden class. If a garbage collection
- * at the start finds none alive, V8 drops the class, makes a second one, and writes the five fields of each later object
- * by runtime calls until the process ends: a fifth of each read on one core. Seen with Node 24.21; `npm run bench` shows it.
- */
-function keepTickShape(): void {
-  const keep = createHook({ init: (_id, type, _trigger, resource) => void (type === 'TickObject' && ticks.push(resource)) }).enable()
-  process.nextTick(() => {})
-  keep.disable()
 }
 
 interface Start {
