@@ -60,8 +60,8 @@ export function startWaitNotice(
 }
 
 /** `initial`: the `since` of a store that has had no query yet; it is down by default, so that is no wait. */
-function databaseWait({ up, since, waitingSince, oldestQuestion }: StoreState, initial: Date): Waiting | null {
-  const from = (up || since === initial ? waitingSince : since) ?? oldestQuestion
+function databaseWait({ up, since, waitingSince, oldestQueryAt }: StoreState, initial: Date): Waiting | null {
+  const from = (up || since === initial ? waitingSince : since) ?? oldestQueryAt
   if (from === null) return null
   return { notice: 'Waiting for the database, which has not answered yet', since: performance.now() - (Date.now() - from.getTime()) }
 }

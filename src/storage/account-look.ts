@@ -12,17 +12,17 @@ interface LookRow extends Omit<AccountRow, 'name'>, Clocked {
 
 /** `served` = the SQL of the default's name. */
 export function createLook(db: Database, clock: DatabaseClock, served: string): AccountStore['look'] {
-  // One row in any case, so that an unknown name brings the clock and the cache's name too.
+  // The join returns a row for an unknown name too, so clock and cache id always come.
   const select = (name: string): string => `select ${ACCOUNT_COLUMNS}, removed_at, cache_id, ${db.dialect.now} as clock
     from installation left join accounts on accounts.name = ${name} where installation.id = 1`
   return async (name) => {
     const [row] = await clock.ask<LookRow>(db, select(name === null ? served : '$1'), name === null ? [] : [name])
     if (row === undefined) throw new AppError('unavailable', 'The store is not prepared yet: its table “installation” is empty.')
-    const { name: found, cache_id: cacheId } = row
+    const { name: accountName, cache_id: cacheId } = row
     return {
       at: new Date(row.clock),
       cacheId,
-      account: found === null ? null : toAccount({ ...row, name: found }),
+      account: accountName === null ? null : toAccount({ ...row, name: accountName }),
       isRemoved: row.removed_at !== null,
     }
   }

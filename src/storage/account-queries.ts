@@ -17,44 +17,44 @@ interface StateRow {
 
 const ATTEMPT_KINDS = `('refreshed', 'verified', 'refresh_failed', 'reconnect_needed')`
 
-/** `keyPrefixes`: how the values begin that this process can open. */
+/** `keyPrefixes`: the prefixes of the sealed values that this process can open. */
 export function createOverview(db: Database, keyPrefixes: readonly string[]): Overview {
   const { now, nowPlus, toSeconds } = db.dialect
-  const marked = keyPrefixes.map((mark, at) => `substr(access_token, 1, ${mark.length}) = $${at + 1}`).join(' or ')
-  const unreadable = `coalesce(last_error_code, '') = 'unreadable' or (access_token is not null and not (${marked}))`
-  // The same rule as `needsPerson` in domain/account.ts.
+  const isReadable = keyPrefixes.map((prefix, at) => `substr(access_token, 1, ${prefix.length}) = $${at + 1}`).join(' or ')
+  const unreadable = `coalesce(last_error_code, '') = 'unreadable' or (access_token is not null and not (${isReadable}))`
+  // The same rule as `needsPerson` in core/account.ts.
   const needsPerson = `paused_at is null and (state = 'reconnect' or coalesce(last_error_code, '') in ('misconfigured', 'unreadable')
     or access_token is null or expires_at <= ${now})`
-  // Not what is due anyway, nor what is never due of itself: a person was called when it was taken from the timer.
+  // Excludes accounts that are due anyway, and accounts without a next refresh, which already wait for a person.
   const suspect = `removed_at is null and paused_at is null and access_token is not null and next_refresh_at > ${now}
     and (lease_until is null or lease_until <= ${now})
-    and (case when ${marked} then 1 else 0 end) = (case when coalesce(last_error_code, '') = 'unreadable' then 1 else 0 end)`
-  const lived = (since: string): string => `${toSeconds('expires_at')} - ${toSeconds(since)}`
+    and (case when ${isReadable} then 1 else 0 end) = (case when coalesce(last_error_code, '') = 'unreadable' then 1 else 0 end)`
+  const lifeFrom = (since: string): string => `${toSeconds('expires_at')} - ${toSeconds(since)}`
   const nearEnd = `paused_at is null and access_token is not null and failure_count > 0
-    and issued_at < expires_at and (${lived(now)}) * 10 <= ${lived('issued_at')}`
-  // The same rule as `isAtRisk` there.
+    and issued_at < expires_at and (${lifeFrom(now)}) * 10 <= ${lifeFrom('issued_at')}`
+  // The same rule as `isAtRisk` in core/account.ts.
   const atRisk = `paused_at is null and access_token is not null and (
-    (issued_at < expires_at and (${lived(now)}) * 10 <= ${lived('issued_at')})
+    (issued_at < expires_at and (${lifeFrom(now)}) * 10 <= ${lifeFrom('issued_at')})
     or (failure_count >= 3 and expires_at <= ${nowPlus('604800')})
     or (failure_count > 0 and failing_since <= ${nowPlus('-86400')}))`
-  const marksIn = (params: Param[]): string =>
-    keyPrefixes.map((mark) => `substr(access_token, 1, ${mark.length}) = $${params.push(mark)}`).join(' or ')
-  const count = (wanted: string): string => `cast(sum(case when ${wanted} then 1 else 0 end) as integer)`
+  const isReadableWith = (params: Param[]): string =>
+    keyPrefixes.map((prefix) => `substr(access_token, 1, ${prefix.length}) = $${params.push(prefix)}`).join(' or ')
+  const count = (condition: string): string => `cast(sum(case when ${condition} then 1 else 0 end) as integer)`
 
   return {
-    // Those that need attention in front. They are few, so they alone are sorted; the others come by the index of names.
+    // Accounts that need attention come first. They are few, so only they are sorted; the others follow the index of names.
     async page({ offset, limit, search, onlyNeedy }) {
       const params: Param[] = []
-      const needs = `(${needsPerson}) or (${atRisk}) or (paused_at is null and access_token is not null and not (${marksIn(params)}))`
-      const wanted = ['removed_at is null']
+      const needs = `(${needsPerson}) or (${atRisk}) or (paused_at is null and access_token is not null and not (${isReadableWith(params)}))`
+      const conditions = ['removed_at is null']
       if (search !== '') {
-        const begin = `$${params.push(search.toLowerCase())}`
-        // Two searches of an index: with an “or” the planner may prefer to read through all names in their order.
-        const found = (column: string): string =>
-          `select name from accounts where removed_at is null and ${db.dialect.beginsWith(column, begin)}`
-        wanted.push(`name in (${found('name')} union ${found('lower(username)')})`)
+        const prefix = `$${params.push(search.toLowerCase())}`
+        // A union of two index searches: with “or” the planner may scan all names in order.
+        const namesBy = (column: string): string =>
+          `select name from accounts where removed_at is null and ${db.dialect.beginsWith(column, prefix)}`
+        conditions.push(`name in (${namesBy('name')} union ${namesBy('lower(username)')})`)
       }
-      const where = `where ${wanted.join(' and ')}`
+      const where = `where ${conditions.join(' and ')}`
       const [counted] = await db.query<{ total: number; needy: number }>(
         `select cast(count(*) as integer) as total, ${count(needs)} as needy from accounts ${where}`,
         params,
@@ -78,17 +78,17 @@ export function createOverview(db: Database, keyPrefixes: readonly string[]): Ov
       return { accounts: [...first, ...others].map(toAccount), total }
     },
 
-    // One search of an index for each account: a window function would read through all that was ever kept of them.
+    // One index search per account: a window function would read their whole history.
     async attempts(names, limit) {
-      const found = new Map<string, RecordedEvent[]>(names.map((name) => [name, []]))
-      if (names.length === 0) return found
+      const attempts = new Map<string, RecordedEvent[]>(names.map((name) => [name, []]))
+      if (names.length === 0) return attempts
       const selects = names.map(
         (_, at) => `select * from (select ${EVENT_COLUMNS} from events
           where account = $${at + 2} and kind in ${ATTEMPT_KINDS} order by at desc, id desc limit $1) a${at}`,
       )
       const rows = await db.query<EventRow>(`${selects.join(' union all ')} order by at desc, id desc`, [limit, ...names])
-      for (const row of rows) found.get(row.account ?? '')?.push(toEvent(row))
-      return found
+      for (const row of rows) attempts.get(row.account ?? '')?.push(toEvent(row))
+      return attempts
     },
 
     async lastAnswer(provider) {
@@ -127,7 +127,7 @@ export function createOverview(db: Database, keyPrefixes: readonly string[]): Ov
       }
     },
 
-    // Two searches of an index each: one of both together would have to sort every account there is.
+    // Two index searches: a single query would have to sort all accounts.
     async mostUrgent(limit) {
       const select = `select ${ACCOUNT_COLUMNS} from accounts where removed_at is null and`
       const failing = await db.query<AccountRow>(`${select} failure_count > 0 order by expires_at limit $1`, [limit])
@@ -141,13 +141,13 @@ export function createOverview(db: Database, keyPrefixes: readonly string[]): Ov
       return (await db.query<AccountRow>(sql, params)).map(toAccount)
     },
 
-    // Asked again of the row itself: another process may have taken it up meanwhile, or sealed it with another key.
+    // The update repeats the condition: another process may have claimed the row or sealed it with another key meanwhile.
     async makeSuspectsDue(names) {
       if (names.length === 0) return 0
       const params: Param[] = [...keyPrefixes]
-      const wanted = names.map((name) => `$${params.push(name)}`).join(', ')
+      const nameParams = names.map((name) => `$${params.push(name)}`).join(', ')
       const rows = await db.query(
-        `update accounts set next_refresh_at = ${now} where name in (${wanted}) and ${suspect} returning name`,
+        `update accounts set next_refresh_at = ${now} where name in (${nameParams}) and ${suspect} returning name`,
         params,
       )
       return rows.length

@@ -14,22 +14,22 @@ interface ClaimedRow extends AccountRow, Clocked {
   readonly interrupted_at: Date | string | null
 }
 
-// What may not be null, and the fingerprint: without it STARTING_TOKEN would bring a removed account back.
-const KEPT_ON_REMOVAL = ['state', 'failure_count', 'seed_fingerprint']
+// Columns that may not be null, and the fingerprint: without it STARTING_TOKEN would restore a removed account.
+const NOT_ERASED = ['state', 'failure_count', 'seed_fingerprint']
 const refilled = (column: string): string =>
   column === 'seed_fingerprint' ? `${column} = coalesce(excluded.${column}, accounts.${column})` : `${column} = excluded.${column}`
-const NOBODY_AT_WORK = 'lease_owner = null, lease_until = null, attempt_id = null, attempt_started_at = null, interrupted_at = null'
-/** The default's name. The release before writes accounts.default_since alone, so a mark newer than the table's wins. */
-const SERVED = `(select case
+const NO_ATTEMPT = 'lease_owner = null, lease_until = null, attempt_id = null, attempt_started_at = null, interrupted_at = null'
+/** The default's name. The release before writes only accounts.default_since, so a mark newer than the table's wins. */
+const DEFAULT_NAME = `(select case
     when marked.name is not null and (installation.default_since is null or marked.default_since > installation.default_since) then marked.name
     when installation.default_since is null then '${DEFAULT_ACCOUNT}'
     else installation.default_account end
   from installation left join (
     select name, default_since from accounts where default_since is not null order by default_since desc limit 1
   ) marked on true where installation.id = 1)`
-// Who makes an account the default, or removes it, waits here for the other.
+// Serializes a change of the default with a removal.
 const LOCK_INSTALLATION = 'update installation set id = id where id = 1'
-const NOTHING_TO_TELL = 'failing_since = null, alert_told = null, alert_told_at = null, alert_at = null'
+const NO_ALERT = 'failing_since = null, alert_told = null, alert_told_at = null, alert_at = null'
 
 export function createAccountStore(db: Database, clock = createDatabaseClock()): AccountStore {
   const { now, nowPlus, skipLocked } = db.dialect
@@ -37,9 +37,8 @@ export function createAccountStore(db: Database, clock = createDatabaseClock()):
 
   const write = (tx: Queryable, event: AccountEvent): Promise<string> => insertEvent(tx, db.dialect, event, clock.nowMs())
 
-  // What concerns alerts goes with each change, so that no caller can forget it. While somebody is telling the last
-  // one, the row is looked at again by whoever tells it.
-  const lookAt = (moment: string): string => `alert_at = case when alert_lease_until > ${now} then alert_at else ${moment} end`
+  // Each change also plans the next alert, so that no caller can forget it. During a delivery its sender plans it.
+  const alertAt = (moment: string): string => `alert_at = case when alert_lease_until > ${now} then alert_at else ${moment} end`
 
   function setsOf(change: AccountChange, params: Param[]): string[] {
     const differs: string[] = []
@@ -55,7 +54,7 @@ export function createAccountStore(db: Database, clock = createDatabaseClock()):
     return sets
   }
 
-  /** A change and its event, both or neither; `also` is done in the same transaction, where the change found its row. */
+  /** Writes a change and its event in one transaction, and runs `also` in it. False where the change matches no row. */
   function changed(
     sql: string,
     params: readonly Param[],
@@ -71,8 +70,8 @@ export function createAccountStore(db: Database, clock = createDatabaseClock()):
     })
   }
 
-  async function select(wanted: string, params: readonly Param[]): Promise<Account[]> {
-    const sql = `select ${ACCOUNT_COLUMNS}, ${now} as clock from accounts where removed_at is null and ${wanted}`
+  async function select(condition: string, params: readonly Param[]): Promise<Account[]> {
+    const sql = `select ${ACCOUNT_COLUMNS}, ${now} as clock from accounts where removed_at is null and ${condition}`
     return (await ask<AccountRow & Clocked>(db, sql, params)).map(toAccount)
   }
 
@@ -80,10 +79,10 @@ export function createAccountStore(db: Database, clock = createDatabaseClock()):
     now: () => new Date(clock.nowMs()),
     nowMs: clock.nowMs,
     isClockSure: clock.isSure,
-    look: createLook(db, clock, SERVED),
+    look: createLook(db, clock, DEFAULT_NAME),
 
     async find(name) {
-      const [row] = await (name === null ? select(`name = ${SERVED}`, []) : select('name = $1', [name]))
+      const [row] = await (name === null ? select(`name = ${DEFAULT_NAME}`, []) : select('name = $1', [name]))
       return row ?? null
     },
 
@@ -106,7 +105,7 @@ export function createAccountStore(db: Database, clock = createDatabaseClock()):
         on conflict (name) do update set provider = excluded.provider, created_at = excluded.created_at, removed_at = null,
           version = accounts.version + 1, revision = accounts.revision + 1, ${FILLED_COLUMNS.map(refilled).join(', ')}
         where accounts.removed_at is not null`
-      // The first account ever created is the default; a later one never becomes it by itself.
+      // The first account ever created is the default. A later one becomes it only by makeDefault.
       const first = `update installation set default_account = $1, default_since = ${now}
         where id = 1 and default_since is null and not exists (select 1 from accounts where name <> $1)`
       return changed(sql, params, event, (tx) => tx.query(first, [account.name]))
@@ -114,14 +113,14 @@ export function createAccountStore(db: Database, clock = createDatabaseClock()):
 
     replace(name, version, change, event) {
       const params: Param[] = [name, version]
-      const sets = [...setsOf(change, params), lookAt(now), 'version = version + 1', 'committed_attempt_id = null', NOBODY_AT_WORK]
+      const sets = [...setsOf(change, params), alertAt(now), 'version = version + 1', 'committed_attempt_id = null', NO_ATTEMPT]
       const sql = `update accounts set ${sets.join(', ')} where name = $1 and version = $2 and removed_at is null`
       return changed(sql, params, event)
     },
 
     update(name, change, event) {
       const params: Param[] = [name]
-      const sets = [...setsOf(change, params), lookAt(now)]
+      const sets = [...setsOf(change, params), alertAt(now)]
       return changed(`update accounts set ${sets.join(', ')} where name = $1 and removed_at is null`, params, event)
     },
 
@@ -134,13 +133,13 @@ export function createAccountStore(db: Database, clock = createDatabaseClock()):
     },
 
     remove(name, event) {
-      const emptied = FILLED_COLUMNS.filter((column) => !KEPT_ON_REMOVAL.includes(column)).map((column) => `${column} = null`)
-      const sql = `update accounts set ${emptied.join(', ')}, state = 'unverified', failure_count = 0, version = version + 1,
-        revision = revision + 1, default_since = null, removed_at = ${now}, ${NOTHING_TO_TELL}, ${NOBODY_AT_WORK}
+      const erasures = FILLED_COLUMNS.filter((column) => !NOT_ERASED.includes(column)).map((column) => `${column} = null`)
+      const sql = `update accounts set ${erasures.join(', ')}, state = 'unverified', failure_count = 0, version = version + 1,
+        revision = revision + 1, default_since = null, removed_at = ${now}, ${NO_ALERT}, ${NO_ATTEMPT}
         where name = $1 and removed_at is null returning ${now} as clock`
       return db.transaction(async (tx) => {
         await tx.query(LOCK_INSTALLATION)
-        const [{ served } = { served: null }] = await tx.query<{ served: string | null }>(`select ${SERVED} as served`)
+        const [{ served } = { served: null }] = await tx.query<{ served: string | null }>(`select ${DEFAULT_NAME} as served`)
         if ((await ask(tx, sql, [name])).length === 0) return false
         if (served === name) await tx.query(`update installation set default_account = null, default_since = ${now} where id = 1`)
         await write(tx, event)
@@ -148,25 +147,25 @@ export function createAccountStore(db: Database, clock = createDatabaseClock()):
       })
     },
 
-    // Two processes may sweep at once (a web dyno and the CLI). Claiming in one statement gives each account to one of
-    // them without holding a transaction open while the provider answers. A claim lapses with its lease.
+    // Two processes may sweep at once, such as a web dyno and the CLI. One statement gives each account to one of them, and
+    // no transaction stays open while the provider answers. A claim lapses with its lease.
     async claimDue({ leaseOwner, leaseSeconds, limit, account, provider, exceptProviders = [], force = false }: ClaimRequest) {
-      // A lease without an attempt is a daily look's: a refresh asks more, and need not wait for it.
+      // A lease without an attempt is a daily look's. A refresh also tests the token, so it does not wait for the look.
       const free = `(attempt_id is null or lease_until <= ${now})`
       const params: Param[] = [leaseOwner, leaseSeconds, randomUUID(), limit]
       const ready = force ? `${free} and access_token is not null` : `${free} and next_refresh_at <= ${now}`
-      const wanted = [ready, 'paused_at is null and removed_at is null']
-      if (account !== undefined) wanted.push(`name = $${params.push(account)}`)
-      if (provider !== undefined) wanted.push(`provider = $${params.push(provider)}`)
-      for (const other of exceptProviders) wanted.push(`provider <> $${params.push(other)}`)
-      // Who is asked for by name is waited for: its row may be locked for a moment by somebody who changes nothing.
-      const passOver = account === undefined ? skipLocked : ''
-      // The list of names is made once and before: a planner that repeats it for each row would claim beyond the limit.
-      // A forced attempt makes its account due, so that it is taken up again should this process die in the middle.
+      const conditions = [ready, 'paused_at is null and removed_at is null']
+      if (account !== undefined) conditions.push(`name = $${params.push(account)}`)
+      if (provider !== undefined) conditions.push(`provider = $${params.push(provider)}`)
+      for (const other of exceptProviders) conditions.push(`provider <> $${params.push(other)}`)
+      // A claim by name waits for a locked row: another transaction may hold it for a moment and change nothing.
+      const skip = account === undefined ? skipLocked : ''
+      // `materialized` computes the names once: a planner that repeats the query per row would claim beyond the limit.
+      // A forced attempt makes its account due, so that another process retries it if this one dies.
       const rows = await ask<ClaimedRow>(
         db,
         `with due as materialized (
-          select name from accounts where ${wanted.join(' and ')} order by next_refresh_at limit $4 ${passOver}
+          select name from accounts where ${conditions.join(' and ')} order by next_refresh_at limit $4 ${skip}
         )
         update accounts set lease_owner = $1, lease_until = ${nowPlus('$2')},
           attempt_id = cast($3 as text) || ':' || name, interrupted_at = attempt_started_at, attempt_started_at = ${now},
@@ -179,24 +178,24 @@ export function createAccountStore(db: Database, clock = createDatabaseClock()):
     },
 
     async commit({ account, attemptId, claimedAt }, change, event) {
-      // By the time of the claim, which the database's clock has surely passed: what is due at once is found at once.
+      // Counts from the claim, which is in the database's past, so an alert that is due now is found at once.
       const failingSince = (account.failureCount === 0 ? null : account.failingSince) ?? claimedAt
-      const alertAt = nextAlertAt({ ...account, ...change, failingSince }, NOTHING_ALERTED, claimedAt)
-      const params: Param[] = [account.name, attemptId, alertAt]
+      const plannedAt = nextAlertAt({ ...account, ...change, failingSince }, NOTHING_ALERTED, claimedAt)
+      const params: Param[] = [account.name, attemptId, plannedAt]
       const sets = setsOf(change, params)
-      // An alert may have been sent since the claim, so the row itself says.
-      sets.push(lookAt(`case when alert_told is null then $3 else ${now} end`))
+      // An alert may have been sent since the claim, so the row's own `alert_told` decides.
+      sets.push(alertAt(`case when alert_told is null then $3 else ${now} end`))
       if (change.accessToken !== undefined) sets.push('version = version + 1')
-      const sql = `update accounts set ${[...sets, 'committed_attempt_id = attempt_id', NOBODY_AT_WORK].join(', ')}
+      const sql = `update accounts set ${[...sets, 'committed_attempt_id = attempt_id', NO_ATTEMPT].join(', ')}
         where name = $1 and attempt_id = $2`
       if (await changed(sql, params, event)) return true
-      // The first answer may have been lost on its way, and the caller asks again: what is saved is saved.
+      // The answer to an earlier commit may have been lost and the caller tries again, so a saved attempt counts.
       const saved = `select ${now} as clock from accounts where name = $1 and committed_attempt_id = $2`
       return (await ask(db, saved, [account.name, attemptId])).length > 0
     },
 
     async release({ account, attemptId }, nextRefreshAt) {
-      await db.query(`update accounts set next_refresh_at = $3, ${NOBODY_AT_WORK} where name = $1 and attempt_id = $2`, [
+      await db.query(`update accounts set next_refresh_at = $3, ${NO_ATTEMPT} where name = $1 and attempt_id = $2`, [
         account.name,
         attemptId,
         nextRefreshAt,
@@ -207,11 +206,11 @@ export function createAccountStore(db: Database, clock = createDatabaseClock()):
 
     async events(account, limit, before) {
       const params: Param[] = [limit]
-      const wanted = [account === null ? 'account is null' : `account = $${params.push(account)}`]
-      // By the row itself, not by its time as we know it: Postgres counts microseconds, a Date does not.
-      if (before !== undefined) wanted.push(`(at, id) < (select at, id from events where id = $${params.push(before)})`)
+      const conditions = [account === null ? 'account is null' : `account = $${params.push(account)}`]
+      // Compares with the row, not with a Date: Postgres counts microseconds.
+      if (before !== undefined) conditions.push(`(at, id) < (select at, id from events where id = $${params.push(before)})`)
       const rows = await db.query<EventRow>(
-        `select ${EVENT_COLUMNS} from events where ${wanted.join(' and ')} order by at desc, id desc limit $1`,
+        `select ${EVENT_COLUMNS} from events where ${conditions.join(' and ')} order by at desc, id desc limit $1`,
         params,
       )
       return rows.map(toEvent)
@@ -223,7 +222,7 @@ export function createAccountStore(db: Database, clock = createDatabaseClock()):
     },
 
     async reseal({ name, accessToken, refreshToken }, sealed) {
-      // The sealed text says more than the version: it is another one each time, even for the same token.
+      // Compares the sealed text, not the version: each sealing differs, even of the same token.
       const rows = await ask(
         db,
         `update accounts set access_token = $2, refresh_token = $3

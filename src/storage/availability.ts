@@ -4,91 +4,90 @@ import type { Database } from './database.ts'
 export interface StoreState {
   readonly up: boolean
   readonly since: Date
-  /** Since when the question whether it is there waits for its answer; null = none waits. */
+  /** The start of the running check; null = none runs. */
   readonly waitingSince: Date | null
-  /** Since when the oldest question of all waits for its answer; null = none waits. */
-  readonly oldestQuestion: Date | null
-  /** The sentence on what keeps the agent from using it, where more is known than that it does not answer. */
+  /** The start of the oldest running query; null = none runs. */
+  readonly oldestQueryAt: Date | null
+  /** Why the agent may not use the store yet or any more, as a sentence; null = only its answers count. */
   readonly problem: string | null
 }
 
 export interface WatchedDatabase extends Database {
   state(): StoreState
-  /** Asks whether it is there, on a connection that nothing else uses, at most once a second. Never rejects. */
+  /** Checks whether the store answers, on its own connection, at most once a second. Never rejects. */
   check(): Promise<void>
-  /** Not to be used yet, for this reason. */
+  /** Marks the store as not ready; `problem` is the reason, as a sentence. */
   isNotReady(problem: string): void
-  /** These tables are there, and are the agent's from now on: others of the same names are a restore. */
+  /** Marks the store as ready. If one of these tables is replaced later, a restore is under way. */
   isReady(tables: readonly string[]): Promise<void>
 }
 
 const GONE =
-  'The tables of the agent are gone, or others have taken their place: a restore may be under way. The agent leaves the database alone until then: restart it when the restore is done.'
-const BUSY =
-  'The database is there, but this question has waited too long, for its answer or for a connection of the agent. Try again in a few seconds.'
-const CHECKED_MS = 1_000
+  'The tables of the agent are gone or were replaced: a restore may be under way. The agent no longer uses the database: restart it when the restore is done.'
+const BUSY = 'The database is there, but this query has waited too long for its answer or for a connection. Try again in a few seconds.'
+const CHECK_INTERVAL_MS = 1_000
 
 /**
- * Knows whether the store answers. A question that takes long says nothing of that: the state is that of a connection of
- * its own, and of those that are refused.
+ * Watches whether the store answers. A slow query does not mean that it is down: only a check on its own connection, or a
+ * refused query, changes the state.
  */
 export function watchDatabase(db: Database): WatchedDatabase {
   let up = false
   let since = new Date()
   let problem: string | null = null
-  let own: { readonly tables: readonly string[]; readonly marks: string } | null = null
+  let own: { readonly tables: readonly string[]; readonly ids: string } | null = null
   let isGone = false
-  let checking: { readonly askedAt: Date; readonly done: Promise<void> } | null = null
+  let checking: { readonly startedAt: Date; readonly done: Promise<void> } | null = null
   let checkAgainAtMs = Number.NEGATIVE_INFINITY
-  const questions = new Set<{ readonly askedAt: Date }>()
+  const queries = new Set<{ readonly startedAt: Date }>()
 
-  const turned = (isUp: boolean, at: Date): void => {
+  const setUp = (isUp: boolean, at: Date): void => {
     if (up === isUp) return
     up = isUp
     since = at
   }
-  const judge = (error: unknown, at: Date): void => {
+  const setUpAfter = (error: unknown, at: Date): void => {
     const code = error instanceof AppError ? error.code : null
-    // Whatever else went wrong was said by a store that answers; `busy` was said by the agent itself.
-    if (code !== 'busy' && problem === null) turned(code !== 'unavailable', at)
+    // Any error but `unavailable` comes from a store that answers; `busy` comes from the agent itself.
+    if (code !== 'busy' && problem === null) setUp(code !== 'unavailable', at)
   }
-  const lost = (): void => {
+  const setGone = (): void => {
     isGone = true
     problem = GONE
-    turned(false, new Date())
+    setUp(false, new Date())
   }
 
-  async function ask(askedAt: Date): Promise<void> {
+  async function compareTables(startedAt: Date): Promise<void> {
     try {
-      const marks = await db.tables(own?.tables ?? [])
-      if (own !== null && marks !== own.marks) lost()
-      else turned(problem === null, new Date())
+      const ids = await db.tables(own?.tables ?? [])
+      if (own !== null && ids !== own.ids) setGone()
+      else setUp(problem === null, new Date())
     } catch (error) {
-      judge(error, askedAt)
+      setUpAfter(error, startedAt)
     }
   }
   function check(): Promise<void> {
     if (isGone) return Promise.resolve()
     if (checking !== null) return checking.done
     if (performance.now() < checkAgainAtMs) return Promise.resolve()
-    checkAgainAtMs = performance.now() + CHECKED_MS
-    const askedAt = new Date()
-    const done = ask(askedAt).finally(() => {
+    checkAgainAtMs = performance.now() + CHECK_INTERVAL_MS
+    const startedAt = new Date()
+    const done = compareTables(startedAt).finally(() => {
       checking = null
     })
-    checking = { askedAt, done }
+    checking = { startedAt, done }
     return done
   }
 
   async function watched<T>(answer: () => Promise<T>): Promise<T> {
     if (isGone) throw new AppError('unavailable', GONE)
-    const question = { askedAt: new Date() }
-    questions.add(question)
-    // Beside it, so that more is known when this one fails.
+    const query = { startedAt: new Date() }
+    queries.add(query)
+    // In parallel, so that the state is known when the query fails.
     if (own !== null) void check()
     try {
       const result = await answer()
-      if (problem === null) turned(true, new Date())
+      if (problem === null) setUp(true, new Date())
       return result
     } catch (error) {
       if (error instanceof NoAnswerInTime) {
@@ -97,20 +96,20 @@ export function watchDatabase(db: Database): WatchedDatabase {
         throw error
       }
       if (!(error instanceof AppError) && own !== null) {
-        // A table that is not there may be a mistake of ours: the tables themselves are asked for.
+        // The error may be a missing table: a check tells a restore from our own mistake.
         checkAgainAtMs = Number.NEGATIVE_INFINITY
         await check()
-      } else judge(error, question.askedAt)
+      } else setUpAfter(error, query.startedAt)
       throw isGone ? new AppError('unavailable', GONE, { cause: error }) : error
     } finally {
-      questions.delete(question)
+      queries.delete(query)
     }
   }
   return {
     dialect: db.dialect,
     query: (sql, params) => watched(() => db.query(sql, params)),
     transaction: (work) => watched(() => db.transaction(work)),
-    // The others' turn at the lock is waited for here: that is no silence of the store.
+    // Not watched: the wait for another process' lock says nothing about the store.
     exclusively: (work, onWait) => (isGone ? Promise.reject(new AppError('unavailable', GONE)) : db.exclusively(work, onWait)),
     identity: () => watched(() => db.identity()),
     tables: (names) => db.tables(names),
@@ -118,16 +117,16 @@ export function watchDatabase(db: Database): WatchedDatabase {
     check,
     isNotReady(sentence) {
       problem = sentence
-      turned(false, new Date())
+      setUp(false, new Date())
     },
     async isReady(tables) {
-      own = { tables, marks: await db.tables(tables) }
+      own = { tables, ids: await db.tables(tables) }
       problem = null
-      turned(true, new Date())
+      setUp(true, new Date())
     },
     state() {
-      const [oldest] = questions
-      return { up, since, waitingSince: checking?.askedAt ?? null, oldestQuestion: oldest?.askedAt ?? null, problem }
+      const [oldest] = queries
+      return { up, since, waitingSince: checking?.startedAt ?? null, oldestQueryAt: oldest?.startedAt ?? null, problem }
     },
   }
 }

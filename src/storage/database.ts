@@ -7,48 +7,48 @@ export interface Queryable {
   query<Row>(sql: string, params?: readonly Param[]): Promise<Row[]>
 }
 
-/** After every other one. */
+/** Sorts after every other character. */
 export const LAST_CHARACTER = '\u{10FFFF}'
 
-/** What the two engines spell differently; everything else is one SQL. */
+/** The SQL that differs between the two engines. */
 export interface Dialect {
   readonly engine: 'postgres' | 'sqlite'
-  /** Whether a text begins with the one in this parameter, in a form that an index of the text can be searched with. */
+  /** A condition that `text` begins with the parameter's value; it can use an index on `text`. */
   beginsWith(text: string, param: string): string
-  /** The database's clock. It stands still within a statement, so that an index can be searched with it. */
+  /** The database's clock. It is constant within a statement, so a condition with it can use an index. */
   readonly now: string
-  /** That clock and some seconds, given as the text of a parameter such as `$2`. */
+  /** `now` plus seconds; `seconds` is SQL, such as the parameter `$2`. */
   nowPlus(seconds: string): string
-  /** An instant as a number, for arithmetic. */
+  /** An instant in seconds, for arithmetic. */
   toSeconds(instant: string): string
-  /** Closes a `select` that takes rows for itself and passes over those that are locked. */
+  /** The end of a `select` that locks its rows and skips locked ones. */
   readonly skipLocked: string
 }
 
 export interface Script extends Queryable {
-  /** Many statements at once, without parameters. */
+  /** Runs many statements without parameters. */
   script(sql: string): Promise<void>
 }
 
 export interface Database extends Queryable {
   readonly dialect: Dialect
-  /** All or nothing. Within it use `tx` alone: the embedded store has one connection, and would wait for itself. */
+  /** Use only `tx` inside: the embedded store has one connection and would wait for itself. */
   transaction<T>(work: (tx: Queryable) => Promise<T>): Promise<T>
-  /** A transaction that one process at a time may be in; the others wait, and `onWait` tells that this one does. For migrations. */
+  /** A transaction for migrations that one process at a time runs. `onWait` is called where this one has to wait. */
   exclusively<T>(work: (tx: Script) => Promise<T>, onWait?: () => void): Promise<T>
   /**
-   * One text for the tables of these names: another one where a table is gone, or another has its name. It does not wait
-   * for what others do with this store: on Postgres it has a connection of its own.
+   * One text that identifies the tables of these names; it changes where a table is missing or was replaced. On Postgres it
+   * uses its own connection, so it never waits for other queries.
    */
   tables(names: readonly string[]): Promise<string>
-  /** Tells this store from a copy of it, as far as the engine can tell them apart. */
+  /** Differs between a store and its copy, as far as the engine can tell them apart. */
   identity(): Promise<string>
   close(): Promise<void>
 }
 
-/** One text for an instant in both engines, whatever the machine's time zone. */
+/** Converts a parameter for both engines. An instant becomes text in UTC. */
 export function toSql(param: Param): string | number | null {
   if (param instanceof Date) return param.toISOString()
-  // Whatever wrote it: a provider's answer must not fail to be saved for one character. Callers are refused earlier.
+  // A provider's answer must be saved despite a character that the store refuses. Callers' texts are checked earlier.
   return typeof param === 'string' ? storable(param) : param
 }

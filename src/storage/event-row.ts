@@ -10,7 +10,7 @@ export function toEvent({ at, ...event }: EventRow): RecordedEvent {
   return { ...event, at: new Date(at) }
 }
 
-/** Gives the event's id. */
+/** Returns the event's id. */
 export async function insertEvent(on: Queryable, { now }: Dialect, event: AccountEvent, nowMs: number): Promise<string> {
   const { account, kind, actor, outcome, detail } = event
   const id = createEventId(nowMs)
@@ -21,7 +21,7 @@ export async function insertEvent(on: Queryable, { now }: Dialect, event: Accoun
 
 let last = 0n
 
-/** Grows with time, also within one millisecond of this process: events of one instant keep their order. */
+/** Grows with time, also within one millisecond of this process, so events of one instant keep their order. */
 function createEventId(nowMs: number): string {
   const candidate = BigInt(Math.floor(nowMs)) << 12n
   last = candidate > last ? candidate : last + 1n

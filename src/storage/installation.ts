@@ -21,19 +21,19 @@ export function createInstallationStore(db: Database): InstallationStore {
 }
 
 /**
- * Gives the store its name in a shared cache. A copy of a store (a fork, a restored dump) answers to another address or
- * lies elsewhere: it gets a name of its own, so that neither serves what the other has put into the cache.
+ * Gives the store its namespace in a shared cache. A copy of a store (a fork, a restored dump) has another address or
+ * place and gets its own, so that neither serves the other's cached values.
  */
 export async function prepareInstallation(db: Database, appUrl: string | null): Promise<void> {
-  // A command may run in a shell that does not know the address: it never takes the store for a copy. An address that is
-  // only guessed holds the port, which some platforms change with each start: the agent names none then.
+  // A command's shell may not know the address, so a command never takes the store for a copy. A guessed address holds the
+  // port, which some platforms change at each start, so the agent then passes an empty one.
   const home =
     appUrl === null
       ? null
       : createHash('sha256')
           .update(`${appUrl} ${await db.identity()}`)
           .digest('base64url')
-  // Of instances that start together the first names the store, and the others find it named.
+  // Of instances that start together, only the first sets the namespace.
   await db.query(
     `update installation set cache_id = $1, home = coalesce($2, home)
     where id = 1 and (cache_id is null or home is distinct from coalesce($2, home))`,

@@ -7,11 +7,11 @@ import { generateKey } from './vault.ts'
 const OWNER_ONLY = 0o600
 const OWNER_ONLY_FOLDER = 0o700
 
-/** An empty file that its owner alone may read, in a folder of the same kind; what is there already stays as it is. */
+/** Creates an empty file, and its folder, that only the owner may read. An existing one stays as it is. */
 export async function createPrivateFile(path: string): Promise<void> {
   try {
     await createPrivateFolder(path)
-    // SQLite gives its side files the rights of this one.
+    // SQLite copies this file's rights to its side files.
     const file = await open(path, 'a', OWNER_ONLY)
     await file.close()
   } catch (error) {
@@ -19,7 +19,7 @@ export async function createPrivateFile(path: string): Promise<void> {
   }
 }
 
-/** The keys of the embedded store, newest first, from the file beside it; the first start makes one. */
+/** The keys of the embedded store, newest first, from the file beside it. The first start creates the file. */
 export async function loadOrCreateKeyFile(path: string): Promise<string[]> {
   try {
     const content = (await read(path)) ?? (await create(path))
@@ -38,7 +38,7 @@ async function read(path: string): Promise<string | null> {
   }
 }
 
-/** Whole and on the disk before it gets its name: no other process sees half a key, and no token is sealed with a lost one. */
+/** The file is complete and synced before it gets its name, so no process reads half a key and no crash loses the key. */
 async function create(path: string): Promise<string> {
   await createPrivateFolder(path)
   const draft = `${path}.${randomUUID()}`
@@ -46,7 +46,7 @@ async function create(path: string): Promise<string> {
   try {
     await file.writeFile(`${generateKey()}\n`)
     await file.sync()
-    // Unlike a rename, a link does not replace: of two processes that start at once, one is first and both read its key.
+    // Unlike a rename, a link never replaces a file: of two processes that start at once, both use the key of the first.
     await link(draft, path).catch((error) => {
       if (!hasCode(error, 'EEXIST')) throw error
     })
@@ -64,7 +64,7 @@ function keysIn(content: string, path: string): string[] {
   if (keys.every((key) => /^[\x21-\x7e]{32,}$/.test(key))) return keys
   throw new AppError(
     'invalid',
-    `The key file ${path} is ${content.trim() === '' ? 'empty' : 'damaged'}: put a backup of it in its place. Without it the stored tokens cannot be opened; to begin anew, move it away and seed each account again.`,
+    `The key file ${path} is ${content.trim() === '' ? 'empty' : 'damaged'}: put a backup of it in its place. Without it the stored tokens cannot be opened. To start over, move the file away and seed each account again.`,
   )
 }
 
@@ -83,15 +83,15 @@ function sentenceFor(code: unknown, path: string): string | null {
     case 'EACCES':
     case 'EPERM':
     case 'EROFS':
-      return `The embedded store cannot write ${path}: give the user that runs the agent the right to write there, or name another place in DATABASE_URL (sqlite:/path/to/agent.db).`
+      return `The embedded store cannot write ${path}: give the user that runs the agent the right to write there, or name another file in DATABASE_URL (sqlite:/path/to/agent.db).`
     case 'ENOTDIR':
     case 'EEXIST':
-      return `The embedded store cannot write ${path}: a part of its folder’s path is a file. Name another place in DATABASE_URL (sqlite:/path/to/agent.db).`
+      return `The embedded store cannot write ${path}: a part of its folder’s path is a file. Name another file in DATABASE_URL (sqlite:/path/to/agent.db).`
     case 'EISDIR':
       return `The embedded store cannot write ${path}: that is a folder. Name a file in DATABASE_URL (sqlite:/path/to/agent.db).`
     case 'ENOSPC':
     case 'EDQUOT':
-      return `The embedded store cannot write ${path}: the disk is full. Make room on it.`
+      return `The embedded store cannot write ${path}: the disk is full. Free some space.`
     default:
       return null
   }

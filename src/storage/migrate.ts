@@ -21,8 +21,8 @@ interface Applied {
 }
 
 /**
- * Brings the store to the newest form that the files in `folder` know, and returns the names of those it applied. A store
- * that has it already is only looked at, so a user without the right to create tables may use it.
+ * Applies the pending migrations in `folder` and returns their names. An up-to-date store is only read, so its user does
+ * not need the right to create tables.
  */
 export async function migrate(db: Database, folder: string, onWait?: () => void): Promise<string[]> {
   const migrations = await readMigrations(folder)
@@ -48,14 +48,14 @@ export async function migrate(db: Database, folder: string, onWait?: () => void)
 
 function pendingOf(migrations: readonly Migration[], applied: readonly Applied[]): Migration[] {
   const known = new Set(migrations.map(({ number }) => number))
-  // An `expand` of a newer release leaves everything in place that this one uses; see migrations/README.md.
+  // An `expand` of a newer release removes nothing that this release uses; see migrations/README.md.
   const newer = applied.filter(({ number, kind }) => !known.has(number) && kind !== 'expand')
   if (newer.length > 0) throw new AppError('conflict', tooNew(newer.map(({ name }) => name)))
   const done = new Set(applied.map(({ number }) => number))
   return migrations.filter(({ number }) => !done.has(number))
 }
 
-/** The tables that the migrations in `folder` make. */
+/** The tables that the migrations in `folder` create. */
 export async function tablesOf(folder: string): Promise<string[]> {
   const migrations = await readMigrations(folder)
   return migrations.flatMap(({ sql }) => [...sql.matchAll(/^create table (\w+)/gm)].map((match) => match[1] ?? ''))
@@ -75,7 +75,7 @@ async function readMigrations(folder: string): Promise<Migration[]> {
   )
 }
 
-/** A line that ends with `-- postgres alone`, or with `-- sqlite alone`, is for that engine. */
+/** Drops the lines that end with `-- <engine> alone` for the other engine. */
 function forEngine(sql: string, engine: string): string {
   const lines = sql.split('\n')
   return lines.filter((line) => (/ -- (\w+) alone$/.exec(line)?.[1] ?? engine) === engine).join('\n')

@@ -1,9 +1,9 @@
 import type { KeptState, OAuthStateStore } from '../accounts/oauth-states.ts'
 import type { Database } from './database.ts'
 
-const GOOD_FOR_SECONDS = 10 * 60
-const USED_KEPT_SECONDS = 10 * 60
-const KEPT_SECONDS = 3600
+const VALID_SECONDS = 10 * 60
+const USED_RETENTION_SECONDS = 10 * 60
+const RETENTION_SECONDS = 3600
 
 interface StateRow {
   readonly id: string
@@ -20,8 +20,8 @@ export function createOAuthStateStore(db: Database): OAuthStateStore {
   const columns = `id, session_id, provider, account, sealed, created_at <= ${nowPlus('$1')} as too_old,
     ${toSeconds(now)} - ${toSeconds('used_at')} as used_seconds_ago`
 
-  async function select(wanted: string, param: string): Promise<KeptState[]> {
-    const rows = await db.query<StateRow>(`select ${columns} from oauth_states where ${wanted}`, [-GOOD_FOR_SECONDS, param])
+  async function select(condition: string, param: string): Promise<KeptState[]> {
+    const rows = await db.query<StateRow>(`select ${columns} from oauth_states where ${condition}`, [-VALID_SECONDS, param])
     return rows.map(toState)
   }
 
@@ -47,8 +47,8 @@ export function createOAuthStateStore(db: Database): OAuthStateStore {
     waiting: (provider) => select("provider = $2 and sealed <> ''", provider),
     async clear() {
       await db.query(`delete from oauth_states where created_at < ${nowPlus('$1')} or used_at < ${nowPlus('$2')}`, [
-        -KEPT_SECONDS,
-        -USED_KEPT_SECONDS,
+        -RETENTION_SECONDS,
+        -USED_RETENTION_SECONDS,
       ])
     },
   }

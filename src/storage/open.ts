@@ -12,17 +12,17 @@ export type StoreAddress =
   | { readonly kind: 'postgres'; readonly url: Secret; readonly selfSignedChain: boolean }
   | { readonly kind: 'sqlite'; readonly path: string }
 
-const PREPARING = 'The agent has just started, and is bringing its tables up to date.'
-const WAITING = 'Another instance of the agent is bringing the tables up to date; this one waits until it is done.'
+const PREPARING = 'The agent has just started and is bringing its tables up to date.'
+const WAITING = 'Another instance of the agent is bringing the tables up to date. This one waits for it.'
 
-/** Not ready before `prepareStore`. `queryTimeoutMs`: how long one answer of a Postgres may take. */
+/** The store is not ready before `prepareStore`. `queryTimeoutMs` limits a query of Postgres. */
 export async function openStore(address: StoreAddress, log: Log, queryTimeoutMs?: number): Promise<WatchedDatabase> {
   const db = watchDatabase(await openDatabase(address, log, queryTimeoutMs))
   db.isNotReady(PREPARING)
   return db
 }
 
-/** Brings the tables up to date, and gives what was applied. `appUrl`: null for a command, empty where it is only guessed. */
+/** Migrates the tables and returns the applied migrations. `appUrl`: null for a command, empty where it is a guess. */
 export async function prepareStore(db: WatchedDatabase, migrations: string, appUrl: string | null): Promise<readonly string[]> {
   try {
     const applied = await migrate(db, migrations, () => db.isNotReady(WAITING))
@@ -35,7 +35,7 @@ export async function prepareStore(db: WatchedDatabase, migrations: string, appU
   }
 }
 
-/** A driver is loaded when it is needed. */
+/** Loads only the driver that is needed. */
 async function openDatabase(address: StoreAddress, log: Log, queryTimeoutMs?: number): Promise<Database> {
   if (address.kind === 'sqlite') {
     const { openSqlite } = await import('./sqlite.ts')
@@ -49,7 +49,7 @@ async function openDatabase(address: StoreAddress, log: Log, queryTimeoutMs?: nu
   })
 }
 
-/** Newest first. Without any, the embedded store keeps its own beside it. */
+/** The configured keys, newest first; else those of the embedded store's key file. */
 export async function encryptionKeys(keys: readonly Secret[] | null, address: StoreAddress): Promise<string[]> {
   if (keys !== null) return keys.map((key) => key.reveal())
   if (address.kind !== 'sqlite') throw new Error('unreachable: readConfig asks for a key with Postgres')

@@ -10,13 +10,13 @@ const WITHOUT_VERIFICATION: ConnectionOptions = { rejectUnauthorized: false }
 export interface PostgresTarget {
   readonly connectionString: string
   readonly ssl: ConnectionOptions | false
-  /** For a server that does not want `ssl`; null = then there is no connection. */
+  /** The second choice where the server refuses `ssl`; null = none. */
   readonly otherSsl: ConnectionOptions | false | null
 }
 
 /**
- * Takes the TLS parameters out of the URL and gives them the meaning that libpq documents. pg 8 would take `require`
- * for `verify-full`, which no hosted platform's own certificate passes, and print a warning about it.
+ * Removes the TLS parameters from the URL and applies them as libpq documents. pg 8 would treat `require` as
+ * `verify-full`, which fails with hosted platforms' own certificates, and would print a warning.
  * https://www.postgresql.org/docs/current/libpq-ssl.html
  */
 export function readPostgresUrl(url: string, selfSignedPlatform = false): PostgresTarget {
@@ -34,14 +34,14 @@ export function readPostgresUrl(url: string, selfSignedPlatform = false): Postgr
 
   if (problem !== null) throw new AppError('invalid', `DATABASE_URL: ${problem}.`)
   const { sslcert, sslkey } = tls
-  const shown = sslcert && sslkey ? { cert: certificate('sslcert', sslcert), key: certificate('sslkey', sslkey) } : {}
-  const withShown = (ssl: ConnectionOptions | false) => (ssl === false ? ssl : { ...ssl, ...shown })
+  const clientCertificate = sslcert && sslkey ? { cert: certificate('sslcert', sslcert), key: certificate('sslkey', sslkey) } : {}
+  const withClient = (ssl: ConnectionOptions | false) => (ssl === false ? ssl : { ...ssl, ...clientCertificate })
   const other = mode === 'prefer' ? false : mode === 'allow' ? WITHOUT_VERIFICATION : null
-  return { connectionString, ssl: withShown(verification(mode, tls.sslrootcert)), otherSsl: other === null ? null : withShown(other) }
+  return { connectionString, ssl: withClient(verification(mode, tls.sslrootcert)), otherSsl: other === null ? null : withClient(other) }
 }
 
 function verification(mode: string, rootFile: string | undefined): ConnectionOptions | false {
-  // libpq: the system's authorities vouch for every name there is, so only `verify-full` makes sense with them.
+  // libpq: the system's authorities sign certificates for any name, so with them only `verify-full` verifies anything.
   const system = rootFile === 'system' && (mode === 'require' || mode === 'verify-ca')
   const roots: ConnectionOptions = rootFile && rootFile !== 'system' ? { ca: certificate('sslrootcert', rootFile) } : {}
   switch (system ? 'verify-full' : mode) {
@@ -74,7 +74,7 @@ function certificate(parameter: string, file: string): Buffer {
   }
 }
 
-/** Now, not at the first query; and without the parser's own error, which quotes the password. */
+/** Fails at the start, not at the first query. The parser's own error is dropped because it quotes the password. */
 function refuseUnreadable(connectionString: string): void {
   try {
     new pg.Client({ connectionString, ssl: true })

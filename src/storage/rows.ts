@@ -69,7 +69,7 @@ const CHANGEABLE: Record<keyof Required<AccountChange>, keyof AccountRow> = {
   doubtedAt: 'doubted_at',
 }
 
-/** The columns that decide what a reader may be given: a write that changes one of them raises the row's revision. */
+/** The columns that decide what readers get. A write that changes one of them raises the row's revision. */
 export const READ_COLUMNS: ReadonlySet<string> = new Set<keyof AccountRow>([
   'access_token',
   'expires_at',
@@ -92,10 +92,10 @@ export const ACCOUNT_COLUMNS = [
   ...Object.values(CHANGEABLE),
 ].join(', ')
 
-/** Every column that an account's life may fill. */
+/** All columns that a change may set. */
 export const FILLED_COLUMNS: readonly string[] = Object.values(CHANGEABLE)
 
-/** The columns that `change` sets, always in the same order, so that equal changes are one SQL text. */
+/** The columns that `change` sets, in a fixed order, so that similar changes share one SQL text. */
 export function changedColumns(change: AccountChange): { column: string; value: Param }[] {
   return Object.entries(CHANGEABLE).flatMap(([key, column]) => {
     const value = change[key as keyof AccountChange]

@@ -3,7 +3,7 @@ import type { Database } from './database.ts'
 
 const IDLE_SECONDS = 30 * 60
 const MAX_AGE_SECONDS = 12 * 3600
-const LIST_KEPT_MS = 1000
+const LIST_TTL_MS = 1000
 
 export function createSessionStore(db: Database): SessionStore {
   const { now, nowPlus } = db.dialect
@@ -36,7 +36,7 @@ export function createSessionStore(db: Database): SessionStore {
     },
     async isListed(id) {
       const nowMs = performance.now()
-      if (nowMs - listedAtMs > LIST_KEPT_MS) {
+      if (nowMs - listedAtMs > LIST_TTL_MS) {
         listedAtMs = nowMs
         listed = db.query<{ id: string }>(`select id from sessions where ${alive}`, [-IDLE_SECONDS, -MAX_AGE_SECONDS])
       }

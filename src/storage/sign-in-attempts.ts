@@ -2,18 +2,18 @@ import { type SignInAttempts, TURN_MS, type WrongOfDay, type WrongPasswords } fr
 import type { Database } from './database.ts'
 import { insertEvent } from './event-row.ts'
 
-/** Longer than a statement waits for its row: what is blocked beyond it was blocked by a clock that has been set back since. */
+/** A statement never waits this long for its row. A later `blocked_until` comes from a clock that was set back since. */
 const CLOCK_SET_BACK_SECONDS = 5
-/** A ticket is valid for seconds; the record of its use goes after that. */
-const TICKET_KEPT_SECONDS = 60
+/** Longer than a ticket is valid. */
+const TICKET_RETENTION_SECONDS = 60
 const DEVICE_TRIES = 5
 const DEVICE_PAUSE_SECONDS = 3600
 const DAY_SECONDS = 24 * 3600
 
-// The sources of the release before are `everybody` and `device …`: it counts its own guesses beside these.
+// The release before uses other sources, `everybody` and `device …`, and counts its own guesses.
 const TURN = "'turn'"
 const WRONG = "'wrong passwords'"
-const WRONG_TOLD = "'wrong passwords told'"
+const WRONG_ALERTED = "'wrong passwords told'"
 const INSERT = 'insert into sign_in_attempts (source, failures, last_at, blocked_until)'
 
 export function createSignInAttempts(db: Database): SignInAttempts {
@@ -36,7 +36,7 @@ export function createSignInAttempts(db: Database): SignInAttempts {
     },
 
     async spend(ticket) {
-      await db.query(`delete from sign_in_attempts where source like 'ticket %' and last_at < ${nowPlus(`-${TICKET_KEPT_SECONDS}`)}`)
+      await db.query(`delete from sign_in_attempts where source like 'ticket %' and last_at < ${nowPlus(`-${TICKET_RETENTION_SECONDS}`)}`)
       const spent = await db.query(`${INSERT} values ($1, 1, ${now}, ${now}) on conflict (source) do nothing returning source`, [
         `ticket ${ticket}`,
       ])
@@ -86,7 +86,7 @@ export function createWrongPasswords(db: Database): WrongPasswords {
     },
     async claimAlert(limit, leaseSeconds) {
       const claimed = await db.query(
-        `${INSERT} select ${WRONG_TOLD}, 0, ${now}, ${nowPlus('$2')} ${today} and failures >= $1
+        `${INSERT} select ${WRONG_ALERTED}, 0, ${now}, ${nowPlus('$2')} ${today} and failures >= $1
         on conflict (source) do update set last_at = excluded.last_at, blocked_until = excluded.blocked_until
         where ${isOver} returning source`,
         [limit, leaseSeconds],
@@ -97,7 +97,7 @@ export function createWrongPasswords(db: Database): WrongPasswords {
       db.transaction(async (tx) => {
         await tx.query(
           `update sign_in_attempts set blocked_until = (select blocked_until from sign_in_attempts where source = ${WRONG})
-          where source = ${WRONG_TOLD}`,
+          where source = ${WRONG_ALERTED}`,
         )
         await insertEvent(tx, db.dialect, { account: null, kind: 'alert_sent', actor: 'timer', outcome: 'ok', detail }, Date.now())
       }),

@@ -3,14 +3,14 @@ import { createAccountStore } from './account-store.ts'
 import type { Database } from './database.ts'
 import { createOAuthStateStore } from './oauth-states.ts'
 
-const KEPT_SECONDS = 2 * 24 * 3600
+const RETENTION_SECONDS = 2 * 24 * 3600
 
 export function createSignedRequests(db: Database): SignedRequests {
   const { now, nowPlus } = db.dialect
   return {
     answerOnce: (digest, effect) =>
       db.transaction(async (tx) => {
-        // First, so that of two that come at once the second waits here for the answer of the first.
+        // The insert comes first, so that the second of two equal calls waits here for the answer of the first.
         const [begun] = await tx.query<{ clock: Date | string }>(
           `insert into signed_requests (digest, answer) values ($1, '') on conflict (digest) do nothing returning ${now} as clock`,
           [digest],
@@ -26,7 +26,7 @@ export function createSignedRequests(db: Database): SignedRequests {
         return answer
       }),
     async clear() {
-      await db.query(`delete from signed_requests where at < ${nowPlus('$1')}`, [-KEPT_SECONDS])
+      await db.query(`delete from signed_requests where at < ${nowPlus('$1')}`, [-RETENTION_SECONDS])
     },
   }
 }

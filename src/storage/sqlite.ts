@@ -6,7 +6,7 @@ import type { Database, Dialect, Param, Script } from './database.ts'
 import { LAST_CHARACTER, toSql } from './database.ts'
 import { createPrivateFile } from './key-file.ts'
 
-// SQLite's own wait stops the whole process, so it is short; what lasts longer is waited for by a timer.
+// SQLite's own wait blocks the whole process, so it is short. `retryWhileBusy` waits longer.
 const BLOCKING_WAIT_MS = 25
 const TIMEOUT_MS = 2_000
 const MIGRATION_TIMEOUT_MS = 60_000
@@ -18,11 +18,11 @@ const dialect: Dialect = {
   now: NOW,
   toSeconds: (instant) => `unixepoch(${instant}, 'subsec')`,
   nowPlus: (seconds) => `strftime('%Y-%m-%dT%H:%M:%fZ', 'now', ${seconds} || ' seconds')`,
-  // There is one writer at a time, so no row is held.
+  // SQLite has one writer at a time and no row locks.
   skipLocked: '',
 }
 
-// https://www.sqlite.org/rescode.html; the lowest eight bits are the kind, the rest is detail.
+// Primary result codes, the lowest eight bits: https://www.sqlite.org/rescode.html
 const BUSY = 5
 const SENTENCES: Record<number, (path: string) => string> = {
   [BUSY]: () => 'Another process has been writing to the embedded store for too long: end it, or try again.',
@@ -36,11 +36,11 @@ const SENTENCES: Record<number, (path: string) => string> = {
   26: (path) => `${path} is not a SQLite database: move it away, or name another file in DATABASE_URL (sqlite:/path/to/agent.db).`,
 }
 
-/** The embedded store; other processes (the command line) may have it open too. */
+/** Opens the embedded store. Other processes, such as the command line, may have it open too. */
 export async function openSqlite(path: string): Promise<Database> {
   const explained = async <T>(work: () => T, timeoutMs = TIMEOUT_MS): Promise<T> => {
     try {
-      return await patiently(work, timeoutMs)
+      return await retryWhileBusy(work, timeoutMs)
     } catch (error) {
       throw explainSqlite(error, path)
     }
@@ -48,7 +48,7 @@ export async function openSqlite(path: string): Promise<Database> {
   if (path !== ':memory:') await createPrivateFile(path)
   const sqlite = await explained(() => connect(path), MIGRATION_TIMEOUT_MS)
 
-  // All share one connection: without turns a query would slip into another caller's transaction.
+  // All callers share one connection. Without turns a query would run inside another caller's transaction.
   let lastTurn: Promise<unknown> = Promise.resolve()
   function inTurn<T>(work: () => Promise<T>): Promise<T> {
     const turn = lastTurn.then(work)
@@ -58,21 +58,21 @@ export async function openSqlite(path: string): Promise<Database> {
 
   const own: Script = {
     query: <Row>(sql: string, params: readonly Param[] = []) =>
-      // The engine types a row by what SQLite can hold; the caller knows what it asked for.
+      // node:sqlite types a row by what SQLite can hold; the caller knows the columns.
       explained(() => sqlite.prepare(sql).all(numbered(params)) as Row[]),
     script: (sql) => explained(() => sqlite.exec(sql)),
   }
 
   function within<T>(timeoutMs: number, work: (tx: Script) => Promise<T>): Promise<T> {
     return inTurn(async () => {
-      // At once for writing: a transaction that starts as a reader cannot wait for its turn to write, it fails.
+      // `immediate`: a transaction that starts as a reader fails instead of waiting to write.
       await explained(() => sqlite.exec('begin immediate'), timeoutMs)
       try {
         const result = await work(own)
         await own.script('commit')
         return result
       } catch (error) {
-        // A full disk ends the transaction by itself; a second end would hide the reason.
+        // A full disk has already ended the transaction. A rollback would throw and hide the reason.
         if (sqlite.isTransaction) sqlite.exec('rollback')
         throw error
       }
@@ -86,16 +86,16 @@ export async function openSqlite(path: string): Promise<Database> {
     exclusively: (work) => within(MIGRATION_TIMEOUT_MS, work),
     async tables(names) {
       const rows = await own.query<{ name: string }>("select name from sqlite_master where type = 'table'")
-      const there = new Set(rows.map(({ name }) => name))
-      return names.map((name) => (there.has(name) ? 'there' : 'none')).join()
+      const existing = new Set(rows.map(({ name }) => name))
+      return names.map((name) => (existing.has(name) ? 'there' : 'none')).join()
     },
-    // A copied file has another number, also under the same name.
+    // A copied file has another inode, also under the same name.
     identity: async () => (path === ':memory:' ? path : String(statSync(path).ino)),
     close: () => inTurn(async () => sqlite.close()),
   }
 }
 
-// By name, `$1` and so on: the first releases of Node 24 count no parameter that has a number.
+// Named parameters, `$1` and so on: the first releases of Node 24 do not bind numbered parameters by position.
 function numbered(params: readonly Param[]): Record<string, string | number | null> {
   return Object.fromEntries(params.map((param, index) => [`$${index + 1}`, toSql(param)]))
 }
@@ -112,8 +112,8 @@ function connect(path: string): DatabaseSync {
   }
 }
 
-// Node before 24.15 warns that node:sqlite is experimental, each time the agent starts: nothing an operator can act on.
-// The warning is sent while the module loads, so only that one moment is silent.
+// Node before 24.15 warns at each start that node:sqlite is experimental. An operator cannot act on it, so warnings are
+// silent while the module loads.
 function loadSqlite(): typeof import('node:sqlite') {
   const { emitWarning } = process
   process.emitWarning = () => {}
@@ -124,7 +124,7 @@ function loadSqlite(): typeof import('node:sqlite') {
   }
 }
 
-async function patiently<T>(work: () => T, timeoutMs: number): Promise<T> {
+async function retryWhileBusy<T>(work: () => T, timeoutMs: number): Promise<T> {
   const until = performance.now() + timeoutMs
   for (;;) {
     try {
@@ -140,7 +140,7 @@ function isBusy(error: unknown): boolean {
   return kindOf(error) === BUSY
 }
 
-/** What keeps the store from answering becomes `unavailable`, with a sentence for the operator; the rest stays as it is. */
+/** Turns the store's faults into `unavailable` with a sentence for the operator. Other errors stay. */
 function explainSqlite(error: unknown, path: string): unknown {
   const kind = kindOf(error)
   const sentence = kind === null ? undefined : SENTENCES[kind]

@@ -14,7 +14,7 @@ interface PlannedRow {
 }
 
 const CHECK_AGAIN_SECONDS = 3600
-/** What is planned within this is planned alike: more than the spread of a plan. */
+/** A smaller difference is no other plan; longer than the random spread of a plan. */
 const TOLERANCE_SECONDS = 1800
 const DAY_SECONDS = 86_400
 
@@ -23,11 +23,11 @@ export function createTimetable(db: Database): Timetable {
   let aheadMs = 0
   const idle = `(lease_until is null or lease_until <= ${now})`
   const kept = `removed_at is null and paused_at is null and access_token is not null and state = 'active'`
-  // A refresh in the same minute asks more than a look does.
+  // A refresh in the same minute also tests the token.
   const checkIsDue = `${kept} and ${idle} and next_check_at <= ${now} and (next_refresh_at is null or next_refresh_at > ${nowPlus('60')})`
 
-  /** Moves a column of many rows at once. By the list of names: a join makes a planner without statistics read all rows for each. */
-  async function move(column: string, moments: readonly Moment[], wanted: string): Promise<void> {
+  /** Sets an instant of many rows. A list of names, not a join: without statistics a planner reads all rows for each. */
+  async function move(column: string, moments: readonly Moment[], condition: string): Promise<void> {
     if (moments.length === 0) return
     const params: Param[] = []
     const rows = moments.map(({ name, inSeconds }) => ({
@@ -37,7 +37,7 @@ export function createTimetable(db: Database): Timetable {
     const seconds = rows.map((row) => `when ${row.name} then cast(${row.seconds} as integer)`).join(' ')
     await db.query(
       `update accounts set ${column} = ${nowPlus(`(case name ${seconds} end)`)}
-      where name in (${rows.map(({ name }) => name).join(', ')}) and ${wanted}`,
+      where name in (${rows.map(({ name }) => name).join(', ')}) and ${condition}`,
       params,
     )
   }
@@ -45,7 +45,7 @@ export function createTimetable(db: Database): Timetable {
   return {
     now: () => new Date(Date.now() + aheadMs),
 
-    // One statement, as the claim of a refresh is. The lease has no attempt: a refresh takes the account out of our hands.
+    // One statement, as for refreshes. The lease has no attempt id, so a refresh may take the account over.
     async claimChecks({ leaseOwner, leaseSeconds, provider, limit }: CheckRequest) {
       const askedAt = Date.now()
       const rows = await db.query<AccountRow & { clock: Instant }>(
@@ -88,11 +88,11 @@ export function createTimetable(db: Database): Timetable {
       const [issued, expires, next] = ['issued_at', 'expires_at', 'next_refresh_at'].map(toSeconds)
       const quarterLeft = `(${expires} - (${expires} - ${issued}) / 4)`
       const period = `(${issued} + ${PERIOD_MS[frequency] / 1000})`
-      const wanted = mode === 'scheduled' ? quarterLeft : `(case when ${period} < ${quarterLeft} then ${period} else ${quarterLeft} end)`
-      const tooLate = `${next} > ${wanted} + ${TOLERANCE_SECONDS} and ${next} > ${toSeconds(now)} + ${DAY_SECONDS + TOLERANCE_SECONDS}`
-      // A young token whose end was only written down is refreshed as soon as it may be, whatever the policy.
-      const isTold = '(last_refresh_at = issued_at or connected_at = issued_at)'
-      const tooEarly = `${isTold} and ${next} < ${wanted} - ${TOLERANCE_SECONDS}`
+      const planned = mode === 'scheduled' ? quarterLeft : `(case when ${period} < ${quarterLeft} then ${period} else ${quarterLeft} end)`
+      const tooLate = `${next} > ${planned} + ${TOLERANCE_SECONDS} and ${next} > ${toSeconds(now)} + ${DAY_SECONDS + TOLERANCE_SECONDS}`
+      // A token whose expiry did not come from the provider is refreshed as soon as possible, whatever the policy.
+      const isFromProvider = '(last_refresh_at = issued_at or connected_at = issued_at)'
+      const tooEarly = `${isFromProvider} and ${next} < ${planned} - ${TOLERANCE_SECONDS}`
       const rows = await db.query<PlannedRow>(
         `select name, provider, issued_at, expires_at, next_refresh_at from accounts
         where ${kept} and ${idle} and failure_count = 0 and next_refresh_at > ${now} and issued_at < expires_at

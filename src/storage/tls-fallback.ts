@@ -4,16 +4,16 @@ import pg from 'pg'
 type Callback = Parameters<pg.Pool['connect']>[0]
 type Ssl = ConnectionOptions | false
 
-/** How long the second choice is kept where the first may have come back. */
+/** After this time with the second choice the first is tried again. */
 const RECHECK_MS = 300_000
 /** Refused by pg_hba.conf, or by a pooler in front of the server. https://www.postgresql.org/docs/current/errcodes-appendix.html */
-const REFUSED_SO = ['28000', '08P01']
-/** A connection that TLS, or the lack of it, has ended; the codes of OpenSSL and Node begin so. */
-const ENDED_SO = /^(?:ERR_SSL|ERR_TLS|EPROTO|ECONNRESET)/
+const REFUSAL_CODES = ['28000', '08P01']
+/** Codes of OpenSSL and Node for a connection that ended because of TLS or its absence. */
+const TLS_ERROR_CODE = /^(?:ERR_SSL|ERR_TLS|EPROTO|ECONNRESET)/
 const NO_TLS = 'The server does not support SSL connections'
-const SAID_SO = /^(?:The server does not support SSL|There was an error establishing an SSL|Connection terminated unexpectedly)/
+const TLS_ERROR_MESSAGE = /^(?:The server does not support SSL|There was an error establishing an SSL|Connection terminated unexpectedly)/
 
-interface Found {
+interface Choice {
   readonly ssl: Ssl
   /** By `performance.now()`. */
   readonly until: number
@@ -21,19 +21,19 @@ interface Found {
 
 export interface FallbackOptions extends pg.PoolConfig {
   readonly ssl: Ssl
-  /** What is tried next where the server does not want the first; null = nothing. */
+  /** The second choice where the server refuses `ssl`; null = none. */
   readonly otherSsl: Ssl | null
 }
 
 /**
- * libpq's `prefer` tries TLS first and then without, its `allow` the other way round; pg has neither. Which one the server
- * takes is found out by a connection of its own, and again when it takes that one no more.
+ * libpq's `prefer` tries TLS first and then without, its `allow` the other way round; pg has neither. A trial connection
+ * finds the one that the server accepts, and another trial follows when the server refuses it.
  * https://www.postgresql.org/docs/current/libpq-ssl.html#LIBPQ-SSL-PROTECTION
  */
 export class FallbackPool extends pg.Pool {
   readonly #first: Ssl
   readonly #other: Ssl | null
-  #found: Promise<Found> | null = null
+  #choice: Promise<Choice> | null = null
 
   constructor({ otherSsl, ...options }: FallbackOptions) {
     super(options)
@@ -52,37 +52,37 @@ export class FallbackPool extends pg.Pool {
   }
 
   async #connect(other: Ssl, callback: Callback, again: boolean): Promise<void> {
-    this.#found ??= this.#find(other)
-    const used = this.#found
+    this.#choice ??= this.#choose(other)
+    const used = this.#choice
     try {
       const { ssl, until } = await used
       this.options.ssl = ssl
-      if (performance.now() > until && this.#found === used) this.#found = null
+      if (performance.now() > until && this.#choice === used) this.#choice = null
     } catch (error) {
-      if (this.#found === used) this.#found = null
+      if (this.#choice === used) this.#choice = null
       callback(error as Error, undefined, () => {})
       return
     }
     super.connect((error, client, done) => {
       if (error === undefined || !again || !wantsOther(error)) return callback(error, client, done)
-      if (this.#found === used) this.#found = null
+      if (this.#choice === used) this.#choice = null
       this.#connect(other, callback, false)
     })
   }
 
-  async #find(other: Ssl): Promise<Found> {
+  async #choose(other: Ssl): Promise<Choice> {
     try {
-      await this.#tryOut(this.#first)
+      await this.#try(this.#first)
       return { ssl: this.#first, until: Number.POSITIVE_INFINITY }
     } catch (error) {
       if (!wantsOther(error as Error)) throw error
-      // That there is no TLS is no news where it was only the second choice.
-      await this.#tryOut(other).catch((second: Error) => Promise.reject(second.message === NO_TLS ? error : second))
+      // Where TLS was only the second choice, the error of the first says more than “no TLS”.
+      await this.#try(other).catch((second: Error) => Promise.reject(second.message === NO_TLS ? error : second))
       return { ssl: other, until: performance.now() + RECHECK_MS }
     }
   }
 
-  async #tryOut(ssl: Ssl): Promise<void> {
+  async #try(ssl: Ssl): Promise<void> {
     const client = new pg.Client({ ...this.options, ssl })
     client.on('error', () => {})
     try {
@@ -95,5 +95,5 @@ export class FallbackPool extends pg.Pool {
 
 function wantsOther(error: Error & { code?: unknown }): boolean {
   const code = typeof error.code === 'string' ? error.code : ''
-  return REFUSED_SO.includes(code) || ENDED_SO.test(code) || SAID_SO.test(error.message)
+  return REFUSAL_CODES.includes(code) || TLS_ERROR_CODE.test(code) || TLS_ERROR_MESSAGE.test(error.message)
 }

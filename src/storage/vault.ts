@@ -16,7 +16,7 @@ interface Key {
 }
 
 /**
- * `secrets` newest first: the first seals, all open, and so do `others`. A sealed value is
+ * The first of `secrets` is the newest and seals. All `secrets` and `others` open. A sealed value is
  * `v1.<key id>.<nonce>.<ciphertext and tag>`.
  */
 export function createVault(secrets: readonly string[], others: readonly string[] = []): Vault {
@@ -31,33 +31,33 @@ export function createVault(secrets: readonly string[], others: readonly string[
     mac: (use, text) => macOf(newest, use, text).toString('hex'),
     hasMac(use, text, mac) {
       const given = Buffer.from(mac, 'hex')
-      // The decoder stops at what is no hexadecimal digit, and takes capitals: one spelling alone is ours.
+      // The decoder stops at a non-hexadecimal digit and accepts capitals, so the text must equal its own encoding.
       if (given.length !== MAC_BYTES || given.toString('hex') !== mac) return false
-      return keys.reduce((found, key) => timingSafeEqual(macOf(key, use, text), given) || found, false)
+      return keys.reduce((isValid, key) => timingSafeEqual(macOf(key, use, text), given) || isValid, false)
     },
 
-    seal(value, place) {
+    seal(value, context) {
       const nonce = randomBytes(NONCE_BYTES)
       const cipher = createCipheriv(CIPHER, newest.bytes, nonce)
-      cipher.setAAD(bound(place))
+      cipher.setAAD(bound(context))
       const text = Buffer.concat([cipher.update(value.reveal(), 'utf8'), cipher.final(), cipher.getAuthTag()])
       return `v1.${newest.id}.${nonce.toString('base64url')}.${text.toString('base64url')}`
     },
 
-    open(sealed, place) {
+    open(sealed, context) {
       const [form, id, nonceText = '', text = '', ...rest] = sealed.split('.')
       const nonce = decode(nonceText)
       const bytes = decode(text)
       const key = keys.find((candidate) => candidate.id === id)
       if (form !== 'v1' || rest.length > 0 || !key || nonce?.length !== NONCE_BYTES || !bytes || bytes.length < TAG_BYTES)
-        throw new UnreadableError(place)
+        throw new UnreadableError(context)
       const decipher = createDecipheriv(CIPHER, key.bytes, nonce, { authTagLength: TAG_BYTES })
-      decipher.setAAD(bound(place))
+      decipher.setAAD(bound(context))
       decipher.setAuthTag(bytes.subarray(-TAG_BYTES))
       try {
         return new Secret(Buffer.concat([decipher.update(bytes.subarray(0, -TAG_BYTES)), decipher.final()]).toString('utf8'))
       } catch {
-        throw new UnreadableError(place)
+        throw new UnreadableError(context)
       }
     },
   }
@@ -82,12 +82,12 @@ function macOf({ macBytes }: Key, use: string, text: string): Buffer {
     .subarray(0, MAC_BYTES)
 }
 
-/** JSON, because no two places may look alike: a plain join would take “a.b” + “c” for “a” + “b.c”. */
+/** The additional data. JSON, because a plain join would not tell “a.b” + “c” from “a” + “b.c”. */
 function bound({ table, row, column }: SealContext): Buffer {
   return Buffer.from(JSON.stringify([table, row, column]), 'utf8')
 }
 
-/** Null where the text is not the one spelling of its bytes: the decoder would pass over stray and surplus bits. */
+/** Null where the text is not the canonical encoding of its bytes; the decoder itself ignores stray bits. */
 function decode(text: string): Buffer | null {
   const bytes = Buffer.from(text, 'base64url')
   return bytes.toString('base64url') === text ? bytes : null
