@@ -1,4 +1,4 @@
-// Comfort only: every page works without it.
+// Progressive enhancement: every page works without this script.
 const zoned = new Intl.DateTimeFormat(undefined, { day: 'numeric', month: 'short', year: 'numeric', hour: '2-digit', minute: '2-digit', timeZoneName: 'short' })
 
 function enhance(root) {
@@ -10,12 +10,12 @@ function enhance(root) {
     title.textContent = title.textContent.replace(/^.*? UTC/, zoned.format(new Date(title.dataset.at)))
   }
   for (const pre of root.querySelectorAll('pre:not(.copyable > pre)')) {
-    // While it stands in the page: the name is that of the heading above it.
+    // Before `pre` moves: its name is the heading above it.
     const name = nameOf(pre)
     const box = document.createElement('div')
     box.className = 'copyable'
     pre.replaceWith(box)
-    // What scrolls must be reachable with the keyboard.
+    // A scrolling element must be reachable with the keyboard.
     pre.tabIndex = 0
     box.append(pre, copyButton(pre, name))
   }
@@ -26,7 +26,7 @@ function enhance(root) {
   for (const form of root.querySelectorAll('form[data-retries]')) retrying(form)
 }
 
-// What was typed stays in its field, and nowhere else, until the agent has looked at it.
+// Retries a sign-in by script, so that the typed password stays only in its field.
 function retrying(form) {
   const button = form.querySelector('button')
   form.addEventListener('submit', async (event) => {
@@ -44,7 +44,7 @@ function retrying(form) {
       }
       const seconds = Number(answer?.headers.get('retry-after')) || 5
       note(form, `${fresh?.querySelector('[role=status]')?.textContent ?? 'The agent does not answer at the moment.'} This page tries again by itself; keep it open.`)
-      // Not to the millisecond: browsers that wait for the same draw would stay together.
+      // Random, so that browsers that lost the same draw do not come back at the same moment.
       await new Promise((resolve) => setTimeout(resolve, seconds * 1000 + Math.random() * 200))
     }
   })
@@ -78,7 +78,7 @@ function nameOf(pre) {
   return 'the code'
 }
 
-// A phone has no such keys.
+// A phone has no Ctrl key.
 const byHand = matchMedia('(pointer: coarse)').matches ? 'Selected – copy it' : 'Press Ctrl+C'
 
 function copyButton(source, name) {
@@ -103,7 +103,7 @@ async function copy(source) {
     await navigator.clipboard.writeText(source.textContent)
     return true
   } catch {
-    // Without TLS browsers keep the clipboard to themselves.
+    // Browsers allow the clipboard only over TLS.
     getSelection().selectAllChildren(source)
     return false
   }
@@ -122,7 +122,7 @@ function say(text) {
 
 function refreshing(main) {
   let shown = null
-  async function look() {
+  async function refresh() {
     if (document.hidden || main.querySelector('input:focus, select:focus') || !getSelection().isCollapsed) return
     const note = main.querySelector('.stale')
     try {
@@ -137,8 +137,8 @@ function refreshing(main) {
     }
   }
   const every = Number(main.dataset.refresh) * 1000
-  setInterval(look, every)
-  document.addEventListener('visibilitychange', () => setTimeout(look, 300))
+  setInterval(refresh, every)
+  document.addEventListener('visibilitychange', () => setTimeout(refresh, 300))
 }
 
 function swap(main, fresh) {

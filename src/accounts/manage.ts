@@ -203,7 +203,7 @@ function event(account: string, kind: EventKind, actor: Actor, detail: string | 
 function cannotRevoke(provider: Provider | undefined): AppError {
   const variable = provider?.connect === undefined ? provider?.setup.appVariables[0] : undefined
   const why = variable === undefined ? 'Where the agent cannot do that' : `Without ${variable}`
-  return new AppError('invalid', `${why} the provider cannot be asked to take the permission back, so nothing was removed.`)
+  return new AppError('invalid', `${why} the provider cannot be asked to revoke the permission, so nothing was removed.`)
 }
 
 function gone(): AppError {

@@ -25,7 +25,7 @@ import { createTurnServer } from './socket-turns.ts'
 import { type TokenReading, tokenRoutes } from './token/token-routes.ts'
 
 const SERVER_OPTIONS = {
-  // Fastify's default is 0: a client that never finishes its request would hold its socket for good.
+  // Fastify's default is no limit: a client that never finishes its request would keep its socket.
   requestTimeout: 10_000,
   headersTimeout: 8_000,
   connectionsCheckingInterval: 2_000,
@@ -33,7 +33,7 @@ const SERVER_OPTIONS = {
   maxHeaderSize: 8 * 1024,
 }
 
-/** What the agent gives the web server: each route takes the one or two of them that it needs. */
+/** The parts of the agent that routes use; each route takes only those that it needs. */
 export interface AppParts {
   readonly site: Site
   readonly reading: TokenReading & SetupParts['reading']
@@ -45,14 +45,14 @@ export interface AppParts {
   readonly owner: ManageDeps & ViewDeps & ConnectDeps & DeauthorizeDeps & { readonly pictures: Pictures }
 }
 
-/** The web server, not listening yet. */
+/** Creates the web server; it does not listen yet. */
 export async function createApp(parts: AppParts, log: FastifyBaseLogger, trustProxy: boolean | string[]): Promise<FastifyInstance> {
   const { site, reading, meter, metering, hook, status, signIn, owner } = parts
   const { settings } = site
   const { appUrl } = settings
   const app = Fastify({
-    // Given a logger, Fastify listens for the end of each response and makes a child logger for each request: together a
-    // sixth of a read. Lines name their request themselves, and logRequests listens where something is logged.
+    // A Fastify logger costs a sixth of a read: a child logger and a response listener for each request. Log lines name
+    // their request themselves, and logRequests listens only on routes that are logged.
     logger: false,
     logController: new LogController({ disableRequestLogging: true }),
     trustProxy,
@@ -61,7 +61,7 @@ export async function createApp(parts: AppParts, log: FastifyBaseLogger, trustPr
     clientErrorHandler: answerClientError,
     bodyLimit: 16 * 1024,
     forceCloseConnections: 'idle',
-    // A connection that was taken before the close may bring its first request after it: it gets its answer.
+    // A connection accepted before close() may send its first request afterwards; it is answered.
     return503OnClosing: false,
     routerOptions: { maxParamLength: 100 },
     serverFactory: (answer) => createTurnServer(SERVER_OPTIONS, answer),
@@ -71,7 +71,8 @@ export async function createApp(parts: AppParts, log: FastifyBaseLogger, trustPr
   await app.register(async (logged) => {
     logRequests(logged, log)
     refuseUnstorable(logged)
-    // The router reads these as the address alone; a cache in front may read another one. Reads look closer themselves.
+    // The router ignores a host or fragment in the request target; a cache in front may read another address. Token routes
+    // have their own, stricter check.
     logged.addHook('onRequest', (request, reply, done) => {
       if (/^\/(?!\/)[^#]*$/.test(request.raw.url ?? '')) done()
       else refuseAddress(reply)
@@ -96,8 +97,8 @@ type ValidateFunction = ((data: unknown) => boolean) & { errors?: unknown }
 type CompilerFactory = (schemas: unknown, options: unknown) => (route: object) => ValidateFunction
 
 /**
- * Fastify's own compiler of schemas, loaded by the first request that needs one, which makes its route's validator alone.
- * At the start all this takes longer than a bare Fastify does, and a read of a token needs none of it.
+ * Loads Fastify's schema compiler at the first request that needs it, and compiles each route's validator separately. At
+ * the start this would take longer than Fastify itself, and a read of a token needs no schema.
  */
 const LAZY_COMPILERS = {
   buildValidator: (schemas: unknown, options: unknown) => {
@@ -111,7 +112,7 @@ const LAZY_COMPILERS = {
       }
     }
   },
-  // No route has a schema for its answer. Fastify loads its own compiler of serializers where none is given.
+  // No route has a response schema. Without this entry Fastify would load its own serializer compiler.
   buildSerializer: () => () => JSON.stringify,
 } as unknown as NonNullable<NonNullable<FastifyServerOptions['schemaController']>['compilersFactory']>
 

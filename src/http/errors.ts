@@ -20,7 +20,7 @@ export const STATUS: Record<ErrorCode, number> = {
   unavailable: 503,
 }
 
-// Fastify's own sentences name header values, paths and parser positions; these don't.
+// Fastify's own messages repeat header values, paths and parser positions; these do not.
 export const FASTIFY_SENTENCES: Record<number, string> = {
   400: 'The request could not be understood.',
   405: 'This method is not supported here.',
@@ -32,7 +32,7 @@ export const FASTIFY_SENTENCES: Record<number, string> = {
   431: 'The headers or the address are too large.',
 }
 
-/** Own answers: Fastify's echo the URL and the error's message. The 404 is in page-routes.ts. */
+/** Replaces Fastify's error answers, which repeat the URL and the error's message. The 404 is in page-routes.ts. */
 export function handleErrors(app: FastifyInstance, log: FastifyBaseLogger): void {
   app.setErrorHandler((error: FastifyError | AppError, request, reply) => answerError(error, request, reply, log))
 }
@@ -48,7 +48,7 @@ interface Explained {
   readonly message: string
 }
 
-/** What the caller may know of an error; the log gets what was not foreseen. */
+/** The part of an error that the caller may know. Logs unexpected errors in full. */
 export function explain(error: FastifyError | AppError, request: FastifyRequest, log: FastifyBaseLogger): Explained {
   if (error instanceof AppError) return { status: STATUS[error.code], code: error.code, message: error.message }
   const status = error.statusCode ?? 500
@@ -57,7 +57,7 @@ export function explain(error: FastifyError | AppError, request: FastifyRequest,
   return { status: 500, code: 'internal', message: 'Something went wrong here; the agent’s log has the details.' }
 }
 
-/** For every route that may bring a caller's text to the store: the same refusal whichever field has it. */
+/** Refuses text that Postgres cannot store, in any field of any route. */
 export function refuseUnstorable(scope: FastifyInstance): void {
   scope.addHook('preValidation', (request, _reply, done) => {
     const fields = [request.params, request.query, request.body].flatMap((part) => Object.values(part ?? {}).flat())
@@ -66,25 +66,25 @@ export function refuseUnstorable(scope: FastifyInstance): void {
   })
 }
 
-/** A person with a browser, not a script: `fetch` and curl take anything. */
+/** True for a browser's navigation; `fetch` and curl accept any type. */
 export function wantsPage({ method, headers }: FastifyRequest): boolean {
   return (method === 'GET' || method === 'HEAD') && /\btext\/html\b/.test(headers.accept ?? '')
 }
 
-/** An address that cannot be read, is written oddly, or is too long for any account's name: Fastify's own answers repeat it. */
+/** The 404 of a malformed, oddly written or too long address, which Fastify's own answer would repeat. */
 export function refuseAddress(reply: FastifyReply): void {
   const body = { error: 'not_found', message: 'There is nothing at this address.' }
   reply.code(404).header('cache-control', 'no-store').type('application/json; charset=utf-8').send(JSON.stringify(body))
 }
 
-// With their phrases, because an import of node:http looks at all that it has, and with it loads Node's whole fetch.
+// The phrases stand here because an import of node:http evaluates its exports, which loads Node's whole fetch.
 const WIRE_STATUS: Record<string, readonly [status: number, phrase: string]> = {
   ERR_HTTP_REQUEST_TIMEOUT: [408, 'Request Timeout'],
   HPE_CHUNK_EXTENSIONS_OVERFLOW: [413, 'Payload Too Large'],
   HPE_HEADER_OVERFLOW: [431, 'Request Header Fields Too Large'],
 }
 
-/** What did not become a request, so that no route answers it. Nothing of what was sent comes back. */
+/** Answers bytes that Node could not parse as a request. Repeats nothing of them. */
 export function answerClientError({ code }: { code?: string }, socket: Socket): void {
   if (socket.writable && code !== 'ECONNRESET') {
     const [status, phrase] = WIRE_STATUS[code ?? ''] ?? [400, 'Bad Request']
@@ -107,7 +107,7 @@ export function sendError(reply: FastifyReply, resource: TokenResource | undefin
   reply.code(status).send(body)
 }
 
-/** JSON, or for a script a comment, which a browser can show but never runs. Headers are a list of names and values. */
+/** JSON, or for a script a comment, which browsers do not run. `headers` alternates names and values. */
 export function errorAnswer(
   resource: TokenResource | undefined,
   status: number,

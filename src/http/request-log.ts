@@ -2,14 +2,14 @@ import type { FastifyBaseLogger, FastifyInstance, FastifyRequest } from 'fastify
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /** Asked for by machines all day long: not worth a line each. */
+    /** No log line: machines request this route all day. */
     quiet?: boolean
   }
 }
 
 /**
- * One line a request, with the route's template instead of its address: Fastify's own lines hold the query string, and
- * with it an OAuth code. Reads of a token have none; refusals do, in `createRefusalLog`.
+ * Logs one line a request, with the route's template instead of the URL: Fastify's own lines have the query string, which
+ * may hold an OAuth code. Token reads are not logged; their refusals are, by `createRefusalLog`.
  */
 export function logRequests(app: FastifyInstance, log: FastifyBaseLogger): void {
   app.addHook('onResponse', (request, reply, done) => {
@@ -25,7 +25,7 @@ export function logRequests(app: FastifyInstance, log: FastifyBaseLogger): void 
 const WINDOW_MS = 60_000
 const MAX_ORIGINS = 100
 
-/** Tells which site is refused and why, once a minute for each, and never for more than a hundred. */
+/** Logs which site is refused and why: each site once a minute, at most a hundred sites. */
 export function createRefusalLog(log: FastifyBaseLogger): (request: FastifyRequest, reason: string) => void {
   const seen = new Set<string>()
   let startedAtMs = 0
@@ -36,7 +36,7 @@ export function createRefusalLog(log: FastifyBaseLogger): (request: FastifyReque
       startedAtMs = nowMs
     }
     const stated = request.headers.origin ?? request.headers.referer
-    // An origin is what siteOf would make of it, so one that is known needs no second look.
+    // A known Origin equals its site already, so it needs no parsing.
     if (seen.size >= MAX_ORIGINS || (stated !== undefined && seen.has(stated))) return
     const from = siteOf(stated)
     if (seen.has(from)) return
@@ -45,9 +45,9 @@ export function createRefusalLog(log: FastifyBaseLogger): (request: FastifyReque
   }
 }
 
-// Only an origin: what else stands in these headers is the visitor's affair.
+// Logs only the origin: the rest of a Referer is private to the visitor.
 function siteOf(stated: string | undefined): string {
-  if (stated === undefined) return 'nobody'
+  if (stated === undefined) return 'no site'
   const site = URL.parse(stated)?.origin ?? 'null'
   return site === 'null' ? 'a page without an address' : site.slice(0, 200)
 }

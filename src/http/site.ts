@@ -1,16 +1,16 @@
-/** What the pages may know of the configuration: no secret among it. */
+/** The configuration that pages may show; it holds no secret. */
 export interface Settings {
   readonly appUrl: string
   readonly appUrlIsGuess: boolean
-  /** Whose way to keep variables the setup page shows first. */
+  /** The id of the hosting platform whose help the setup page opens first. */
   readonly platform: string
-  /** The line that runs a command of the agent on this platform, such as `seed shop`; pages show no other form. */
+  /** The shell line that runs an agent's command, such as `seed shop`, on this platform. */
   readonly command: (words: string) => string
   readonly jsConstantName: string
   readonly hideHelpPages: boolean
-  /** In full, as browsers write origins. */
+  /** Canonical origins, separated by blanks. */
   readonly allowedDomains: string | null
-  /** Of the configuration; `forOwner` ones are not for strangers. */
+  /** Warnings about the configuration; with `forOwner` only the owner sees them. */
   readonly warnings: readonly { readonly text: string; readonly forOwner: boolean }[]
   readonly hasWebhookSecret: boolean
   readonly hasServerKeys: boolean
@@ -20,10 +20,10 @@ export interface Settings {
   readonly refreshMode: string
 }
 
-/** What every page is made of. */
+/** The parts that every page needs. */
 export interface Site {
   readonly settings: Settings
-  /** Folder of the templates and the stylesheet. */
+  /** The folder of templates and stylesheet. */
   readonly viewsFolder: string
   readonly now: () => Date
 }

@@ -2,18 +2,18 @@ import type { RequestListener, Server, ServerOptions } from 'node:http'
 import { createRequire } from 'node:module'
 import type { Socket } from 'node:net'
 
-// Not by an import, which would look at all that node:http has, and with it load Node's whole fetch.
+// An import would evaluate all exports of node:http, which loads Node's whole fetch.
 const { createServer }: typeof import('node:http') = createRequire(import.meta.url)('node:http')
 
-/** Of all connections together; one request that waits takes 4 KB. */
+/** Over all connections; a waiting request takes 4 KB. */
 const MAX_WAITING = 3_000
-/** A client that has not taken a byte of its answer for so long does not get the rest. */
+/** A client that reads no byte of its answer for so long is disconnected. */
 const STUCK_MS = 60_000
 
 /**
- * A web server that answers one request of a connection at a time. From one packet of 64 KB Node reads two thousand
- * requests, and would have all of them answered at once. Here each waits until the answer before it has left, and the
- * connection is not read meanwhile: behind a client that does not read, neither requests nor answers pile up.
+ * A web server that answers one request per connection at a time. Node reads up to two thousand pipelined requests from a
+ * packet of 64 KB and answers them all at once. Here each request waits until the previous answer has left, and the socket
+ * is paused until then, so a client that does not read cannot pile up requests or answers.
  */
 export function createTurnServer(options: ServerOptions, answer: RequestListener): Server {
   const waiting = new WeakMap<Socket, { requests: number }>()
@@ -22,11 +22,11 @@ export function createTurnServer(options: ServerOptions, answer: RequestListener
   function hold(socket: Socket): { requests: number } {
     const held = { requests: 0 }
     waiting.set(socket, held)
-    // Node reads on whenever an answer has left.
+    // Node resumes the socket after each answer.
     socket.on('resume', () => {
       if (held.requests > 0) socket.pause()
     })
-    // Node makes an error, with its stack, of each request that the end of its connection cuts off: thousands at once.
+    // Node makes an error with a stack for each request that the closing cuts off: thousands at once.
     const { stackTraceLimit } = Error
     socket.prependOnceListener('close', () => {
       Error.stackTraceLimit = 0
@@ -40,7 +40,7 @@ export function createTurnServer(options: ServerOptions, answer: RequestListener
   }
 
   return createServer(options, (request, response) => {
-    // Node gives a response its socket once the answers before it have left; most have no other before them.
+    // Node assigns the socket once earlier answers have left; mostly there are none.
     if (response.socket !== null) return answer(request, response)
     const { socket } = request
     if (socket.destroyed) return
@@ -53,7 +53,7 @@ export function createTurnServer(options: ServerOptions, answer: RequestListener
     held.requests++
     total++
     response.once('socket', () => {
-      // In a turn of its own, so that other connections are read in between.
+      // A separate turn of the event loop lets other connections be read in between.
       setImmediate(() => {
         if (socket.destroyed) return
         held.requests--

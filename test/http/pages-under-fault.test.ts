@@ -59,7 +59,7 @@ t.test('the embedded store is broken', async (t) => {
   db.exec('alter table gone rename to accounts')
   db.close()
   await look(t, world, [200, 303, 404, 500, 503])
-  t.match(await page(world.owner, '/status'), /nobody can say whether you are signed in/, 'until it is restarted')
+  t.match(await page(world.owner, '/status'), /cannot check whether you are signed in/, 'until it is restarted')
 })
 
 t.test('Postgres hangs, and is gone; Memcached is gone too', { skip: missing('postgres', 'memcached') }, async (t) => {
@@ -87,14 +87,14 @@ t.test('Postgres hangs, and is gone; Memcached is gone too', { skip: missing('po
   const startedMs = performance.now()
   await soon(world.stranger, '/setup', /Postgres server runs/)
   t.ok(performance.now() - startedMs < 15_000, 'a page does not wait for ever')
-  t.match(await page(world.owner, '/status'), /nobody can say whether you are signed in/)
+  t.match(await page(world.owner, '/status'), /cannot check whether you are signed in/)
   proxy.pass()
   await waitFor('the store to answer again', async () => /Sign out/.test(await page(world.owner, '/status')))
 
   proxy.close()
   await look(t, world, [200, 303, 404, 503])
   await soon(world.stranger, '/status', /Needs attention/)
-  t.match(await page(world.owner, '/admin'), /nobody can say whether you are signed in.*href="\/status"/)
+  t.match(await page(world.owner, '/admin'), /cannot check whether you are signed in.*href="\/status"/)
   t.match(
     await page(world.stranger, '/setup'),
     /wrong-step" id="step-database".*later-step" id="step-token"/,

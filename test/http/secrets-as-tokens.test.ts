@@ -52,7 +52,7 @@ t.test('web sites are saved and shown in full; one that others share is saved wi
   await owner.post('/admin/accounts/empty/domains', { domains: 'localhost:8080, Shop.example *.shops.example' })
   t.match((await owner.get('/admin/accounts/empty')).text, /http:\/\/localhost:8080 https:\/\/shop\.example https:\/\/\*\.shops\.example/)
   const { location } = await owner.post('/admin/accounts/empty/domains', { domains: '*.wordpress.com' })
-  t.match((await owner.get(location ?? '')).text, /others than you can have pages under one of its entries/)
+  t.match((await owner.get(location ?? '')).text, /strangers can have pages under one of its entries/)
   await owner.post('/admin/accounts/empty/domains', { domains: '2026-99-99T99.99Z.example.com' })
   t.equal((await owner.get('/admin/accounts/empty')).status, 200, 'a name that looks like an instant breaks no page')
 })

@@ -2,7 +2,7 @@ async function showInstagram() {
   try {
     const response = await fetch('%token%.json')
     const { token, message } = await response.json()
-    // The agent says in a sentence what is wrong.
+    // `message` is the reason, in a sentence.
     if (!response.ok) throw new Error(message)
     showFeed(token)
   } catch (error) {

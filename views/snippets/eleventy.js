@@ -8,7 +8,7 @@ export default async function () {
   const fields = 'id,caption,media_type,media_url,thumbnail_url,permalink'
   const media = await fetch(`https://graph.instagram.com/me/media?fields=${fields}&access_token=${token}`)
   if (!media.ok) throw new Error(`Instagram answered ${media.status}`)
-  // Of a video there is a still picture. Some posts have no picture at all.
+  // A video has a still picture. Some posts have no picture.
   const pictureOf = (post) => post.thumbnail_url || (post.media_type !== 'VIDEO' && post.media_url)
   return (await media.json()).data.filter(pictureOf).map((post) => ({ ...post, picture: pictureOf(post) }))
 }

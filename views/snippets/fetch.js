@@ -1,7 +1,7 @@
 fetch('%token%.json')
   .then((response) => response.json())
   .then(({ token, message }) => {
-    // The agent says in a sentence what is wrong.
+    // `message` is the reason, in a sentence.
     if (!token) throw new Error(message)
     showFeed(token)
   })

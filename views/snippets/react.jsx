@@ -26,7 +26,7 @@ export function InstagramFeed() {
   return (
     <ul>
       {posts.map(({ id, caption, media_type, media_url, thumbnail_url, permalink }) => {
-        // Of a video there is a still picture. Some posts have no picture at all.
+        // A video has a still picture. Some posts have no picture.
         const src = thumbnail_url || (media_type !== 'VIDEO' && media_url)
         if (!src) return null
         const picture = <img src={src} alt={caption || 'A post on Instagram'} />

@@ -21,24 +21,25 @@ const DONE = new Map(
   Object.entries({
     created: 'The account was created. Connect it, or paste a token.',
     connected: 'Connected. Web sites get the new token from now on.',
-    declined: 'Nothing was changed, and what the provider had granted was deleted.',
-    stored: 'The token is stored; whether it works is being looked at.',
+    declined: 'Nothing was changed, and the new token was deleted.',
+    stored: 'The token is stored, and is being checked.',
     taken: 'The token works and is stored.',
-    checked: 'The token works and is stored. It is too young to be refreshed, which is normal; the agent does that when it is a day old.',
+    checked:
+      'The token works and is stored. It is too young to be refreshed, which is normal; the agent refreshes it when it is a day old.',
     refreshed: 'The token was refreshed.',
     verified: 'The token works, but is too young to be refreshed: the provider refuses that in its first 24 hours.',
     lost: 'The token is being refreshed at this moment; look again in a minute.',
     domains: 'The list of web sites was saved.',
     domains_shared:
-      'The list of web sites was saved, but others than you can have pages under one of its entries and read the token there. Name your own hosts: the next release refuses such entries.',
+      'The list of web sites was saved, but strangers can have pages under one of its entries and read the token there. Name your own hosts: the next release refuses such entries.',
     constant: 'The name of the constant was saved.',
     paused: 'The account is paused: its token is neither refreshed nor served.',
     resumed: 'The account is on again.',
     default: 'The addresses without a name serve this account from now on.',
     removed: 'The account was removed; its history stays.',
-    removed_and_revoked: 'The account was removed, and the provider took the permission back.',
+    removed_and_revoked: 'The account was removed, and the provider revoked the permission.',
     removed_not_revoked:
-      'The account was removed. The provider did not take the permission back: remove the app in the account’s own settings there.',
+      'The account was removed. The provider did not revoke the permission: remove the app in the account’s settings there.',
   }),
 )
 
@@ -59,7 +60,7 @@ const Before = { type: 'object', properties: { before: text(60) } } as const
 interface Shown {
   readonly message?: string | null
   readonly problem?: string
-  /** The id of the field that the problem is about, which it stands beside; null = of none. */
+  /** The id of the field that the problem concerns and stands beside; null = none. */
   readonly field?: string | null
   readonly typed?: object
 }
@@ -104,7 +105,7 @@ export function accountRoutes(scope: FastifyInstance, { owner, status, site, pag
     const { title = account.provider, connect } = owner.providers.get(account.provider) ?? {}
     const constantName = account.jsConstant ?? settings.jsConstantName
     const code = snippets({ appUrl: settings.appUrl, account: account.isDefault ? null : name, constantName })
-    // Without its second script, which says what the page does with the token.
+    // Only the script tag, not the example that uses the token.
     const tag = code['script']?.split('\n<script>')[0]
     return pages.send(reply, 'account', {
       signedIn: true,
@@ -119,7 +120,7 @@ export function accountRoutes(scope: FastifyInstance, { owner, status, site, pag
     })
   }
 
-  /** Does what was asked and shows the account again, with a refusal in words and what was typed. */
+  /** Runs the action and shows the account again. A refusal is shown with the form as it was typed. */
   async function act(
     reply: FastifyReply,
     name: string,
@@ -140,7 +141,7 @@ export function accountRoutes(scope: FastifyInstance, { owner, status, site, pag
     const name = body.name.trim()
     const token = body.token?.trim() ?? ''
     try {
-      // Before anything is stored: a password manager may have filled the field.
+      // Checked before the account is created: a password manager may have filled the field.
       const provider = owner.providers.get(body.provider)
       if (token !== '' && provider !== undefined) acceptToken(owner.secrets, provider, new Secret(token))
       await manage.createAccount(owner, name, body.provider, 'owner')
@@ -236,12 +237,12 @@ export function accountRoutes(scope: FastifyInstance, { owner, status, site, pag
   })
 }
 
-/** What was done, for the page that is shown next, and until when other instances may not know of it. */
+/** The query of the next page: the result, and until when other instances may serve the old state. */
 function withStaleUntil(done: string, staleUntil: StaleUntil): string {
   return staleUntil === null ? done : `${done}&until=${staleUntil.getTime()}`
 }
 
-/** Behind those that need attention, what most sites ask for. Pages of many keep the order in which the store turns them. */
+/** Puts the default after the accounts that need attention. A list of several pages keeps the store's order. */
 function defaultFirst(accounts: AdvisedAccount[], pages: number): AdvisedAccount[] {
   const rank = ({ needsAttention, isDefault }: AdvisedAccount): number => (needsAttention ? 0 : isDefault ? 1 : 2)
   return pages > 1 ? accounts : accounts.toSorted((a, b) => rank(a) - rank(b))

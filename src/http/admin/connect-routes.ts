@@ -29,12 +29,12 @@ interface Parts {
   readonly pages: Pages
 }
 
-/** To the provider and back. */
+/** The OAuth routes: to the provider and back. */
 export function connectRoutes(scope: FastifyInstance, { owner, appUrl, log, pages }: Parts): void {
   const app = scope.withTypeProvider<JsonSchemaToTsProvider>()
   const titleOf = (provider: string): string => owner.providers.get(provider)?.title ?? provider
 
-  /** Shows what became of it; a failure says what happened and what to do. */
+  /** Shows the result; a failure says what happened and what to do. */
   async function outcome(request: Parameters<typeof sendProblem>[1], reply: FastifyReply, provider: string, work: Promise<Connected>) {
     try {
       const result = await work
@@ -64,7 +64,7 @@ export function connectRoutes(scope: FastifyInstance, { owner, appUrl, log, page
     { schema: { params: Params, body: AccountForm } },
     async ({ params: { provider }, body: { account }, ownerSession: sessionId }, reply) => {
       const url = await startConnect(owner, { provider, account, sessionId })
-      // Not a redirect: browsers hold the whole chain that follows a form to form-action, and the provider's is not ours.
+      // Not a redirect: browsers apply form-action to every redirect after a form, and the policy cannot list the provider's.
       reply.header('refresh', `0;url=${url.href}`)
       return pages.send(reply, 'connect-go', { signedIn: true, title: titleOf(provider), url: url.href })
     },
@@ -72,7 +72,7 @@ export function connectRoutes(scope: FastifyInstance, { owner, appUrl, log, page
 
   app.get('/connect/:provider/callback', { schema: { params: Params, querystring: Return } }, (request, reply) => {
     if (!isNavigation(request)) {
-      const text = 'Nothing was looked at: this address is for a browser that goes to it, not for one that fetches it ahead.\n'
+      const text = 'Nothing was done: this address is for a browser that opens it, not for one that fetches it ahead.\n'
       return reply.code(503).header('vary', AHEAD.join(', ')).type('text/plain; charset=utf-8').send(text)
     }
     const { code, state, error } = request.query
@@ -93,10 +93,10 @@ export function connectRoutes(scope: FastifyInstance, { owner, appUrl, log, page
   })
 }
 
-// https://developer.chrome.com/docs/web-platform/prerender-pages, and what older browsers and link previews send.
+// https://developer.chrome.com/docs/web-platform/prerender-pages, and headers of older browsers and link previews.
 const AHEAD = ['sec-purpose', 'purpose', 'x-purpose', 'x-moz']
 
-/** A person's browser that goes to the address: not one that fetches it ahead, and nothing inside another page. */
+/** True for a browser that opens the address itself: not for a prefetch, and not inside another page. */
 function isNavigation({ method, headers }: FastifyRequest): boolean {
   const { 'sec-fetch-dest': destination } = headers
   const isAhead = AHEAD.some((name) => /prefetch|prerender|preview/i.test(String(headers[name] ?? '')))

@@ -9,15 +9,15 @@ import type { Settings, Site } from '../site.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** The id of the owner's session; empty where nobody is signed in. */
+    /** The id of the owner's session; empty for strangers. */
     ownerSession: string
-    /** A browser with a session's cookie, of which nobody can say whether it is alive: the store does not answer. */
+    /** The browser sent a session cookie, but the store does not answer, so the session cannot be checked. */
     sessionUnknown: boolean
   }
   interface FastifyContextConfig {
-    /** Also for those who are not signed in. */
+    /** Open to strangers. */
     open?: boolean
-    /** Asked for by a page that shows it, not by a person: so it keeps no session alive. */
+    /** Requested by a page, not by a person, so it keeps no session alive. */
     part?: boolean
   }
 }
@@ -31,12 +31,12 @@ export interface VisitorParts {
 export interface Cookies {
   readonly session: string
   readonly device: string
-  /** The place of one who waits to be signed in. */
+  /** The ticket of a sign-in that waits for the next draw. */
   readonly ticket: string
   readonly options: { path: '/'; httpOnly: true; sameSite: 'lax'; secure: boolean }
 }
 
-/** `__Host-` keeps other hosts of the same domain from setting or reading them; browsers take it over TLS only. */
+/** `__Host-` keeps other hosts of the same domain from setting these cookies; browsers accept it only over TLS. */
 export function cookiesOf({ appUrl }: Settings): Cookies {
   const secure = appUrl.startsWith('https:')
   const prefix = secure ? '__Host-' : ''
@@ -48,14 +48,14 @@ export function cookiesOf({ appUrl }: Settings): Cookies {
   }
 }
 
-/** The owner's side: every route registered on `app` is for a signed-in owner, unless it says `open`. */
+/** Makes every route of `app` require a signed-in owner, unless the route is `open`. */
 export async function ownerScope(app: FastifyInstance, { signIn, site, log }: VisitorParts): Promise<Pages> {
   const { settings } = site
   const { session } = cookiesOf(settings)
   const pages = createPages(site)
   app.decorateRequest('ownerSession', '')
   app.decorateRequest('sessionUnknown', false)
-  // Ahead of everything that reads the request: a form from elsewhere is not even parsed.
+  // Before the body is read: a form of another site is not even parsed.
   app.addHook('onRequest', (request, reply, done) => {
     reply.header('cache-control', 'no-store')
     const refusal = crossSitePost(request, settings.appUrl)
@@ -68,7 +68,7 @@ export async function ownerScope(app: FastifyInstance, { signIn, site, log }: Vi
   app.addHook('preParsing', async (request, reply) => {
     const { open, part } = request.routeOptions.config
     const held = request.cookies[session] ?? null
-    // Taken back below: where the store does not answer, nobody can say.
+    // True only while findSession runs, so that it stays true if the store does not answer.
     request.sessionUnknown = held !== null
     const id = await signIn.findSession(held, part === true ? 'page' : 'person')
     request.sessionUnknown = false
@@ -86,7 +86,7 @@ export async function ownerScope(app: FastifyInstance, { signIn, site, log }: Vi
   return pages
 }
 
-/** Pages for everybody that say more to a signed-in owner. */
+/** Finds the session on public pages, which show more to a signed-in owner. */
 export async function visitorScope(app: FastifyInstance, { signIn, site, log }: VisitorParts): Promise<void> {
   const { session } = cookiesOf(site.settings)
   app.decorateRequest('ownerSession', '')
@@ -96,7 +96,7 @@ export async function visitorScope(app: FastifyInstance, { signIn, site, log }: 
     const held = request.cookies[session] ?? null
     if (held === null) return
     try {
-      // A browser fetches a page that it shows with `document`; whatever else asks is the page itself, every half a minute.
+      // A person's navigation has `document`; `empty` is the page refreshing itself every half a minute.
       const by = request.headers['sec-fetch-dest'] === 'empty' ? 'page' : 'person'
       request.ownerSession = (await signIn.findSession(held, by)) ?? ''
     } catch (err) {
@@ -111,7 +111,7 @@ export async function visitorScope(app: FastifyInstance, { signIn, site, log }: 
 export interface Problem {
   readonly happened: string
   readonly remedy: string
-  /** To be registered at the provider, where that is the remedy. */
+  /** The redirect URI to register at the provider, if that is the remedy. */
   readonly redirectUri?: string | null
 }
 
@@ -125,13 +125,13 @@ export function sendProblem(pages: Pages, request: FastifyRequest, reply: Fastif
 }
 
 /**
- * What changes something must come from one of the agent's own pages. SameSite alone does not do it: a sister host,
- * such as another app on the same domain, counts as the same site.
+ * Refuses unsafe requests that do not come from the agent's own pages. SameSite cookies are not enough: another app on the
+ * same domain counts as the same site.
  */
 function crossSitePost({ method, headers }: FastifyRequest, appUrl: string): string | null {
   if (method === 'GET' || method === 'HEAD') return null
   const site = headers['sec-fetch-site']
-  // `none` = the person's own doing, such as sending a form once more by reloading.
+  // `none` = started by the person, such as a reload that sends the form again.
   if (site !== undefined) return site === 'same-origin' || site === 'none' ? null : 'This form was sent by another web site.'
   if (headers.origin === appUrl) return null
   return `The browser does not say that this form is the agent’s own. Open the agent at ${appUrl}; if that is not its address, set APP_URL.`

@@ -8,11 +8,11 @@ import { drawLetter } from './avatar.ts'
 
 const text = { type: 'string', maxLength: 40 } as const
 const Params = { type: 'object', properties: { account: text }, required: ['account'] } as const
-/** Whose picture the page means: the browser keeps one for each user that the account has had. */
+/** The user id whose picture the page means, so that the browser caches one for each user of the account. */
 const Query = { type: 'object', properties: { of: text } } as const
 
 const DAY_SECONDS = 24 * 3600
-/** A provider that was slow may have answered by then. */
+/** A slow provider may have answered by then. */
 const LETTER_SECONDS = 60
 
 interface Parts {
@@ -20,7 +20,7 @@ interface Parts {
   readonly pictures: Pick<Pictures, 'of'>
 }
 
-/** An account's picture as an image of the agent's own; always an image, the letter where there is no picture. */
+/** Serves an account's picture from the agent's own origin; without a picture an SVG with a letter. */
 export function pictureRoutes(scope: FastifyInstance, owner: Parts): void {
   const app = scope.withTypeProvider<JsonSchemaToTsProvider>()
   app.get(
@@ -29,9 +29,9 @@ export function pictureRoutes(scope: FastifyInstance, owner: Parts): void {
     async ({ params, query }, reply) => {
       const account = await findAccount(owner, params.account)
       const picture = await inTime(owner.pictures.of(account))
-      // Somebody else made it: opened by itself, it may do nothing at all.
+      // The image comes from elsewhere: opened as a document it must not run anything.
       reply.header('content-security-policy', "default-src 'none'; frame-ancestors 'none'; sandbox")
-      // Nor may the browser show it to whoever comes after the owner has signed out.
+      // After a sign-out the browser must not show it from its cache.
       reply.header('vary', 'cookie')
       const isWanted = picture !== null && query.of === account.providerUserId
       reply.header('cache-control', `private, max-age=${isWanted ? DAY_SECONDS : LETTER_SECONDS}`)

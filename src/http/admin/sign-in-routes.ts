@@ -8,18 +8,17 @@ import type { Settings } from '../site.ts'
 import { cookiesOf } from './owner-scope.ts'
 
 const DEVICE_SECONDS = 400 * 24 * 3600
-/** As long as the ticket in it is valid. */
+/** The ticket's validity. */
 const TICKET_SECONDS = 5
 const WAIT_SECONDS = 1
 const STORE_WAIT_SECONDS = 5
-// A keyboard may write each letter and its accents as characters of their own.
+// Before normalization a letter and its accents may be up to four characters.
 const typed = { type: 'string', maxLength: 4 * MAX_PASSWORD_LENGTH } as const
 const Form = { type: 'object', properties: { password: typed, again: { type: 'string' } } } as const
 
 const NOTES = {
-  wait: 'Many sign-ins arrive at the moment. The agent looks at four a second, and yours waits for its turn. You are not locked out.',
-  storeDown:
-    'The agent’s database does not answer at the moment, so the agent cannot look at any sign-in. Your password is not the reason.',
+  wait: 'Many sign-ins arrive at the moment. The agent checks four a second, and yours waits for its turn. You are not locked out.',
+  storeDown: 'The agent’s database does not answer at the moment, so the agent cannot check any sign-in. Your password is not the reason.',
 }
 
 interface Parts {

@@ -22,7 +22,7 @@ interface Parts {
 }
 
 /**
- * What a provider calls by itself. Signed with the app's secret, which is all that tells it from a stranger.
+ * The provider's own calls. Only the signature with the app's secret distinguishes them from a stranger's.
  * https://developers.facebook.com/docs/development/create-an-app/app-dashboard/data-deletion-callback
  */
 export const callbackRoutes: FastifyPluginAsync<Parts> = async (scope, { owner, site }) => {

@@ -10,7 +10,7 @@ import type { Site } from '../site.ts'
 
 const ONLY_POST = 'This address is called with POST, because a refresh changes something. Set the method to POST in your cron service.'
 
-/** For platforms, cron services and operators, and for whoever writes programs for the agent. */
+/** Renders the metrics. */
 export interface Metering {
   readonly isKey: (token: string) => boolean
   readonly contentType: string
@@ -18,15 +18,15 @@ export interface Metering {
 }
 
 export interface Hook {
-  /** Null where no WEBHOOK_SECRET is set: the hook is off then. */
+  /** Null without WEBHOOK_SECRET: the hook is off. */
   readonly isSecret: ((token: string) => boolean) | null
-  /** `reqId` leads from the request to the log lines of its attempts. */
+  /** `reqId` stands in the log lines of the request and of its attempts. */
   readonly refresh: (reqId: string) => Promise<RefreshSummary>
 }
 
 interface Parts {
   readonly health: () => Promise<Health>
-  /** Null where no METRICS_KEY is set: metrics are off then. */
+  /** Null without METRICS_KEY: metrics are off. */
   readonly metering: Metering | null
   readonly hook: Hook
   readonly site: Site
@@ -43,8 +43,8 @@ export const operationsRoutes: FastifyPluginAsync<Parts> = async (app, { health,
 
   app.get('/readyz', { config: { quiet: true } }, async (_request, reply) => {
     const { ready, parts } = await health()
-    const told = Object.entries(parts).map(([name, part]) => [name, { ...part, since: part.since.toISOString() }])
-    return reply.code(ready ? 200 : 503).send({ ready, parts: Object.fromEntries(told) })
+    const states = Object.entries(parts).map(([name, part]) => [name, { ...part, since: part.since.toISOString() }])
+    return reply.code(ready ? 200 : 503).send({ ready, parts: Object.fromEntries(states) })
   })
 
   app.get('/metrics', { config: { quiet: true } }, async (request, reply) => {
@@ -55,15 +55,15 @@ export const operationsRoutes: FastifyPluginAsync<Parts> = async (app, { health,
     return reply.type(metering.contentType).send(await metering.render())
   })
 
-  // Cron services send what they like, or say that they send JSON and send nothing: it is read to its end and forgotten.
+  // Cron services send arbitrary bodies, or announce JSON and send nothing: the body is read and ignored.
   app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, _body, done) => done(null))
-  // Before the body is read: whoever has no secret is not listened to.
+  // Before the body is read: a caller without the secret sends none.
   const checkSecret = async (request: FastifyRequest): Promise<void> => {
     if (hook.isSecret === null) throw new AppError('forbidden', 'This hook is off; set WEBHOOK_SECRET to switch it on.')
     if (!hook.isSecret(bearer(request.raw.rawHeaders))) {
       throw new AppError('unauthorized', 'Send the header “Authorization: Bearer …” with the value of WEBHOOK_SECRET.')
     }
-    // Whatever it says of its body: JSON would be parsed, and what is no media type refused.
+    // Fastify would parse JSON and refuse an invalid media type.
     delete request.raw.headers['content-type']
   }
   app.post('/hooks/refresh', { onRequest: checkSecret }, async (request) => {
@@ -76,7 +76,7 @@ export const operationsRoutes: FastifyPluginAsync<Parts> = async (app, { health,
     }
   })
 
-  // Some cron services GET unless they are set to POST. Before the body is read, as above.
+  // Some cron services send GET by default. Answered before the body is read, as above.
   app.route({
     method: app.supportedMethods.filter((method) => method !== 'POST'),
     url: '/hooks/refresh',
@@ -90,21 +90,21 @@ export const operationsRoutes: FastifyPluginAsync<Parts> = async (app, { health,
   let description: { body: string; etag: string } | null = null
   app.get('/openapi.json', async ({ headers }, reply) => {
     description ??= describeApi(site)
-    // Tools that show such descriptions run on other sites; it holds nothing that is not in the README.
+    // Readable by tools on other sites; it holds nothing that is not in the README.
     reply.header('access-control-allow-origin', '*').header('cache-control', 'public, max-age=300').header('etag', description.etag)
     if (headers['if-none-match'] === description.etag) return reply.code(304).send()
     return reply.type('application/json; charset=utf-8').send(description.body)
   })
 }
 
-/** The file as it is, but for this installation's address. A test holds each word of it to the live answers. */
+/** The file with this installation's address. A test compares it with the live answers. */
 function describeApi({ settings, viewsFolder }: Site): { body: string; etag: string } {
   const api = JSON.parse(readFileSync(join(viewsFolder, 'openapi.json'), 'utf8'))
   const body = JSON.stringify({ ...api, servers: [{ url: settings.appUrl }] })
   return { body, etag: `"${createHash('sha256').update(body).digest('base64url').slice(0, 10)}"` }
 }
 
-/** The token of the one bearer header; empty, which no secret is, for anything else. Of two, `headers` would show the first. */
+/** The token of the only bearer header, else empty, which no secret is. Node's `headers` would hide a second header. */
 function bearer(rawHeaders: readonly string[]): string {
   const given = rawHeaders.filter((_, at) => at % 2 === 1 && rawHeaders[at - 1]?.toLowerCase() === 'authorization')
   return given.length === 1 ? (/^Bearer +([\x21-\x7e]+)$/i.exec(given[0] ?? '')?.[1] ?? '') : ''

@@ -18,7 +18,7 @@ interface Asset {
 
 const known = new Map<string, Asset>()
 
-/** Read when the first page is shown: an agent that only serves tokens needs none of them. */
+/** Read for the first page: an agent that only serves tokens reads no asset. */
 function assetOf(folder: string, name: string): Asset {
   const path = join(folder, name)
   let asset = known.get(path)
@@ -30,7 +30,7 @@ function assetOf(folder: string, name: string): Asset {
   return asset
 }
 
-/** The address of a file as it is in this release: a page never meets the stylesheet of another one in a cache. */
+/** The file's address with a hash of its content, so that a page never gets another release's file from a cache. */
 export function assetUrl(folder: string, name: string): string {
   return `/${name}?v=${assetOf(folder, name).version}`
 }
@@ -52,6 +52,6 @@ export function assetRoutes(app: FastifyInstance, folder: string): void {
     return takesGzip(request) ? reply.header('content-encoding', 'gzip').send(packed) : reply.send(content)
   }
   for (const name of Object.keys(TYPES)) app.get(`/${name}`, { config: { quiet: true } }, serve(name))
-  // Browsers ask for it by themselves, and go by its content type.
+  // Browsers request it unasked, and accept an SVG by its content type.
   app.get('/favicon.ico', { config: { quiet: true } }, serve('logo.svg'))
 }

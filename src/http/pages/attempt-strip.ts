@@ -1,7 +1,7 @@
 import type { RecordedEvent } from '../../core/account-store.ts'
 import { words } from './format-time.ts'
 
-/** Attempts that ended alike, one after the other. */
+/** Consecutive attempts with the same outcome. */
 export interface Run {
   readonly outcome: 'ok' | 'failed'
   readonly words: string
@@ -10,7 +10,7 @@ export interface Run {
   readonly to: Date
 }
 
-/** One of the sixty bars, the oldest on the left; null = there was no attempt. */
+/** One of sixty bars, oldest on the left; a null attempt = no attempt. */
 export interface AttemptBar {
   readonly x: number
   readonly y: number
@@ -21,9 +21,9 @@ export interface AttemptBar {
 export interface AttemptStrip {
   readonly bars: readonly AttemptBar[]
   readonly title: string
-  /** For who cannot see the bars. */
+  /** For screen readers. */
   readonly label: string
-  /** How they went, in a few words. */
+  /** The attempts in a few words. */
   readonly summary: string
   readonly runs: readonly Run[]
 }
@@ -32,7 +32,7 @@ const BARS = 60
 const BAR_WIDTH = 10
 const HEIGHT = 28
 
-/** The last attempts, the newest in front, as a strip of bars and as lines; null = nothing was tried yet. */
+/** The strip of the last attempts, which come newest first; null = no attempt yet. */
 export function stripOf(attempts: readonly RecordedEvent[]): AttemptStrip | null {
   if (attempts.length === 0) return null
   const failed = attempts.filter(({ outcome }) => outcome === 'failed').length
@@ -55,7 +55,7 @@ function barOf(event: RecordedEvent | undefined, x: number): AttemptBar {
   return { x, y: HEIGHT - height, height, attempt: { outcome, at, text: `${words.inUtc(at)}: ${words.plain(detail ?? outcome)}` } }
 }
 
-/** The newest in front. */
+/** Newest first. */
 export function runsOf(attempts: readonly RecordedEvent[]): Run[] {
   const runs: Run[] = []
   for (const { at, outcome, kind, detail } of attempts) {

@@ -1,4 +1,4 @@
-// Each is made when a page first needs it: it takes milliseconds, and who asks for a token needs none.
+// Made at first use: it takes milliseconds, and a read of a token needs none.
 const relative = once(() => new Intl.RelativeTimeFormat('en', { numeric: 'always' }))
 const calendar = once(() => new Intl.DateTimeFormat('en-GB', { dateStyle: 'medium', timeStyle: 'short', timeZone: 'UTC' }))
 const day = once(() => new Intl.DateTimeFormat('en-GB', { dateStyle: 'medium', timeZone: 'UTC' }))
@@ -19,7 +19,7 @@ function inWords(at: Date, now: Date): string {
   return relative().format(Math.round(seconds / length), unit)
 }
 
-/** What is due and has not been done is done at the next tick. */
+/** An instant that has passed is due at the next tick. */
 function dueInWords(at: Date, now: Date): string {
   return at <= now ? 'within a minute' : inWords(at, now)
 }
@@ -32,7 +32,7 @@ function dayInUtc(at: Date): string {
   return day().format(at)
 }
 
-/** The history keeps instants as machines write them. What only looks like one, in a web site's name, stays as it is. */
+/** Replaces ISO instants in a text from the history by days. Invalid ones, such as in a host name, stay. */
 function plain(text: string): string {
   return text.replace(/\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z\b/g, (written) => {
     const at = new Date(written)
@@ -40,7 +40,7 @@ function plain(text: string): string {
   })
 }
 
-/** What the templates say times with. */
+/** Formats of time for the templates. */
 export const words = { inWords, dueInWords, inUtc, dayInUtc, plain }
 
 function once<T>(make: () => T): () => T {

@@ -1,7 +1,7 @@
 import type { AccountView } from '../../accounts/view.ts'
 import type { PartHealth } from '../../status/health.ts'
 
-/** `next`: the first thing to do. `later`: to be done after it. */
+/** `next`: the first open step. `later`: an open step after it. */
 export type StepState = 'done' | 'wrong' | 'next' | 'later'
 
 /** An icon of icon.eta with the word beside it. */
@@ -30,7 +30,7 @@ const EVENTS: Readonly<Record<string, string>> = {
   signed_in: 'signed in',
   sign_in_failed: 'sign-in failed',
   signed_out: 'signed out',
-  provider_trouble: 'trouble of the provider',
+  provider_trouble: 'provider trouble',
 }
 const ACTORS: Readonly<Record<string, string>> = {
   owner: 'the owner',
@@ -74,7 +74,7 @@ function conditionLabel({ condition, failureCount }: Pick<AccountView, 'conditio
 
 const stepLabel = (state: StepState): StateLabel => STEPS[state]
 
-/** What stands in the circle beside a step of the set-up. */
+/** The mark in the circle beside a setup step. */
 function stepMark(state: StepState, number: number): string {
   return state === 'done' ? '✓' : state === 'wrong' ? '!' : String(number)
 }
@@ -82,12 +82,12 @@ function stepMark(state: StepState, number: number): string {
 export interface PartTile {
   readonly title: string
   readonly label: StateLabel
-  /** Empty where all is well. */
+  /** Empty if the part works. */
   readonly consequence: string
   readonly since: Date
 }
 
-/** The parts that this agent has, for the owner. */
+/** One tile for each part that this agent uses. */
 function partTiles(parts: Readonly<Record<string, PartHealth | undefined>>): PartTile[] {
   return Object.entries(PARTS).flatMap(([name, [title, consequence]]) => {
     const part = parts[name]
@@ -97,7 +97,7 @@ function partTiles(parts: Readonly<Record<string, PartHealth | undefined>>): Par
   })
 }
 
-/** How a provider's last answer went; null = it has not been asked. */
+/** The label of a provider's last answer; null = not asked yet. */
 function answerLabel(outcome: 'ok' | 'failed' | null): StateLabel {
   if (outcome === null) return { icon: 'plain', word: 'Not asked yet' }
   return outcome === 'ok' ? { icon: 'good', word: 'Answers' } : { icon: 'bad', word: 'Last answer: no' }
@@ -106,7 +106,7 @@ function answerLabel(outcome: 'ok' | 'failed' | null): StateLabel {
 export interface NavLink {
   readonly href: string
   readonly text: string
-  /** For aria-current: this very page, or one below it. */
+  /** For aria-current: `page` for this page, `true` for a page below it. */
   readonly current: 'page' | 'true' | null
 }
 
@@ -122,11 +122,11 @@ export interface PlatformHelp {
   readonly id: string
   readonly name: string
   readonly text: string
-  /** Null where there is nothing to type. */
+  /** Null if there is nothing to type. */
   readonly code: string | null
 }
 
-/** Where each platform keeps its variables; `example` is a line such as `NAME=value`. */
+/** How to set a variable on each platform; `example` is a line such as `NAME=value`. */
 function platformHelp(example: string): PlatformHelp[] {
   return [
     {
@@ -168,5 +168,5 @@ function platformHelp(example: string): PlatformHelp[] {
   ]
 }
 
-/** The words of the pages for what the agent calls by a name. */
+/** Labels for the templates. */
 export const labels = { eventWord, actorWord, conditionLabel, stepLabel, stepMark, partTiles, answerLabel, navLinks, platformHelp }

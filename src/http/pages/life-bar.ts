@@ -1,7 +1,7 @@
 import type { AccountView } from '../../accounts/view.ts'
 import { words } from './format-time.ts'
 
-/** Where things stand on a bar of a token's life, in hundredths of it from its issue to its expiry. */
+/** Positions on the bar of a token's life, in percent from issue to expiry. */
 export interface LifeBar {
   readonly now: number
   readonly next: number | null
@@ -9,13 +9,13 @@ export interface LifeBar {
   readonly quarterLeftAt: Date
   readonly issuedAt: Date
   readonly expiresAt: Date
-  /** What the next refresh is called. */
+  /** “Next refresh” or “Next try”. */
   readonly nextTitle: string
-  /** For who cannot see the bar. */
+  /** For screen readers. */
   readonly label: string
 }
 
-/** Null where the life is not known: a pasted token tells it only when it is first refreshed. */
+/** Null if issue or expiry is not known: a pasted token's expiry is known after its first refresh. */
 export function lifeBarOf(account: AccountView, now: Date): LifeBar | null {
   const { issuedAt, expiresAt, nextRefreshAt } = account
   if (issuedAt === null || expiresAt === null || expiresAt <= issuedAt) return null

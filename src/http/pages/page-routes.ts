@@ -10,8 +10,7 @@ import { describeSetup, isWorking, type SetupParts } from './setup-page.ts'
 import { createSnippets } from './snippets.ts'
 import { describeStatusPage, PAGE_LENGTH, type StatusParts } from './status-page.ts'
 
-/** The help pages; what they say in public gives away no account, time or error. */
-/** `SetupParts` and `StatusParts`: what is shown; `VisitorParts`: to whom. */
+/** The parts of the help pages. In public they show no account, time or error. */
 type Parts = SetupParts & StatusParts & VisitorParts
 
 export const pageRoutes: FastifyPluginAsync<Parts> = async (app, parts) => {
@@ -24,7 +23,7 @@ export const pageRoutes: FastifyPluginAsync<Parts> = async (app, parts) => {
   await visitorScope(app, parts)
   assetRoutes(app, site.viewsFolder)
 
-  // Here and not at the root, so that they have a page's headers and know who is signed in.
+  // In this scope, so that these answers have a page's headers and the owner's session.
   const nothingHere = pages.share('', 'not-found', async () => ({}))
   app.setNotFoundHandler(async (request, reply) => {
     if (!wantsPage(request)) {
@@ -64,17 +63,17 @@ export const pageRoutes: FastifyPluginAsync<Parts> = async (app, parts) => {
 
 const isOwner = (request: FastifyRequest | null): boolean => request !== null && request.ownerSession !== ''
 
-/** Someone to whom a page says what it says to all who are not signed in. */
+/** True if the visitor gets the shared page of strangers. */
 const isStranger = ({ ownerSession, sessionUnknown }: FastifyRequest): boolean => ownerSession === '' && !sessionUnknown
 
-/** Whose code the home page shows. */
+/** The account whose code the home page shows. */
 function accountOf(request: FastifyRequest | null): string | null {
   if (request === null || request.routeOptions.url !== '/') return null
   const { account } = request.query as { account?: unknown }
   return typeof account === 'string' && isAccountName(account) ? account : null
 }
 
-/** The account's own, where it can be told; else the global one. */
+/** The account's constant name, else the global one, and whether it has its own allow-list. */
 async function settingsOf(
   { reading, site: { settings } }: Parts,
   account: string | null,
@@ -83,7 +82,7 @@ async function settingsOf(
   return { constantName: found.problem === null ? found.constantName : settings.jsConstantName, hasOwnList: found.allowList !== null }
 }
 
-/** The names that the owner may choose from: all of them, or none where they are too many for a list. */
+/** The account names for the owner's choice; empty if they are too many for a list. */
 async function choiceOf({ owner }: Parts, { ownerSession }: FastifyRequest): Promise<{ names: string[]; total: number } | null> {
   if (ownerSession === '') return null
   const found = await inTime(owner.overview.page({ offset: 0, limit: PAGE_LENGTH, search: '', onlyNeedy: false }))

@@ -8,9 +8,9 @@ import { words as times } from './format-time.ts'
 import { labels } from './labels.ts'
 
 export interface Pages {
-  /** Sends the page, made of these data in its turn; escapes every value in it. A 503 where too many pages wait. */
+  /** Renders the page in its turn and sends it; escapes every value. Sends 503 if too many pages wait. */
   send(reply: FastifyReply, view: string, data: object | (() => Promise<object>)): FastifyReply
-  /** A page that is the same for all who are not signed in. */
+  /** Sends a page that is the same for all strangers, rendered at most once a second. */
   share(path: string, view: string, data: () => Promise<object>): (reply: FastifyReply) => Promise<FastifyReply>
 }
 
@@ -21,9 +21,9 @@ interface SharedAnswer {
 
 const words = { ...times, ...labels }
 const byFolder = new Map<string, Eta>()
-/** Less fits one packet anyway. */
+/** In characters; a smaller page fits one packet anyway. */
 const WORTH_PACKING = 1400
-/** How long a page waits for a part that hangs before it says so: longer than a store takes that is only busy. */
+/** How long a page waits for a hanging part; longer than a busy store takes to answer. */
 const TIMEOUT_MS = 2_000
 const SHARED_MS = 1_000
 
@@ -88,17 +88,17 @@ function sendHtml(reply: FastifyReply, html: string | Buffer, isPacked: boolean)
   return reply.send(html)
 }
 
-/** Small on purpose: it is what is sent where there is no time to make a page. */
+/** A constant: it is sent when there is no time to render a page. */
 const BUSY = `<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>One moment · token-agent</title>
 <main><h1>One moment</h1><p>Many pages are asked for at this moment. Reload this one in a few seconds.</p></main></html>
 `
 
 type Visitor = 'owner' | 'stranger'
-/** Pages that wait or are in the making. */
+/** The maximum of pages that wait or are being rendered. */
 const MAX_PAGES: Record<Visitor, number> = { owner: 8, stranger: 16 }
 
-/** Begins one page in a turn of the event loop, the owner's first, so that reads come in between; false = too many. */
+/** Renders one page per turn of the event loop, the owner's first, so that reads come in between; false = too many wait. */
 function createPress(): (visitor: Visitor, make: () => Promise<void>) => boolean {
   const pages: Record<Visitor, number> = { owner: 0, stranger: 0 }
   const waiting: Record<Visitor, (() => void)[]> = { owner: [], stranger: [] }
@@ -118,10 +118,10 @@ function createPress(): (visitor: Visitor, make: () => Promise<void>) => boolean
   }
 }
 
-/** In UTC; page.js puts it into the reader's own zone. */
+/** In UTC; page.js converts it to the reader's time zone. */
 const time = (at: Date): string => `<time datetime="${at.toISOString()}">${words.inUtc(at)}</time>`
 
-/** What every page tells the browser: no script but its own one, nothing from elsewhere, no frame around it. */
+/** Security headers of every page: only the agent's own script, nothing from other origins, no framing. */
 export async function registerPageHeaders(
   app: FastifyInstance,
   { appUrl }: Settings,
@@ -135,7 +135,7 @@ export async function registerPageHeaders(
         scriptSrc: ["'self'"],
         styleSrc: ["'self'"],
         imgSrc: ["'self'"],
-        // The status page asks for itself again.
+        // The status page fetches itself.
         connectSrc: ["'self'"],
         formAction: ["'self'"],
         baseUri: ["'none'"],
@@ -143,14 +143,13 @@ export async function registerPageHeaders(
       },
     },
     referrerPolicy: { policy: referrer },
-    // Only where browsers reach the agent over TLS: on http://localhost the header would be ignored, on plain http it would lie.
-    // This host alone: what else stands under its name is not the agent's affair.
+    // Only over TLS: browsers ignore the header elsewhere. Without subdomains, which may be other people's servers.
     strictTransportSecurity: appUrl.startsWith('https:') ? { maxAge: 31_536_000, includeSubDomains: false } : false,
   }
   await app.register(helmet, options)
 }
 
-/** Null where the answer fails, or takes longer than a person waits at an empty page. */
+/** Null if the answer fails, or takes longer than `TIMEOUT_MS`. */
 export function inTime<T>(answer: Promise<T>): Promise<T | null> {
   return new Promise((resolve) => {
     const late = setTimeout(resolve, TIMEOUT_MS, null).unref()

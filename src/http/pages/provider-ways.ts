@@ -1,7 +1,7 @@
 import { redirectUriOf } from '../../accounts/connect.ts'
 import type { Provider, SetupWords } from '../../core/provider.ts'
 
-/** How an owner comes to a token of one provider. */
+/** How an owner gets a provider's token. */
 export interface ProviderWay {
   readonly name: string
   readonly title: string

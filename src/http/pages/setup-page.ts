@@ -17,45 +17,45 @@ import { type ProviderWay, waysOf } from './provider-ways.ts'
 type StepName = 'database' | 'password' | 'token' | 'sites' | 'address' | 'works'
 
 export interface SetupPage {
-  /** What stands above the steps. */
+  /** The paragraph above the steps. */
   readonly lead: string
   readonly states: Readonly<Record<StepName, StepState>>
   readonly working: boolean | null
-  /** What keeps the agent from using its database, where it knows. */
+  /** Why the agent cannot use its database, if it knows. */
   readonly storeProblem: string | null
-  /** For the owner alone: the accounts that need a person, the first few. */
+  /** The first accounts that need a person; empty for strangers. */
   readonly needy: readonly AdvisedAccount[]
-  /** For the owner alone: the account that the addresses without a name serve. */
+  /** The default account; null for strangers. */
   readonly served: string | null
-  /** The variable that the next step is about, as it may be set. */
+  /** The next step's variable with an example value. */
   readonly example: string
   readonly passwordMode: string
   /** The one-time password of this start has been used. */
   readonly passwordSpent: boolean
-  /** Whether anybody could sign in now. */
+  /** Whether sign-in is possible now. */
   readonly canSignIn: boolean
-  /** The token is handed out, but will not live on without a person. */
+  /** The token is served, but needs a person before it expires. */
   readonly servesRefused: boolean
   readonly ways: readonly ProviderWay[]
-  /** The token as a heading: with its provider, where there is one alone. */
+  /** The heading of the token's step; it names the provider if there is only one. */
   readonly aToken: string
   readonly visits: readonly Visit[]
   readonly moreVisits: number
-  /** Whether the sites that were tried may be named: an account's own list is its owner's affair. */
+  /** Whether the page may name the tried sites: an account's own list is for its owner only. */
   readonly namesSites: boolean
-  /** What the configuration has to be looked at for. */
+  /** Warnings about the configuration. */
   readonly warnings: readonly string[]
-  /** What is set, by its name. */
+  /** The settings, for the table at the end. */
   readonly configured: readonly { readonly name: string; readonly value: string; readonly isCode?: boolean }[]
 }
 
-/** What a page at this origin got when it asked for the token. */
+/** The result of a trial read as a page of this origin. */
 interface Visit {
   readonly origin: string
-  /** It stands for all subdomains of a wildcard. */
+  /** A sample subdomain of a wildcard. */
   readonly isSample: boolean
   readonly works: boolean
-  /** Null where it works. */
+  /** Null if it works. */
   readonly why: string | null
 }
 
@@ -65,13 +65,13 @@ const MAX_VISITS = 6
 export interface SetupParts {
   readonly owner: ViewDeps
   readonly status: Pick<Status, 'summary' | 'storeProblem'>
-  /** `peek`: for a page of the agent’s own, which is no read. */
+  /** `peek` reads without being counted. */
   readonly reading: Pick<TokenReading, 'allowList' | 'isServerKey'> & { readonly peek: (account: string | null) => Promise<Snapshot> }
   readonly signIn: Pick<SignIn, 'password'>
   readonly site: Site
 }
 
-/** What of this installation is done, what is wrong, and what comes next. In public it gives away no account, time or error. */
+/** The state of each setup step. In public it shows no account, time or error. */
 export async function describeSetup(parts: SetupParts, isOwner: boolean): Promise<SetupPage> {
   const { owner, status, reading, signIn, site } = parts
   const { settings } = site
@@ -125,8 +125,8 @@ export async function describeSetup(parts: SetupParts, isOwner: boolean): Promis
 function leadOf(states: readonly StepState[]): string {
   if (states.every((state) => state === 'done')) return 'All is set up: your web site gets the current token, and the agent keeps it alive.'
   const next = states.includes('next') ? '; go on where it says “Next”' : ''
-  const wrong = states.includes('wrong') ? '; mend what “Needs attention”' : ''
-  return `A few steps, from an empty agent to a feed on your web site. What is done is marked${next}${wrong}.`
+  const wrong = states.includes('wrong') ? '; correct the steps marked “Needs attention”' : ''
+  return `A few steps, from an empty agent to a feed on your web site. Finished steps are marked${next}${wrong}.`
 }
 
 function configuredOf(settings: Settings): SetupPage['configured'] {
@@ -146,21 +146,21 @@ function configuredOf(settings: Settings): SetupPage['configured'] {
 
 const isOfPassword = ({ text, forOwner }: Settings['warnings'][number]): boolean => forOwner && text.startsWith('ADMIN_PASSWORD:')
 
-/** `own`: the list of the account that is served, where it has one. */
+/** `own`: the default account's own list, if it has one. */
 function warningsFor(isOwner: boolean, configured: Settings['warnings'], own: AllowList | null): string[] {
   if (!isOwner) return configured.filter(({ forOwner }) => !forOwner).map(({ text }) => text)
   const ofList = own === null ? [] : sharedHostWarnings(own).map((text) => `The account’s own list of web sites: ${text}`)
   return [...configured.map(({ text }) => text), ...ofList]
 }
 
-/** Working = every account's token can be served and no person is needed; null = no account yet. */
+/** True if every account's token can be served and no person is needed; null = no account yet. */
 export function isWorking(summary: AccountSummary | null): boolean | null {
-  // The page is wanted most when the store is down.
+  // The store does not answer.
   if (summary === null) return false
   return totalOf(summary) === 0 ? null : summary.needPerson + summary.unreadable + summary.nearEnd === 0
 }
 
-/** The neediest. */
+/** The first accounts that need attention. */
 async function needyOf(owner: ViewDeps): Promise<readonly AdvisedAccount[]> {
   const found = await inTime(describePage(owner, { offset: 0, limit: MAX_NEEDY, search: '', onlyNeedy: true }))
   return found?.accounts ?? []
@@ -175,13 +175,13 @@ function exampleFor(states: SetupPage['states'], mode: string, ofToken: string):
 
 function statesOf(judged: Record<StepName, 'done' | 'wrong' | 'open'>): Record<StepName, StepState> {
   const names = Object.keys(judged) as StepName[]
-  // Without the database nothing that comes next can be done.
+  // Without the database no later step can be done.
   const first = judged.database === 'wrong' ? undefined : names.find((name) => judged[name] === 'open')
   const states = names.map((name) => [name, judged[name] !== 'open' ? judged[name] : name === first ? 'next' : 'later'])
   return Object.fromEntries(states) as Record<StepName, StepState>
 }
 
-/** What a page on each listed site would get, by the decision and the look-up of a read; it counts as none. */
+/** Tries a read as a page of each listed site, with the decision and snapshot of a real read; not counted. */
 function visitAs(
   { reading, site: { settings } }: SetupParts,
   found: Snapshot | null,
@@ -204,7 +204,7 @@ function visitAs(
   return { visits, more: Math.max(0, origins.length - MAX_VISITS) }
 }
 
-/** What stands behind “Is this your site?” leads strangers to this very page: its third step says what to do. */
+/** The remedy after “Is this your site?” names this page; here its third step has the remedy. */
 function here(message: string): string {
   const [what, remedy] = message.split(' Is this your site? ')
   return remedy === undefined ? message : `${what} Step 3 says what to do.`

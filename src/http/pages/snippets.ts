@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { readdirSync, readFileSync } from 'node:fs'
 import { join, parse } from 'node:path'
 
-/** Where a snippet's reader has the token from. */
+/** The values that a snippet is filled with. */
 export interface SnippetPlace {
   readonly appUrl: string
   /** Null = the account that the addresses without a name serve. */
@@ -10,10 +10,10 @@ export interface SnippetPlace {
   readonly constantName: string
 }
 
-/** Code by the name of its file, to be copied as it is. */
+/** Code to copy, by the name of its file. */
 export type Snippets = Readonly<Record<string, string>>
 
-/** The files of views/snippets, which the browser tests run as well; read when a page first shows them. */
+/** Fills the files of views/snippets, which the browser tests run too. Reads them for the first page. */
 export function createSnippets(viewsFolder: string): (place: SnippetPlace) => Snippets {
   const folder = join(viewsFolder, 'snippets')
   let files: ReadonlyArray<readonly [name: string, text: string]> | null = null
@@ -30,7 +30,7 @@ export function createSnippets(viewsFolder: string): (place: SnippetPlace) => Sn
   }
 }
 
-/** What a Content-Security-Policy must name by its hash: https://www.w3.org/TR/CSP3/#unsafe-hashes-usage */
+/** The inline scripts that a Content-Security-Policy must name by hash: https://www.w3.org/TR/CSP3/#unsafe-hashes-usage */
 function inlineScripts(text: string): string[] {
   return [...text.matchAll(/<script>(.*?)<\/script>|\bonerror="([^"]*)"/gs)].map(([, script, handler]) => script ?? handler ?? '')
 }

@@ -18,7 +18,7 @@ export interface Listing {
   readonly total: number
   readonly search: string
   readonly onlyNeedy: boolean
-  /** How many there are, as a sentence. */
+  /** The number of accounts, as a sentence. */
   readonly counted: string
   /** The address of another page of the same list. */
   href(page: number): string
@@ -28,7 +28,7 @@ export type AccountCard = AccountHealth & { readonly life: LifeBar | null; reado
 
 export interface StatusPage {
   readonly working: boolean | null
-  /** Null for everybody but the owner. */
+  /** Null for strangers. */
   readonly details: Details | null
   readonly sessionUnknown: boolean
 }
@@ -39,16 +39,16 @@ interface Details {
   /** Null while the store does not answer. */
   readonly accounts: readonly AccountCard[] | null
   readonly providers: readonly ProviderHealth[]
-  /** What needs the owner, in a sentence, with where to see it; null = all is well. */
+  /** A sentence about the accounts that need the owner, with their address; null = none. */
   readonly attention: { readonly text: string; readonly href: string | null } | null
   readonly listing: Listing
-  /** The account whose turn is next. */
+  /** The account with the next refresh. */
   readonly soonest: { readonly name: string; readonly what: string; readonly at: Date } | null
-  /** Null while no guesser is at work. */
+  /** Null unless the password is being guessed. */
   readonly guesses: WrongOfDay | null
 }
 
-/** Tokens that this process handed out, by where it found them; numbers as they are shown. */
+/** Tokens served by this process, by source; numbers formatted for display. */
 type GivenOut = Readonly<Record<'sum' | 'span' | keyof LastHour['counts'], string>>
 
 export const PAGE_LENGTH = 20
@@ -87,7 +87,7 @@ export interface StatusParts {
   readonly signIn: Pick<SignIn, 'wrongOfDay'>
 }
 
-/** Without a request, and in public, one word; for the owner everything but the tokens. */
+/** One word for strangers and without a request; for the owner everything but the tokens. */
 export async function describeStatusPage(parts: StatusParts, request: FastifyRequest | null): Promise<StatusPage> {
   const owner = request === null || request.ownerSession === '' ? null : request
   const [summary, details] = await Promise.all([
@@ -95,7 +95,7 @@ export async function describeStatusPage(parts: StatusParts, request: FastifyReq
     owner === null ? null : detailsOf(parts, owner.query as ListQuery),
   ])
   const needAttention = summary?.needAttention ?? 0
-  // The numbers may be some seconds old; the accounts on this page are not.
+  // The summary may be some seconds old; the accounts on this page are current.
   const isIll = details !== null && (details.accounts === null || details.accounts.some(({ needsAttention }) => needsAttention))
   return {
     working: isIll || (owner !== null && needAttention > 0) ? false : isWorking(summary),

@@ -1,15 +1,15 @@
 import type { Refusal } from '../../reading/decide-read.ts'
 
-/** Where the list is kept that was asked. */
+/** Where the allow-list that refused the site is kept. */
 export interface ListPlace {
   /** False: ALLOWED_DOMAINS decides. */
   readonly isOwn: boolean
-  /** As the address names it; null = the account that the addresses without a name serve. */
+  /** From the address; null = the default account. */
   readonly account: string | null
   readonly appUrl: string
 }
 
-/** One sentence or two for the site’s developer: who asked, why it is refused, and the setting to change. */
+/** One or two sentences for the site’s developer: the site, the reason, and the setting to change. */
 export function refusalSentence({ reason, site }: Refusal, place: ListPlace): string {
   switch (reason) {
     case 'origin':
@@ -28,7 +28,7 @@ export function refusalSentence({ reason, site }: Refusal, place: ListPlace): st
     case 'wrong key':
       return 'This key is not one of SERVER_KEYS.'
     case 'doubled':
-      return 'The request has a header twice that may stand in it only once.'
+      return 'A header that must be unique was sent twice.'
   }
 }
 

@@ -4,7 +4,7 @@ import type { ReadDecision, TokenResource } from '../../reading/decide-read.ts'
 import { type Body, MAX_AGE_SECONDS } from '../../reading/snapshot.ts'
 import { CONTENT_TYPES, errorAnswer, STATUS } from '../errors.ts'
 
-// Everything the decision looks at, so that no cache hands one site's answer to another.
+// All headers that decide a read, so that no cache gives one site's answer to another.
 const VARY = 'Origin, Referer, Sec-Fetch-Site, Sec-Fetch-Mode, Sec-Fetch-Dest'
 const COMMON = ['vary', VARY, 'x-content-type-options', 'nosniff'] as const
 const READABLE = [...COMMON, 'cross-origin-resource-policy', 'cross-origin'] as const
@@ -26,20 +26,20 @@ export function answerToken(
   write(reply, 200, headers, content)
 }
 
-/** What an answer by Fastify has in common with the prepared ones. */
+/** Sets the common headers on an answer that Fastify sends. */
 export function allowRead(reply: FastifyReply): void {
   reply.header('vary', VARY).header('x-content-type-options', 'nosniff').header('cross-origin-resource-policy', 'cross-origin')
 }
 
-/** Not an Error of its own: the stack of one would cost more than the rest of a refusal. */
+/** Not an Error: its stack would cost more than the rest of a refusal. */
 export type Problem = Pick<AppError, 'code' | 'message'>
 
-/** A problem holds no token, so a page of whatever site may read which setting keeps it out. */
+/** A problem holds no token, so any site's page may read which setting refuses it. */
 export function answerProblem(reply: FastifyReply, resource: TokenResource, origin: string | null, problem: Problem): undefined {
   refuse(reply, resource, [...READABLE, ...(origin === null ? [] : ['access-control-allow-origin', origin])], problem)
 }
 
-/** A name that does not exist is no secret: names stand in public addresses. But its 404 is for listed sites to read. */
+/** The 404 of an unknown account for a site that is not listed: scripts of that site cannot read it. */
 export function answerHidden(reply: FastifyReply, resource: TokenResource, problem: Problem): undefined {
   refuse(reply, resource, [...COMMON, 'cross-origin-resource-policy', 'same-origin'], problem)
 }
@@ -49,14 +49,14 @@ function refuse(reply: FastifyReply, resource: TokenResource, readers: readonly 
   write(reply, STATUS[code], [...readers, ...headers, 'content-length', String(Buffer.byteLength(body))], body)
 }
 
-/** Past Fastify, whose own way of sending takes longer than all that comes before it. Node leaves the body out where HEAD asks. */
+/** Bypasses Fastify's reply, which takes longer than the rest of a read. Node omits the body for HEAD. */
 function write(reply: FastifyReply, status: number, headers: string[], body: string): undefined {
   reply.hijack()
   reply.raw.writeHead(status, headers)
   reply.raw.end(body)
 }
 
-/** Weak comparison, as RFC 9110 §13.1.2 asks for If-None-Match. */
+/** Weak comparison, as RFC 9110 §13.1.2 requires for If-None-Match. */
 function matches(header: string, etag: string): boolean {
   return header === etag || header.split(',').some((one) => one.trim() === '*' || one.trim().replace(/^W\//, '') === etag)
 }

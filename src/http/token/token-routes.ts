@@ -15,7 +15,7 @@ declare module 'fastify' {
     resource?: TokenResource
   }
   interface FastifyRequest {
-    /** On a preflight: the origin whose page may read the answer to the request that follows. */
+    /** On a preflight: the origin that may read the answer to the actual request. */
     readableBy: string | null
   }
 }
@@ -32,14 +32,14 @@ export interface TokenReading {
   /** The global list. */
   readonly allowList: AllowList
   readonly isServerKey: (token: string) => boolean
-  /** Null = the account that the addresses without a name serve. */
+  /** Null = the default account. */
   readonly read: (account: string | null) => Snapshot | Promise<Snapshot>
   readonly nowMs: () => number
 }
 
 interface Parts {
   readonly reading: TokenReading
-  /** Null where no METRICS_KEY is set: nothing is counted then. */
+  /** Null without METRICS_KEY: reads are not counted. */
   readonly meter: Pick<ReadMeter, 'observe'> | null
   readonly appUrl: string
   readonly log: FastifyBaseLogger
@@ -54,7 +54,7 @@ export const tokenRoutes: FastifyPluginAsync<Parts> = async (app, { reading, met
   }
   const logRefusal = createRefusalLog(log)
 
-  /** `pass` is for a preflight that @fastify/cors is to answer. */
+  /** `pass` hands a preflight on to @fastify/cors. */
   function answer(request: FastifyRequest, reply: FastifyReply, found: Snapshot, pass?: () => void): undefined {
     const resource = request.routeOptions.config.resource ?? 'json'
     const { headers, rawHeaders } = request.raw
@@ -68,7 +68,7 @@ export const tokenRoutes: FastifyPluginAsync<Parts> = async (app, { reading, met
       if (unknown !== null) return answerHidden(reply, resource, unknown)
       if (pass === undefined || origin === null) return answerProblem(reply, resource, origin, { code: 'forbidden', message: sentence })
     }
-    // The page of a refused site may ask too: the sentence that it then reads says why.
+    // A refused site passes the preflight too, so that its page can read the reason.
     if (pass !== undefined) {
       if (origin !== null) {
         request.readableBy = origin
@@ -85,8 +85,8 @@ export const tokenRoutes: FastifyPluginAsync<Parts> = async (app, { reading, met
     answerToken(request, reply, decision, { resource, body, maxAgeSeconds: found.maxAgeSeconds(reading.nowMs()) })
   }
 
-  // No hook: each costs a read several calls. Within one turn of the event loop where the token is at hand: a promise
-  // costs a read more than the decision does.
+  // Not a hook, which costs a read several calls. Synchronous if the snapshot is fresh: a promise costs more than the
+  // decision.
   function handle(request: FastifyRequest, reply: FastifyReply, pass?: () => void): Promise<void> | undefined {
     const { resource = 'json' } = request.routeOptions.config
     if (isRespelt(request, resource)) {
@@ -103,8 +103,8 @@ export const tokenRoutes: FastifyPluginAsync<Parts> = async (app, { reading, met
   )
   for (const { url, config } of routes) app.get(url, { config }, (request, reply) => handle(request, reply))
   await app.register(async (preflights) => {
-    // The list has one reader, decideRead: @fastify/cors is told what it said. It has the preflights alone: the one header
-    // that a read needs of it costs a tenth of the read there.
+    // Only decideRead reads the list; @fastify/cors gets its result. It handles preflights only: on reads it would cost a
+    // tenth of the read for one header.
     preflights.decorateRequest('readableBy', null)
     await preflights.register(cors, {
       hook: 'preHandler',
@@ -113,20 +113,20 @@ export const tokenRoutes: FastifyPluginAsync<Parts> = async (app, { reading, met
     })
     for (const { url, config } of routes) {
       const onRequest: onRequestHookHandler = (request, reply, done) => void handle(request, reply, done)?.catch(done)
-      // @fastify/cors answers each one that comes this far.
+      // @fastify/cors has answered before.
       preflights.options(url, { config, onRequest }, (_request, reply) => reply.code(204).send())
     }
   })
 }
 
 /**
- * The router takes `/token%2ejs`, `/token.js#.css` and `http://any.example/token.js` for `/token.js`. A cache in front may
- * not, and would then go by its rules for another file; no page of ours and no browser writes an address so.
+ * True for `/token%2ejs`, `/token.js#.css` or `http://any.example/token.js`, which the router reads as `/token.js`. A cache
+ * in front may read another file and apply its rules. No page of ours and no browser writes such an address.
  */
 function isRespelt({ raw: { url = '' }, params }: FastifyRequest, resource: TokenResource): boolean {
   const query = url.indexOf('?')
   const { account } = params as { account?: string }
-  // Each other spelling of the address that the router has found is longer.
+  // Every other spelling of a routed address is longer.
   const length = PATH_LENGTHS[resource] + (account === undefined ? 0 : ACCOUNTS_LENGTH + account.length)
   return (query === -1 ? url.length : query) !== length
 }
@@ -135,7 +135,7 @@ function accountIn({ params }: FastifyRequest): string | null {
   return (params as { account?: string }).account ?? null
 }
 
-/** The query's; undefined = the account's own. */
+/** The name in ?const=; undefined = the account's own. */
 function constantIn({ query }: FastifyRequest): string | undefined {
   return (query as { const?: string }).const
 }
