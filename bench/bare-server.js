@@ -1,5 +1,5 @@
-// The measure of things: a Fastify server that does nothing but give the answers it was told. Plain JavaScript, as the
-// agent's build is, so that neither side spends its start on stripping types; no logger, which is Fastify's default.
+// The baseline: a Fastify server that only gives prepared answers. It is plain JavaScript, as the agent's build is, so that
+// neither side strips types at its start, and has no logger, which is Fastify's default.
 import Fastify from 'fastify'
 
 const { PORT, ANSWERS } = process.env

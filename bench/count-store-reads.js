@@ -1,5 +1,5 @@
-// Loaded before the agent (`node --import`): counts the statements it reads accounts with, and tells them on standard
-// error once a second. The agent itself knows nothing of it.
+// Loaded before the agent (`node --import`): counts the statements that read accounts, and prints them on standard error
+// once a second.
 const { DatabaseSync } = process.getBuiltinModule('node:sqlite')
 const { prepare } = DatabaseSync.prototype
 let reads = 0

@@ -17,13 +17,13 @@ export interface Target {
 export interface Load {
   readonly requests: number
   readonly perSecond: number
-  /** Processor time of the server, which tells the same also where the load, or somebody else on the machine, was the limit. */
+  /** Processor time of the server per request; valid even if the load generator or another program was the bottleneck. */
   readonly cpuMicrosPerRequest: number
 }
 
 /**
- * Keeps the target busy for so long with one request over and over; throws where an answer has another status.
- * wrk where there is one: autocannon takes about as long for a request as the servers do, which flatters the slower side.
+ * Repeats one request for so long; throws if an answer has another status. Uses wrk if it is installed: autocannon takes
+ * about as long for a request as the servers do, which flatters the slower side.
  */
 export async function load(target: Target, path: string, headers: Record<string, string>, status: number, seconds: number): Promise<Load> {
   const before = cpuSeconds(target.pid)
@@ -63,7 +63,7 @@ interface AutocannonResult {
   statusCodeStats: Record<string, unknown>
 }
 
-/** Asks for another path each time; returns how many answers had which status. */
+/** Requests another path each time; counts the answers by status. */
 export async function askDistinct({ url }: Target, amount: number, headers: Record<string, string>, path: (at: number) => string) {
   const answers: Record<number, number> = {}
   let next = 0
@@ -78,7 +78,7 @@ export async function askDistinct({ url }: Target, amount: number, headers: Reco
   return answers
 }
 
-/** NaN where there is no /proc. */
+/** NaN without /proc. */
 function cpuSeconds(pid: number): number {
   try {
     const [user = '', system = ''] = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ').slice(11, 13) ?? []

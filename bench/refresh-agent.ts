@@ -1,4 +1,4 @@
-// The agent as it is, but for its rate limit, which would be the only thing measured. Loaded by bench/refresh.ts.
+// The agent without its rate limit, which would dominate the measurement. Loaded by bench/refresh.ts.
 import pg from 'pg'
 import { RATE_LIMITS } from '../src/refreshing/rate-limit.ts'
 import { serve } from '../src/server.ts'

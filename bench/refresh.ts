@@ -1,5 +1,5 @@
-// npm run bench:refresh [-- --quick | --accounts 10000 --processes 2]: how fast 1, 2 and 4 agents get through many accounts
-// that are due at once, against the stand-in for Instagram.
+// npm run bench:refresh [-- --quick | --accounts 10000 --processes 2]: how fast 1, 2 and 4 agents refresh many accounts that
+// are due at once, against the stand-in for Instagram.
 import { Agent, get } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
@@ -24,7 +24,7 @@ const { values: options } = parseArgs({
 const numbers = (text: string | undefined, usual: number[]): number[] => text?.split(',').map(Number) ?? usual
 const SIZES = numbers(options.accounts, options.quick ? [1_000] : [1_000, 10_000, 100_000])
 const PROCESSES = numbers(options.processes, [1, 2, 4])
-/** One run of a hundred thousand is given up after this. */
+/** The limit of one run with a hundred thousand accounts. */
 const LONGEST_MS = 15 * 60_000
 
 const AGENT = fileURLToPath(new URL('refresh-agent.ts', import.meta.url))
@@ -37,7 +37,7 @@ const connections = new Agent({ keepAlive: true, maxSockets: 4 })
 const teardowns: (() => unknown)[] = []
 const t = { teardown: (end: () => unknown) => void teardowns.unshift(end) }
 
-// As a managed Postgres would be: a commit is on the disk.
+// As in a managed Postgres, a commit is on the disk.
 const postgres = await startPostgres(t, { settings: { fsync: 'on' } })
 console.log(
   [
@@ -101,7 +101,7 @@ function quantile(sorted: number[], share: number): string {
   return (sorted[Math.floor(sorted.length * share)] ?? Number.NaN).toFixed(1)
 }
 
-/** All due, their tokens a week old; and one that is not, whose token is read meanwhile. */
+/** Inserts accounts that are due, with tokens a week old, and one that is not due, for the reads. */
 async function fill(db: Database, instagram: RemoteInstagram, size: number): Promise<void> {
   const vault = createVault([KEY])
   const now = Date.now()
@@ -125,7 +125,7 @@ function row(name: string, sealed: string, user: number, nextMs: number): string
   return `('${name}', 'instagram', '${17_841_400_000_000_000 + user}', '${sealed}', 'active', ${times.join(', ')})`
 }
 
-/** The statement itself, as the agent sends it. */
+/** Explains the statement that the agent sends. */
 async function explain(db: Database, size: number): Promise<void> {
   const explaining: Database = {
     ...db,
@@ -157,7 +157,7 @@ async function start(database: string, instagram: string, folder: string): Promi
   throw new Error(`an agent ended:\n${launched.stdout()}${launched.stderr()}`)
 }
 
-/** A read every 10 ms; the time of each from its beginning to its last byte. */
+/** Reads every 10 ms; collects the time from each request to its last byte. */
 async function readFor(port: number, ms: number, into: number[]): Promise<void> {
   const until = performance.now() + ms
   while (performance.now() < until) {

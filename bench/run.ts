@@ -10,8 +10,8 @@ const PAIRS = options.quick ? 2 : 5
 const SECONDS = options.quick ? 1 : 2
 const STARTS = options.quick ? 3 : 9
 const MEMORY_STEPS = 5
-// V8 doubles its young generation once, on either side, after about a million requests: only a longer look tells that
-// from growth without end.
+// On either side V8 doubles its young generation once, after about a million requests. Only a longer run distinguishes that
+// from a leak.
 const FLAT_STEPS = 15
 const MEMORY_STEP = options.quick ? 10_000 : 200_000
 const DISTINCT = options.quick ? 10_000 : 100_000
@@ -31,8 +31,8 @@ function pinning(): string {
 }
 
 /**
- * Each kind of request by turns at the agent and at a bare route that gives the same answer. A new pair of processes for
- * each pair of figures: two of the same program differ by some hundredths, by what V8 made of them while they were young.
+ * Sends each kind of request in turn to the agent and to a bare route with the same answer. Each pair of figures gets a new
+ * pair of processes, because two processes of one program differ by some percent, depending on V8's early optimizations.
  */
 async function throughput(): Promise<Row[]> {
   const results = new Map<string, { agent: Load[]; bare: Load[] }>()
@@ -43,7 +43,7 @@ async function throughput(): Promise<Row[]> {
       kinds.map(({ answer }) => answer),
       folder,
     )
-    // Which side goes first changes with each pair.
+    // The order alternates.
     const sides = pair % 2 === 0 ? (['agent', 'bare'] as const) : (['bare', 'agent'] as const)
     for (const isWarm of [false, true]) {
       for (const { what, path, headers, answer } of kinds) {
@@ -98,7 +98,7 @@ async function kindsOfRequests({ url }: Server): Promise<Kind[]> {
   ]
 }
 
-/** From the process's start to its first token. */
+/** Measures from the process's start to its first token. */
 async function startUp(): Promise<Row> {
   const answers = [{ path: '/token.json', status: 200, headers: {}, body: '{}' }]
   const times = { agent: [] as number[], bare: [] as number[] }
@@ -144,7 +144,7 @@ async function memory(): Promise<Row[]> {
   ]
 }
 
-/** Flat = what is held at least in the second half is no more than what was held at most in the first. */
+/** Flat = the minimum of the second half is at most 1.1 times the maximum of the first. */
 function growth(what: string, samples: readonly number[]): Row {
   const half = Math.ceil(samples.length / 2)
   const before = Math.max(...samples.slice(0, half))
@@ -153,7 +153,7 @@ function growth(what: string, samples: readonly number[]): Row {
   return { what: `${what}, later : earlier`, ours: after, theirs: before, unit: 'MiB', ratio: after / before, floor: { atMost: 1.1 }, note }
 }
 
-/** Nobody may fill the memory, or reach the store, by making up addresses. */
+/** Made-up addresses must neither fill the memory nor reach the store. */
 async function distinctQueries(): Promise<Row[]> {
   const agent = await startAgent(folder, { countReads: true })
   const paths = [
@@ -161,7 +161,7 @@ async function distinctQueries(): Promise<Row[]> {
     (at: number) => `/token.json?q${at}=${at}`,
     (at: number) => `/token.js?const=t-${at}`,
   ]
-  // To its usual size first, so that only the made-up addresses can be what makes it grow.
+  // Warm up to the usual size first, so that later growth comes from the made-up addresses.
   await load(agent, '/token.json', ALLOWED, 200, 2 * SECONDS)
   const samples: number[] = []
   const steps = 5

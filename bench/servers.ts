@@ -26,7 +26,7 @@ export interface Server extends Target {
   stop(): Promise<void>
 }
 
-/** What one request is answered with: the bare server repeats it. */
+/** An answer of the agent, which the bare server repeats. */
 export interface Answer {
   readonly path: string
   readonly status: number
@@ -34,7 +34,7 @@ export interface Answer {
   readonly body: string
 }
 
-/** A store in this folder with one account whose token is good for two months and not due for one. */
+/** Creates a store in this folder with one account, whose token is valid for two months and due in one. */
 export async function seedStore(folder: string): Promise<void> {
   const agent = await createAgent(readConfig({ DATABASE_URL: `sqlite:${folder}/agent.sqlite` }), createLogger('silent'))
   await agent.migrate('server')
@@ -53,7 +53,7 @@ export async function seedStore(folder: string): Promise<void> {
   await agent.close()
 }
 
-/** As it comes: no setting but where the store is and who may read. */
+/** The agent with default settings but for the store and the allow-list. */
 export function startAgent(folder: string, { countReads = false } = {}): Promise<Server> {
   const env = { HOST: '127.0.0.1', DATABASE_URL: `sqlite:${folder}/agent.sqlite`, ALLOWED_DOMAINS: 'example.com www.example.com' }
   return start([...(countReads ? ['--import', COUNTER] : []), AGENT, 'serve'], env, folder)
@@ -80,7 +80,7 @@ async function start(args: string[], env: Record<string, string>, cwd: string): 
   }
 }
 
-/** Asks for a token until there is one. Over a plain socket, so that the asking costs next to nothing. */
+/** Requests a token until one comes. Uses a plain socket, which costs almost nothing. */
 async function firstAnswer(server: Launched, port: number): Promise<void> {
   const request = `GET /token.json HTTP/1.1\r\nHost: 127.0.0.1\r\nOrigin: ${ORIGIN}\r\nConnection: close\r\n\r\n`
   for (;;) {

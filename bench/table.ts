@@ -17,7 +17,7 @@ export function median(values: readonly number[]): number {
   return ((sorted[middle] ?? Number.NaN) + (sorted[sorted.length - 1 - middle] ?? Number.NaN)) / 2
 }
 
-/** Shows the rows, and returns whether each keeps its floor. */
+/** Prints the rows; true if each keeps its floor. */
 export function print(rows: readonly Row[]): boolean {
   const line = (cells: readonly string[]): string => cells.map((cell, at) => (at === 0 ? cell.padEnd(48) : cell.padStart(14))).join('')
   console.log(line(['', 'agent', 'bare', 'ratio', 'wanted', '']))

@@ -23,10 +23,10 @@ const shopUrl = `http://localhost:${shopPort}`
 const instagram = await startInstagram()
 t.teardown(() => instagram.close())
 const [app] = instagram.apps
-if (app === undefined) throw new Error('The stand-in knows no app.')
+if (app === undefined) throw new Error('The stand-in has no app.')
 app.redirectUris.push(`${agentUrl}/connect/instagram/callback`)
 
-// A new store at each start: the stand-in knows only the tokens that it issued itself.
+// A new store at each start: the stand-in accepts only tokens that it has issued itself.
 const folder = tempFolder(t, 'dev')
 const env = {
   LOG_LEVEL: 'warn',
@@ -58,7 +58,8 @@ t.teardown(() => {
 })
 
 const watch = ['--watch-path=src', '--watch-path=views', '--watch-kill-signal=SIGINT', '--watch-preserve-output']
-// Its own process group, so that Ctrl-C reaches it once, through us. Piped: on a terminal the agent prints where to go itself.
+// In its own process group, so that Ctrl-C reaches it once, through this process. Piped, because on a terminal the agent
+// prints its own address.
 const agent = spawn(process.execPath, [...watch, 'src/cli/main.ts', 'serve'], {
   cwd: ROOT,
   env,
@@ -89,7 +90,7 @@ async function end(code: number): Promise<void> {
   process.exit(code)
 }
 
-/** This port where it is free, so that the addresses stay the same from day to day; else another one. */
+/** This port if it is free, so that the addresses stay the same from day to day; else another one. */
 async function portOr(wanted: number): Promise<number> {
   const probe = createServer()
   const isFree = await new Promise<boolean>((resolve) => {

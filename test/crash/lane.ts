@@ -10,11 +10,11 @@ import { type Teardown, tempFolder } from '../support/temp-folder.ts'
 import { waitFor } from '../support/wait-for.ts'
 import { type CallMoment, startRelay } from './relay.ts'
 
-/** How a provider treats the old token when it hands out a new one. */
+/** How a provider treats the old token when it issues a new one. */
 export interface Mode {
   readonly name: string
   readonly knobs: Partial<Knobs>
-  /** A kill between the provider's answer and the commit takes the only copy along. */
+  /** A kill between the provider's answer and the commit loses the only copy. */
   readonly mayLose: boolean
 }
 
@@ -36,18 +36,18 @@ export interface LaneReport {
   reads: number
   lost: number
   named: number
-  /** From the start of the process that named it. */
+  /** From the start of the process that reported the loss. */
   slowestNamingMs: number
   readonly violations: string[]
 }
 
 const ACCOUNTS = 16
-/** Refused from then on: an account whose token ends during the run, and that nobody refreshes. */
+/** An account that is never refreshed: its token expires during the run, and reads are refused from then on. */
 const ENDING = 'ending'
 const ENDS_AFTER_MS = 15_000
 
-// Each account is due again as soon as its attempt has ended, so that one sweep goes on for ever; and both ends of an
-// attempt are told at the moment of their commit.
+// Triggers make each account due again when its attempt ends, so that one sweep never ends, and notify the test of the
+// start and end of each attempt at its commit.
 const TIGHT_LOOP = `
   create table versions (n bigserial primary key, name text not null, version integer not null);
   create function tight() returns trigger language plpgsql as $$ begin
@@ -118,7 +118,7 @@ export async function runLane(t: Teardown, { postgres, mode, mayKill }: Options)
     const moment = MOMENTS[turn % MOMENTS.length] as Moment
     const startedMs = performance.now()
     const agent = await start()
-    // A first sweep that never ends keeps the port shut for two seconds; some agents are let live until they serve.
+    // The endless first sweep keeps the port closed for two seconds; every fourth agent lives until it serves.
     if (turn % 4 === 3) await waitFor('the agent to serve', () => agent.fetch('/healthz'), { timeoutMs: 30_000 })
     if (moment !== 'any') await nameLosses(site, lost, report, startedMs, owned)
     await reached(moment, (watch) => {
@@ -164,7 +164,7 @@ export async function runLane(t: Teardown, { postgres, mode, mayKill }: Options)
   return report
 }
 
-/** Ends at the named moment; a few of them are let pass, so that the kills meet different accounts in different states. */
+/** Resolves at the named moment, after skipping a few, so that the kills hit different accounts in different states. */
 async function reached(moment: Moment, watchWith: (watch: (moment: Moment) => boolean) => void): Promise<void> {
   if (moment === 'any') return sleep(Math.random() * 1_000)
   let toPass = Math.floor(Math.random() * ACCOUNTS)
@@ -176,7 +176,7 @@ async function reached(moment: Moment, watchWith: (watch: (moment: Moment) => bo
     })
     setTimeout(resolve, 20_000).unref()
   })
-  // Between an answer's arrival and its commit lie a few milliseconds.
+  // An answer's commit follows its arrival by a few milliseconds.
   if (moment === 'delivered') await sleep(Math.random() * 5)
 }
 
@@ -186,7 +186,7 @@ function isDead(instagram: Instagram, token: string): boolean {
   return held === undefined || held.expiresAt <= now || (held.endedAt ?? Number.POSITIVE_INFINITY) <= now
 }
 
-/** Each loss must be told in the row; then a person puts in a new token. */
+/** Each loss must stand in the row; then a person stores a new token. */
 async function nameLosses(
   site: Installation,
   lost: Set<string>,
@@ -213,7 +213,7 @@ async function nameLosses(
   }
 }
 
-/** Reads as a site would, and holds each answer against the provider's book. */
+/** Reads as a site does, and checks each answer against the provider's records. */
 function createReader(instagram: Instagram, names: readonly string[], users: ReadonlyMap<string, string>, report: LaneReport) {
   let url: string | null = null
   let stopped = false
@@ -223,7 +223,7 @@ function createReader(instagram: Instagram, names: readonly string[], users: Rea
   async function read(): Promise<void> {
     const name = names[Math.floor(Math.random() * names.length)] ?? ''
     const askedAt = instagram.clock.now()
-    // Several questions are on their way at once, and their answers may pass one another.
+    // Several requests are under way at once, and their answers may arrive in another order.
     const known = newest.get(name) ?? 0
     const answer = url === null ? null : await readToken(url, name).catch(() => null)
     if (answer?.status !== 200) return
@@ -231,7 +231,7 @@ function createReader(instagram: Instagram, names: readonly string[], users: Rea
     const held = instagram.issued.get(answer.text)
     if (held === undefined || held.userId !== users.get(name))
       return void report.violations.push(`${name} was served a token that is not its own`)
-    // The agent knows the time by the database's answers, give or take their travel.
+    // The agent takes the time from the database's answers, so it is off by their latency.
     if (held.expiresAt < askedAt - 1_000) report.violations.push(`${name} was served a token that had expired`)
     for (const token of [...instagram.issued.keys()].slice(order.size)) order.set(token, order.size)
     const place = order.get(answer.text) ?? 0

@@ -3,14 +3,14 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { Teardown } from '../support/temp-folder.ts'
 
-/** The moments of a provider call that can be told from outside. */
+/** The moments of a provider call that a test outside the agent can see. */
 export type CallMoment = 'asked' | 'answered' | 'delivered'
 
 export interface Relay {
   readonly url: string
 }
 
-/** Stands between the agent and its provider. Where `watch` says so, the answer is kept back, until its caller is dead. */
+/** A proxy between the agent and its provider. If `watch` says so, it holds the answer back until its caller is dead. */
 export async function startRelay(t: Teardown, target: string, watch: (moment: CallMoment) => boolean): Promise<Relay> {
   const server = createServer(async (request, response) => {
     const isRefresh = request.url?.startsWith('/refresh_access_token') === true

@@ -1,5 +1,5 @@
-// npm run crash -- --kills N: kills the agent with -9 at random and at named moments of its refreshes, in each way in which
-// providers rotate tokens, and looks at what is left.
+// npm run crash -- --kills N: kills the agent with -9 at random and at named moments of its refreshes, for each way in which
+// providers rotate tokens, and checks the tokens that are left.
 import { parseArgs } from 'node:util'
 import { createInstallation } from '../faults/installation.ts'
 import { startAgent } from '../support/agent.ts'
@@ -13,7 +13,7 @@ import { startRelay } from './relay.ts'
 export interface CrashReport {
   readonly lanes: readonly LaneReport[]
   readonly kills: number
-  /** In real time, leases and all: from the restart until the row says that the token is lost. */
+  /** From the restart until the row says that the token is lost, with real leases. */
   readonly lossNamedMs: number
   readonly violations: readonly string[]
 }
@@ -31,12 +31,12 @@ export async function crash(t: Teardown, kills: number): Promise<CrashReport> {
   return { lanes, kills: lanes.reduce((sum, lane) => sum + lane.kills, 0), lossNamedMs, violations }
 }
 
-/** A process that is killed leaves nothing in Node's cache, which makes the next start quick. */
+/** Runs one agent to a clean exit, which fills Node's compile cache; a killed process leaves nothing there. */
 async function warmCompileCache(t: Teardown): Promise<void> {
   await (await startAgent(t)).stop('SIGINT')
 }
 
-/** In the lanes leases are cut short; here the agent is left alone. */
+/** The lanes cut leases short; this run keeps real leases. */
 async function nameOneLoss(t: Teardown, postgres: PostgresServer): Promise<number> {
   const instagram = await startInstagram({ knobs: { minimumAgeSeconds: 0, oldString: 'invalid' } })
   t.teardown(() => instagram.close())

@@ -14,12 +14,12 @@ export function readSnippet(folder: string): string {
   return readFileSync(join(folder, 'feed.html'), 'utf8')
 }
 
-/** A web site with the code that the agent's own page gives, once for each account. */
+/** A web site with the code of the agent's home page, once for each account. */
 export function shopOf({ accounts, agentUrl, graphUrl, snippet }: Shop): RequestListener {
   const pageOf = (account: string): string => `<!doctype html><html lang="en"><meta charset="utf-8"><title>${account}</title>
 <body>${snippet
     .replaceAll('%token%', `${agentUrl}/accounts/${account}/token`)
-    // Instagram's stand-in has no pictures of its own: the shop's server draws them.
+    // Instagram's stand-in has no pictures: the shop's server draws them.
     .replaceAll('https://graph.instagram.com', '/graph')}`
   const frames = accounts.map((account) => `<h2>${account}</h2><iframe src="/${account}" width="1010" height="520"></iframe>`).join('\n')
   const home = `<!doctype html><html lang="en"><meta charset="utf-8"><title>The shop</title><h1>The shop</h1>\n${frames}`

@@ -19,7 +19,7 @@ async function start(t: Test) {
   return { instagram, site: await createInstallation(t, { databaseUrl: url, instagramUrl: instagram.url }) }
 }
 
-t.test('a process that was stopped past a due time refreshes within seconds of going on', { skip: missing('postgres') }, async (t) => {
+t.test('a process suspended past a due time refreshes within seconds of resuming', { skip: missing('postgres') }, async (t) => {
   const { instagram, site } = await start(t)
   await site.add('default', instagram.issue(), { nextRefreshAt: null })
   const agent = await startAgent(t, { env: site.env, ready: '/readyz' })
@@ -27,7 +27,7 @@ t.test('a process that was stopped past a due time refreshes within seconds of g
   await site.makeDue()
   await sleep(7_500)
   const wokenMs = performance.now()
-  // The tick of the next minute would come too, but up to a minute later.
+  // The next regular tick may be a minute away.
   const toTheMinute = 60_000 - (Date.now() % 60_000)
   agent.thaw()
   await waitFor('the refresh to start', () => instagram.calls.length > 0, { timeoutMs: 10_000 })
@@ -35,7 +35,7 @@ t.test('a process that was stopped past a due time refreshes within seconds of g
   await waitFor('its answer to be saved', async () => (await site.account('default')).version === 2)
 })
 
-t.test('a process that was killed and started too late refreshes at its start', { skip: missing('postgres') }, async (t) => {
+t.test('a killed process that starts after a due time refreshes at its start', { skip: missing('postgres') }, async (t) => {
   const { instagram, site } = await start(t)
   await site.add('default', instagram.issue(), { nextRefreshAt: null })
   const agent = await startAgent(t, { env: site.env, ready: '/readyz' })
@@ -72,7 +72,7 @@ for (const [name, env] of Object.entries({
     t.ok(Math.abs(fromNow(issuedAt)) < 0.01)
     t.ok(Math.abs(fromNow(expiresAt) - instagram.knobs.lifetimeSeconds / 86_400) < 0.01)
     t.ok(fromNow(nextRefreshAt) > 6.9 && fromNow(nextRefreshAt) <= 7, 'a week on')
-    t.equal((await site.account('due-later')).version, 1, 'what is not due is left alone')
+    t.equal((await site.account('due-later')).version, 1, 'an account that is not due is not refreshed')
     t.equal((await readToken(agent.url, 'lives')).status, 200)
     t.equal((await readToken(agent.url, 'expired')).status, 503)
     const { at } = (await site.events('default'))[0] ?? {}

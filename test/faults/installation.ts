@@ -9,7 +9,7 @@ import { createVault } from '../../src/storage/vault.ts'
 import { MIGRATIONS } from '../storage/engines.ts'
 import type { Teardown } from '../support/temp-folder.ts'
 
-/** Each a canary too: none may stand in anything that an agent puts out. */
+/** Secrets of the agents. No output of an agent may contain one. */
 export const SECRETS = {
   ENCRYPTION_KEY: 'the-key-that-seals-every-token-of-these-tests',
   SERVER_KEYS: 'a-key-of-a-server-that-reads',
@@ -18,32 +18,32 @@ export const SECRETS = {
 } as const
 
 export interface Installation {
-  /** What every agent of this installation is started with. */
+  /** The environment of each agent. */
   readonly env: Record<string, string>
   add(name: string, token: string, change?: AccountChange): Promise<void>
   account(name: string): Promise<Account>
-  /** The stored token, opened. */
+  /** The stored token in plain text. */
   token(name: string): Promise<string>
   events(name: string): Promise<RecordedEvent[]>
-  /** Puts another token in its place, as a person would. */
+  /** Replaces the token, as a person does. */
   replace(name: string, token: string): Promise<void>
   query<Row>(sql: string, params?: (string | number | Date | null)[]): Promise<Row[]>
-  /** All of them, or one. */
+  /** Makes all accounts due, or one. */
   makeDue(name?: string): Promise<void>
-  /** As if so much time had passed since the claims: leases last 40 s, too long to wait for in a test. */
+  /** Moves the claims back in time: leases last 40 s, too long to wait for in a test. */
   lapseLeases(): Promise<void>
 }
 
 interface Options {
   databaseUrl: string
-  /** Where the agents find the database, if elsewhere than these tests do: behind a proxy, or as another user. */
+  /** The agents' database URL, if it differs from the tests': through a proxy, or as another user. */
   agentsDatabaseUrl?: string
   instagramUrl: string
   memcached?: string
   encryptionKey?: string
 }
 
-/** One database, and whatever number of agents on it. */
+/** A database with any number of agents. */
 export async function createInstallation(t: Teardown, options: Options): Promise<Installation> {
   const { databaseUrl, agentsDatabaseUrl = databaseUrl, instagramUrl, memcached, encryptionKey = SECRETS.ENCRYPTION_KEY } = options
   const db = openPostgres(databaseUrl, { onConnectionLost: () => {} })
@@ -72,7 +72,7 @@ export async function createInstallation(t: Teardown, options: Options): Promise
         provider: 'instagram',
         state: 'active',
         accessToken: seal(name, token),
-        // As a seed is, which is served before its provider has confirmed it.
+        // Trusted like a seed, which is served before its provider has confirmed it.
         trustedAt: store.now(),
         nextRefreshAt: store.now(),
         ...change,
@@ -106,7 +106,7 @@ export async function createInstallation(t: Teardown, options: Options): Promise
 
 export const READS = { authorization: `Bearer ${SECRETS.SERVER_KEYS}` }
 
-/** The hook that a cron service calls. */
+/** Calls the hook of cron services. */
 export async function callHook(url: string): Promise<{ status: number; results: { account: string; outcome: string; message: string }[] }> {
   const response = await fetch(`${url}/hooks/refresh`, { method: 'POST', headers: { authorization: `Bearer ${SECRETS.WEBHOOK_SECRET}` } })
   const body = (await response.json()) as { results?: { account: string; outcome: string; message: string }[] }

@@ -3,7 +3,7 @@ import { READS } from './installation.ts'
 
 export interface LoadResult {
   readonly total: number
-  /** What each failed read met. */
+  /** The reason of each failed read. */
   readonly failures: readonly string[]
   readonly p50: number
   readonly p99: number
@@ -16,7 +16,7 @@ interface Load {
 
 const GIVE_UP_MS = 10_000
 
-/** Reads over connections that are kept alive, at a steady rate, and never tries one again. */
+/** Reads over keep-alive connections at a steady rate, without retries. */
 export function startLoad(target: () => string, { perSecond = 50, path = '/token' } = {}): Load {
   const connections = new Agent({ keepAlive: true })
   const failures: string[] = []
@@ -49,7 +49,7 @@ export function startLoad(target: () => string, { perSecond = 50, path = '/token
   }
 
   const timer = setInterval(() => {
-    // As many as are due by now, but after a standstill of this process itself no avalanche.
+    // As many as are due by now, capped, so that a pause of this process causes no burst.
     const due = Math.floor(((performance.now() - startedMs) * perSecond) / 1000) - sent
     for (let n = 0; n < Math.min(due, 20); n++) read()
     if (due > 20) sent += due - 20

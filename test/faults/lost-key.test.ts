@@ -9,7 +9,7 @@ import { createInstallation } from './installation.ts'
 const DAY_MS = 86_400_000
 
 t.test(
-  'a lost key stands in the row within a minute of the start, and is forgotten so when it is back',
+  'a lost key shows in the row within a minute of the start, and the mark goes within a minute once the key is back',
   { skip: missing('postgres') },
   async (t) => {
     const instagram = await startInstagram({ knobs: { minimumAgeSeconds: 0 } })

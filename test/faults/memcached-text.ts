@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { connect } from 'node:net'
 
-/** Overwrites every value that Memcached holds, then floods it until it throws out the oldest; how many it garbled. */
+/** Overwrites every value in Memcached, then floods it until it evicts the oldest; returns the number of garbled values. */
 export async function garbleAll(port: number): Promise<number> {
   const dump = await talk(port, 'lru_crawler metadump all\r\n', /END\r\n|BUSY|ERROR/)
   const keys = [...dump.matchAll(/^key=(\S+)/gm)].map(([, key]) => decodeURIComponent(key ?? ''))
@@ -14,7 +14,7 @@ export async function garbleAll(port: number): Promise<number> {
   return own.length
 }
 
-/** `flush_all`: Memcached forgets everything. */
+/** Sends `flush_all`. */
 export async function flush(port: number): Promise<void> {
   await talk(port, 'flush_all\r\n', /OK\r\n/)
 }

@@ -25,7 +25,7 @@ t.test('ten replacements of two instances under load fail no read', { skip: miss
   await site.add('default', instagram.issue())
   const start = () => startAgent(t, { env: site.env, ready: '/readyz' })
 
-  // As a load balancer does it: in turn, those that said of late that they are ready.
+  // Like a load balancer: round robin over the instances that were ready lately.
   let instances: Agent[] = await Promise.all([start(), start()])
   let rotation = instances
   let watching = true
@@ -53,7 +53,7 @@ t.test('ten replacements of two instances under load fail no read', { skip: miss
     exits.push(oldest.stop('SIGTERM'))
     await waitFor('the old one to be out of rotation', () => !rotation.includes(oldest))
     instances = instances.filter((instance) => instance !== oldest)
-    // And the token changes under way.
+    // The token changes during the replacement.
     if (n % 3 === 0) await site.makeDue()
     if (n % 3 === 0) await callHook(fresh.url)
   }
@@ -67,7 +67,7 @@ t.test('ten replacements of two instances under load fail no read', { skip: miss
 })
 
 t.test(
-  'twenty agents that start at once on an empty database all come up, and check the starting token once',
+  'twenty agents that start at once on an empty database all serve, and check the starting token once',
   { skip: missing('postgres') },
   async (t) => {
     const postgres = await startPostgres(t)
@@ -89,7 +89,7 @@ t.test(
   },
 )
 
-t.test('a release works on beside the next one, whose migration expands the schema', { skip: missing('postgres') }, async (t) => {
+t.test('a release keeps working after the next one expands the schema', { skip: missing('postgres') }, async (t) => {
   const instagram = await startInstagram({ knobs: { minimumAgeSeconds: 0 } })
   t.teardown(() => instagram.close())
   const { url } = await createDatabase(t)

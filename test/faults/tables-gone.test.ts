@@ -34,7 +34,7 @@ async function run(t: { teardown(end: () => unknown): void }, url: string): Prom
   return client
 }
 
-t.test('a role without the right to create tables is not ready, and says so; with the tables there it is', { skip }, async (t) => {
+t.test('without the right to create tables the agent is not ready and says so; once the tables exist it is', { skip }, async (t) => {
   const { url } = await createDatabase(t)
   const admin = await run(t, url)
   const role = `poor_${process.pid}_${Date.now()}`
@@ -69,7 +69,7 @@ t.test('an agent that waits for the migration of another instance is not ready, 
   await waitFor('the agent to be ready', async () => (await readyz(agent.url)).ready)
 })
 
-t.test('a restore under a running agent succeeds, and nothing is written or asked of the provider meanwhile', { skip }, async (t) => {
+t.test('a restore under a running agent succeeds; meanwhile the agent neither writes nor calls the provider', { skip }, async (t) => {
   const { url } = await createDatabase(t)
   const instagram = await startInstagram()
   t.teardown(() => instagram.close())
@@ -92,12 +92,12 @@ t.test('a restore under a running agent succeeds, and nothing is written or aske
   await says(agent.url, /restart it when the restore is done/)
   t.match(await callHook(agent.url), { status: 503 })
   tool('pg_restore', '-d', url, dump)
-  t.match(await callHook(agent.url), { status: 503 }, 'though an account is due there')
+  t.match(await callHook(agent.url), { status: 503 }, 'although an account is due in the restored tables')
   await says(agent.url, /restart it when the restore is done/)
   const setup = async () => (await agent.fetch('/setup')).text()
   await waitFor('/setup to say it', async () => /restart it when the restore is done/.test(await setup()))
   t.match(await setup(), /restart it when the restore is done/)
-  t.equal(await (await read()).text(), token, 'sites get the token that was seen last')
+  t.equal(await (await read()).text(), token, 'sites get the last token')
   t.equal(instagram.calls.length, callsBefore)
 
   await agent.stop('SIGINT')

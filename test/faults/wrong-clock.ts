@@ -1,4 +1,4 @@
-// node --import: this machine's clock is wrong by CLOCK_SHIFT_MS from the first moment on.
+// node --import: shifts this process's clock by CLOCK_SHIFT_MS from its start.
 const RealDate = Date
 const shiftMs = Number(process.env['CLOCK_SHIFT_MS'])
 

@@ -21,7 +21,7 @@ export function networkFaults(what: string, proxy: TcpProxy): SoakFault[] {
   ]
 }
 
-/** `role` = as whom the agents come. */
+/** `role` = the database role of the agents. */
 export function storeFaults(postgres: PostgresServer, database: Database, role: string): SoakFault[] {
   const terminate = () => postgres.query('select pg_terminate_backend(pid) from pg_stat_activity where usename = $1', [role])
   const setting = (sql: string) => async () => {

@@ -3,20 +3,20 @@ import { READS, SECRETS } from '../faults/installation.ts'
 import type { Agent } from '../support/agent.ts'
 import type { Instagram } from '../support/instagram.ts'
 
-/** One process, and what an outsider knows of it. */
+/** One process, with what an observer outside it has seen. */
 export interface Instance {
   readonly agent: Agent
-  /** The accounts whose token it has handed out: from then on it must always be able to. */
+  /** The accounts whose token it has served; from then on it must always serve them. */
   readonly warm: Set<string>
-  /** Told to stop, or killed: what it fails to answer from then on is no failure. */
+  /** Stopping or killed: a missing answer is no violation any more. */
   leaving: boolean
 }
 
 export interface Observations {
   served: number
-  /** Refused by a process that had not seen the account yet, while nobody could tell it. */
+  /** Refused by a process that had not seen the account yet, while neither store nor Memcached answered. */
   cold: number
-  /** Of a process that was killed or stopped in mid-answer. */
+  /** Cut off because the process was killed or stopped. */
   cutOff: number
   looks: number
   readonly violations: string[]
@@ -50,7 +50,7 @@ export function createObserver(instagram: Instagram, owners: ReadonlyMap<string,
   return {
     seen,
     violated,
-    /** One read of one account, held against the provider's book. */
+    /** Reads an account and checks the token against the provider's records. */
     async read(instance: Instance): Promise<void> {
       const name = names[Math.floor(Math.random() * names.length)] ?? ''
       const askedAt = instagram.clock.now()
@@ -71,7 +71,7 @@ export function createObserver(instagram: Instagram, owners: ReadonlyMap<string,
         else violated(`a read of ${name} failed: ${(error as Error).message}`)
       }
     },
-    /** What anybody, and who has a key, may look at. */
+    /** Fetches public pages, and metrics with a key, and searches them for secrets. */
     async look(instance: Instance): Promise<void> {
       const metrics = { authorization: `Bearer ${SECRETS.METRICS_KEY}` }
       for (const [path, headers] of [

@@ -23,7 +23,7 @@ const ACCOUNTS = 40
 const INSTANCES = 3
 const LONGEST_FAULT_MS = 4_000
 
-// What was committed, written down within the same transactions: no crash skips a step of it.
+// A trigger records each version in the transaction that writes it, so that no crash skips one.
 const VERSIONS = `
   create table versions (n bigserial primary key, name text not null, version integer not null);
   create function note_version() returns trigger language plpgsql as $$ begin
@@ -70,7 +70,7 @@ export async function soak(t: Teardown, minutes: number): Promise<SoakReport> {
     const instance: Instance = { agent, warm: new Set(), leaving: false }
     void agent.exited.then(({ code }) => {
       if (told.has(instance)) return
-      // Once, and not for each read that finds nobody there.
+      // Reported once, not for each read that fails.
       instance.leaving = true
       observer.violated(`a process ended by itself with ${code}: ${lastError(agent)}`)
     })
@@ -80,12 +80,12 @@ export async function soak(t: Teardown, minutes: number): Promise<SoakReport> {
   const any = (): Instance => instances[Math.floor(Math.random() * instances.length)] as Instance
   const end = async (instance: Instance, how: 'kill' | 'stop'): Promise<void> => {
     told.add(instance)
-    // Still asked while it serves on: it says itself when it is over.
+    // A stopping agent is read until it ends.
     if (how === 'kill') instance.leaving = true
     const leaves = how === 'stop' ? sleep(3_000).then(() => (instance.leaving = true)) : null
     const { code } = await (how === 'kill' ? instance.agent.kill9() : instance.agent.stop('SIGTERM'))
     await leaves
-    if (how === 'stop' && code !== 0) observer.violated(`a process that was told to stop ended with ${code}: ${lastError(instance.agent)}`)
+    if (how === 'stop' && code !== 0) observer.violated(`a process that was stopped ended with ${code}: ${lastError(instance.agent)}`)
     observer.searchForSecrets('the output', instance.agent.stdout() + instance.agent.stderr())
   }
   const replaced = (how: 'kill' | 'stop'): SoakFault => ({
@@ -110,7 +110,7 @@ export async function soak(t: Teardown, minutes: number): Promise<SoakReport> {
   }
 
   const goesOn = (): boolean => performance.now() < until
-  /** One fault of a kind after the other; those of different kinds come together as they may. */
+  /** Runs faults of one kind one after the other; kinds overlap at random. */
   async function afflict(kind: readonly SoakFault[]): Promise<void> {
     while (goesOn()) {
       await sleep(Math.random() * LONGEST_FAULT_MS)
@@ -146,7 +146,7 @@ export async function soak(t: Teardown, minutes: number): Promise<SoakReport> {
     }),
   ])
 
-  // One that no provider has asked for quiet.
+  // A new process, whose rate limit no provider has paused.
   instances.push(await start())
   await recover(site, instagram, instances, observer)
   for (const instance of instances) await end(instance, 'kill')
@@ -162,7 +162,7 @@ function lastError({ stdout, stderr }: Agent): string {
   return (lines.findLast((line) => line.includes('"level":"error"')) ?? lines.at(-1) ?? '').slice(0, 2000)
 }
 
-/** When all is well again, each process is ready, and each account can be refreshed. */
+/** After the last fault each process must be ready, and each account refreshable. */
 async function recover(
   site: Installation,
   instagram: Instagram,
@@ -190,7 +190,7 @@ async function recover(
   }
 }
 
-/** How many there were. */
+/** Checks that each account's versions rise by one; returns their number. */
 async function judgeVersions(site: Installation, violated: (what: string) => void): Promise<number> {
   const last = new Map<string, number>()
   const rows = await site.query<{ name: string; version: number }>('select name, version from versions order by n')

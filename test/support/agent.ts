@@ -25,13 +25,13 @@ export interface AgentOptions {
   env?: Record<string, string>
   cwd?: string
   port?: number
-  /** Waits until this path answers 200; null does not wait. */
+  /** Waits until this path answers 200; null = no wait. */
   ready?: '/healthz' | '/readyz' | null
   /** Of another release. */
   cli?: string
 }
 
-/** The agent as a process of its own, with these variables and no others, in an empty folder. */
+/** Starts the agent as a process in an empty folder, with only these variables. */
 export async function startAgent(t: Teardown, options: AgentOptions = {}): Promise<Agent> {
   const { env = {}, cwd = tempFolder(t, 'agent'), port = await freePort(), ready = '/healthz', cli = CLI } = options
   const variables = { HOME: cwd, HOST: '127.0.0.1', PORT: String(port), ...env }
@@ -75,7 +75,7 @@ export interface CliResult extends Exit {
   stderr: string
 }
 
-/** One run of the command line to its end. */
+/** Runs the command line to its end. */
 export async function runCli(t: Teardown, args: string[], options: CliOptions = {}): Promise<CliResult> {
   const { env = {}, stdin = '', cwd = tempFolder(t, 'cli'), timeoutMs = 60_000, cli = CLI } = options
   const command = await launch(process.execPath, [cli, ...args], { cwd, env: { HOME: cwd, ...env } })

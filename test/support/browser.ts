@@ -20,22 +20,22 @@ const FLAGS = [
   '--ignore-certificate-errors',
 ]
 
-/** The system's own browser, for which the given sites are the whole internet. Firefox trusts them per context: ignoreHTTPSErrors. */
+/** Starts a system browser that reaches only the given sites. Firefox trusts their certificate per context: ignoreHTTPSErrors. */
 export async function launchBrowser(t: Teardown, name: BrowserName, sites: Sites = { hosts: [], port: 0 }): Promise<Browser> {
-  // Playwright asks for the folder for temporary files when it launches, and what it puts there survives a kill.
+  // Playwright reads the temporary folder at launch; its files survive a kill, so it gets ours.
   process.env['TMPDIR'] = processRoot()
   const browser = name === 'chromium' ? await launchChromium(sites) : await launchFirefox(sites, tempFolder(t, 'firefox'))
   t.teardown(() => browser.close())
   return browser
 }
 
-// With handlers of its own the process would survive SIGTERM.
+// With Playwright's signal handlers the test process would survive SIGTERM.
 const UNHANDLED = { headless: true, handleSIGHUP: false, handleSIGINT: false, handleSIGTERM: false }
 
-/** Chromium with a profile of its own, in which its password manager works. */
+/** Chromium with a profile, in which its password manager works. */
 export async function launchKeepingPasswords(t: Teardown): Promise<BrowserContext> {
   process.env['TMPDIR'] = processRoot()
-  // Under automation it fills nothing, and Chromium would ask the desktop for a place to keep secrets.
+  // Under automation the password manager is off, and Chromium would ask the desktop's key store.
   const context = await chromium.launchPersistentContext(tempFolder(t, 'profile'), {
     ...UNHANDLED,
     executablePath: binary('chromium'),
@@ -52,15 +52,15 @@ function launchChromium(sites: Sites): Promise<Browser> {
 
 function chromiumFlags({ hosts, port }: Sites): string[] {
   const rules = hosts.map((host) => `MAP ${host}:443 127.0.0.1:${port}`)
-  // Exclusions must come before the rule that lets every other name fail.
+  // Exclusions must precede the rule that makes every other name fail.
   const resolver = ['EXCLUDE 127.0.0.1', 'EXCLUDE localhost', ...rules, 'MAP * ~NOTFOUND'].join(', ')
   return [...FLAGS, `--host-resolver-rules=${resolver}`]
 }
 
-// By WebDriver BiDi, which Debian's own Firefox speaks. Playwright 1.65 begins every context with
-// emulation.setMediaFeaturesOverride, which Firefox ESR 153 does not know: hence 1.64.
+// Over WebDriver BiDi, which Debian's Firefox supports. Playwright 1.65 starts every context with
+// emulation.setMediaFeaturesOverride, which Firefox ESR 153 lacks, so 1.64 is pinned.
 function launchFirefox({ hosts, port }: Sites, folder: string): Promise<Browser> {
-  // Chromium ends with the pipe to us; Firefox does not, so before it starts it lists itself for the sweeper of process-root.ts.
+  // Chromium ends when its pipe closes. Firefox does not, so it lists itself for the sweeper of process-root.ts.
   const program = join(folder, 'firefox')
   const list = `mkdir '${folder}/pids' && echo KILL >'${folder}/pids/'$$`
   writeFileSync(program, `#!/bin/sh\n${list} && exec '${binary('firefox')}' "$@"\n`, { mode: 0o700 })
@@ -68,9 +68,9 @@ function launchFirefox({ hosts, port }: Sites, folder: string): Promise<Browser>
     ...UNHANDLED,
     channel: 'moz-firefox',
     executablePath: program,
-    // It refuses a home that is somebody else's, and would leave its caches in ours.
+    // Firefox refuses another user's home, and would leave caches in ours.
     env: { PATH: process.env['PATH'], TMPDIR: folder, HOME: folder },
-    // Firefox has no resolver rules: these names are localhost, no other has an address, and port 443 is that of the sites.
+    // Firefox has no resolver rules: these names map to localhost, no other name resolves, and port 443 maps to the sites.
     firefoxUserPrefs: {
       'network.dns.localDomains': hosts.join(),
       'network.dns.disabled': true,

@@ -10,7 +10,7 @@ export interface Chain {
   keyFile: string
 }
 
-/** A certificate for the given hosts and 127.0.0.1, signed by an authority that nobody trusts. */
+/** A certificate for the given hosts and 127.0.0.1, signed by an untrusted authority. */
 export function selfSignedChain(folder: string, hosts: string[]): Chain {
   const openssl = (...args: string[]) => execFileSync(binary('openssl'), args, { cwd: folder, stdio: 'pipe' })
   const newKey = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes']

@@ -1,10 +1,10 @@
-// Not a test of the product: what test/support.test.ts interrupts.
+// Not a test of the product: test/support.test.ts interrupts it.
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { startMemcached } from './memcached.ts'
 import { createDatabase } from './shared-postgres.ts'
 
-t.test('goes on for ever', async (t) => {
+t.test('never ends', async (t) => {
   const database = await createDatabase(t)
   const memcached = await startMemcached(t)
   t.pass(`started ${JSON.stringify({ folder: process.env['TEST_ROOT'], pids: [process.pid, memcached.pid], database: database.url })}`)

@@ -5,7 +5,7 @@ import { fastTests } from './fast-tests.ts'
 import { whatFor } from './install.ts'
 import { SERVICES, type Service } from './services.ts'
 
-t.test('npm run test:fast leaves out what starts a process or a service, by itself or by what it imports', async (t) => {
+t.test('npm run test:fast skips files that start a process or a service, directly or through imports', async (t) => {
   const files = fastTests()
   for (const path of ['test/reading/allow-list.test.ts', 'test/core/token.test.ts', 'test/providers/instagram/instagram.test.ts'])
     t.ok(files.includes(path), path)
@@ -14,7 +14,7 @@ t.test('npm run test:fast leaves out what starts a process or a service, by itse
   for (const path of files) t.notMatch(readFileSync(join(import.meta.dirname, '../..', path), 'utf8'), /\bmissing\(|\blaunch\(/, path)
 })
 
-t.test('before packages are installed each one is named, with what the tests use it for', async (t) => {
+t.test('the list before an installation names each package and its purpose', async (t) => {
   const said = whatFor(Object.keys(SERVICES) as Service[])
   for (const { debianPackage, usedFor } of Object.values(SERVICES)) t.match(said, `  ${debianPackage}: ${usedFor}\n`.trimEnd())
 })

@@ -3,10 +3,10 @@ import { dirname, join, relative } from 'node:path'
 import { filesUnder } from './files-under.ts'
 
 const ROOT = join(import.meta.dirname, '../..')
-/** It starts a shell, but only one that clears up. */
+/** It starts only a shell that cleans up. */
 const QUICK = join(import.meta.dirname, 'process-root.ts')
 
-/** The test files that start no process, and so no service, by no chain of imports. */
+/** The test files that start no process, and so no service, neither directly nor through imports. */
 export function fastTests(): string[] {
   const starts = new Map([[QUICK, false]])
   const startsOne = (path: string): boolean => {

@@ -5,18 +5,18 @@ import type { Teardown } from './temp-folder.ts'
 
 export interface Flood {
   readonly port: number
-  /** `#` stands for a number, another one in each request. */
+  /** `#` becomes a number that differs in each request. */
   readonly path: string
   readonly sockets?: number
-  /** On each socket, one behind the other. */
+  /** Requests per socket, pipelined. */
   readonly requests: number
-  /** Whole lines; `#` as above. */
+  /** Complete header lines; `#` as above. */
   readonly headers?: string
 }
 
 /**
- * Sends many requests over a few sockets and leaves the answers lying. In a thread of its own, so that whoever measures
- * here is not held up by it. The promise resolves when all are connected.
+ * Sends many requests over a few sockets without reading the answers. Runs in a thread, so that it does not delay
+ * measurements in this one. Resolves when all sockets are connected.
  */
 export async function startFlood(t: Teardown, flood: Flood): Promise<{ end(): Promise<unknown> }> {
   const worker = new Worker(new URL(import.meta.url), { workerData: flood })
@@ -40,12 +40,12 @@ function send({ port, path, sockets = 1, requests, headers = '' }: Flood): void 
   }
 }
 
-/** The most memory that the process has ever had. */
+/** The peak memory of the process. */
 export function peakMegabytes(pid: number): number {
   return Math.round(Number(/VmHWM:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? Number.NaN) / 1024)
 }
 
-/** How long the process, or this one, has waited for a processor: what a busy machine takes from both. */
+/** How long the process, or this one, has waited for a processor on a busy machine. */
 export function starvedMs(pid: number | 'self'): number {
   return Number(readFileSync(`/proc/${pid}/schedstat`, 'utf8').split(' ')[1]) / 1e6
 }

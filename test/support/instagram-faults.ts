@@ -5,9 +5,9 @@ import type { Answer } from './instagram-graph.ts'
 import { json } from './instagram-graph.ts'
 import { reset } from './tcp-proxy.ts'
 
-/** What goes wrong with a call. Plain data, so that another process can ask for it. `{token}` in a text = the caller's token. */
+/** A fault of a call. Plain data, so that another process can send it. `{token}` in a text = the caller's token. */
 export type Fault =
-  /** A Graph error instead of an answer; nothing took effect. */
+  /** A Graph error; the call has no effect. */
   | {
       kind: 'graph'
       code: number
@@ -18,21 +18,21 @@ export type Fault =
       isTransient?: boolean
       headers?: Record<string, string>
     }
-  /** Any answer at all; nothing took effect. */
+  /** An arbitrary answer; the call has no effect. */
   | { kind: 'answer'; status?: number; headers?: Record<string, string>; body: string }
-  /** Waits, then takes effect and answers (or goes wrong in another way). */
+  /** Waits, then takes effect and answers, or fails in another way. */
   | { kind: 'slow'; ms: number; then?: Fault }
   /** Takes effect, waits, then answers. */
   | { kind: 'slowAnswer'; ms: number }
   | { kind: 'hang' }
   | { kind: 'reset' }
-  /** Takes effect, then the connection dies: "rotate, then lose the answer". */
+  /** Takes effect, then the connection dies: the rotated token is lost. */
   | { kind: 'lost' }
-  /** Takes effect; half of the JSON arrives, as a whole HTTP message. */
+  /** Takes effect; half of the JSON arrives in a complete HTTP message. */
   | { kind: 'truncated' }
   /** Takes effect; the connection dies in the middle of the announced body. */
   | { kind: 'cut' }
-  /** 200, and then bytes without end, or as many as told. */
+  /** 200 with endless bytes, or with the given number. */
   | { kind: 'flood'; bytes?: number }
 
 const html = (status: number): Fault => ({
@@ -48,7 +48,7 @@ const usage = {
     '{"17841400000000001":[{"type":"instagram","call_count":100,"total_cputime":25,"total_time":25,"estimated_time_to_regain_access":19}]}',
 }
 
-/** Every fault of PROVIDERS.md by name; `fail` takes a name or a `Fault` of its own. */
+/** Every fault of PROVIDERS.md by name; `fail` accepts a name or another `Fault`. */
 export const FAULTS = {
   expired: { kind: 'graph', code: 190, subcode: 463 },
   passwordChanged: { kind: 'graph', code: 190, subcode: 460 },
@@ -97,7 +97,7 @@ export const FAULTS = {
 
 export type FaultName = keyof typeof FAULTS
 
-/** Carries out one call: the answer, or what goes wrong instead. `run` takes effect. */
+/** Carries out one call: sends its answer or a fault. `run` makes it take effect. */
 export async function perform(response: ServerResponse, fault: Fault | null, token: string, run: () => Promise<Answer>): Promise<void> {
   const fill = (text: string) => text.replaceAll('{token}', token)
   switch (fault?.kind) {
@@ -144,7 +144,7 @@ export async function perform(response: ServerResponse, fault: Fault | null, tok
 const half = ({ body }: Answer): Buffer => Buffer.from(body).subarray(0, Math.floor(body.length / 2))
 
 function send(response: ServerResponse, { status, headers, body }: Answer): void {
-  // The real service lets any page read its answers: instafeed.js calls it from the browser.
+  // The real service lets any page read its answers; instafeed.js calls it from the browser.
   response.writeHead(status, { 'access-control-allow-origin': '*', ...headers })
   response.end(body)
 }

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import type { Knobs } from './instagram-knobs.ts'
 
-// What graph.instagram.com knows and the rules by which it answers: PROVIDERS.md, section A.
+// The state and the rules of graph.instagram.com: PROVIDERS.md, section A.
 
 export type Family = 'instagram' | 'basic_display' | 'facebook'
 
@@ -28,10 +28,10 @@ export interface IssuedToken {
   readonly appId: string
   readonly permissions: readonly string[]
   readonly firstIssuedAt: number
-  /** Moves on where a refresh returns the same string. */
+  /** Later after each refresh that returns the same string. */
   issuedAt: number
   expiresAt: number
-  /** When it stopped working before its time. */
+  /** When it stopped working before its expiry. */
   endedAt: number | null
   endedBy: 'replaced' | 'revoked' | null
   replacedBy: string | null
@@ -88,7 +88,7 @@ export function strict(entries: Iterable<[string, unknown]>, required: string[],
   return found
 }
 
-// TypeScript's library does not know it yet; Node does. An id beyond 2^53 must reach the wire digit by digit.
+// Missing in TypeScript's library, present in Node. An id beyond 2^53 must reach the wire with all its digits.
 const { rawJSON } = JSON as unknown as { rawJSON(text: string): unknown }
 
 export function json(value: unknown, status = 200): Answer {

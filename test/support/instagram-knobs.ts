@@ -1,4 +1,4 @@
-// What PROVIDERS.md marks as unverified, or as seen both ways, is a knob here and never an assumption elsewhere.
+// Behaviour that PROVIDERS.md marks as unverified, or as seen both ways, is a knob here and never an assumption elsewhere.
 
 export interface Knobs {
   /** Token answers and profiles: flat as observed, or inside `{"data":[…]}` as documented. */
@@ -8,30 +8,30 @@ export interface Knobs {
   permissionsAs: 'list' | 'string'
   refreshedString: 'new' | 'same'
   oldString: 'valid' | 'invalid'
-  /** How long an `invalid` old string works on after its replacement. */
+  /** How long an `invalid` old string still works after its replacement. */
   graceSeconds: number
   /** A younger token is not refreshed; 0 = never refused for its age. */
   minimumAgeSeconds: number
   tooYoungCode: 100 | 10 | 190
   lifetimeSeconds: number
   shortLifetimeSeconds: number
-  /** `right`, `absent`, or any JSON text that stands there instead: `0`, `-5`, `"5183944"`, `1e999`, `null`, … */
+  /** `right`, `absent`, or any JSON text: `0`, `-5`, `"5183944"`, `1e999`, `null`, … */
   expiresIn: string
   /** The text of every token issued from now on; null = a fresh IGAA… each time. */
   tokenText: string | null
-  /** Whose profile `/me` answers with, whose token a refresh hands out; null = the right user's. */
+  /** The user whose profile `/me` returns and whose token a refresh issues; null = the right user. */
   profileUser: string | null
   refreshUser: string | null
-  /** `right`, `absent`, or any address that stands there instead. */
+  /** `right`, `absent`, or any address. */
   pictureUrl: string
   personalAccounts: 'refused' | 'allowed'
   codeLifetimeSeconds: number
   urlencoded: 'accepted' | 'refused'
   secretErrorShape: 'graph' | 'legacy'
-  /** What the person does on the authorize page; `page` = shows two buttons. */
+  /** The person's decision on the authorize page; `page` = shows two buttons. */
   consent: 'approve' | 'deny' | 'page'
   denialState: 'with' | 'without'
-  /** Who is signed in at the authorize page; null = a new user each time. */
+  /** The user at the authorize page; null = a new user each time. */
   signedInAs: string | null
   mediaCount: number
   /** The first post has no picture, the second no permalink, the third no caption, and the first video no still picture. */

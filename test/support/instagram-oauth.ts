@@ -32,7 +32,7 @@ const legacy = (error_message: string) => json({ error_type: 'OAuthException', c
 export function createOAuth(graph: Graph, now: () => number, knobs: Knobs, url: () => string) {
   const codes = new Map<string, Code>()
 
-  /** `decision` is what the person presses on the page that the knob `consent: page` shows. */
+  /** `decision` is the button pressed on the page that the knob `consent: page` shows. */
   function authorize(params: URLSearchParams, decision?: string): Answer {
     let asked: Record<string, string>
     try {
@@ -139,9 +139,9 @@ export function createOAuth(graph: Graph, now: () => number, knobs: Knobs, url: 
 }
 
 const UNSET_MEDIA_FIELDS = ['thumbnail_url', 'children']
-/** What posts with music of others, of closed accounts and the like lack, by their number. */
+/** The fields that a post lacks, by its number, as posts with licensed music or of closed accounts do. */
 const GAPS: Readonly<Record<number, string>> = { 0: 'media_url', 1: 'permalink', 2: 'caption', 4: 'thumbnail_url' }
-/** Every so manieth post. */
+/** One post in so many is a video. */
 const VIDEO_AT = 5
 
 function mediaItem(index: number, username: string): Record<string, string> {

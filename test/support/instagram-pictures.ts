@@ -5,14 +5,14 @@ import { Refusal, strict } from './instagram-graph.ts'
 import type { Knobs } from './instagram-knobs.ts'
 import { drawPng } from './small-png.ts'
 
-// What Instagram keeps on scontent-….cdninstagram.com: addresses that carry a signature of their own, and no token.
+// The pictures of scontent-….cdninstagram.com: their addresses carry a signature and no token.
 
 const signatureOf = (userId: string): string => createHash('sha256').update(`picture of ${userId}`).digest('hex').slice(0, 32)
 
 export function createPictures(knobs: Knobs, url: () => string) {
   const drawn = new Map<string, Buffer>()
   return {
-    /** Of a profile. */
+    /** A profile picture. */
     fieldOf({ userId }: User): { profile_picture_url?: string } {
       if (knobs.pictureUrl === 'absent') return {}
       const query = new URLSearchParams({ user: userId, oh: signatureOf(userId) })
@@ -35,7 +35,7 @@ export function createPictures(knobs: Knobs, url: () => string) {
 const SKIES = [0xf2b880, 0x9cc5d8, 0xe7a2a0, 0xc8b6e2, 0xf0d58c]
 const HILLS = [0x3f6b4f, 0x8a4f3d, 0x2f5d73, 0x6b5b95, 0x7a6a2f]
 
-/** Hills under a sun, in colours of the user's own; 150 pixels each way, as Instagram's are. */
+/** Hills under a sun in the user's colours; 150 by 150 pixels, as Instagram's are. */
 export function pictureOf(userId: string): Buffer {
   const [sky = 0, hill = 0, sun = 0] = createHash('sha256').update(userId).digest()
   const colours = [SKIES[sky % SKIES.length] ?? 0, HILLS[hill % HILLS.length] ?? 0] as const

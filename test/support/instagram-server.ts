@@ -11,8 +11,8 @@ import type { Fault, FaultName } from './instagram-faults.ts'
 import type { App, IssuedToken, IssueRequest } from './instagram-graph.ts'
 import type { Knobs } from './instagram-knobs.ts'
 
-// Instagram's stand-in as a process of its own, for whatever kills, stops or measures the agent. It prints one line of
-// JSON, `{"url":"…","control":"…"}`. POST one command as JSON to `control`; the answer is JSON. It ends with its stdin.
+// Instagram's stand-in as a process, for tests that kill, stop or measure the agent. It prints one line of JSON,
+// `{"url":"…","control":"…"}`. POST one command as JSON to `control`; the answer is JSON. It ends with its stdin.
 
 export interface State {
   readonly now: number
@@ -32,7 +32,7 @@ export type Command =
   | { do: 'set'; at: number }
   | { do: 'app'; app: Partial<App> }
   | { do: 'state' | 'calls' }
-  /** Those from the given place on, in the order of issue. */
+  /** The issued tokens from this index on, in order. */
   | { do: 'issued'; from?: number }
   | { do: 'token'; token: string }
 
@@ -83,7 +83,7 @@ async function main(options: InstagramOptions): Promise<void> {
     const { port } = control.address() as AddressInfo
     process.stdout.write(`${JSON.stringify({ url: instagram.url, control: `http://127.0.0.1:${port}` })}\n`)
   })
-  // Whoever started it may be killed without a chance to clean up: its end of the pipe closes all the same.
+  // The parent may be killed without cleaning up, which closes its end of the pipe too.
   process.stdin.on('end', () => process.exit(0)).resume()
 }
 
@@ -107,7 +107,7 @@ export interface RemoteInstagram {
   stop(): Promise<void>
 }
 
-/** Starts the stand-in as a child process; options as for `startInstagram`, without its clock. */
+/** Starts the stand-in as a child process; options as for `startInstagram`, except its clock. */
 export async function spawnInstagram(options: Omit<InstagramOptions, 'clock'> = {}): Promise<RemoteInstagram> {
   const child = spawn(process.execPath, [fileURLToPath(import.meta.url), JSON.stringify(options)], { stdio: ['pipe', 'pipe', 'inherit'] })
   const exited = new Promise((resolve) => child.once('exit', resolve))

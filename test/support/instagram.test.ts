@@ -18,7 +18,7 @@ async function setUp(t: Test, options: InstagramOptions = {}) {
   }
   const refresh = (token: string) => ask('/refresh_access_token', { grant_type: 'ig_refresh_token', access_token: token })
   const [app] = instagram.apps
-  if (app === undefined) throw new Error('the stand-in knows no app')
+  if (app === undefined) throw new Error('the stand-in has no app')
   const asked = { client_id: app.clientId, redirect_uri: CALLBACK, response_type: 'code', scope: 'instagram_business_basic', state: 's/1' }
   const authorize = async (params: Record<string, string> = {}) => {
     const { status, headers, text } = await ask('/oauth/authorize', { ...asked, ...params })
@@ -34,7 +34,7 @@ async function setUp(t: Test, options: InstagramOptions = {}) {
   return { instagram, app, asked, ask, refresh, authorize, exchangeCode, code }
 }
 
-t.test('a refresh gives sixty more days, and the old string works on or not, as the knob says', async (t) => {
+t.test('a refresh gives sixty more days, and the knob decides whether the old string still works', async (t) => {
   for (const oldString of ['valid', 'invalid'] as const) {
     const { instagram, refresh } = await setUp(t, { knobs: { oldString } })
     const token = instagram.issue()
@@ -48,14 +48,14 @@ t.test('a refresh gives sixty more days, and the old string works on or not, as 
   }
 })
 
-t.test('a profile names its picture, which is given to whoever has the whole address, and to nobody with a token', async (t) => {
+t.test('a profile names its picture, which is served only to its complete signed address, without a token', async (t) => {
   const { instagram, ask } = await setUp(t)
   const token = instagram.issue({ userId: '17841400000000001' })
   const named = async (): Promise<string | undefined> =>
     (await ask('/me', { fields: 'profile_picture_url', access_token: token })).body.profile_picture_url
   const url = new URL((await named()) ?? '')
   const params = Object.fromEntries(url.searchParams)
-  t.equal((await ask('/me', { fields: 'username', access_token: token })).body.profile_picture_url, undefined, 'when it is asked for')
+  t.equal((await ask('/me', { fields: 'username', access_token: token })).body.profile_picture_url, undefined, 'only on request')
   t.match(await ask(url.pathname, params), { status: 200, text: /^.PNG/ })
   t.match(await ask(url.pathname, { ...params, access_token: token }), { status: 400 })
   t.match(await ask(url.pathname, { ...params, user: '17841400000000003' }), { status: 400 })
@@ -66,7 +66,7 @@ t.test('a profile names its picture, which is given to whoever has the whole add
   t.equal(await named(), 'https://evil.example/')
 })
 
-t.test('a refresh that returns the same string moves its expiry on', async (t) => {
+t.test('a refresh that returns the same string extends its expiry', async (t) => {
   const { instagram, refresh } = await setUp(t, { knobs: { refreshedString: 'same' } })
   const token = instagram.issue({ ageSeconds: 50 * 86_400 })
   t.equal((await refresh(token)).body.access_token, token)
@@ -211,14 +211,14 @@ t.test('a tester who has not accepted is refused like a foreign token; revoking 
   t.equal((await ask('/me', { access_token: tokens[2] ?? '' })).status, 200)
 })
 
-t.test('faults run one after the other, for as many calls as told, and can take effect before they strike', async (t) => {
+t.test('faults run one after the other, for the given number of calls, and may strike after the call takes effect', async (t) => {
   const { instagram, refresh } = await setUp(t, { knobs: { oldString: 'invalid' } })
   const token = instagram.issue()
   instagram.fail('/refresh_access_token', 'html502', 2)
   instagram.fail('/refresh_access_token', 'lost', 1)
   t.same([(await refresh(token)).status, (await refresh(token)).status], [502, 502])
   await t.rejects(refresh(token))
-  t.ok(instagram.issued.get(token)?.replacedBy, 'rotated, though nobody heard of it')
+  t.ok(instagram.issued.get(token)?.replacedBy, 'rotated without an answer')
   t.match((await refresh(token)).error, { code: 190 })
   t.same(instagram.counts, { '/refresh_access_token': 4 })
   t.match(instagram.calls, [{ status: 502 }, { status: 502 }, { status: null, fault: { kind: 'lost' } }, { status: 400 }])
@@ -234,7 +234,7 @@ t.test('refreshes of one user that overlap are counted, those of two users are n
   t.same(instagram.overlaps, { maximum: 3, count: 2 })
 })
 
-t.test('a lie about whose token or profile it is', async (t) => {
+t.test('a knob answers with another user’s token and profile', async (t) => {
   const { instagram, ask, refresh } = await setUp(t)
   const other = instagram.issue({ userId: '13' })
   const token = instagram.issue({ userId: '11' })
@@ -246,7 +246,7 @@ t.test('a lie about whose token or profile it is', async (t) => {
   t.equal(instagram.issued.get(got)?.userId, '13')
 })
 
-t.test('as a process of its own it takes the same orders from outside', async (t) => {
+t.test('as a process it accepts the same commands', async (t) => {
   const instagram = await spawnInstagram({ knobs: { refreshedString: 'same' } })
   t.teardown(() => instagram.stop())
   const token = await instagram.issue({ userId: '11' })

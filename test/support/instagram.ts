@@ -10,9 +10,9 @@ import { DEFAULT_KNOBS } from './instagram-knobs.ts'
 import { createOAuth } from './instagram-oauth.ts'
 import { createPictures } from './instagram-pictures.ts'
 
-// A strict stand-in for graph.instagram.com, api.instagram.com and www.instagram.com at once (their paths do not
-// clash). It is a server, not a mock: it issues, expires, rotates and refuses as PROVIDERS.md says, and what a real
-// client would get wrong fails here too.
+// A strict stand-in for graph.instagram.com, api.instagram.com and www.instagram.com at once (their paths do not clash).
+// It is a server, not a mock: it issues, expires, rotates and refuses as PROVIDERS.md says, and a client's mistakes fail
+// here as they do there.
 
 export interface Clock {
   now(): number
@@ -33,9 +33,9 @@ export interface Call {
 }
 
 export interface Overlaps {
-  /** The most refreshes of one user that ran at the same time: 1 is right. */
+  /** The maximum of concurrent refreshes of one user: 1 is right. */
   maximum: number
-  /** Refreshes that began while another one of the same user was running: 0 is right. */
+  /** Refreshes that began while another one of the same user ran: 0 is right. */
   count: number
 }
 
@@ -48,12 +48,12 @@ export interface Instagram {
   readonly apps: App[]
   /** The newest `keepCalls`, oldest first. */
   readonly calls: Call[]
-  /** How many calls each path has had, ever. */
+  /** The number of calls of each path, never reset. */
   readonly counts: Record<string, number>
   readonly overlaps: Overlaps
   issue(request?: IssueRequest): string
   revoke(token: string): void
-  /** The next `times` calls of `path` (`*` = any) go wrong; several run one after the other. */
+  /** The next `times` calls of `path` (`*` = any) fail; several faults run one after the other. */
   fail(path: string, fault: FaultName | Fault, times?: number): void
   heal(path?: string): void
   close(): Promise<void>
@@ -66,7 +66,7 @@ export interface InstagramOptions {
   keepCalls?: number
 }
 
-/** Runs on from the time it was last set to; real time at first. */
+/** A clock that continues from the time it was last set to; real time at first. */
 function createClock(): Clock {
   let offset = 0
   return {
@@ -171,7 +171,7 @@ export async function startInstagram(options: InstagramOptions = {}): Promise<In
     const call: Call = { method, path, token, userId, fault, startedAt: clock.now(), endedAt: null, status: null }
     begin(call)
     response.on('close', () => finish(call, response))
-    // A caller that gives up does not undo anything: what was asked for takes effect all the same.
+    // The call takes effect even if the caller gives up.
     perform(response, fault, token, () => route(method, path, searchParams, request)).catch((error: Error) => {
       process.emitWarning(`Instagram's stand-in failed: ${error.message}`)
       response.destroy()

@@ -2,7 +2,7 @@ import { execFileSync, spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { absentOf, SERVICES, type Service } from './services.ts'
 
-// A package that brings a daemon starts it at once; Debian's policy-rc.d is how a machine says no to that.
+// A package with a daemon starts it on installation; Debian's policy-rc.d prevents that.
 const INSTALL = `
 set -e
 policy=/usr/sbin/policy-rc.d
@@ -16,7 +16,7 @@ apt-get update
 apt-get install -y --no-install-recommends "$@"
 `
 
-/** Installs what the tests need and this machine lacks, where that is possible without a password. Says what and why first; returns what is left. */
+/** Installs missing packages of the tests if no password is needed, after naming each with its purpose. Returns those still missing. */
 export function installMissing(): Service[] {
   const services = Object.keys(SERVICES) as Service[]
   const wanted = absentOf(services)
@@ -32,13 +32,13 @@ export function installMissing(): Service[] {
   return absentOf(wanted)
 }
 
-/** One line for each package, with what the tests use it for. */
+/** One line for each package, with its purpose. */
 export function whatFor(services: Service[]): string {
   const lines = services.map((service) => `  ${SERVICES[service].debianPackage}: ${SERVICES[service].usedFor}`)
   return `The tests run on real servers and browsers, and this machine lacks:\n${lines.join('\n')}`
 }
 
-/** What to put in front of a command to run it as root, or null where that would need a password. */
+/** The prefix of a command to run it as root; null if that needs a password. */
 function rootCommand(): string[] | null {
   if (process.getuid?.() === 0) return []
   try {

@@ -1,5 +1,5 @@
-// Loaded ahead of each test file (package.json, tap's node-arg). A test process that does not end by itself is a failure:
-// this names what keeps it, where tap would only say that it took too long.
+// Loaded before each test file (package.json, tap's node-arg). A test process that does not end by itself fails; this
+// names the open handles, where tap would only report a timeout.
 import { basename } from 'node:path'
 
 const PATIENCE_MS = Number(process.env['LEAK_PATIENCE_MS'] ?? 15_000)
@@ -11,11 +11,11 @@ function fail(what: readonly string[]): never {
   process.exit(1)
 }
 
-// Programs that a test starts inherit this file, and end as they like.
+// Programs started by a test inherit this file; the check is not for them.
 if (file.endsWith('.test.ts')) {
   const { default: t } = await import('tap')
   t.teardown(() => setTimeout(() => fail(process.getActiveResourcesInfo()), PATIENCE_MS).unref())
-  // Node waits for ever for a socket that was reset in the moment of its end: the loop is empty, and the handle is not closed.
+  // Node never closes the handle of a socket that is reset while it ends, although the loop is empty.
   process.on('exit', () => {
     const stuck = process.getActiveResourcesInfo().filter((name) => /^(TCP|Process)/.test(name))
     if (stuck.length > 0) fail(stuck)

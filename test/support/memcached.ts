@@ -10,14 +10,14 @@ import { type Teardown, tempFolder } from './temp-folder.ts'
 import { waitFor } from './wait-for.ts'
 
 export interface Memcached {
-  /** As MEMCACHIER_SERVERS wants it: host:port. */
+  /** host:port, for MEMCACHIER_SERVERS. */
   readonly server: string
   readonly port: number
   readonly pid: number
   freeze(): void
   thaw(): void
   kill(): Promise<void>
-  /** Ends it, if it still runs, and starts an empty one on the same port. */
+  /** Ends it if it still runs, and starts an empty one on the same port. */
   restart(): Promise<void>
 }
 
@@ -59,12 +59,12 @@ export async function startMemcached(t: Teardown, { megabytes = 16, sasl, port: 
   }
 }
 
-/** host:port of the Memcached that was given from outside (CI's service container), else of one of the test's own. */
+/** host:port of an external Memcached (CI's service container), else of one that the test starts. */
 export async function memcachedServer(t: Teardown): Promise<string> {
   return process.env['TEST_MEMCACHED'] ?? (await startMemcached(t)).server
 }
 
-// A user name without a realm belongs to the realm that is named like the machine.
+// A user name without a realm belongs to the realm named like the machine.
 async function saslFiles(t: Teardown, { username, password }: { username: string; password: string }): Promise<Record<string, string>> {
   const { uid, gid } = accountFor('memcache')
   const folder = tempFolder(t, 'sasl')

@@ -2,7 +2,7 @@ import t from 'tap'
 import { runCli, startAgent } from './agent.ts'
 import { oldRelease } from './old-release.ts'
 
-t.test('the release before runs out of git, as an agent, as a command and as a module', async (t) => {
+t.test('the previous release runs from git as an agent, as a command and as a module', async (t) => {
   const { cli, load } = oldRelease(t)
   const agent = await startAgent(t, { cli, ready: '/readyz' })
   const { stdout } = await runCli(t, ['accounts', 'add', 'shop'], { cli, cwd: agent.cwd })

@@ -14,11 +14,11 @@ export interface OldRelease {
   /** For `startAgent` and `runCli`. */
   readonly cli: string
   readonly migrations: string
-  /** A module of that release in this process, such as `storage/account-store.ts`. */
+  /** Imports a module of that release into this process, such as `storage/account-store.ts`. */
   load<Module>(path: string): Promise<Module>
 }
 
-/** The release before this one, out of git, with the dependencies of this one. It runs as it is: Node strips the types. */
+/** The previous release from git, with this one's dependencies. It needs no build: Node strips the types. */
 export function oldRelease(t: Teardown): OldRelease {
   const folder = tempFolder(t, 'old-release')
   execFileSync('tar', ['-x', '-C', folder], { input: archive() })

@@ -14,16 +14,16 @@ import { waitFor } from './wait-for.ts'
 export interface Database {
   readonly name: string
   readonly url: string
-  /** Runs one statement over a connection of its own. */
+  /** Runs one statement over a new connection. */
   query<Row extends pg.QueryResultRow>(sql: string, values?: unknown[]): Promise<Row[]>
 }
 
 export interface PostgresServer {
-  /** As its superuser, to the database `postgres`. */
+  /** The URL of the superuser and the database `postgres`. */
   readonly url: string
   readonly port: number
   readonly folder: string
-  /** The authority that signed the server's certificate. */
+  /** The certificate of the authority that signed the server's. */
   readonly caFile: string | null
   readonly pid: number
   query<Row extends pg.QueryResultRow>(sql: string, values?: unknown[]): Promise<Row[]>
@@ -38,13 +38,13 @@ export interface PostgresServer {
 export interface PostgresOptions {
   /** Lines of postgresql.conf. */
   settings?: Record<string, string | number>
-  /** Puts the data on a disk of this size, to be filled up. Needs root. */
+  /** Puts the data on a disk of this size, which a test can fill. Needs root. */
   tmpfsMegabytes?: number
-  /** Takes connections by TLS only, with a self-signed chain as Heroku's. */
+  /** Accepts only TLS, with a self-signed chain like Heroku's. */
   ssl?: boolean
 }
 
-/** A private server, for tests that stop, break or configure it. Others share one: see createDatabase. */
+/** A private server, for tests that stop, break or configure it. Other tests share one: see createDatabase. */
 export async function startPostgres(t?: Teardown, options: PostgresOptions = {}): Promise<PostgresServer> {
   const account = accountFor('postgres')
   const folder = tempFolder(t, 'postgres')
@@ -62,7 +62,7 @@ export async function startPostgres(t?: Teardown, options: PostgresOptions = {})
   const url = () => `postgres://postgres@127.0.0.1:${port}/postgres${caFile === null ? '' : '?sslmode=no-verify'}`
   const query: PostgresServer['query'] = (sql, values) => queryOnce(url(), sql, values)
   const start = async () => {
-    // A commit need not outlive a power cut here.
+    // Tests need no durability.
     const settings = { fsync: 'off', unix_socket_directories: folder, listen_addresses: '127.0.0.1', port, ...options.settings }
     const flags = Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`])
     server = await launch(binary('postgres', ['postgres']), ['-D', data, ...flags], { ...account, cwd: folder, endWith: 'QUIT' })
@@ -70,7 +70,7 @@ export async function startPostgres(t?: Teardown, options: PostgresOptions = {})
     if (!server.running) throw new Error(`PostgreSQL did not start:\n${server.stderr()}`)
   }
   await start().catch(async (error: Error) => {
-    // Between freePort() and now somebody else may have taken it.
+    // Another process may have taken the port since freePort().
     if (!error.message.includes('Address already in use')) throw error
     port = await freePort()
     await start()
@@ -106,7 +106,7 @@ export async function startPostgres(t?: Teardown, options: PostgresOptions = {})
 export async function createDatabaseOn(serverUrl: string, t: Teardown): Promise<Database> {
   const name = `test_${randomBytes(6).toString('hex')}`
   await queryOnce(serverUrl, `create database ${name}`)
-  // Once a private server is stopped there is nothing left to drop.
+  // A stopped private server has no database to drop.
   t.teardown(() => queryOnce(serverUrl, `drop database if exists ${name} with (force)`).catch(() => {}))
   const url = new URL(serverUrl)
   url.pathname = `/${name}`
@@ -115,7 +115,7 @@ export async function createDatabaseOn(serverUrl: string, t: Teardown): Promise<
 
 export async function queryOnce<Row extends pg.QueryResultRow>(url: string, sql: string, values: unknown[] = []): Promise<Row[]> {
   const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: 5_000 })
-  // A server that is killed under the connection must not end the test's process.
+  // Killing the server must not end the test's process.
   client.on('error', () => {})
   await client.connect()
   try {

@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 
 export function isAlive(pid: number): boolean {
   try {
-    // A zombie has ended; only its parent has not looked yet.
+    // A zombie has ended; its parent has not reaped it yet.
     return !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'))
   } catch {
     return false

@@ -6,9 +6,9 @@ import { join } from 'node:path'
 
 let root: string | undefined
 
-// The sweeper holds the reading end of a pipe whose writing end dies with this process, however it dies: kill -9 runs
-// no teardown of ours. It then ends what pids/ still lists, each by its own polite signal first, and removes the folder.
-// A process is a group leader; PostgreSQL's backends lead groups of their own, hence the children.
+// The sweeper reads a pipe that closes when this process dies in any way; kill -9 runs no teardown. It then ends the
+// processes in pids/, each with its own signal first, and removes the folder. Each listed process leads a group;
+// PostgreSQL's backends lead groups of their own, so their parents' children are ended too.
 const SWEEPER = `
 trap '' HUP INT TERM
 cat >/dev/null
@@ -41,9 +41,9 @@ until rm -rf "$1" 2>/dev/null || [ $turns -gt 50 ]; do sleep 0.1; turns=$((turns
 export function processRoot(): string {
   if (root !== undefined) return root
   const { TEST_ROOT: runner } = process.env
-  // Short names: the path of a Unix socket below may have no more than 107 bytes.
+  // Short names: the path of a Unix socket has at most 107 bytes.
   root = mkdtempSync(runner === undefined ? join(tmpdir(), 'token-agent-test-') : join(runner, 'p-'))
-  // Servers that refuse to run as root run as somebody else, who must be able to walk through.
+  // Servers that refuse to run as root run as another user, who needs to traverse the folder.
   chmodSync(root, 0o711)
   mkdirSync(join(root, 'pids'))
   const sweeper = spawn('sh', ['-c', SWEEPER, 'sweeper', root], { detached: true, stdio: ['pipe', 'ignore', 'ignore'] })
@@ -52,14 +52,14 @@ export function processRoot(): string {
   return root
 }
 
-/** Has the sweeper end this group leader if we die before it; returns what to call when it has ended by itself. */
+/** Makes the sweeper end this group leader if this process dies first; call the result once it has ended by itself. */
 export function listProcess(pid: number, endWith: 'KILL' | 'QUIT'): () => void {
   const file = join(processRoot(), 'pids', String(pid))
   writeFileSync(file, endWith)
   return () => rmSync(file, { force: true })
 }
 
-/** A child's pipe keeps this process waiting. It is a socket, though its type does not say so. */
+/** A child's pipe keeps this process alive. It is a socket, although its type does not say so. */
 export function unrefPipe(pipe: object): void {
   if (pipe instanceof Socket) pipe.unref()
 }

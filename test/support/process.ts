@@ -17,40 +17,40 @@ export interface Launched {
   stdout(): string
   stderr(): string
   signal(signal: NodeJS.Signals): void
-  /** Stops it and its children in the middle of whatever they do, as a machine that hangs would. */
+  /** Suspends it and its children, as on a machine that hangs. */
   freeze(): void
   thaw(): void
-  /** Lets this process end while that one runs; the sweeper ends it then. */
+  /** Lets this process end while that one runs; the sweeper then ends it. */
   unref(): void
-  /** Sends the signal and waits for the end; what ignores it for graceMs is killed. */
+  /** Sends the signal and waits for the end; kills the process after graceMs. */
   end(signal: NodeJS.Signals, graceMs?: number): Promise<Exit>
 }
 
 export interface LaunchOptions {
-  /** The whole environment but for PATH and Node's cache; nothing of ours is handed down. */
+  /** The whole environment except PATH and Node's cache; nothing else is inherited. */
   env?: Record<string, string>
   cwd?: string
   uid?: number
   gid?: number
-  /** The signal that ends it in good order when this process dies first. */
+  /** The signal that ends it cleanly when this process dies first. */
   endWith?: 'KILL' | 'QUIT'
 }
 
-/** Most of what a start of Node costs is compiling. A process that ends in good order keeps the result here for all that follow. */
+/** Node's compile cache: compiling is most of a start's cost. A process that exits cleanly writes it for later ones. */
 export const COMPILED = fileURLToPath(new URL('../../node_modules/.compiled', import.meta.url))
 
-/** Starts a program as the leader of its own process group, which does not outlive this process. */
+/** Starts a program as leader of its own process group, which does not outlive this process. */
 export async function launch(command: string, args: string[], options: LaunchOptions = {}): Promise<Launched> {
   const { env = {}, cwd, uid, gid, endWith = 'KILL' } = options
   const variables = { PATH: process.env['PATH'] ?? '/usr/bin:/bin', NODE_COMPILE_CACHE: COMPILED, ...env }
-  // tap puts NODE_OPTIONS and variables of its own into every child's environment: env -i throws them out again.
+  // tap adds NODE_OPTIONS and its own variables to every child's environment; env -i removes them.
   const child = spawn('env', ['-i', ...Object.entries(variables).map(([name, value]) => `${name}=${value}`), command, ...args], {
     detached: true,
     ...(cwd === undefined ? {} : { cwd }),
     ...(uid === undefined ? {} : { uid }),
     ...(gid === undefined ? {} : { gid }),
   })
-  // Listed before anything is awaited: a kill in between would leave it running.
+  // Listed before the first await: a kill in between would leave it running.
   const pid = child.pid
   if (pid === undefined) throw (await once(child, 'error'))[0]
   const strike = listProcess(pid, endWith)
@@ -62,7 +62,7 @@ export async function launch(command: string, args: string[], options: LaunchOpt
       output[name] += text
     })
   }
-  // Whoever has gone cannot read what is still being written to it.
+  // Writing to a child that has ended raises EPIPE.
   child.stdin.on('error', () => {})
   let running = true
   const exited = new Promise<Exit>((resolve) => {
@@ -70,7 +70,7 @@ export async function launch(command: string, args: string[], options: LaunchOpt
       running = false
       strike()
     })
-    // 'close' comes after 'exit', when its output has been read to the end.
+    // 'close' follows 'exit' once the output has been read.
     child.once('close', (code, signal) => resolve({ code, signal }))
   })
   const signalAll = (signal: NodeJS.Signals) => {
@@ -111,7 +111,7 @@ function kill(pid: number, signal: NodeJS.Signals): void {
   try {
     process.kill(pid, signal)
   } catch (error) {
-    // ESRCH: it has ended in the meantime.
+    // ESRCH: it has ended already.
     if (!(error instanceof Error && 'code' in error && error.code === 'ESRCH')) throw error
   }
 }

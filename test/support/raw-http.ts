@@ -2,20 +2,20 @@ import { connect } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 
 export interface RawAnswer {
-  /** 0: the connection was closed without an answer. */
+  /** 0 = closed without an answer. */
   status: number
-  /** In the order in which they came, names in lower case, doubled ones twice. */
+  /** As received: names in lower case, repeated headers twice. */
   headers: [name: string, value: string][]
   body: string
   raw: string
 }
 
-/** Sends bytes that no HTTP client would (doubled headers, pauses, nonsense) and reads until the server closes, or for 10 s. */
+/** Sends bytes that HTTP clients do not (repeated headers, pauses, nonsense) and reads until the server closes, or for 10 s. */
 export async function sendRaw(port: number, ...parts: (string | Buffer | { waitMs: number })[]): Promise<RawAnswer> {
   const socket = connect({ port, host: '127.0.0.1' })
   const chunks: Buffer[] = []
   socket.on('data', (chunk) => chunks.push(chunk))
-  // A server may answer and close before it has read everything; what came until then is the answer.
+  // A server may answer and close before it has read everything; the bytes until then are the answer.
   socket.on('error', () => {})
   const closed = new Promise<void>((resolve) => socket.once('close', () => resolve()))
   for (const part of parts) {

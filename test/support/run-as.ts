@@ -5,7 +5,7 @@ export interface Account {
   gid: number
 }
 
-/** PostgreSQL and Memcached refuse to run as root: then it is the named system user, or nobody; else ourselves. */
+/** PostgreSQL and Memcached refuse to run as root: root runs them as the named system user, or as the user nobody. */
 export function accountFor(user: string): Account {
   const uid = process.getuid?.() ?? 0
   const gid = process.getgid?.() ?? 0

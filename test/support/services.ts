@@ -3,7 +3,7 @@ import { delimiter, join } from 'node:path'
 
 export type Service = 'postgres' | 'memcached' | 'sasl' | 'chromium' | 'firefox' | 'webkit' | 'xvfb' | 'nginx' | 'openssl'
 
-/** The Debian package that brings each service, and its program; Ubuntu's browsers go by other names. */
+/** Each service's Debian package and programs; Ubuntu's browsers have other names. */
 export const SERVICES: Record<Service, { debianPackage: string; usedFor: string; programs: string[] }> = {
   postgres: { debianPackage: 'postgresql', usedFor: 'the store, in most tests', programs: ['initdb'] },
   memcached: { debianPackage: 'memcached', usedFor: 'the cache between instances', programs: ['memcached'] },
@@ -20,7 +20,7 @@ export const SERVICES: Record<Service, { debianPackage: string; usedFor: string;
   openssl: { debianPackage: 'openssl', usedFor: 'certificates of the web sites in the tests', programs: ['openssl'] },
 }
 
-/** For a test's skip option: the reason why it cannot run here, or false. In CI nothing is skipped: there it fails. */
+/** For a test's skip option: the missing services, or false. In CI the test fails instead. */
 export function missing(...services: Service[]): string | false {
   const absent = absentOf(services)
   return absent.length === 0 || process.env['CI'] === 'true' ? false : howToInstall(absent)
@@ -54,7 +54,7 @@ function find(programs: string[]): string | undefined {
     })
 }
 
-// Debian keeps PostgreSQL's own programs out of PATH, and daemons in sbin, which is not in everybody's PATH.
+// Debian keeps PostgreSQL's programs out of PATH, and daemons in sbin, which is often not in PATH.
 function folders(): string[] {
   const versions = '/usr/lib/postgresql'
   const postgres = existsSync(versions) ? readdirSync(versions).sort((a, b) => Number(b) - Number(a)) : []

@@ -3,13 +3,13 @@ import type { Teardown } from './temp-folder.ts'
 
 let own: Promise<string> | undefined
 
-/** An empty database of the test's own, on the server that all tests of a run share; dropped afterwards. */
+/** An empty database for the test on the server shared by all tests of a run; dropped afterwards. */
 export async function createDatabase(t: Teardown): Promise<Database> {
   return createDatabaseOn(await sharedServer(), t)
 }
 
-// Given from outside (CI's service container), else the runner's, started when the first test asks for it;
-// a file that is run by itself starts one that ends with its process.
+// An external server (CI's service container), else the runner's, which starts at the first use. A file that runs alone
+// starts one that ends with its process.
 async function sharedServer(): Promise<string> {
   const { TEST_POSTGRES_URL: given, TEST_SERVICES: runner } = process.env
   if (given !== undefined) return given

@@ -17,7 +17,7 @@ export interface Page {
   body: string
 }
 
-/** One https server that is all of these hosts at once; launchBrowser leads their names here. */
+/** One https server for all of these hosts; launchBrowser resolves their names to it. */
 export async function startSites(t: Teardown, sites: Record<string, RequestListener>): Promise<Sites> {
   const hosts = Object.keys(sites)
   const { chainFile, keyFile } = selfSignedChain(tempFolder(t, 'sites'), hosts)
@@ -48,7 +48,7 @@ export function pages(byPath: Record<string, string | Page>): RequestListener {
   }
 }
 
-/** The server at this URL under another name, by https. */
+/** Serves the server at this URL under another name, over https. */
 export function proxyTo(url: string): RequestListener {
   return (incoming, response) => {
     const { method, headers } = incoming

@@ -3,8 +3,8 @@ import { crc32, deflateSync, inflateSync } from 'node:zlib'
 const SIGNATURE = Buffer.from([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a])
 
 /**
- * A browser's PNG again, of 256 colours at most: of a page of text and plain areas nobody sees the difference, and it
- * is a third of the size. https://www.w3.org/TR/png-3/
+ * Reduces a browser's PNG to at most 256 colours: a third of the size, without a visible difference on pages of text and
+ * plain areas. https://www.w3.org/TR/png-3/
  */
 export function shrinkPng(png: Buffer): Buffer {
   const { width, height, channels, pixels } = decode(png)
@@ -33,7 +33,7 @@ export function shrinkPng(png: Buffer): Buffer {
   return encode(width, height, palette, rows)
 }
 
-/** A square picture of at most 256 colours, each given as 0xrrggbb. */
+/** A square picture of at most 256 colours, each as 0xrrggbb. */
 export function drawPng(side: number, colourAt: (x: number, y: number) => number): Buffer {
   const palette: number[] = []
   const rows = Buffer.alloc((side + 1) * side)

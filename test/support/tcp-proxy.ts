@@ -7,7 +7,7 @@ type Mode = { kind: 'pass' } | { kind: 'delay'; ms: number } | { kind: 'black-ho
 interface Pair {
   client: Socket
   target: Socket
-  /** Lost in a black hole: it stays silent for ever. */
+  /** Lost in a black hole: it stays silent. */
   lost: boolean
   held: (() => void)[]
   answerBytesLeft: number
@@ -18,29 +18,29 @@ export interface TcpProxy {
   readonly server: string
   /** Connections open now. */
   readonly connections: number
-  /** Connections ever taken. */
+  /** Connections accepted so far. */
   readonly accepted: number
-  /** The same URL, by way of this proxy. */
+  /** The same URL through this proxy. */
   through(url: string): string
   pass(): void
-  /** Everything arrives, each way this much later. */
+  /** Delays every byte, each way. */
   delay(ms: number): void
-  /** Accepts, and says nothing; its connections are dead for good. With resume, pass() delivers what was held back. */
+  /** Accepts and stays silent; its connections stay dead. With resume, pass() delivers the bytes that were held back. */
   blackHole(options?: { resume?: boolean }): void
-  /** Ends each connection after this many more bytes of the answer. */
+  /** Ends each connection after so many more bytes of the answer. */
   cutAfter(bytes: number): void
   /** Answers every connection, open or new, with RST. */
   reset(): void
   close(): Promise<void>
 }
 
-/** Answers with RST. Node's own reset of a socket that is ending leaves a handle for which the process waits at its exit for ever. */
+/** Answers with RST. Node's own reset of an ending socket leaves a handle that keeps the process from exiting. */
 export function reset(socket: Socket): void {
   if (socket.writableEnded) socket.destroy()
   else socket.resetAndDestroy()
 }
 
-/** Stands between a client and a server and does, at run time, what networks do. */
+/** A proxy between client and server that simulates network faults. */
 export async function startTcpProxy(t: Teardown, { host = '127.0.0.1', port }: { host?: string; port: number }): Promise<TcpProxy> {
   let mode: Mode = { kind: 'pass' }
   let cut = Number.POSITIVE_INFINITY

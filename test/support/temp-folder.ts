@@ -2,12 +2,12 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { processRoot } from './process-root.ts'
 
-/** What the starters need of a test: somewhere to say how to clear up. */
+/** The part of a test that starters need: a place for teardowns. */
 export interface Teardown {
   teardown(clearUp: () => unknown): unknown
 }
 
-/** A new empty folder, removed when the test is over (without a test: when the process is). */
+/** A new empty folder, removed after the test, or with the process if there is none. */
 export function tempFolder(t?: Teardown, name = 'folder'): string {
   const folder = mkdtempSync(join(processRoot(), `${name}-`))
   t?.teardown(() => rmSync(folder, { recursive: true, force: true, maxRetries: 5 }))

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 
 type Falsy = false | 0 | '' | null | undefined
 
-/** Asks until the answer is truthy, and returns it. An exception counts as "not yet"; the last one is told at the end. */
+/** Polls until the answer is truthy, and returns it. An exception counts as "not yet"; the last one becomes the cause of the timeout. */
 export async function waitFor<T>(
   what: string,
   check: () => T | Promise<T>,
