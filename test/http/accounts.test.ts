@@ -425,7 +425,7 @@ t.test('when a user wants the data erased, it is, and a page shows that', async 
   t.ok(body['url']?.startsWith(`${agent.url}/`))
   const page = await fetch(body['url'] ?? '')
   t.equal(page.status, 200)
-  t.match(await page.text(), /was erased on 20\d\d-/)
+  t.match(await page.text(), /was erased from this agent on 20\d\d-/)
   for (const wrong of [
     '0'.repeat(30),
     '0'.repeat(62),
