@@ -1,8 +1,8 @@
-import { type Logger, type LoggerOptions, pino, stdSerializers } from 'pino'
+import { type DestinationStream, type Logger, type LoggerOptions, pino, stdSerializers } from 'pino'
 
-/** JSON lines on standard output. */
-export function createLogger(level: string): Logger {
-  return pino(options(level), openLog())
+/** JSON lines, on standard output where no other place is given. */
+export function createLogger(level: string, to: DestinationStream = openLog()): Logger {
+  return pino(options(level), to)
 }
 
 /** If the reader of the log falls behind, lines beyond this are dropped; they must not fill the memory. */

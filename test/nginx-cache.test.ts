@@ -1,9 +1,10 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { type Answered, ask, OTHER_SITE, SERVER_KEY, SITE, startServing } from './http/serving.ts'
 import { freePort } from './support/free-port.ts'
+import { OTHER_SITE, openServing, SERVER_KEY, SITE } from './support/owner.ts'
 import { launch } from './support/process.ts'
+import { type Answered, askPort } from './support/raw-http.ts'
 import { binary, missing } from './support/services.ts'
 import { type Teardown, tempFolder } from './support/temp-folder.ts'
 import { waitFor } from './support/wait-for.ts'
@@ -72,8 +73,8 @@ function wrong({ headers: sent, origin }: Asker, { status, headers, body }: Answ
 }
 
 const inEveryOrder = async (t: Test, careless: string): Promise<void> => {
-  const { agent, token } = await startServing(t)
-  const nginx = await startNginx(t, agent.port, careless)
+  const { agent, token } = await openServing(t)
+  const nginx = await startNginx(t, await agent.listen(), careless)
   let asked = 0
   const seen = new Map<string, number>()
   for (const path of ['/token.json', '/token.js']) {
@@ -82,7 +83,7 @@ const inEveryOrder = async (t: Test, careless: string): Promise<void> => {
       const url = `${path}?n=${asked++}`
       for (const asker of [NOBODY, ...order, ...order.toReversed(), NOBODY]) {
         const headers = path === '/token.js' && asker.headers['origin'] ? { ...asker.headers, 'sec-fetch-dest': 'script' } : asker.headers
-        const answer = await ask(nginx, url, { headers })
+        const answer = await askPort(nginx.port, url, { headers })
         const problem = wrong(asker, answer, token)
         if (problem !== '') t.fail(`${url}: ${problem}`)
         seen.set(answer.headers['x-cache'] ?? '', (seen.get(answer.headers['x-cache'] ?? '') ?? 0) + 1)
@@ -91,8 +92,8 @@ const inEveryOrder = async (t: Test, careless: string): Promise<void> => {
   }
   t.equal(asked, 240)
   t.comment(Object.fromEntries(seen))
-  const { headers } = await ask(nginx, '/token.json?etag', { headers: { origin: SITE } })
-  const hostile = await ask(nginx, '/token.json?etag', { headers: { origin: OTHER_SITE, 'if-none-match': headers['etag'] ?? '' } })
+  const { headers } = await askPort(nginx.port, '/token.json?etag', { headers: { origin: SITE } })
+  const hostile = await askPort(nginx.port, '/token.json?etag', { headers: { origin: OTHER_SITE, 'if-none-match': headers['etag'] ?? '' } })
   t.equal(hostile.status, 403, 'who knows the entity tag is told nothing by it')
 }
 
@@ -103,12 +104,12 @@ t.test('nor does one that keeps even what is private, because answers vary by al
 )
 
 t.test('an answer to a server with a key is for that server alone', { skip }, async (t) => {
-  const { agent, token } = await startServing(t)
-  const nginx = await startNginx(t, agent.port)
-  const withKey = await ask(nginx, '/token.json', { headers: { authorization: `Bearer ${SERVER_KEY}` } })
+  const { agent, token } = await openServing(t)
+  const nginx = await startNginx(t, await agent.listen())
+  const withKey = await askPort(nginx.port, '/token.json', { headers: { authorization: `Bearer ${SERVER_KEY}` } })
   t.match(withKey.body, token)
   for (const headers of [{}, { authorization: 'Bearer another-key' }, { origin: OTHER_SITE }]) {
-    const { status, body } = await ask(nginx, '/token.json', { headers })
+    const { status, body } = await askPort(nginx.port, '/token.json', { headers })
     t.equal(status, 403)
     t.notMatch(body, token)
   }

@@ -1,7 +1,7 @@
 import t from 'tap'
-import { ask, runScript } from './http/serving.ts'
 import { startAgent } from './support/agent.ts'
 import { startInstagram } from './support/instagram.ts'
+import { ask, runScript } from './support/owner.ts'
 import { missing } from './support/services.ts'
 import { createDatabase } from './support/shared-postgres.ts'
 

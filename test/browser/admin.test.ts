@@ -1,9 +1,7 @@
 import type { Page } from 'playwright-core'
 import t, { type Test } from 'tap'
-import { settingsFor } from '../http/owner-world.ts'
-import { startAgent } from '../support/agent.ts'
 import { launchBrowser } from '../support/browser.ts'
-import { startInstagram } from '../support/instagram.ts'
+import { openAgent } from '../support/owner.ts'
 import { missing } from '../support/services.ts'
 import { pages, proxyTo, startSites } from '../support/sites.ts'
 
@@ -13,15 +11,13 @@ const ONE_TIME = /use this password: ([\w-]{20})/
 
 /** The agent and Instagram by https, a shop that may have the token, an evil site, and a sister host of the agent. */
 async function setUp(t: Test) {
-  const instagram = await startInstagram({ knobs: { consent: 'page', signedInAs: '17841400379535405' } })
-  t.teardown(() => instagram.close())
-  const { ADMIN_PASSWORD: _, ...settings } = settingsFor(instagram)
-  const env = { ...settings, APP_URL: AGENT, INSTAGRAM_WEB_URL: 'https://www.instagram.example' }
-  const agent = await startAgent(t, { ready: '/readyz', env })
+  const env = { ADMIN_PASSWORD: '', APP_URL: AGENT, INSTAGRAM_WEB_URL: 'https://www.instagram.example' }
+  const agent = await openAgent(t, { env, knobs: { consent: 'page', signedInAs: '17841400379535405' } })
+  const { instagram } = agent
   const shop = { body: '' }
   const evil: Record<string, string> = {}
   const sites = await startSites(t, {
-    'agent.example': proxyTo(agent.url),
+    'agent.example': proxyTo(`http://127.0.0.1:${await agent.listen()}`),
     'www.instagram.example': proxyTo(instagram.url),
     'shop.example': (request, response) => pages({ '/': shop.body })(request, response),
     'evil.example': (request, response) => pages(evil)(request, response),

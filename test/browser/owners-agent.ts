@@ -1,11 +1,10 @@
 import type { Browser, BrowserContext, Page } from 'playwright-core'
-import { ENCRYPTION_KEY, inDays, type Kept, keepAccounts, tokenOf } from '../http/many-accounts.ts'
-import { PASSWORD, settingsFor } from '../http/owner-world.ts'
-import { type Agent, startAgent } from '../support/agent.ts'
+import { inDays, type Kept, tokenOf } from '../support/accounts.ts'
 import { launchBrowser } from '../support/browser.ts'
 import { startInstagram } from '../support/instagram.ts'
+import { type OpenAgent, openAgent, PASSWORD } from '../support/owner.ts'
 import { proxyTo, startSites } from '../support/sites.ts'
-import { type Teardown, tempFolder } from '../support/temp-folder.ts'
+import type { Teardown } from '../support/temp-folder.ts'
 
 export const AGENT = 'https://token.mossandclay.example'
 
@@ -55,7 +54,7 @@ export const SOME: readonly Kept[] = [
 ]
 
 export interface OwnersAgent {
-  readonly agent: Agent
+  readonly agent: OpenAgent
   readonly browser: Browser
   /** A context in which the owner is signed in. */
   signIn(options?: Parameters<Browser['newContext']>[0]): Promise<BrowserContext>
@@ -66,11 +65,9 @@ export async function startOwnersAgent(t: Teardown, accounts: readonly Kept[], e
   t.teardown(() => instagram.close())
   // The provider knows those that say whose they are, and has a picture of each.
   for (const { name, providerUserId } of accounts) if (providerUserId) instagram.issue({ token: tokenOf(name), userId: providerUserId })
-  const cwd = tempFolder(t, 'owner')
-  await keepAccounts(cwd, accounts)
-  const settings = { ...settingsFor(instagram), ENCRYPTION_KEY, APP_URL: AGENT, ALLOWED_DOMAINS: 'www.mossandclay.example', ...env }
-  const agent = await startAgent(t, { cwd, ready: '/readyz', env: settings })
-  const sites = await startSites(t, { [new URL(AGENT).host]: proxyTo(agent.url) })
+  const settings = { APP_URL: AGENT, ALLOWED_DOMAINS: 'www.mossandclay.example', ...env }
+  const agent = await openAgent(t, { instagram, accounts, env: settings })
+  const sites = await startSites(t, { [new URL(AGENT).host]: proxyTo(`http://127.0.0.1:${await agent.listen()}`) })
   const browser = await launchBrowser(t, 'chromium', sites)
   return {
     agent,

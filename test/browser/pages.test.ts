@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs'
 import type { Browser, BrowserContext, Page, Response } from 'playwright-core'
 import t, { type Test } from 'tap'
-import { inDays, type Kept } from '../http/many-accounts.ts'
-import { PASSWORD } from '../http/owner-world.ts'
+import { inDays, type Kept } from '../support/accounts.ts'
+import { PASSWORD } from '../support/owner.ts'
 import { missing } from '../support/services.ts'
 import { waitFor } from '../support/wait-for.ts'
 import { AGENT, loadPictures, type OwnersAgent, SOME, startOwnersAgent } from './owners-agent.ts'
@@ -271,7 +271,7 @@ t.test('the status renews itself, in the reader’s own zone, and leaves open wh
   t.match(await tab.locator('time').first().textContent(), /GMT\+9|JST/)
   t.equal(await tab.locator('.stale').isVisible(), false)
 
-  await world.agent.stop('SIGKILL')
+  await world.agent.close()
   await tab.clock.fastForward(31_000)
   await waitFor('the page to say that it is old', () => tab.locator('.stale').isVisible())
 })

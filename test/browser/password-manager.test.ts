@@ -1,20 +1,17 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import t from 'tap'
-import { PASSWORD, settingsFor } from '../http/owner-world.ts'
-import { startAgent } from '../support/agent.ts'
 import { launchKeepingPasswords } from '../support/browser.ts'
 import { freePort } from '../support/free-port.ts'
-import { startInstagram } from '../support/instagram.ts'
+import { openAgent, PASSWORD } from '../support/owner.ts'
 import { missing } from '../support/services.ts'
 import { waitFor } from '../support/wait-for.ts'
 
 t.test('a saved password of the owner never fills the field for a token', { skip: missing('chromium') }, async (t) => {
-  const instagram = await startInstagram()
-  t.teardown(() => instagram.close())
   // Not by https: on a page whose certificate is not trusted Chromium fills nothing in.
   const port = await freePort()
   const url = `http://127.0.0.1:${port}`
-  const agent = await startAgent(t, { port, ready: '/readyz', env: { ...settingsFor(instagram), APP_URL: url } })
+  const agent = await openAgent(t, { env: { APP_URL: url } })
+  await agent.listen(port)
   const context = await launchKeepingPasswords(t)
   const tab = await context.newPage()
   await tab.goto('chrome://password-manager/passwords')

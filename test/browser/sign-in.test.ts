@@ -1,7 +1,7 @@
 import { DatabaseSync } from 'node:sqlite'
 import type { Page } from 'playwright-core'
 import t, { type Test } from 'tap'
-import { PASSWORD } from '../http/owner-world.ts'
+import { PASSWORD } from '../support/owner.ts'
 import { missing } from '../support/services.ts'
 import { AGENT, startOwnersAgent } from './owners-agent.ts'
 

@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs'
 import type { RequestListener } from 'node:http'
 import type { Browser, Page as Tab } from 'playwright-core'
-import { type Serving, startServing } from '../http/serving.ts'
 import { type BrowserName, launchBrowser } from '../support/browser.ts'
+import { openServing, type Serving } from '../support/owner.ts'
 import { type Page, pages, proxyTo, startSites } from '../support/sites.ts'
 import type { Teardown } from '../support/temp-folder.ts'
 import { waitFor } from '../support/wait-for.ts'
@@ -37,7 +37,7 @@ export interface Visit {
 
 /** An allowed and a hostile site with the same pages, the agent, and Instagram, as browsers know them: by https. */
 export async function startWorld(t: Teardown, byPath: Record<string, string | Page>, env: Record<string, string> = {}): Promise<World> {
-  const serving = await startServing(t, env)
+  const serving = await openServing(t, env)
   const site = pages(byPath)
   // A whole image, so that one that was shown is told from one that was not.
   const picture: RequestListener = ({ url }, response) => {
@@ -45,7 +45,7 @@ export async function startWorld(t: Teardown, byPath: Record<string, string | Pa
     response.writeHead(200, { 'content-type': 'image/svg+xml' }).end('<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>')
   }
   let answers: string[] = []
-  const agent = proxyTo(serving.agent.url)
+  const agent = proxyTo(`http://127.0.0.1:${await serving.agent.listen()}`)
   const watched: RequestListener = (request, response) => {
     const list = answers
     response.on('finish', () => list.push(`${new URL(request.url ?? '/', serving.agent.url).pathname} ${response.statusCode}`))

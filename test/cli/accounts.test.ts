@@ -1,7 +1,7 @@
 import t, { type Test } from 'tap'
-import { settingsFor } from '../http/owner-world.ts'
 import { runCli, startAgent } from '../support/agent.ts'
 import { startInstagram } from '../support/instagram.ts'
+import { settingsFor } from '../support/owner.ts'
 
 /** A machine without a browser: one folder, one Instagram, and the command line. */
 async function setUp(t: Test) {

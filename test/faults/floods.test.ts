@@ -1,10 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
-import { ask, SITE, startServing } from '../http/serving.ts'
+import { type Agent, startAgent } from '../support/agent.ts'
 import { type Flood, peakMegabytes, startFlood, starvedMs } from '../support/flood.ts'
 import { freePort } from '../support/free-port.ts'
+import { startInstagram } from '../support/instagram.ts'
+import { SITE, servingSettings } from '../support/owner.ts'
 import { launch } from '../support/process.ts'
-import { sendRaw } from '../support/raw-http.ts'
+import { askPort, sendRaw } from '../support/raw-http.ts'
 import { waitFor } from '../support/wait-for.ts'
 
 const MAX_READ_MS = 1_000
@@ -44,14 +46,22 @@ for (const floods of [FEW_SOCKETS, ...CROWDS.map((crowd) => [crowd])]) {
   t.test(`a flood of ${from} stops no read, costs no memory, and leaves the agent ready`, (t) => withstand(t, floods))
 }
 
+/** A process of its own, with a token to serve and little memory. */
+async function startServing(t: Test): Promise<Agent> {
+  const instagram = await startInstagram()
+  t.teardown(() => instagram.close())
+  const env = { ...servingSettings(instagram, instagram.issue()), NODE_OPTIONS: '--max-old-space-size=400' }
+  return startAgent(t, { ready: '/readyz', env })
+}
+
 async function withstand(t: Test, floods: readonly Named[]): Promise<void> {
-  const { agent } = await startServing(t, { NODE_OPTIONS: '--max-old-space-size=400' })
+  const agent = await startServing(t)
   const bare = floods === FEW_SOCKETS ? null : await startBareServer(t)
   /** In milliseconds, less the time that the machine kept the agent waiting. */
   const timed = async (server: Server, path: string): Promise<{ ms: number; body: string }> => {
     const starved = (): number => starvedMs(server.pid) + starvedMs('self')
     const [startedMs, before] = [performance.now(), starved()]
-    const { status, body } = await ask(server, path, { headers: { origin: SITE } })
+    const { status, body } = await askPort(server.port, path, { headers: { origin: SITE } })
     if (status !== 200) t.fail(`${path}: ${status}`)
     return { ms: Math.round(performance.now() - startedMs - (starved() - before)), body }
   }
@@ -83,12 +93,12 @@ async function startBareServer(t: Test): Promise<Server> {
   const code = `require('http').createServer((_, r) => r.end('{}')).listen({ port: ${port}, host: '127.0.0.1', backlog: 4096 })`
   const bare = await launch(process.execPath, ['-e', code])
   t.teardown(() => bare.end('SIGKILL'))
-  await waitFor('the bare server', () => ask({ port }, '/').catch(() => false))
+  await waitFor('the bare server', () => askPort(port, '/').catch(() => false))
   return { port, pid: bare.pid }
 }
 
 t.test('pipelined requests are all answered in order', async (t) => {
-  const { agent } = await startServing(t)
+  const agent = await startServing(t)
   const paths = Array.from({ length: 500 }, (_, at) => (at % 2 === 0 ? '/token.json' : `/nothing-${at}`))
   const requests = paths.map((path) => `GET ${path} HTTP/1.1\r\nHost: x\r\nOrigin: ${SITE}\r\n\r\n`)
   const { raw } = await sendRaw(agent.port, requests.join(''), 'GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n')

@@ -1,11 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
-import { createClient } from '../http/owner-client.ts'
-import { PASSWORD } from '../http/owner-world.ts'
 import { startAgent } from '../support/agent.ts'
 import { startFlood, starvedMs } from '../support/flood.ts'
 import { freePort } from '../support/free-port.ts'
 import { startInstagram } from '../support/instagram.ts'
+import { createClient, PASSWORD } from '../support/owner.ts'
 import { missing } from '../support/services.ts'
 import { createDatabase } from '../support/shared-postgres.ts'
 import { startTcpProxy } from '../support/tcp-proxy.ts'
@@ -33,7 +32,7 @@ t.test(
     const port = await freePort()
     const env = { ...installation.env, ADMIN_PASSWORD: PASSWORD, APP_URL: `http://127.0.0.1:${port}` }
     const agent = await startAgent(t, { ready: '/readyz', port, env })
-    const owner = createClient(agent.url)
+    const owner = createClient(agent)
     t.match(await owner.signIn(PASSWORD), { status: 303 })
     proxy.delay(QUERY_MS / 2)
 

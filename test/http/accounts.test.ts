@@ -1,12 +1,9 @@
-import { DatabaseSync } from 'node:sqlite'
 import t, { type Test } from 'tap'
-import { startAgent } from '../support/agent.ts'
 import { memcachedServer } from '../support/memcached.ts'
+import { connect, createClient, createOwner, type OwnerWorld, openAgent, served, signedRequest } from '../support/owner.ts'
 import { missing } from '../support/services.ts'
 import { createDatabase } from '../support/shared-postgres.ts'
 import { waitFor } from '../support/wait-for.ts'
-import { createClient } from './owner-client.ts'
-import { connect, createOwnerWorld, type OwnerWorld, served, settingsFor, signedRequest } from './owner-world.ts'
 
 const readAt = async ({ agent }: OwnerWorld, path: string, origin = 'https://shop.example') => {
   const response = await agent.fetch(path, { headers: { origin } })
@@ -24,7 +21,7 @@ async function withAccount(world: OwnerWorld, name: string, userId?: string): Pr
 }
 
 t.test('an account is created by its name, and a name that cannot be is explained', async (t) => {
-  const world = await createOwnerWorld(t)
+  const world = await createOwner(t)
   const create = (name: string, provider = 'instagram') => world.owner.post('/admin/accounts', { name, provider })
   t.match(await create(' shop '), { status: 303, location: '/admin/accounts/shop?done=created' })
   t.match(await create('shop'), { status: 409, text: /choose another name/ })
@@ -40,7 +37,7 @@ t.test('an account is created by its name, and a name that cannot be is explaine
 })
 
 t.test('a pasted token is served; one that works is not replaced by a bad one, nor by another user’s by mistake', async (t) => {
-  const world = await createOwnerWorld(t)
+  const world = await createOwner(t)
   const { owner, instagram, agent } = world
   const first = await withAccount(world, 'shop', '17841400000000001')
   const paste = (token: string, more = {}) => owner.post('/admin/accounts/shop/token', { token, ...more })
@@ -65,7 +62,7 @@ t.test('a pasted token is served; one that works is not replaced by a bad one, n
 })
 
 t.test('an account is created together with its token, under the name that is served', async (t) => {
-  const world = await createOwnerWorld(t)
+  const world = await createOwner(t)
   const { owner, instagram, agent } = world
   t.match((await owner.get('/admin')).text, /id="name" name="name" autocomplete="off" value="default"/)
   t.notMatch((await owner.get('/admin')).text, '<select', 'of one provider there is nothing to choose')
@@ -81,7 +78,7 @@ t.test('an account is created together with its token, under the name that is se
 })
 
 t.test('a pasted token that lives an hour is exchanged where the app’s secret is known', async (t) => {
-  const world = await createOwnerWorld(t)
+  const world = await createOwner(t)
   await world.owner.post('/admin/accounts', { name: 'default', provider: 'instagram' })
   const short = world.instagram.issue({ life: 'short', ageSeconds: 60 })
   t.match(await world.owner.post('/admin/accounts/default/token', { token: short }), { status: 303, location: /checked/ })
@@ -99,7 +96,7 @@ t.test('a pasted token that lives an hour is exchanged where the app’s secret 
 })
 
 t.test('each account has its own web sites and its own constant', async (t) => {
-  const world = await createOwnerWorld(t)
+  const world = await createOwner(t)
   const { owner } = world
   await withAccount(world, 'shop')
   const path = '/accounts/shop/token.js'
@@ -130,7 +127,7 @@ t.test('each account has its own web sites and its own constant', async (t) => {
 })
 
 t.test('any account can be made the default, and each keeps its own address', async (t) => {
-  const world = await createOwnerWorld(t)
+  const world = await createOwner(t)
   const { owner, agent } = world
   const one = await withAccount(world, 'default')
   t.equal((await served(agent)).token, one)
@@ -148,7 +145,7 @@ t.test('any account can be made the default, and each keeps its own address', as
 })
 
 t.test('a paused account is neither served nor refreshed', async (t) => {
-  const world = await createOwnerWorld(t)
+  const world = await createOwner(t)
   const { owner, instagram } = world
   const token = await withAccount(world, 'default')
   t.match(await owner.post('/admin/accounts/default/pause'), { location: /paused/ })
@@ -161,7 +158,7 @@ t.test('a paused account is neither served nor refreshed', async (t) => {
 })
 
 t.test('refresh now refreshes now', async (t) => {
-  const world = await createOwnerWorld(t, { knobs: { minimumAgeSeconds: 0 } })
+  const world = await createOwner(t, { knobs: { minimumAgeSeconds: 0 } })
   const before = await withAccount(world, 'default')
   t.match(await world.owner.post('/admin/accounts/default/refresh'), { location: /done=refreshed/ })
   t.not((await served(world.agent)).token, before)
@@ -170,7 +167,7 @@ t.test('refresh now refreshes now', async (t) => {
 })
 
 t.test('a refresh that was under way does not bring back the list of web sites that it began with', async (t) => {
-  const world = await createOwnerWorld(t, { knobs: { minimumAgeSeconds: 0 } })
+  const world = await createOwner(t, { knobs: { minimumAgeSeconds: 0 } })
   const { owner, instagram } = world
   await withAccount(world, 'default')
   instagram.fail('/refresh_access_token', { kind: 'slow', ms: 700 }, 1)
@@ -188,7 +185,7 @@ t.test('a refresh that was under way does not bring back the list of web sites t
 })
 
 t.test('removing asks for the name, erases the token, keeps the history, and can give the permission back', async (t) => {
-  const world = await createOwnerWorld(t)
+  const world = await createOwner(t)
   const { owner, instagram, agent } = world
   const token = await withAccount(world, 'shop')
   t.match(await owner.post('/admin/accounts/shop/remove', { name: 'shp' }), { status: 400, text: /type its name/ })
@@ -202,14 +199,8 @@ t.test('removing asks for the name, erases the token, keeps the history, and can
   t.equal(instagram.issued.get(token)?.endedBy, 'revoked')
   t.match(await readAt(world, '/accounts/shop/token.json'), { status: 404 })
   t.match(await owner.get('/admin/accounts/shop'), { status: 404 })
-  const db = new DatabaseSync(`${agent.cwd}/data/token-agent.sqlite`)
-  t.match(db.prepare("select access_token, username, provider_user_id, allowed_domains from accounts where name = 'shop'").get(), {
-    access_token: null,
-    username: null,
-    provider_user_id: null,
-    allowed_domains: null,
-  })
-  db.close()
+  const erased = { access_token: null, username: null, provider_user_id: null, allowed_domains: null }
+  t.match(agent.sql("select * from accounts where name = 'shop'"), [erased])
   const { text } = await owner.get('/admin/accounts/shop/history')
   for (const word of ['created', 'token replaced', 'removed', 'took the grant back', 'owner']) t.match(text, word)
 
@@ -221,30 +212,28 @@ t.test('removing asks for the name, erases the token, keeps the history, and can
 })
 
 t.test('a removed account does not come back with the next start, though its STARTING_TOKEN is still set', async (t) => {
-  const world = await createOwnerWorld(t)
+  const world = await createOwner(t)
   const { owner, instagram, agent } = world
-  await agent.stop('SIGINT')
-  const env = { ...settingsFor(instagram), STARTING_TOKEN: instagram.issue(), APP_URL: agent.url }
-  const second = await startAgent(t, { ready: '/readyz', cwd: agent.cwd, port: agent.port, env })
+  await agent.close()
+  const again = { instagram, cwd: agent.cwd, env: { STARTING_TOKEN: instagram.issue() } }
+  const second = await openAgent(t, again)
   await waitFor('the token', async () => (await served(second)).token)
-  t.match(await owner.post('/admin/accounts/default/remove', { name: 'default' }), { status: 303 })
+  t.match(await createClient(second, owner.cookies).post('/admin/accounts/default/remove', { name: 'default' }), { status: 303 })
   t.match(await served(second), { token: null })
-  await second.stop('SIGINT')
-  const third = await startAgent(t, { ready: '/readyz', cwd: agent.cwd, port: agent.port, env })
+  await second.close()
+  const third = await openAgent(t, again)
   t.match(await served(third), { token: null })
 })
 
 t.test('the history is paged, each event once, and says who did it', async (t) => {
-  const world = await createOwnerWorld(t)
+  const world = await createOwner(t)
   await withAccount(world, 'shop')
-  const db = new DatabaseSync(`${world.agent.cwd}/data/token-agent.sqlite`)
-  const at = new Date().toISOString()
-  const insert = db.prepare(
-    "insert into events (id, account, kind, actor, outcome, detail, at) values (?, 'shop', 'refreshed', ?, 'ok', ?, ?)",
+  world.agent.sql(
+    `with recursive many(n) as (select 0 union all select n + 1 from many where n < 119)
+    insert into events (id, account, kind, actor, outcome, detail, at)
+    select printf('f%05d', n), 'shop', 'refreshed', json_extract('["timer","webhook","cli","boot"]', '$[' || (n % 4) || ']'), 'ok',
+      'number ' || n || '.', '${new Date().toISOString()}' from many`,
   )
-  for (let n = 0; n < 120; n++)
-    insert.run(`f${String(n).padStart(5, '0')}`, ['timer', 'webhook', 'cli', 'boot'][n % 4] ?? '', `number ${n}.`, at)
-  db.close()
   let path: string | undefined = '/admin/accounts/shop/history'
   const seen: string[] = []
   for (let page = 0; path !== undefined && page < 10; page++) {
@@ -268,9 +257,9 @@ t.test(
   async (t) => {
     const { url } = await createDatabase(t)
     for (const cache of [{}, { MEMCACHIER_SERVERS: await memcachedServer(t) }]) {
-      const world = await createOwnerWorld(t, { env: { DATABASE_URL: url, ENCRYPTION_KEY: 'k'.repeat(32), ...cache } })
-      const env = { ...settingsFor(world.instagram), DATABASE_URL: url, ENCRYPTION_KEY: 'k'.repeat(32), APP_URL: world.agent.url, ...cache }
-      const other = { ...world, agent: await startAgent(t, { ready: '/readyz', env }) }
+      const env = { DATABASE_URL: url, ENCRYPTION_KEY: 'k'.repeat(32), ...cache }
+      const world = await createOwner(t, { env })
+      const other = { ...world, agent: await openAgent(t, { instagram: world.instagram, env }) }
       const name = Object.keys(cache).length === 0 ? 'one' : 'two'
       const token = await withAccount(world, name)
       // Asked about all the time, so that both have it at hand.
@@ -296,8 +285,6 @@ t.test(
         await soon(`${what} on the other instance`, at, origin, wanted)
         t.comment(`${what}: ${Math.round(performance.now() - startedMs)} ms`)
       }
-      await world.agent.stop('SIGINT')
-      await other.agent.stop('SIGINT')
     }
   },
 )
@@ -317,17 +304,8 @@ const callOf = (issued_at: unknown, user_id = USER): string => signedRequest({ a
 /** The same call: its signature has the same bytes in another spelling. */
 const respelled = (signed: string): string => signed.replace(/^([^.]*)/, '$1=')
 
-function rows<Row>({ agent }: OwnerWorld, sql: string): Row[] {
-  const db = new DatabaseSync(`${agent.cwd}/data/token-agent.sqlite`)
-  try {
-    return db.prepare(sql).all() as Row[]
-  } finally {
-    db.close()
-  }
-}
-
 t.test('when a user takes the permission back, the account asks to be connected again, and is tried once a day', async (t) => {
-  const world = await createOwnerWorld(t, { knobs: { signedInAs: USER } })
+  const world = await createOwner(t, { knobs: { signedInAs: USER } })
   const { owner, agent } = world
   for (const id of ['own', 'app'] as const) {
     await connect(owner)
@@ -336,19 +314,19 @@ t.test('when a user takes the permission back, the account asks to be connected 
     t.match(await callback(world, 'deauthorize', signed), { status: 200, body: {} })
     t.match((await owner.get('/admin/accounts/default')).text, /needs you.*taken the permission back/s)
     t.match(await served(agent), { status: 200 }, 'the token is served to its end')
-    const [row] = rows<{ next_refresh_at: string }>(world, 'select next_refresh_at from accounts')
+    const [row] = agent.sql<{ next_refresh_at: string }>('select next_refresh_at from accounts')
     const hours = (new Date(row?.next_refresh_at ?? 0).getTime() - Date.now()) / 3_600_000
     t.ok(hours > 23 && hours < 25, `${hours}`)
   }
 })
 
 t.test('a call of the provider counts where it was made after the account was connected, and within a day', async (t) => {
-  const world = await createOwnerWorld(t, { knobs: { signedInAs: USER } })
+  const world = await createOwner(t, { knobs: { signedInAs: USER } })
   await connect(world.owner)
   const connectedAgo = (seconds: number) =>
-    rows(world, `update accounts set connected_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '-${seconds} seconds') returning name`)
-  const state = () => rows<{ state: string }>(world, "select state from accounts where name = 'default'")[0]?.state
-  const late = () => rows(world, "select id from events where kind = 'call_ignored'").length
+    world.agent.sql(`update accounts set connected_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '-${seconds} seconds') returning name`)
+  const state = () => world.agent.sql<{ state: string }>("select state from accounts where name = 'default'")[0]?.state
+  const late = () => world.agent.sql("select id from events where kind = 'call_ignored'").length
   const year = 365 * 86_400
   const cases: [name: string, issuedAt: unknown, connected: number, counts: boolean][] = [
     ['a year old', secondsAgo(year), 1, false],
@@ -374,15 +352,15 @@ t.test('a call of the provider counts where it was made after the account was co
   for (const [name, issuedAt, connected, counts] of cases) {
     // The name makes it another call than the one before.
     const signed = signedRequest({ algorithm: 'HMAC-SHA256', issued_at: issuedAt, user_id: USER, case: name })
-    rows(world, "update accounts set state = 'active' returning name")
+    world.agent.sql("update accounts set state = 'active' returning name")
     connectedAgo(connected)
     t.match(await callback(world, 'deauthorize', signed), { status: 200 }, name)
     t.equal(state(), counts ? 'reconnect' : 'active', name)
     if (!counts) ignored++
     t.equal(late(), ignored, `${name}: one event for a call that is ignored`)
     t.comment('the same call again, on either address, in another spelling of its signature')
-    rows(world, "update accounts set state = 'active' returning name")
-    const events = rows(world, 'select id from events').length
+    world.agent.sql("update accounts set state = 'active' returning name")
+    const events = world.agent.sql('select id from events').length
     for (const [what, again] of [
       ['deauthorize', signed],
       ['delete', signed],
@@ -390,16 +368,16 @@ t.test('a call of the provider counts where it was made after the account was co
     ] as const)
       t.strictSame(await callback(world, what, again), { status: 200, body: {} }, name)
     t.equal(state(), 'active', name)
-    t.equal(rows(world, 'select id from events').length, events, name)
+    t.equal(world.agent.sql('select id from events').length, events, name)
   }
-  const kept = rows<{ at: string | null }>(world, 'select at from signed_requests')
+  const kept = world.agent.sql<{ at: string | null }>('select at from signed_requests')
   t.equal(kept.filter(({ at }) => at === null).length, 5, 'what has no age to be judged by is remembered for good')
   t.match((await world.owner.get('/admin/accounts/default/history')).text, /late call.*was made before the account was connected/s)
 
   t.comment('a deletion that comes too late erases nothing, and its page says so')
   const old = await callback(world, 'delete', callOf(secondsAgo(year)))
   t.match(old, { status: 200, body: { confirmation_code: /^[0-9a-f]{62}$/ } })
-  t.match(await (await fetch(old.body['url'] ?? '')).text(), /Nothing was erased/)
+  t.match(await (await world.agent.fetch(old.body['url'] ?? '')).text(), /Nothing was erased/)
   t.match(await served(world.agent), { status: 200 })
   t.comment('one that counts erases, and is answered alike on both addresses, also after the account was connected again')
   const signed = callOf(secondsAgo(0))
@@ -412,7 +390,7 @@ t.test('a call of the provider counts where it was made after the account was co
 })
 
 t.test('when a user wants the data erased, it is, and a page shows that', async (t) => {
-  const world = await createOwnerWorld(t, { knobs: { signedInAs: '17841400000000001' } })
+  const world = await createOwner(t, { knobs: { signedInAs: '17841400000000001' } })
   const { owner, agent } = world
   await connect(owner)
   await connect(owner, 'second')
@@ -423,7 +401,7 @@ t.test('when a user wants the data erased, it is, and a page shows that', async 
   t.match(body['confirmation_code'], /^[0-9a-z]{20,}$/)
   const code = body['confirmation_code'] ?? ''
   t.ok(body['url']?.startsWith(`${agent.url}/`))
-  const page = await fetch(body['url'] ?? '')
+  const page = await agent.fetch(body['url'] ?? '')
   t.equal(page.status, 200)
   t.match(await page.text(), /was erased from this agent on 20\d\d-/)
   for (const wrong of [
@@ -436,9 +414,7 @@ t.test('when a user wants the data erased, it is, and a page shows that', async 
     t.equal((await agent.fetch(`/callbacks/instagram/deletions/${wrong}`)).status, 404, wrong)
   t.equal((await agent.fetch(`/callbacks/instagram/deletions/${code.slice(0, 30)}`)).status, 200, 'as the release before gave it')
   t.match(await served(agent), { status: 503 })
-  const db = new DatabaseSync(`${agent.cwd}/data/token-agent.sqlite`)
-  const dump = JSON.stringify(['accounts', 'events', 'oauth_states'].map((table) => db.prepare(`select * from ${table}`).all()))
-  db.close()
+  const dump = JSON.stringify(['accounts', 'events', 'oauth_states'].map((table) => agent.sql(`select * from ${table}`)))
   t.notMatch(dump, user_id)
   t.notMatch(dump, 'v1.')
   t.match(
@@ -449,7 +425,7 @@ t.test('when a user wants the data erased, it is, and a page shows that', async 
 })
 
 t.test('a callback that Meta did not sign does nothing', async (t) => {
-  const world = await createOwnerWorld(t, { knobs: { signedInAs: '17841400000000001' } })
+  const world = await createOwner(t, { knobs: { signedInAs: '17841400000000001' } })
   await connect(world.owner)
   const payload = { algorithm: 'HMAC-SHA256', user_id: '17841400000000001' }
   const good = signedRequest(payload)
@@ -483,9 +459,9 @@ t.test('a callback that Meta did not sign does nothing', async (t) => {
 })
 
 t.test('who is not signed in sees and changes nothing', async (t: Test) => {
-  const world = await createOwnerWorld(t)
+  const world = await createOwner(t)
   const token = await withAccount(world, 'default')
-  const stranger = createClient(world.agent.url)
+  const stranger = createClient(world.agent)
   for (const path of [
     '/admin',
     '/admin/accounts/default',

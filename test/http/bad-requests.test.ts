@@ -1,11 +1,12 @@
 import { connect, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
+import { ask, OTHER_SITE, openServing, SERVER_KEY, SITE, WEBHOOK_SECRET } from '../support/owner.ts'
 import { type RawAnswer, sendRaw } from '../support/raw-http.ts'
-import { ask, OTHER_SITE, SERVER_KEY, SITE, startServing, WEBHOOK_SECRET } from './serving.ts'
 
 const CANARY = 'canary.example'
-const { agent, token } = await startServing(t)
+const { agent, token } = await openServing(t)
+const port = await agent.listen()
 const get = (path: string, ...lines: string[]): string => `${[`GET ${path} HTTP/1.1`, ...lines, 'Connection: close'].join('\r\n')}\r\n\r\n`
 
 t.test('a header that may stand only once is refused when it stands twice', async (t) => {
@@ -24,7 +25,7 @@ t.test('a header that may stand only once is refused when it stands twice', asyn
     // The other ones are right, so that nothing but the doubling is wrong.
     const rest = lines[0].startsWith('Sec') ? [`Origin: ${SITE}`] : []
     for (const path of ['/token', '/token.js', '/token.json']) {
-      const { status, body } = await sendRaw(agent.port, get(path, 'Host: agent.example', ...lines, ...rest))
+      const { status, body } = await sendRaw(port, get(path, 'Host: agent.example', ...lines, ...rest))
       t.equal(status, 403, `${path} with ${lines.join(' and ')}`)
       t.notMatch(body, token)
     }
@@ -49,11 +50,11 @@ t.test('nonsense on the wire is refused without an echo', async (t) => {
     'a future version': 'GET /token HTTP/9.9\r\nHost: a\r\n\r\n',
   }
   for (const [what, bytes] of Object.entries(nonsense)) {
-    const { status, raw } = await sendRaw(agent.port, bytes)
+    const { status, raw } = await sendRaw(port, bytes)
     t.ok(status === 0 || (status >= 400 && status < 500), `${what}: ${status}`)
     t.notOk(raw.includes(CANARY) || raw.includes(token), what)
   }
-  const malformed = await sendRaw(agent.port, nonsense['a header without a colon'])
+  const malformed = await sendRaw(port, nonsense['a header without a colon'])
   t.equal(malformed.status, 400)
   refusedOnTheWire(t, malformed, 'The request could not be understood.')
 })
@@ -71,11 +72,11 @@ function refusedOnTheWire(t: Test, { headers, body }: RawAnswer, message: string
 
 t.test('what is too large is refused, and not read to its end', async (t) => {
   const long = 'x'.repeat(20_000)
-  const address = await sendRaw(agent.port, get(`/token?${long}`, 'Host: a', `Origin: ${SITE}`))
+  const address = await sendRaw(port, get(`/token?${long}`, 'Host: a', `Origin: ${SITE}`))
   t.equal(address.status, 431)
-  const header = await sendRaw(agent.port, get('/token', 'Host: a', `Origin: ${SITE}`, `X-Long: ${long}`))
+  const header = await sendRaw(port, get('/token', 'Host: a', `Origin: ${SITE}`, `X-Long: ${long}`))
   t.equal(header.status, 431)
-  const many = await sendRaw(agent.port, get('/token', 'Host: a', ...Array.from({ length: 1000 }, (_, n) => `X-${n}: ${n}`)))
+  const many = await sendRaw(port, get('/token', 'Host: a', ...Array.from({ length: 1000 }, (_, n) => `X-${n}: ${n}`)))
   t.equal(many.status, 431)
   for (const refused of [address, header, many]) refusedOnTheWire(t, refused, 'The headers or the address are too large.')
   const headers = { authorization: `Bearer ${WEBHOOK_SECRET}`, 'content-type': 'application/json' }
@@ -133,7 +134,7 @@ t.test('neither 404 nor 500 repeats the address', async (t) => {
 t.test('a request that never ends is told that it took too long', async (t) => {
   // The pause is also for the test's own reader, who gives up 10 s after the last part.
   const pause = { waitMs: 5_000 }
-  const slow = await sendRaw(agent.port, 'GET /token HTTP/1.1\r\nHost: a\r\n', pause, 'X: 1\r\n')
+  const slow = await sendRaw(port, 'GET /token HTTP/1.1\r\nHost: a\r\n', pause, 'X: 1\r\n')
   t.equal(slow.status, 408)
   refusedOnTheWire(t, slow, 'The request took too long to arrive.')
 })
@@ -143,7 +144,7 @@ t.test('slow and silent clients are cut off, and nobody else notices', async (t)
   const sockets: Socket[] = []
   const closed: Promise<void>[] = []
   const open = (first: string, trickle: string): void => {
-    const socket = connect({ port: agent.port, host: '127.0.0.1' })
+    const socket = connect({ port: port, host: '127.0.0.1' })
     sockets.push(socket)
     socket.on('error', () => {}).resume()
     const timer = setInterval(() => socket.write(trickle), 500)

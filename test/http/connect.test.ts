@@ -1,32 +1,21 @@
-import { DatabaseSync } from 'node:sqlite'
 import t, { type Test } from 'tap'
-import { startAgent } from '../support/agent.ts'
 import type { FaultName } from '../support/instagram-faults.ts'
-import { missing } from '../support/services.ts'
-import { createDatabase } from '../support/shared-postgres.ts'
-import { createClient } from './owner-client.ts'
 import {
   approve,
   authorizeUrlIn,
   connect,
-  createOwnerWorld,
+  createClient,
+  createOwner,
   type OwnerWorld,
+  openAgent,
   PASSWORD,
   served,
-  settingsFor,
   signedRequest,
-} from './owner-world.ts'
+} from '../support/owner.ts'
+import { missing } from '../support/services.ts'
+import { createDatabase } from '../support/shared-postgres.ts'
 
 const newest = ({ instagram }: OwnerWorld, life = 'long') => [...instagram.issued.values()].filter((one) => one.life === life).at(-1)
-
-function query<Row>({ agent }: OwnerWorld, sql: string): Row[] {
-  const db = new DatabaseSync(`${agent.cwd}/data/token-agent.sqlite`)
-  try {
-    return db.prepare(sql).all() as Row[]
-  } finally {
-    db.close()
-  }
-}
 
 async function changesNothing(t: Test, world: OwnerWorld, before: string | null): Promise<void> {
   t.equal((await served(world.agent)).token, before)
@@ -37,7 +26,7 @@ t.test('connecting ends with the long-lived token served, whichever way Instagra
     { tokenShape: 'flat', profileShape: 'flat', userIdAs: 'number', permissionsAs: 'list' },
     { tokenShape: 'data', profileShape: 'data', userIdAs: 'string', permissionsAs: 'string', urlencoded: 'refused' },
   ] as const) {
-    const world = await createOwnerWorld(t, { knobs: { ...knobs, signedInAs: '17841400379535405' } })
+    const world = await createOwner(t, { knobs: { ...knobs, signedInAs: '17841400379535405' } })
     const page = await world.owner.post('/connect/instagram', { account: 'default' })
     const url = new URL(authorizeUrlIn(page))
     t.equal(page.headers.get('refresh'), `0;url=${url.href}`)
@@ -55,16 +44,16 @@ t.test('connecting ends with the long-lived token served, whichever way Instagra
     t.match(account.text, `${token.slice(0, 6)}… (${token.length} characters)`)
     t.match(account.text, '@<bdi>user.17841400379535405')
     t.notMatch(account.text, token.slice(0, 12))
-    const [row] = query<Record<string, string>>(world, 'select * from accounts')
+    const [row] = world.agent.sql<Record<string, string>>('select * from accounts')
     t.match(row, { provider_user_id: '17841400379535405', state: 'active', scopes: 'instagram_business_basic', version: 1 })
     t.ok((row?.['expires_at'] ?? '') > new Date(Date.now() + 59 * 86_400_000).toISOString(), 'its life is known')
-    t.notMatch(JSON.stringify(query(world, 'select * from accounts')), token)
-    t.match(query(world, "select kind, actor from events where account = 'default'"), [{ kind: 'connected', actor: 'owner' }])
+    t.notMatch(JSON.stringify(world.agent.sql('select * from accounts')), token)
+    t.match(world.agent.sql("select kind, actor from events where account = 'default'"), [{ kind: 'connected', actor: 'owner' }])
   }
 })
 
 t.test('a state is good once, for one browser, for ten minutes', async (t) => {
-  const world = await createOwnerWorld(t)
+  const world = await createOwner(t)
   const { owner, agent } = world
   const back = async (client = owner) => approve(authorizeUrlIn(await client.post('/connect/instagram', { account: 'default' })))
 
@@ -87,26 +76,26 @@ t.test('a state is good once, for one browser, for ten minutes', async (t) => {
     t.match(await owner.get(path), { status: 422, text: /nothing was changed/i }, path.slice(0, 40))
   }
 
-  const other = createClient(agent.url)
+  const other = createClient(agent)
   await other.signIn(PASSWORD)
   t.match(await other.get(await back()), { status: 422 }, 'of another browser that is signed in')
-  t.match(await createClient(agent.url).get(await back()), { status: 303, location: '/admin/sign-in' }, 'of nobody')
+  t.match(await createClient(agent).get(await back()), { status: 303, location: '/admin/sign-in' }, 'of nobody')
   t.match(await owner.get((await back()).replace('/instagram/', '/tiktok/')), { status: 404 }, 'of another provider')
 
-  query(world, 'alter table oauth_states rename to hidden')
+  world.agent.sql('alter table oauth_states rename to hidden')
   t.match(await owner.get(`/connect/instagram/callback?code=x&state=${'A'.repeat(75)}`), { status: 422 }, 'a made-up one is not looked for')
-  query(world, 'alter table hidden rename to oauth_states')
+  world.agent.sql('alter table hidden rename to oauth_states')
 
   const late = await back()
-  query(world, "update oauth_states set created_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '-601 seconds') returning id")
+  world.agent.sql("update oauth_states set created_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '-601 seconds') returning id")
   t.match(await owner.get(late), { status: 422, text: /more than ten minutes/ })
   await changesNothing(t, world, before)
-  const states = query<{ id: string }>(world, 'select id, session_id, sealed from oauth_states')
+  const states = world.agent.sql<{ id: string }>('select id, session_id, sealed from oauth_states')
   t.notMatch(JSON.stringify(states), new URL(await back(), 'http://agent').searchParams.get('state') ?? 'none', 'stored hashed')
 })
 
 t.test('whatever goes wrong on the way, a page says what happened and what to do, and the token in hand stays', async (t) => {
-  const world = await createOwnerWorld(t, { knobs: { signedInAs: '17841400379535405' } })
+  const world = await createOwner(t, { knobs: { signedInAs: '17841400379535405' } })
   const { instagram, owner } = world
   await connect(owner)
   const before = (await served(world.agent)).token
@@ -174,12 +163,12 @@ t.test('whatever goes wrong on the way, a page says what happened and what to do
     instagram.fail('/me', fault, 1)
     await fails(fault, [says])
   }
-  t.notMatch(world.agent.stdout() + world.agent.stderr(), /AQ[\w-]{20}|IGAA|a-secret-of|state=/, 'nothing secret in the log')
+  t.notMatch(world.agent.stdout(), /AQ[\w-]{20}|IGAA|a-secret-of|state=/, 'nothing secret in the log')
   t.match(await connect(owner), { status: 303 }, 'and all is well again')
 })
 
 t.test('another Instagram user takes an account over only when the owner says so', async (t) => {
-  const world = await createOwnerWorld(t, { knobs: { signedInAs: '17841400000000001' } })
+  const world = await createOwner(t, { knobs: { signedInAs: '17841400000000001' } })
   const { owner, instagram, agent } = world
   await connect(owner)
   const before = (await served(agent)).token
@@ -191,9 +180,9 @@ t.test('another Instagram user takes an account over only when the owner says so
   t.match(asked.text, '@<bdi>user.17841400000000003')
   await changesNothing(t, world, before)
   const answer = /name="answer" value="([^"]+)"/.exec(asked.text)?.[1] ?? ''
-  t.notMatch(asked.text + JSON.stringify(query(world, 'select * from oauth_states')), newest(world)?.token.slice(0, 12) ?? '')
+  t.notMatch(asked.text + JSON.stringify(world.agent.sql('select * from oauth_states')), newest(world)?.token.slice(0, 12) ?? '')
 
-  const stranger = createClient(agent.url)
+  const stranger = createClient(agent)
   t.match(await owner.get(`/connect/instagram/callback?code=x&state=${answer}`), { text: /Nothing is changed yet/ }, 'a reload asks again')
   const state = new URL(authorizeUrlIn(await owner.post('/connect/instagram', { account: 'default' }))).searchParams.get('state') ?? ''
   t.match(
@@ -212,13 +201,13 @@ t.test('another Instagram user takes an account over only when the owner says so
   t.equal((await served(agent)).token, token)
   t.match(await yes(), isConnected)
   t.match(await owner.get(`/connect/instagram/callback?code=x&state=${again}`), isConnected, 'nor does the back button ask again')
-  t.match(query(world, "select version from accounts where name = 'default'"), [{ version: 2 }], 'it was taken once')
+  t.match(world.agent.sql("select version from accounts where name = 'default'"), [{ version: 2 }], 'it was taken once')
 
   t.match(await connect(owner), { status: 303 }, 'the same user again is not asked about')
 })
 
 t.test('an answer to the question comes too late where the account has changed since', async (t) => {
-  const world = await createOwnerWorld(t, { knobs: { signedInAs: '17841400000000001' } })
+  const world = await createOwner(t, { knobs: { signedInAs: '17841400000000001' } })
   const { owner, instagram } = world
   await connect(owner)
   instagram.knobs.signedInAs = '17841400000000003'
@@ -231,7 +220,7 @@ t.test('an answer to the question comes too late where the account has changed s
 })
 
 t.test('a callback that is fetched ahead, or not by a person who goes there, leaves the state for the one who does', async (t) => {
-  const { owner, instagram } = await createOwnerWorld(t)
+  const { owner, instagram } = await createOwner(t)
   const path = await approve(authorizeUrlIn(await owner.post('/connect/instagram', { account: 'default' })))
   for (const headers of [
     { 'sec-purpose': 'prefetch' },
@@ -251,7 +240,7 @@ t.test('a callback that is fetched ahead, or not by a person who goes there, lea
 })
 
 t.test('a second arrival is told how the first one ended', async (t) => {
-  const world = await createOwnerWorld(t)
+  const world = await createOwner(t)
   const { owner, instagram } = world
   const back = async () => approve(authorizeUrlIn(await owner.post('/connect/instagram', { account: 'default' })))
   const failed = await back()
@@ -261,24 +250,26 @@ t.test('a second arrival is told how the first one ended', async (t) => {
   t.comment('at work on another instance, or died at it')
   const used = await back()
   const usedAgo = (seconds: number) =>
-    query(world, `update oauth_states set sealed = '', used_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '-${seconds} seconds') returning id`)
+    world.agent.sql(
+      `update oauth_states set sealed = '', used_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '-${seconds} seconds') returning id`,
+    )
   usedAgo(1)
   t.match(await owner.get(used), { status: 503, text: /not connected yet.*Reload this page/s })
   usedAgo(120)
   t.match(await owner.get(used), { status: 422, text: /not connected yet.*Press “Connect Instagram” again/s })
-  t.match(query(world, 'select name from accounts'), [])
+  t.match(world.agent.sql('select name from accounts'), [])
 })
 
 t.test('a grant that waits for the owner’s word goes with the owner’s “No” and with its user’s calls, and with no other', async (t) => {
   const [present, other] = ['17841400000000001', '17841400000000003']
-  const world = await createOwnerWorld(t, { knobs: { signedInAs: present } })
+  const world = await createOwner(t, { knobs: { signedInAs: present } })
   const { owner, instagram, agent } = world
   await connect(owner)
   const before = (await served(agent)).token
   await owner.post('/admin/accounts', { name: 'other', provider: 'instagram' })
   instagram.knobs.signedInAs = other
   const ask = async () => /name="answer" value="([^"]+)"/.exec((await connect(owner)).text)?.[1] ?? ''
-  const held = () => query(world, "select id from oauth_states where provider = 'instagram waits' and sealed <> ''").length
+  const held = () => world.agent.sql("select id from oauth_states where provider = 'instagram waits' and sealed <> ''").length
   const call = (what: string, user_id: string, agoSeconds: number) => {
     const issued_at = Math.floor(Date.now() / 1000) - agoSeconds
     const body = new URLSearchParams({ signed_request: signedRequest({ algorithm: 'HMAC-SHA256', issued_at, user_id }) })
@@ -287,7 +278,7 @@ t.test('a grant that waits for the owner’s word goes with the owner’s “No�
   const ends: [string, (answer: string) => Promise<{ status: number }>, number][] = [
     ['another user’s deletion', () => call('delete', '17841400000000009', 0), 1],
     ['a deletion from before the grant', () => call('delete', other, 120), 1],
-    ['a stranger’s “No”', (answer) => createClient(agent.url).post('/connect/instagram/decline', { answer }), 1],
+    ['a stranger’s “No”', (answer) => createClient(agent).post('/connect/instagram/decline', { answer }), 1],
     ['the deletion', () => call('delete', other, 1), 0],
     ['the deletion, by the app’s id of the user', () => call('delete', instagram.users.get(other)?.appScopedId ?? '', 2), 0],
     ['the permission taken back', () => call('deauthorize', other, 3), 0],
@@ -310,7 +301,7 @@ t.test('a grant that waits for the owner’s word goes with the owner’s “No�
 })
 
 t.test('no page of the owner’s can be sent elsewhere by its address', async (t) => {
-  const { owner } = await createOwnerWorld(t)
+  const { owner } = await createOwner(t)
   for (const path of [
     '/admin/sign-in?next=https://evil.example',
     '/admin/sign-in?return_to=//evil.example',
@@ -328,10 +319,9 @@ t.test('no page of the owner’s can be sent elsewhere by its address', async (t
 t.test('signed in on one instance, back from Instagram on another', { skip: missing('postgres') }, async (t) => {
   const { url } = await createDatabase(t)
   const env = { DATABASE_URL: url, ENCRYPTION_KEY: 'k'.repeat(32) }
-  const world = await createOwnerWorld(t, { env })
-  const second = await startAgent(t, { ready: '/readyz', env: { ...settingsFor(world.instagram), ...env, APP_URL: world.agent.url } })
-  const there = createClient(second.url)
-  for (const [name, value] of world.owner.cookies) there.cookies.set(name, value)
+  const world = await createOwner(t, { env })
+  const second = await openAgent(t, { instagram: world.instagram, env })
+  const there = createClient(second, new Map(world.owner.cookies))
   const path = await approve(authorizeUrlIn(await world.owner.post('/connect/instagram', { account: 'default' })))
   const both = await Promise.all([there.get(path), world.owner.get(path)])
   t.match(both.map(({ status }) => status).sort(), [303, /^(303|503)$/], 'on both at once')
@@ -343,7 +333,7 @@ t.test('signed in on one instance, back from Instagram on another', { skip: miss
 })
 
 t.test('without an app’s credentials the page says what to set up, with this agent’s own addresses', async (t) => {
-  const world = await createOwnerWorld(t, { env: { INSTAGRAM_APP_ID: '', INSTAGRAM_APP_SECRET: '' } })
+  const world = await createOwner(t, { env: { INSTAGRAM_APP_ID: '', INSTAGRAM_APP_SECRET: '' } })
   const { text } = await world.owner.get('/admin')
   for (const value of [
     world.redirectUri,

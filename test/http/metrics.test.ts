@@ -1,14 +1,14 @@
 import t from 'tap'
 import { startAgent } from '../support/agent.ts'
 import { startInstagram } from '../support/instagram.ts'
+import { ask, OTHER_SITE, openServing, SERVER_KEY, SITE, WEBHOOK_SECRET } from '../support/owner.ts'
 import { waitFor } from '../support/wait-for.ts'
-import { ask, OTHER_SITE, SERVER_KEY, SITE, startServing, WEBHOOK_SECRET } from './serving.ts'
 
 const METRICS_KEY = 'metrics-key-0123456789'
 const bearer = (key: string) => ({ headers: { authorization: `Bearer ${key}` } })
 
 t.test('shows metrics to whoever has METRICS_KEY, and to nobody else', async (t) => {
-  const { agent } = await startServing(t, { METRICS_KEY })
+  const { agent } = await openServing(t, { METRICS_KEY })
   for (const given of [{}, bearer('wrong'), bearer(SERVER_KEY), bearer(WEBHOOK_SECRET), bearer(`${METRICS_KEY}x`)]) {
     t.match(await ask(agent, '/metrics', given), { status: 401, body: /METRICS_KEY/, headers: { 'cache-control': 'no-store' } })
   }
@@ -17,12 +17,12 @@ t.test('shows metrics to whoever has METRICS_KEY, and to nobody else', async (t)
 })
 
 t.test('has no metrics where METRICS_KEY is not set, and says how to have them', async (t) => {
-  const { agent } = await startServing(t)
+  const { agent } = await openServing(t)
   t.match(await ask(agent, '/metrics', bearer('')), { status: 403, body: /set METRICS_KEY/ })
 })
 
 t.test('counts reads by outcome and source, refreshes by outcome, and shows each account', async (t) => {
-  const { agent, instagram, token } = await startServing(t, { METRICS_KEY })
+  const { agent, instagram, token } = await openServing(t, { METRICS_KEY })
   const read = (path: string, headers: Record<string, string>) => ask(agent, path, { headers })
   const scrape = async () => (await ask(agent, '/metrics', bearer(METRICS_KEY))).body
   const value = (text: string, line: string): number =>

@@ -1,29 +1,28 @@
 import t from 'tap'
 import { MAKE_NEW_TOKEN } from '../../src/providers/instagram/refusal.ts'
-import { DEFAULT, look, page, start } from './kept-world.ts'
-import { inDays } from './many-accounts.ts'
+import { DEFAULT, inDays } from '../support/accounts.ts'
+import { createOwner } from '../support/owner.ts'
 
 t.test('the refreshes have failed for long, and the token is close to its end', async (t) => {
   const failing = { ...DEFAULT, failureCount: 30, lastErrorCode: 'transient', lastError: 'Instagram did not answer in time.' }
-  const quarter = await start(t, [{ ...failing, issuedAt: inDays(-50), expiresAt: inDays(10) }])
-  const shown = await page(quarter.owner, '/status')
+  const quarter = await createOwner(t, { accounts: [{ ...failing, issuedAt: inDays(-50), expiresAt: inDays(10) }] })
+  const shown = await quarter.owner.page('/status')
   t.match(
     shown,
     /The last 30 refreshes failed; the token expires in 10 days, <time[^>]*>[^<]*<\/time>\. The agent goes on trying; to be safe/,
   )
   t.match(shown, /#its-token">Connect again<.*#token">Paste a new token<.*Next try/)
   t.notMatch(shown, /need not do anything|Next refresh/)
-  t.match(await page(quarter.stranger, '/status'), /Working/)
+  t.match(await quarter.stranger.page('/status'), /Working/)
 
-  const tenth = await start(t, [{ ...failing, issuedAt: inDays(-56), expiresAt: inDays(4) }])
-  await look(t, tenth)
+  const tenth = await createOwner(t, { accounts: [{ ...failing, issuedAt: inDays(-56), expiresAt: inDays(4) }] })
   for (const client of [tenth.owner, tenth.stranger]) {
-    t.match(await page(client, '/status'), /big bad.*Needs attention/)
-    t.match(await page(client, '/setup'), /wrong-step" id="step-token"/)
+    t.match(await client.page('/status'), /big bad.*Needs attention/)
+    t.match(await client.page('/setup'), /wrong-step" id="step-token"/)
   }
-  t.match(await page(tenth.owner, '/status'), /it expires soon.*is tried again in 3 days/)
-  t.match(await page(tenth.owner, '/setup'), /step-token.*to be safe.*#its-token">Connect again</)
-  t.notMatch(await page(tenth.stranger, '/setup'), /default<|shop<|expire/, 'the public is told nothing more')
+  t.match(await tenth.owner.page('/status'), /it expires soon.*is tried again in 3 days/)
+  t.match(await tenth.owner.page('/setup'), /step-token.*to be safe.*#its-token">Connect again</)
+  t.notMatch(await tenth.stranger.page('/setup'), /default<|shop<|expire/, 'the public is told nothing more')
 })
 
 t.test('the provider refuses the token for good', async (t) => {
@@ -34,44 +33,45 @@ t.test('the provider refuses the token for good', async (t) => {
     lastErrorCode: 'reconnect',
     lastError: 'Instagram refuses it.',
   } as const
-  const world = await start(t, [refused])
-  await look(t, world)
-  const status = await page(world.owner, '/status')
+  const world = await createOwner(t, { accounts: [refused] })
+  const status = await world.owner.page('/status')
   t.notMatch(status, /What happens next|Next refresh/, 'who needs a person is not promised a refresh')
   t.match(status, /#its-token">Connect again<.*#token">Paste a new token<.*Next try/)
-  const setup = await page(world.owner, '/setup')
+  const setup = await world.owner.page('/setup')
   t.match(setup, /wrong-step" id="step-works".*hands the token out, but the provider refuses it: correct step 3/)
   t.notMatch(setup, /go on where it says|All is set up/)
   t.match(setup, /step-token.*#its-token">Connect again<.*step-sites/)
-  t.match(await page(world.stranger, '/setup'), /wrong-step" id="step-works".*correct step 3/)
-  t.notMatch(await page(world.stranger, '/setup'), /refuse/)
-  const account = await page(world.owner, '/admin/accounts/default')
+  t.match(await world.stranger.page('/setup'), /wrong-step" id="step-works".*correct step 3/)
+  t.notMatch(await world.stranger.page('/setup'), /refuse/)
+  const account = await world.owner.page('/admin/accounts/default')
   t.match(account, /aria-label="The account".*id="its-token".*id="use"/, 'the token comes first where the account needs its owner')
   t.notMatch(account, /Not needed: the agent does it by itself/)
 })
 
 t.test('an account’s own list of web sites is what / and setup speak of', async (t) => {
-  const world = await start(t, [{ ...DEFAULT, allowedDomains: 'https://blog.example' }], { ALLOWED_DOMAINS: '' })
-  t.match(await page(world.stranger, '/'), /the web sites of its account/)
-  t.notMatch(await page(world.stranger, '/'), /its own pages only|blog\.example/)
+  const world = await createOwner(t, { accounts: [{ ...DEFAULT, allowedDomains: 'https://blog.example' }], env: { ALLOWED_DOMAINS: '' } })
+  t.match(await world.stranger.page('/'), /the web sites of its account/)
+  t.notMatch(await world.stranger.page('/'), /its own pages only|blog\.example/)
 })
 
 t.test('setup shows the variable that the next step is about, and to the owner the place to type instead', async (t) => {
-  const open = await start(t, [DEFAULT], { ALLOWED_DOMAINS: '' })
+  const open = await createOwner(t, { accounts: [DEFAULT], env: { ALLOWED_DOMAINS: '' } })
   t.match(
-    await page(open.owner, '/setup'),
+    await open.owner.page('/setup'),
     /next-step" id="step-sites".*accounts\/default#readers">Name your web site<.*ALLOWED_DOMAINS=www/,
   )
-  t.match(await page(open.stranger, '/setup'), /Sign in<\/a> and type them at the account/)
-  const fresh = await start(t, [], { ALLOWED_DOMAINS: '' })
-  t.match(await page(fresh.owner, '/setup'), /href="\/admin#to-create">Paste the token<.*STARTING_TOKEN=IGAA/)
-  t.notMatch(await page(fresh.owner, '/setup'), /Sign in/)
+  t.match(await open.stranger.page('/setup'), /Sign in<\/a> and type them at the account/)
+  const fresh = await createOwner(t, { accounts: [], env: { ALLOWED_DOMAINS: '' } })
+  t.match(await fresh.owner.page('/setup'), /href="\/admin#to-create">Paste the token<.*STARTING_TOKEN=IGAA/)
+  t.notMatch(await fresh.owner.page('/setup'), /Sign in/)
 })
 
 t.test('among a few accounts those that need their owner come first, then the default one', async (t) => {
   const well = ['default', 'apple', 'pear'].map((name) => ({ name, username: name }))
-  const world = await start(t, [...well, { name: 'zebra', state: 'reconnect', lastErrorCode: 'reconnect', lastError: 'Refused.' }])
-  const shown = await page(world.owner, '/admin')
+  const world = await createOwner(t, {
+    accounts: [...well, { name: 'zebra', state: 'reconnect', lastErrorCode: 'reconnect', lastError: 'Refused.' }],
+  })
+  const shown = await world.owner.page('/admin')
   const names = [...shown.matchAll(/href="\/admin\/accounts\/([^"#]+)/g)].map((match) => match[1])
   t.strictSame(names, ['zebra', 'default', 'apple', 'pear'])
   t.match(shown, /href="\/admin\?show=attention">1 needs you – show it<.*expires in 56 days/)
@@ -94,18 +94,18 @@ t.test('an account that fails near its end is counted, found by the count’s li
     lastErrorCode: 'reconnect',
     lastError: 'No.',
   }))
-  const world = await start(t, [...many, ...refused, { ...failing, name: 'y-failing' }])
-  const status = await page(world.owner, '/status')
+  const world = await createOwner(t, { accounts: [...many, ...refused, { ...failing, name: 'y-failing' }] })
+  const status = await world.owner.page('/status')
   t.match(status, /<a href="\/status\?show=attention">5 of your 50 accounts need you – show them<\/a>/)
-  t.match(await page(world.owner, '/admin'), /<a href="\/admin\?show=attention">5 need you – show them/)
+  t.match(await world.owner.page('/admin'), /<a href="\/admin\?show=attention">5 need you – show them/)
   for (const path of ['/status?show=attention', '/admin?show=attention', '/status', '/admin']) {
-    const names = [...(await page(world.owner, path)).matchAll(/<(?:h3 id="[^"]+"><a|a) href="\/admin\/accounts\/([^"#]+)"/g)].map(
+    const names = [...(await world.owner.page(path)).matchAll(/<(?:h3 id="[^"]+"><a|a) href="\/admin\/accounts\/([^"#]+)"/g)].map(
       (match) => match[1],
     )
     t.strictSame(new Set(names.slice(0, 5)), new Set(['z-a', 'z-b', 'z-c', 'z-d', 'y-failing']), path)
     t.equal(names.length === 5, path.includes('attention'), path)
   }
-  const own = await page(world.owner, '/admin/accounts/y-failing')
+  const own = await world.owner.page('/admin/accounts/y-failing')
   t.match(
     own,
     /class="note">\s*The last 9 refreshes failed; the token expires in 5 days, .*to be safe connect the account again\..*id="use"/,
@@ -138,14 +138,14 @@ t.test('each page tells the one remedy that works here, and has the button for i
     ['connect', {}],
     ['paste', { INSTAGRAM_APP_ID: '', INSTAGRAM_APP_SECRET: '' }],
   ] as const) {
-    const { owner } = await start(t, cases, env)
-    const status = await page(owner, '/status')
+    const { owner } = await createOwner(t, { accounts: cases, env: env })
+    const status = await owner.page('/status')
     const card = (name: string): string => new RegExp(`id="account-${name}">.*?</article>`).exec(status)?.[0] ?? ''
     for (const name of ['refused', 'expired'] as const) {
       const shown = [
         card(name),
-        (await page(owner, `/admin/accounts/${name}`)).replace(/id="its-history".*/, ''),
-        await page(owner, '/setup'),
+        (await owner.page(`/admin/accounts/${name}`)).replace(/id="its-history".*/, ''),
+        await owner.page('/setup'),
       ]
       for (const text of shown) t.match(text, words[way][name], `${way} ${name}`)
       for (const text of shown) t.notMatch(text, /give it to the agent|give the agent a new/, `${way} ${name}`)
@@ -155,7 +155,7 @@ t.test('each page tells the one remedy that works here, and has the button for i
       )
       t.equal(/>Connect again</.test(card(name)), way === 'connect')
     }
-    for (const text of [card('switched-off'), await page(owner, '/setup'), await page(owner, '/admin/accounts/switched-off')])
+    for (const text of [card('switched-off'), await owner.page('/setup'), await owner.page('/admin/accounts/switched-off')])
       t.match(
         text,
         /switched this app off.*press “Try again now”.*action="\/admin\/accounts\/switched-off\/refresh">\s*<p>\s*<button class="main">Try again now/,
@@ -170,16 +170,16 @@ t.test('setup never sends its reader to setup', async (t) => {
     [{ ...DEFAULT, expiresAt: inDays(-1) }],
     [{ ...DEFAULT, ...REFUSED, providerUserId: null }],
   ]) {
-    const { owner } = await start(t, accounts)
-    const setup = await page(owner, '/setup')
+    const { owner } = await createOwner(t, { accounts: accounts })
+    const setup = await owner.page('/setup')
     t.match(setup, /id="step-works".*Needs attention.*Step 3 says what to do/)
     t.notMatch(setup, /Open \/setup|: \/setup|Is this your site/)
   }
 })
 
 t.test('one attempt is spoken of as one', async (t) => {
-  const world = await start(t, [{ ...DEFAULT, attempts: ['ok'] }])
-  const shown = await page(world.owner, '/status')
+  const world = await createOwner(t, { accounts: [{ ...DEFAULT, attempts: ['ok'] }] })
+  const shown = await world.owner.page('/status')
   t.match(shown, /The last attempt went well/)
   t.notMatch(shown, /1 attempts/)
 })

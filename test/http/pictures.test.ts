@@ -1,8 +1,6 @@
-import { DatabaseSync } from 'node:sqlite'
 import t from 'tap'
 import { pictureOf } from '../support/instagram-pictures.ts'
-import { createClient } from './owner-client.ts'
-import { connect, createOwnerWorld, type OwnerWorld, signedRequest } from './owner-world.ts'
+import { connect, createClient, createOwner, type OwnerWorld, signedRequest } from '../support/owner.ts'
 
 const USER = '17841400000000001'
 const OTHER = '17841400000000003'
@@ -28,7 +26,7 @@ const PNG = { status: 200, type: 'image/png' }
 const LETTER = { status: 200, type: 'image/svg+xml; charset=utf-8' }
 
 t.test('the owner sees each account’s picture on every page that shows the account, from the agent itself', async (t) => {
-  const world = await createOwnerWorld(t, { knobs: { signedInAs: USER } })
+  const world = await createOwner(t, { knobs: { signedInAs: USER } })
   await connect(world.owner)
   world.instagram.knobs.signedInAs = OTHER
   await connect(world.owner, 'shop')
@@ -53,7 +51,7 @@ t.test('the owner sees each account’s picture on every page that shows the acc
 })
 
 t.test('an account whose provider has no picture of it is drawn by its letter', async (t) => {
-  const world = await createOwnerWorld(t, { knobs: { signedInAs: USER, pictureUrl: 'absent' } })
+  const world = await createOwner(t, { knobs: { signedInAs: USER, pictureUrl: 'absent' } })
   await world.owner.post('/admin/accounts', { name: 'blog', provider: 'instagram' })
   await connect(world.owner)
   const seen = await look(world)
@@ -68,7 +66,7 @@ t.test('an account whose provider has no picture of it is drawn by its letter', 
 })
 
 t.test('while the provider is down or hangs there is a letter, and no page waits for more', async (t) => {
-  const world = await createOwnerWorld(t, { knobs: { signedInAs: USER }, env: { LOG_LEVEL: 'trace' } })
+  const world = await createOwner(t, { knobs: { signedInAs: USER }, env: { LOG_LEVEL: 'trace' } })
   await connect(world.owner)
   const { instagram, agent, owner } = world
   instagram.fail('/picture', { kind: 'answer', body: '<!doctype html><script>alert(1)</script>' })
@@ -89,7 +87,7 @@ t.test('while the provider is down or hangs there is a letter, and no page waits
 })
 
 t.test('an account that another user took over does not look like the one before', async (t) => {
-  const world = await createOwnerWorld(t, { knobs: { signedInAs: USER } })
+  const world = await createOwner(t, { knobs: { signedInAs: USER } })
   const { owner, instagram } = world
   await connect(owner)
   t.match(await look(world), { ...PNG, path: `${PICTURE}?of=${USER}` })
@@ -108,7 +106,7 @@ t.test('an account that another user took over does not look like the one before
 
 t.test('the picture of a removed account, and of a user who wants erasure, is forgotten', async (t) => {
   for (const how of ['removed', 'erased']) {
-    const world = await createOwnerWorld(t, { knobs: { signedInAs: USER } })
+    const world = await createOwner(t, { knobs: { signedInAs: USER } })
     const { owner, instagram, agent } = world
     await connect(owner)
     t.match(await look(world), PNG)
@@ -124,10 +122,10 @@ t.test('the picture of a removed account, and of a user who wants erasure, is fo
 })
 
 t.test('pictures are the signed-in owner’s alone, and a page that shows them keeps no session alive', async (t) => {
-  const world = await createOwnerWorld(t, { knobs: { signedInAs: USER } })
+  const world = await createOwner(t, { knobs: { signedInAs: USER } })
   const { owner, instagram, agent } = world
   await connect(owner)
-  const stranger = createClient(agent.url)
+  const stranger = createClient(agent)
   for (const path of [PICTURE, `${PICTURE}?of=${USER}`, '/admin/accounts/nobody/picture']) {
     const refused = await stranger.get(path)
     t.match(refused, { status: 303, location: '/admin/sign-in', text: '' }, path)
@@ -138,10 +136,8 @@ t.test('pictures are the signed-in owner’s alone, and a page that shows them k
   t.match(await owner.get('/admin/accounts/nobody/picture'), { status: 404 })
   t.match(await owner.get(`${PICTURE}?of=${'1'.repeat(41)}`), { status: 400 })
 
-  const db = new DatabaseSync(`${agent.cwd}/data/token-agent.sqlite`, { timeout: 5000 })
-  t.teardown(() => db.close())
-  const seenAt = () => db.prepare('select last_seen_at as at from sessions').get()?.['at']
-  db.exec("update sessions set last_seen_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '-20 minutes')")
+  const seenAt = () => agent.sql<Record<string, unknown>>('select last_seen_at as at from sessions')[0]?.['at']
+  agent.sql("update sessions set last_seen_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '-20 minutes')")
   const before = seenAt()
   t.match(await fetched(world, PICTURE), PNG)
   t.equal(seenAt(), before)

@@ -4,8 +4,7 @@ import fc from 'fast-check'
 import t from 'tap'
 import { refusalSentence } from '../../src/http/token/refusal-sentence.ts'
 import { decideRead, type TokenResource } from '../../src/reading/decide-read.ts'
-import { createOwnerWorld } from './owner-world.ts'
-import { ask, OTHER_SITE, SITE, startServing } from './serving.ts'
+import { ask, createOwner, OTHER_SITE, openServing, SITE } from '../support/owner.ts'
 
 const APP_URL = 'https://agent.example'
 const ALL_SETTINGS = /ALLOWED_DOMAINS|the account’s own list/g
@@ -17,7 +16,7 @@ function sentenceFor([name = '', value]: string[], resource: TokenResource = 'sc
 }
 
 t.test('a refusal names the site that asks and the one list that decides about it', async (t) => {
-  const { agent, owner } = await createOwnerWorld(t)
+  const { agent, owner } = await createOwner(t)
   for (const [name, domains] of [
     ['default', ''],
     ['own', 'https://blog.example'],
@@ -58,7 +57,7 @@ t.test('a refusal names the site that asks and the one list that decides about i
 })
 
 t.test('a page that is not listed reads no answer but a refusal, in whatever state the account is', async (t) => {
-  const { agent, owner } = await createOwnerWorld(t)
+  const { agent, owner } = await createOwner(t)
   for (const name of ['empty', 'paused']) await owner.post('/admin/accounts', { name, provider: 'instagram', token: '' })
   await owner.post('/admin/accounts/paused/pause')
   for (const origin of [OTHER_SITE, 'null', `${SITE}:8443`]) {
@@ -119,7 +118,7 @@ t.test('a hundred thousand invented origins leave nothing behind in memory', asy
   const grownMb = (process.memoryUsage().heapUsed - before) / 1e6
   t.ok(grownMb < 5, `${grownMb.toFixed(1)} MB more`)
 
-  const { agent } = await startServing(t)
+  const { agent } = await openServing(t)
   for (let at = 0; at < 300; at++) {
     const { status, body } = await ask(agent, '/token.js', { headers: { origin: `https://${at}.example` } })
     if (status !== 403 || !body.includes(`https://${at}.example`)) t.fail(body)

@@ -1,8 +1,6 @@
 import t from 'tap'
-import { runCli, startAgent } from '../support/agent.ts'
-import { startInstagram } from '../support/instagram.ts'
-import { createClient } from './owner-client.ts'
-import { createOwnerWorld, PASSWORD } from './owner-world.ts'
+import { runCli } from '../support/agent.ts'
+import { createClient, createOwner, openAgent, PASSWORD } from '../support/owner.ts'
 
 const SECRETS = {
   SERVER_KEYS: 'server-key-of-a-test',
@@ -10,7 +8,7 @@ const SECRETS = {
   WEBHOOK_SECRET: 'webhook-secret-of-a-test',
   ENCRYPTION_KEY: 'encryption-key-of-a-test',
 }
-const { instagram, agent, owner } = await createOwnerWorld(t, { env: { ...SECRETS, STARTING_TOKEN: SECRETS.METRICS_KEY } })
+const { instagram, agent, owner } = await createOwner(t, { env: { ...SECRETS, STARTING_TOKEN: SECRETS.METRICS_KEY } })
 const all = { ...SECRETS, ADMIN_PASSWORD: PASSWORD, INSTAGRAM_APP_SECRET: instagram.apps[0]?.clientSecret ?? '' }
 const refusal = (name: string): RegExp =>
   new RegExp(`This is the value of ${name}, .*Nothing was stored or sent\\. Paste the access token alone`)
@@ -59,8 +57,8 @@ t.test('web sites are saved and shown in full; one that others share is saved wi
 
 t.test('/setup tells everybody what is wrong in the settings, but the owner alone that the password can be guessed', async (t) => {
   const env = { ADMIN_PASSWORD: '"1234567"', ALLOWED_DOMAINS: '*.squarespace.com localhost:8080', LOG_LEVEL: 'warn' }
-  const weak = await startAgent(t, { ready: '/readyz', env })
-  const visitor = createClient(weak.url)
+  const weak = await openAgent(t, { env })
+  const visitor = createClient(weak)
   const seen = (await visitor.get('/setup')).text
   t.match(seen, /ADMIN_PASSWORD: stands in quotes/)
   t.match(seen, /\*\.squarespace\.com.* allows everybody’s site/)
@@ -77,15 +75,13 @@ t.test('/setup tells everybody what is wrong in the settings, but the owner alon
 
 t.test('the one-time password is printed whatever LOG_LEVEL says, and is no token', async (t) => {
   for (const LOG_LEVEL of ['error', 'silent']) {
-    const stand = await startInstagram()
-    t.teardown(() => stand.close())
-    const fresh = await startAgent(t, { ready: '/readyz', env: { LOG_LEVEL, INSTAGRAM_GRAPH_URL: stand.url } })
+    const fresh = await openAgent(t, { env: { LOG_LEVEL, ADMIN_PASSWORD: '' } })
     const password = /use this password: ([\w-]+)/.exec(fresh.stdout())?.[1] ?? ''
-    const client = createClient(fresh.url)
+    const client = createClient(fresh)
     t.match(await client.signIn(password), { status: 303 }, LOG_LEVEL)
     const pasted = await client.post('/admin/accounts', { name: 'shop', provider: 'instagram', token: password })
     t.match(pasted, { status: 400, text: /This is the value of the one-time password/ })
-    t.equal(stand.calls.length, 0)
+    t.equal(fresh.instagram.calls.length, 0)
   }
 })
 

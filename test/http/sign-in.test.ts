@@ -1,22 +1,24 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
-import { type AgentOptions, startAgent } from '../support/agent.ts'
+import { startAgent } from '../support/agent.ts'
 import { oldRelease } from '../support/old-release.ts'
+import { type Client, createClient, type Fetching, openAgent } from '../support/owner.ts'
 import { missing } from '../support/services.ts'
 import { createDatabase } from '../support/shared-postgres.ts'
 import { startTcpProxy } from '../support/tcp-proxy.ts'
-import { createClient } from './owner-client.ts'
+import { tempFolder } from '../support/temp-folder.ts'
 
 const PASSWORD = 'schön & lang, 8 Wörter'
 const KEY = 'k'.repeat(32)
 const ONE_TIME = /use this password: ([\w-]{20})/
 
-const start = (t: Test, env: Record<string, string> = {}, options: AgentOptions = {}) =>
-  startAgent(t, { ready: '/readyz', ...options, env: { ADMIN_PASSWORD: PASSWORD, ...env } })
+const open = (t: Test, env: Record<string, string> = {}, cwd = tempFolder(t)) =>
+  openAgent(t, { cwd, env: { ADMIN_PASSWORD: PASSWORD, ...env } })
+const openWithout = (t: Test, cwd = tempFolder(t)) => open(t, { ADMIN_PASSWORD: '' }, cwd)
 
 t.test('the right password signs in, and only then is there anything to see', async (t) => {
-  const agent = await start(t)
-  const client = createClient(agent.url)
+  const agent = await open(t)
+  const client = createClient(agent)
   t.match(await client.get('/admin'), { status: 303, location: '/admin/sign-in' })
   t.match(await client.get('/admin/sign-in'), { status: 200, text: /type="password"/ })
   t.match(await client.signIn('wrong password'), { status: 403, text: /not the password/ })
@@ -27,12 +29,12 @@ t.test('the right password signs in, and only then is there anything to see', as
     t.match(line, /^token-agent-(session|device)=[^;]{43,}; (Max-Age=34560000; )?Path=\/; HttpOnly; SameSite=Lax$/)
   t.match(await client.get('/admin'), { status: 200, text: /Sign out/ })
   t.match(await client.get('/admin/sign-in'), { status: 303, location: '/admin' })
-  t.notMatch(agent.stdout() + agent.stderr(), PASSWORD)
+  t.notMatch(agent.stdout(), PASSWORD)
 })
 
 t.test('cookies are bound to the host and to TLS where the agent is on https', async (t) => {
-  const agent = await start(t, { APP_URL: 'https://agent.example' })
-  const answer = await createClient(agent.url).signIn(PASSWORD)
+  const agent = await open(t, { APP_URL: 'https://agent.example' })
+  const answer = await createClient(agent).signIn(PASSWORD)
   t.equal(answer.headers.getSetCookie().length, 2)
   for (const line of answer.headers.getSetCookie()) {
     t.match(line, /^__Host-token-agent-/)
@@ -42,8 +44,8 @@ t.test('cookies are bound to the host and to TLS where the agent is on https', a
 })
 
 t.test('signing in gives a new session, whatever session the browser brought along', async (t) => {
-  const agent = await start(t)
-  const [attacker, victim] = [createClient(agent.url), createClient(agent.url)]
+  const agent = await open(t)
+  const [attacker, victim] = [createClient(agent), createClient(agent)]
   victim.cookies.set('token-agent-session', 'planted-by-somebody')
   attacker.cookies.set('token-agent-session', 'planted-by-somebody')
   await victim.signIn(PASSWORD)
@@ -55,8 +57,8 @@ t.test('signing in gives a new session, whatever session the browser brought alo
 })
 
 t.test('sign-out ends this session, and sign-out everywhere all of them', async (t) => {
-  const agent = await start(t)
-  const [one, two, three] = [createClient(agent.url), createClient(agent.url), createClient(agent.url)]
+  const agent = await open(t)
+  const [one, two, three] = [createClient(agent), createClient(agent), createClient(agent)]
   for (const client of [one, two, three]) await client.signIn(PASSWORD)
   const kept = new Map(one.cookies)
   t.match(await one.post('/admin/sign-out'), { status: 303, location: '/admin/sign-in' })
@@ -69,13 +71,13 @@ t.test('sign-out ends this session, and sign-out everywhere all of them', async 
 })
 
 t.test('a form that another site sends changes nothing', async (t) => {
-  const agent = await start(t)
-  const client = createClient(agent.url)
+  const agent = await open(t)
+  const client = createClient(agent)
   await client.signIn(PASSWORD)
   const foreign: Record<string, string>[] = [
     { 'sec-fetch-site': 'cross-site' },
     { 'sec-fetch-site': 'same-site' },
-    { 'sec-fetch-site': 'cross-site', origin: `http://localhost:${agent.port}` },
+    { 'sec-fetch-site': 'cross-site', origin: agent.url },
     { origin: 'https://evil.example' },
     { origin: 'null' },
     {},
@@ -83,16 +85,16 @@ t.test('a form that another site sends changes nothing', async (t) => {
   for (const headers of foreign) {
     const refused = await client.post('/admin/sign-out-everywhere', {}, headers)
     t.match(refused, { status: 403 }, JSON.stringify(headers))
-    t.match(await createClient(agent.url).post('/admin/sign-in', { password: PASSWORD }, headers), { status: 403 })
+    t.match(await createClient(agent).post('/admin/sign-in', { password: PASSWORD }, headers), { status: 403 })
   }
   t.match(await client.get('/admin'), { status: 200 })
   t.match(await client.get('/admin/sign-out'), { status: 404 }, 'nothing changes by a GET')
-  t.match(await client.post('/admin/sign-out', {}, { origin: `http://localhost:${agent.port}` }), { status: 303 }, 'an old browser')
+  t.match(await client.post('/admin/sign-out', {}, { origin: agent.url }), { status: 303 }, 'an old browser')
 })
 
 t.test('the pages can be framed by nobody, and tell nobody where they were', async (t) => {
-  const agent = await start(t)
-  const { headers } = await createClient(agent.url).get('/admin/sign-in')
+  const agent = await open(t)
+  const { headers } = await createClient(agent).get('/admin/sign-in')
   t.match(headers.get('content-security-policy'), /default-src 'none'.*form-action 'self'.*frame-ancestors 'none'/)
   t.equal(headers.get('referrer-policy'), 'same-origin')
   t.equal(headers.get('cache-control'), 'no-store')
@@ -100,47 +102,46 @@ t.test('the pages can be framed by nobody, and tell nobody where they were', asy
 })
 
 t.test('without a password the log has one that works once', async (t) => {
-  const cwd = t.testdir()
-  const first = await startAgent(t, { ready: '/readyz', cwd })
+  const first = await openWithout(t)
   const password = ONE_TIME.exec(first.stdout())?.[1] ?? ''
-  const client = createClient(first.url)
+  const client = createClient(first)
   t.match(await client.get('/admin/sign-in'), { text: /log has one that works once/ })
   t.match(await client.signIn('let me in please'), { status: 403 })
-  const claims = await Promise.all([1, 2, 3].map(() => createClient(first.url).signIn(password)))
+  const claims = await Promise.all([1, 2, 3].map(() => createClient(first).signIn(password)))
   t.strictSame(claims.map(({ status }) => status).sort(), [303, 403, 403], 'once, also for three at the same moment')
   t.match(await client.get('/admin/sign-in'), { text: /has been used.*href="\/setup#on-\w+">Where that is kept/s })
   const setup = await client.get('/setup')
   t.match(setup.text, /one-time password of this start has been used.*ADMIN_PASSWORD/s)
   t.notMatch(setup.text, /log has a password that works once/, 'what is spent is not promised')
-  await first.stop('SIGINT')
-
-  const second = await startAgent(t, { ready: '/readyz', cwd })
-  t.match(await createClient(second.url).signIn(password), { status: 403 }, 'and only until the next start')
+  await first.close()
+  t.match(await createClient(await openWithout(t, first.cwd)).signIn(password), { status: 403 }, 'and only until the next start')
 })
 
 t.test('the session that a one-time password began goes on, until a real password is set', async (t) => {
-  const cwd = t.testdir()
-  const first = await startAgent(t, { ready: '/readyz', cwd })
-  const client = createClient(first.url)
+  const first = await openWithout(t)
+  const { cwd } = first
+  const client = createClient(first)
   t.match(await client.signIn(ONE_TIME.exec(first.stdout())?.[1] ?? ''), { status: 303 })
-  await first.stop('SIGINT')
-  const second = await startAgent(t, { ready: '/readyz', cwd, port: first.port })
-  t.match(await client.get('/admin'), { status: 200 })
-  await second.stop('SIGINT')
-  const third = await start(t, {}, { cwd, port: first.port })
+  await first.close()
+  const second = await openWithout(t, cwd)
+  t.match(await createClient(second, client.cookies).get('/admin'), { status: 200 })
+  await second.close()
+  const third = await open(t, {}, cwd)
   t.notMatch(third.stdout(), ONE_TIME)
-  t.match(await client.get('/admin'), { status: 303 })
-  await client.signIn(PASSWORD)
-  await third.stop('SIGINT')
-  await start(t, { ADMIN_PASSWORD: 'another password' }, { cwd, port: first.port })
-  t.match(await client.get('/admin'), { status: 303 }, 'another password ends the sessions of the one before')
+  const there = createClient(third, client.cookies)
+  t.match(await there.get('/admin'), { status: 303 })
+  await there.signIn(PASSWORD)
+  t.match(await there.get('/admin'), { status: 200 })
+  await third.close()
+  const fourth = createClient(await open(t, { ADMIN_PASSWORD: 'another password' }, cwd), client.cookies)
+  t.match(await fourth.get('/admin'), { status: 303 }, 'another password ends the sessions of the one before')
 })
 
 t.test('with Postgres and no password nobody can claim the agent', { skip: missing('postgres') }, async (t) => {
   const { url } = await createDatabase(t)
-  const agent = await startAgent(t, { ready: '/readyz', env: { DATABASE_URL: url, ENCRYPTION_KEY: KEY } })
+  const agent = await open(t, { ADMIN_PASSWORD: '', DATABASE_URL: url, ENCRYPTION_KEY: KEY })
   t.notMatch(agent.stdout(), ONE_TIME)
-  const client = createClient(agent.url)
+  const client = createClient(agent)
   t.match(await client.get('/admin/sign-in'), { text: /ADMIN_PASSWORD/ })
   for (const password of ['', 'undefined', 'null', 'one-time password']) t.match(await client.signIn(password), { status: 403 })
   t.match(await client.get('/admin'), { status: 303 })
@@ -152,28 +153,27 @@ t.test(
   async (t) => {
     const { url, query } = await createDatabase(t)
     const env = { DATABASE_URL: url, ENCRYPTION_KEY: KEY }
-    const agents = await Promise.all(Array.from({ length: 8 }, () => start(t, env)))
-    const [one, two] = agents as [(typeof agents)[0], (typeof agents)[0]]
-    const owner = createClient(one.url)
+    const start = () => startAgent(t, { ready: '/readyz', env: { ADMIN_PASSWORD: PASSWORD, ...env } })
+    const agents = await Promise.all([start(), start(), start()])
+    const [one, two] = agents
+    const owner = createClient(one)
     await owner.signIn(PASSWORD)
-    const there = createClient(two.url)
-    for (const [name, value] of owner.cookies) there.cookies.set(name, value)
-    t.match(await there.get('/admin'), { status: 200 })
+    t.match(await createClient(two, owner.cookies).get('/admin'), { status: 200 })
 
     const statuses: number[] = []
-    const [startedMs, untilMs] = [performance.now(), performance.now() + 6_000]
+    const [startedMs, untilMs] = [performance.now(), performance.now() + 4_000]
     const guesses: Promise<void>[] = []
-    const guess = async (agent: (typeof agents)[0], password: string): Promise<void> => {
-      const { status } = await createClient(agent.url).post('/admin/sign-in', { password })
+    const guess = async (agent: Fetching, password: string): Promise<void> => {
+      const { status } = await createClient(agent).post('/admin/sign-in', { password })
       statuses.push(status)
     }
     const attack = async (): Promise<void> => {
       for (let n = 0; performance.now() < untilMs; n++) {
-        guesses.push(guess(agents[n % 8] as (typeof agents)[0], `guess number ${n}`))
+        guesses.push(guess(agents[n % 3] ?? one, `guess number ${n}`))
         await sleep(1000 / 30)
       }
     }
-    const inAfter = async (client: typeof owner): Promise<number> => {
+    const inAfter = async (client: Client): Promise<number> => {
       const askedMs = performance.now()
       t.match(await client.signIn(PASSWORD), { status: 303 })
       return performance.now() - askedMs
@@ -182,7 +182,7 @@ t.test(
     await sleep(500)
     owner.cookies.delete('token-agent-session')
     const known = await inAfter(owner)
-    const inNewBrowser = await inAfter(createClient(two.url))
+    const inNewBrowser = await inAfter(createClient(two))
     await attacking
     await Promise.all(guesses)
     const seconds = (performance.now() - startedMs) / 1000
@@ -199,34 +199,30 @@ t.test(
 )
 
 t.test('a known browser ends with “Sign out everywhere” and with a new password', async (t) => {
-  const cwd = t.testdir()
-  const first = await start(t, {}, { cwd })
-  const client = createClient(first.url)
-  const comesAs = async (): Promise<string> => {
-    await client.signIn(PASSWORD)
+  const first = await open(t)
+  const client = createClient(first)
+  const comesAs = async (client: Client, password = PASSWORD): Promise<string> => {
+    await client.signIn(password)
     return /From a (known browser|browser that was not signed in before)/.exec((await client.get('/admin/history')).text)?.[1] ?? ''
   }
-  t.equal(await comesAs(), 'browser that was not signed in before')
-  t.equal(await comesAs(), 'known browser')
+  t.equal(await comesAs(client), 'browser that was not signed in before')
+  t.equal(await comesAs(client), 'known browser')
   const kept = client.cookies.get('token-agent-device') ?? ''
   await client.post('/admin/sign-out')
-  t.equal(await comesAs(), 'known browser', 'signing out in one browser is another thing')
+  t.equal(await comesAs(client), 'known browser', 'signing out in one browser is another thing')
   await client.post('/admin/sign-out-everywhere')
   t.notOk(client.cookies.has('token-agent-device'))
   client.cookies.set('token-agent-device', kept)
-  t.equal(await comesAs(), 'browser that was not signed in before', 'nor does a copy of the cookie count')
-  await first.stop('SIGINT')
-
-  const second = await start(t, { ADMIN_PASSWORD: 'another password' }, { cwd, port: first.port })
-  await client.signIn('another password')
-  t.match((await client.get('/admin/history')).text, /not signed in before/)
-  await second.stop('SIGINT')
+  t.equal(await comesAs(client), 'browser that was not signed in before', 'nor does a copy of the cookie count')
+  await first.close()
+  const second = await open(t, { ADMIN_PASSWORD: 'another password' }, first.cwd)
+  t.equal(await comesAs(createClient(second, client.cookies), 'another password'), 'browser that was not signed in before')
 })
 
 t.test('a browser without script waits with a button, and types its password once', async (t) => {
-  const agent = await start(t)
+  const agent = await open(t)
   const form = { password: PASSWORD }
-  const clients = Array.from({ length: 4 }, () => createClient(agent.url))
+  const clients = Array.from({ length: 4 }, () => createClient(agent))
   const answers = await Promise.all(clients.map((client) => client.post('/admin/sign-in', form)))
   t.strictSame(answers.map(({ status }) => status).sort(), [303, 429, 429, 429])
   const turnedAway = answers.findIndex(({ status }) => status === 429)
@@ -236,11 +232,12 @@ t.test('a browser without script waits with a button, and types its password onc
   t.notMatch(answer.text + answer.headers.getSetCookie().join(), PASSWORD.slice(0, 5))
   t.match(answer.headers.getSetCookie(), [/^token-agent-ticket=[^;]{43,}; Max-Age=5; Path=\/; HttpOnly; SameSite=Lax$/])
   const again = /name="again" value="([^"]+)"/.exec(answer.text)?.[1] ?? ''
+  // A ticket is good from 900 ms on.
   await sleep(950)
   t.match(await client.post('/admin/sign-in', { again }), { status: 303, location: '/admin' })
   t.notOk(client.cookies.has('token-agent-ticket'))
   for (const made of ['', 'v1.x.y.z', `${again}x`, client.cookies.get('token-agent-device') ?? ''])
-    t.match(await createClient(agent.url).post('/admin/sign-in', { again: made }), { status: 400, text: /Type the password again/ })
+    t.match(await createClient(agent).post('/admin/sign-in', { again: made }), { status: 400, text: /Type the password again/ })
 })
 
 t.test(
@@ -249,8 +246,8 @@ t.test(
   async (t) => {
     const { url } = await createDatabase(t)
     const proxy = await startTcpProxy(t, { port: Number(new URL(url).port || 5432), host: new URL(url).hostname })
-    const agent = await start(t, { DATABASE_URL: proxy.through(url), ENCRYPTION_KEY: KEY })
-    const client = createClient(agent.url)
+    const agent = await open(t, { DATABASE_URL: proxy.through(url), ENCRYPTION_KEY: KEY })
+    const client = createClient(agent)
     proxy.reset()
     const answer = await client.signIn(PASSWORD)
     t.match(answer, { status: 503, text: /database does not answer.*Your password is not the reason.*type="password"/s })
@@ -261,34 +258,30 @@ t.test(
 )
 
 t.test('where a guesser is at work, the owner sees it on /status', async (t) => {
-  const agent = await start(t)
-  const owner = createClient(agent.url)
-  await createClient(agent.url).signIn('a wrong one')
+  const agent = await open(t)
+  const owner = createClient(agent)
+  await createClient(agent).signIn('a wrong one')
   await owner.signIn(PASSWORD)
-  const { DatabaseSync } = await import('node:sqlite')
   const words = /wrong passwords were given at the sign-in since/
   t.notMatch((await owner.get('/status')).text, words)
-  const db = new DatabaseSync(`${agent.cwd}/data/token-agent.sqlite`)
-  db.exec("update sign_in_attempts set failures = 1000 where source = 'wrong passwords'")
-  db.close()
+  agent.sql("update sign_in_attempts set failures = 1000 where source = 'wrong passwords'")
   t.match((await owner.get('/status')).text, /1,000 wrong passwords were given at the sign-in since/)
-  t.notMatch((await createClient(agent.url).get('/status')).text, words)
+  t.notMatch((await createClient(agent).get('/status')).text, words)
 })
 
 t.test('beside the release before a session of either is accepted by both', { skip: missing('postgres') }, async (t) => {
   const { url } = await createDatabase(t)
   const env = { DATABASE_URL: url, ENCRYPTION_KEY: KEY }
   const { cli } = oldRelease(t)
-  const before = await start(t, env, { cli })
-  const now = await start(t, env)
+  const before = await startAgent(t, { ready: '/readyz', cli, env: { ADMIN_PASSWORD: PASSWORD, ...env } })
+  const now = await open(t, env)
   for (const [one, other] of [
     [before, now],
     [now, before],
   ] as const) {
-    const client = createClient(one.url)
+    const client = createClient(one)
     await client.signIn(PASSWORD)
-    const there = createClient(other.url)
-    for (const [name, value] of client.cookies) there.cookies.set(name, value)
+    const there = createClient(other, new Map(client.cookies))
     t.match(await there.get('/admin'), { status: 200 })
     t.match(await there.signIn(PASSWORD), { status: 303 }, 'and its device cookie does no harm')
     await there.post('/admin/sign-out-everywhere')
@@ -297,15 +290,12 @@ t.test('beside the release before a session of either is accepted by both', { sk
 })
 
 t.test('nothing that signs in is stored as it is', async (t) => {
-  const { DatabaseSync } = await import('node:sqlite')
-  const agent = await start(t)
-  const client = createClient(agent.url)
+  const agent = await open(t)
+  const client = createClient(agent)
   await client.signIn(PASSWORD)
-  const db = new DatabaseSync(`${agent.cwd}/data/token-agent.sqlite`)
   const dump = JSON.stringify(
-    ['sessions', 'oauth_states', 'sign_in_attempts', 'events'].map((table) => db.prepare(`select * from ${table}`).all()),
+    ['sessions', 'oauth_states', 'sign_in_attempts', 'events'].map((table) => agent.sql(`select * from ${table}`)),
   )
-  db.close()
   t.match(dump, /signed_in/)
   for (const held of [...client.cookies.values(), PASSWORD]) t.notOk(dump.includes(decodeURIComponent(held)))
 })

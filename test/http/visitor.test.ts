@@ -1,28 +1,24 @@
-import { DatabaseSync } from 'node:sqlite'
 import t from 'tap'
-import { createClient } from './owner-client.ts'
-import { createOwnerWorld } from './owner-world.ts'
+import { createClient, createOwner } from '../support/owner.ts'
 
 const HTML = { accept: 'text/html' }
 
 t.test('a status page that renews itself keeps nobody signed in', async (t) => {
-  const { agent, owner } = await createOwnerWorld(t)
-  const db = new DatabaseSync(`${agent.cwd}/data/token-agent.sqlite`)
-  const lastSeen = (): unknown => db.prepare('select last_seen_at from sessions').get()?.['last_seen_at']
-  db.exec("update sessions set last_seen_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '-29 minutes')")
+  const { agent, owner } = await createOwner(t)
+  const lastSeen = (): unknown => agent.sql<Record<string, unknown>>('select last_seen_at from sessions')[0]?.['last_seen_at']
+  agent.sql("update sessions set last_seen_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '-29 minutes')")
   const before = lastSeen()
   t.match(await owner.get('/status', { ...HTML, 'sec-fetch-dest': 'empty' }), { text: /Sign out/ })
   t.equal(lastSeen(), before)
   t.match(await owner.get('/status', { ...HTML, 'sec-fetch-dest': 'document' }), { text: /Sign out/ })
   t.not(lastSeen(), before)
-  db.exec("update sessions set last_seen_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '-31 minutes')")
-  db.close()
+  agent.sql("update sessions set last_seen_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '-31 minutes')")
   t.match(await owner.get('/status', HTML), { text: /Sign in<\/a> to see/ })
 })
 
 t.test('who holds no session of this agent sees what everybody sees', async (t) => {
-  const { agent } = await createOwnerWorld(t)
-  const stranger = createClient(agent.url)
+  const { agent } = await createOwner(t)
+  const stranger = createClient(agent)
   const seen = async (): Promise<string> => (await stranger.get('/status', HTML)).text
   const publicly = await seen()
   for (const cookie of ['', 'x', 'A'.repeat(43), '%00', 'x'.repeat(4000)]) {
@@ -32,12 +28,12 @@ t.test('who holds no session of this agent sees what everybody sees', async (t) 
 })
 
 t.test('files are kept for a year by the name of their content, and packed for who takes that', async (t) => {
-  const { agent } = await createOwnerWorld(t)
+  const { agent } = await createOwner(t)
   const page = await (await agent.fetch('/setup')).text()
   const found = [...page.matchAll(/(?:href|src)="(\/(?:style\.css|page\.js|logo\.svg)\?v=[\w-]{10})"/g)].map((match) => match[1] ?? '')
   t.equal(new Set(found).size, 3)
   for (const address of new Set(found)) {
-    const { status, headers } = await agent.fetch(address)
+    const { status, headers } = await agent.fetch(address, { headers: { 'accept-encoding': 'gzip' } })
     t.equal(status, 200)
     t.match(headers.get('cache-control'), /max-age=31536000, immutable/)
     t.equal(headers.get('content-encoding'), 'gzip')

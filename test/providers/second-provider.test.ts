@@ -2,9 +2,8 @@ import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import { readConfig } from '../../src/config/config.ts'
 import { createKnownSecrets } from '../../src/config/known-secrets.ts'
-import { createClient } from '../http/owner-client.ts'
-import { approve, authorizeUrlIn, PASSWORD, served } from '../http/owner-world.ts'
 import { runCli, startAgent } from '../support/agent.ts'
+import { approve, authorizeUrlIn, createClient, PASSWORD, served } from '../support/owner.ts'
 import { tempFolder } from '../support/temp-folder.ts'
 import { PROVIDERS } from './postbox/registry.ts'
 import { startPostbox } from './postbox/stand-in.ts'
@@ -58,7 +57,7 @@ t.test('a folder and a line of the registry make a provider that is seeded, refr
   t.not(token, seed, 'refreshed')
   t.ok(postbox.isCurrent(token ?? ''))
 
-  const owner = createClient(agent.url)
+  const owner = createClient(agent)
   await owner.signIn(PASSWORD)
   const admin = (await owner.get('/admin')).text
   for (const words of ['<option value="postbox">PostBox', 'at the PostBox office, for PostBox', 'Connect PostBox']) t.match(admin, words)

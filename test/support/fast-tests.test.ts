@@ -9,7 +9,7 @@ t.test('npm run test:fast skips files that start a process or a service, directl
   const files = fastTests()
   for (const path of ['test/reading/allow-list.test.ts', 'test/core/token.test.ts', 'test/providers/instagram/instagram.test.ts'])
     t.ok(files.includes(path), path)
-  for (const path of ['test/cache/memcached.test.ts', 'test/http/pictures.test.ts', 'test/browser/pages.test.ts', 'test/floors.test.ts'])
+  for (const path of ['test/cache/memcached.test.ts', 'test/http/sign-in.test.ts', 'test/browser/pages.test.ts', 'test/floors.test.ts'])
     t.notOk(files.includes(path), path)
   for (const path of files) t.notMatch(readFileSync(join(import.meta.dirname, '../..', path), 'utf8'), /\bmissing\(|\blaunch\(/, path)
 })

@@ -1,5 +1,36 @@
+import { request as send } from 'node:http'
 import { connect } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
+
+export interface Asked {
+  method?: string
+  headers?: Record<string, string>
+  body?: string
+}
+
+export interface Answered {
+  readonly status: number
+  readonly headers: Record<string, string | undefined>
+  readonly body: string
+}
+
+/** One request with exactly these headers: fetch adds some of its own, and leaves others out. */
+export function askPort(port: number, path: string, { method = 'GET', headers = {}, body }: Asked = {}): Promise<Answered> {
+  return new Promise((resolve, reject) => {
+    const request = send({ port, host: '127.0.0.1', path, method, headers, agent: false }, (response) => {
+      let text = ''
+      response.setEncoding('utf8').on('data', (chunk) => {
+        text += chunk
+      })
+      response.on('end', () => {
+        resolve({ status: response.statusCode ?? 0, headers: response.headers as Answered['headers'], body: text })
+      })
+      response.on('error', reject)
+    })
+    request.on('error', reject)
+    request.end(body)
+  })
+}
 
 export interface RawAnswer {
   /** 0 = closed without an answer. */

@@ -2,9 +2,10 @@ import { readFileSync } from 'node:fs'
 import { Validator } from '@seriousme/openapi-schema-validator'
 import t from 'tap'
 import { Check } from 'typebox/schema'
+import { ask, type Fetching, OTHER_SITE, openServing, SERVER_KEY, SITE, WEBHOOK_SECRET } from '../../support/owner.ts'
 import { startPostgres } from '../../support/postgres.ts'
+import type { Asked } from '../../support/raw-http.ts'
 import { missing } from '../../support/services.ts'
-import { type Asked, ask, OTHER_SITE, SERVER_KEY, SITE, startServing, WEBHOOK_SECRET } from '../serving.ts'
 
 interface Described {
   openapi: string
@@ -24,7 +25,7 @@ const closed = (schema: object): object =>
   JSON.parse(JSON.stringify(schema), (_, part) => (part?.properties ? { additionalProperties: false, ...part } : part))
 
 const METRICS_KEY = 'metrics-key-0123456789abcdef'
-const { agent } = await startServing(t, { METRICS_KEY })
+const { agent } = await openServing(t, { METRICS_KEY })
 const description: Described = JSON.parse((await ask(agent, '/openapi.json')).body)
 const operations = Object.entries(description.paths).flatMap(([path, methods]) =>
   Object.entries(methods).map(([method, operation]) => ({ path, method, operation })),
@@ -60,18 +61,18 @@ t.test('who asks for it need not be on any list', async (t) => {
 })
 
 t.test('the agent answers as it is described, each status of each address', { skip: missing('postgres') }, async (t) => {
-  const bare = await startServing(t, { STARTING_TOKEN: '', WEBHOOK_SECRET: '' })
+  const bare = await openServing(t, { STARTING_TOKEN: '', WEBHOOK_SECRET: '' })
   // A store that dies once it has answered: what needs it is then answered with 503.
   const postgres = await startPostgres(t)
   const database = await postgres.createDatabase(t)
-  const lost = await startServing(t, { DATABASE_URL: database.url, ENCRYPTION_KEY: 'an-encryption-key-of-a-test', STARTING_TOKEN: '' })
+  const lost = await openServing(t, { DATABASE_URL: database.url, ENCRYPTION_KEY: 'an-encryption-key-of-a-test', STARTING_TOKEN: '' })
   await postgres.stop('immediate')
 
   const site: Asked = { headers: { origin: SITE } }
   const other: Asked = { headers: { origin: OTHER_SITE } }
   const key = (value: string): Asked => ({ headers: { authorization: `Bearer ${value}` } })
   const post = (asked: Asked): Asked => ({ method: 'POST', ...asked })
-  const asking: [at: { port: number }, path: string, described: string, asked: Asked, status: number][] = []
+  const asking: [at: Fetching, path: string, described: string, asked: Asked, status: number][] = []
   for (const suffix of ['', '.js', '.json']) {
     const path = `/token${suffix}`
     asking.push(

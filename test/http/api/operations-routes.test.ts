@@ -1,10 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
-import { startAgent } from '../../support/agent.ts'
+import { startInstagram } from '../../support/instagram.ts'
+import { ask, openAgent, openServing, SITE, WEBHOOK_SECRET } from '../../support/owner.ts'
 import { sendRaw } from '../../support/raw-http.ts'
-import { ask, SITE, startServing, WEBHOOK_SECRET } from '../serving.ts'
 
-const { agent, instagram } = await startServing(t)
+const { agent, instagram } = await openServing(t)
+const port = await agent.listen()
 const hook = (headers: Record<string, string> = { authorization: `Bearer ${WEBHOOK_SECRET}` }, method = 'POST', body?: string) =>
   ask(agent, '/hooks/refresh', { method, headers, ...(body === undefined ? {} : { body }) })
 
@@ -54,7 +55,7 @@ t.test('who has no secret is told so before the body has arrived, whatever it is
     'Content-Length: 1000000',
   ]
   const startedAt = performance.now()
-  const { status, body } = await sendRaw(agent.port, `${[...lines, 'Connection: close'].join('\r\n')}\r\n\r\nx`)
+  const { status, body } = await sendRaw(port, `${[...lines, 'Connection: close'].join('\r\n')}\r\n\r\nx`)
   t.equal(status, 401)
   t.match(JSON.parse(body), { error: 'unauthorized', message: /WEBHOOK_SECRET/ })
   t.ok(performance.now() - startedAt < 5_000, 'at once')
@@ -106,7 +107,7 @@ t.test('two secrets are as good as none', async (t) => {
   ]) {
     const lines = ['POST /hooks/refresh HTTP/1.1', 'Host: a', 'Connection: close', 'Content-Length: 0']
     const { status } = await sendRaw(
-      agent.port,
+      port,
       `${[...lines, `Authorization: Bearer ${first}`, `Authorization: Bearer ${second}`].join('\r\n')}\r\n\r\n`,
     )
     t.equal(status, 401)
@@ -114,7 +115,7 @@ t.test('two secrets are as good as none', async (t) => {
 })
 
 t.test('without WEBHOOK_SECRET the hook is off for everybody', async (t) => {
-  const serving = await startServing(t, { WEBHOOK_SECRET: '' })
+  const serving = await openServing(t, { WEBHOOK_SECRET: '' })
   for (const authorization of ['Bearer ', 'Bearer undefined', 'Bearer null', `Bearer ${WEBHOOK_SECRET}`]) {
     const { status, body } = await ask(serving.agent, '/hooks/refresh', { method: 'POST', headers: { authorization } })
     t.equal(status, 403)
@@ -123,18 +124,14 @@ t.test('without WEBHOOK_SECRET the hook is off for everybody', async (t) => {
 })
 
 t.test('the hook runs one refresh at a time, and who comes meanwhile gets its result', async (t) => {
-  const serving = await startServing(t, { STARTING_TOKEN: '' })
-  const { instagram } = serving
+  const instagram = await startInstagram()
+  t.teardown(() => instagram.close())
   instagram.fail('*', 'html502')
-  const seeded = await startServingWith(t, instagram.url, instagram.issue())
+  const seeded = await openAgent(t, { instagram, env: { STARTING_TOKEN: instagram.issue(), WEBHOOK_SECRET } })
   instagram.heal()
   instagram.fail('*', { kind: 'slowAnswer', ms: 400 })
-  // Its first retry is due within two minutes; forced by the clock of nobody, so wait for nothing: ask until it is.
   const before = instagram.counts['/refresh_access_token'] ?? 0
-  const { DatabaseSync } = await import('node:sqlite')
-  const db = new DatabaseSync(`${seeded.cwd}/data/token-agent.sqlite`)
-  db.prepare("update accounts set next_refresh_at = '2020-01-01T00:00:00.000Z'").run()
-  db.close()
+  seeded.sql("update accounts set next_refresh_at = '2020-01-01T00:00:00.000Z'")
   const call = () => ask(seeded, '/hooks/refresh', { method: 'POST', headers: { authorization: `Bearer ${WEBHOOK_SECRET}` } })
   const first = call()
   await sleep(150)
@@ -148,22 +145,12 @@ t.test('the hook runs one refresh at a time, and who comes meanwhile gets its re
   t.same(Object.keys(results[0]).toSorted(), ['account', 'message', 'nextRefreshAt', 'outcome'])
 })
 
-async function startServingWith(t: Parameters<typeof startAgent>[0], graphUrl: string, token: string) {
-  return startAgent(t, {
-    ready: '/readyz',
-    env: { STARTING_TOKEN: token, ALLOWED_DOMAINS: 'shop.example', WEBHOOK_SECRET, INSTAGRAM_GRAPH_URL: graphUrl },
-  })
-}
-
 t.test('the hook that fails says so without details', async (t) => {
-  const serving = await startServing(t)
-  const { DatabaseSync } = await import('node:sqlite')
-  const db = new DatabaseSync(`${serving.agent.cwd}/data/token-agent.sqlite`)
-  db.exec('alter table accounts rename column failure_count to gone')
+  const serving = await openServing(t)
+  serving.agent.sql('alter table accounts rename column failure_count to gone')
   const headers = { authorization: `Bearer ${WEBHOOK_SECRET}` }
   const { status, body } = await ask(serving.agent, '/hooks/refresh', { method: 'POST', headers })
-  db.exec('alter table accounts rename column gone to failure_count')
-  db.close()
+  serving.agent.sql('alter table accounts rename column gone to failure_count')
   t.equal(status, 500)
   t.match(JSON.parse(body), { error: 'internal', message: /log has the details/ })
   t.notMatch(body, /accounts|SQL|select|update/)

@@ -1,20 +1,16 @@
-import { DatabaseSync } from 'node:sqlite'
 import t from 'tap'
+import { ask, createOwner, type Fetching, openServing } from '../../support/owner.ts'
 import { waitFor } from '../../support/wait-for.ts'
-import { createOwnerWorld } from '../owner-world.ts'
-import { ask, startServing } from '../serving.ts'
 
 const PAGES = ['/', '/setup', '/status']
-const { agent, token } = await startServing(t)
+const { agent, token } = await openServing(t)
 /** The store is asked once a second, however often the page is. */
-async function statusOf(of: { port: number }, words: RegExp): Promise<string> {
+async function statusOf(of: Fetching, words: RegExp): Promise<string> {
   return waitFor(`the status page to say ${words}`, async () => {
     const { body } = await ask(of, '/status')
     return words.test(body) && body
   })
 }
-
-const storeOf = (cwd: string): DatabaseSync => new DatabaseSync(`${cwd}/data/token-agent.sqlite`)
 
 t.test('the pages are HTML that runs nothing but files of its own, frames nothing and sends nothing', async (t) => {
   for (const page of PAGES) {
@@ -49,28 +45,26 @@ t.test('the public status says that it works, or that it needs attention, and no
   t.match(body, /Working/)
   t.notMatch(body, /user\.|1784|\d{4}-\d{2}-\d{2}|default/, 'no user, no account, no time')
 
-  const db = storeOf(agent.cwd)
-  db.exec("update accounts set state = 'reconnect', last_error_code = 'reconnect', last_error = 'a-safe-sentence'")
+  agent.sql("update accounts set state = 'reconnect', last_error_code = 'reconnect', last_error = 'a-safe-sentence'")
   const ill = await statusOf(agent, /Needs attention/)
   t.notMatch(ill, /Working|a-safe-sentence/)
-  db.exec("update accounts set state = 'active', last_error_code = null, last_error = null")
-  db.close()
+  agent.sql("update accounts set state = 'active', last_error_code = null, last_error = null")
   await statusOf(agent, /Working/)
 })
 
 t.test('without a token the pages say, step by step, what to do', async (t) => {
-  const serving = await startServing(t, { STARTING_TOKEN: '', ALLOWED_DOMAINS: '', APP_URL: '' })
+  const serving = await openServing(t, { STARTING_TOKEN: '', ALLOWED_DOMAINS: '', APP_URL: '' })
   const { status, body } = await ask(serving.agent, '/setup')
   t.equal(status, 200)
   for (const word of ['STARTING_TOKEN', 'ALLOWED_DOMAINS', 'Generate token', 'token-agent seed', 'APP_URL']) t.match(body, word)
   t.match((await ask(serving.agent, '/status')).body, /Not set up yet.*href="\/setup"/s)
   t.notMatch((await ask(serving.agent, '/status')).body, /Needs attention|Working/, 'a fresh agent is not a broken one')
   t.match((await ask(serving.agent, '/')).body, /<h1>.*?<\/h1>\s*<p class="note">No token yet: <a href="\/setup">/s)
-  t.match((await ask(serving.agent, '/')).body, `http://localhost:${serving.agent.port}/token.js`)
+  t.match((await ask(serving.agent, '/')).body, `${serving.agent.url}/token.js`)
 })
 
 t.test('HIDE_HELP_PAGES hides all of them from visitors, and not from the owner, who finds the sign-in', async (t) => {
-  const { agent, owner } = await createOwnerWorld(t, { env: { HIDE_HELP_PAGES: 'true' } })
+  const { agent, owner } = await createOwner(t, { env: { HIDE_HELP_PAGES: 'true' } })
   for (const page of PAGES) {
     const { status, body } = await ask(agent, page)
     t.equal(status, 204, page)
@@ -82,7 +76,7 @@ t.test('HIDE_HELP_PAGES hides all of them from visitors, and not from the owner,
 })
 
 t.test('what strangers share holds nothing of the owner and sets no cookie, whoever asks in between', async (t) => {
-  const { agent, owner } = await createOwnerWorld(t)
+  const { agent, owner } = await createOwner(t)
   await owner.post('/admin/accounts', { name: 'canary-account', provider: 'instagram' })
   const odd = ['', 'token-agent-session=made-up', 'token-agent-device=made-up', `token-agent-session=${'A'.repeat(43)}`]
   const look = async (path: string, cookie: string): Promise<void> => {
@@ -102,7 +96,7 @@ t.test('what strangers share holds nothing of the owner and sets no cookie, whoe
 
 t.test('a look at a page is no read, and tells what a page on each listed site would get', async (t) => {
   const key = 'metrics-key-0123456789abcdef'
-  const serving = await startServing(t, { METRICS_KEY: key })
+  const serving = await openServing(t, { METRICS_KEY: key })
   const reads = async (): Promise<string[]> => {
     const { body } = await ask(serving.agent, '/metrics', { headers: { authorization: `Bearer ${key}` } })
     return body.split('\n').filter((line) => /^token_agent_(reads_total|lookups_total|read_duration_seconds_count)/.test(line))
@@ -120,21 +114,17 @@ t.test('a look at a page is no read, and tells what a page on each listed site w
 })
 
 t.test('the pages are there while the store is not', async (t) => {
-  const serving = await startServing(t)
-  const db = storeOf(serving.agent.cwd)
-  db.exec('alter table accounts rename to gone')
+  const serving = await openServing(t)
+  serving.agent.sql('alter table accounts rename to gone')
   for (const page of PAGES) t.equal((await ask(serving.agent, page)).status, 200, page)
   await statusOf(serving.agent, /Needs attention/)
-  db.close()
 })
 
 t.test('a token that no key opens is reported by the status page and by /readyz', async (t) => {
-  const serving = await startServing(t)
-  const db = storeOf(serving.agent.cwd)
-  db.exec("update accounts set access_token = 'v1.unknown.AAAA.BBBB'")
+  const serving = await openServing(t)
+  serving.agent.sql("update accounts set access_token = 'v1.unknown.AAAA.BBBB'")
   await statusOf(serving.agent, /Needs attention/)
   const told = async (): Promise<boolean> => JSON.parse((await ask(serving.agent, '/readyz')).body).parts.tokens.state === 'need attention'
   t.ok(await waitFor('/readyz to tell it', told))
-  t.equal(db.prepare('select access_token from accounts').get()?.['access_token'], 'v1.unknown.AAAA.BBBB')
-  db.close()
+  t.equal(serving.agent.sql<Record<string, unknown>>('select access_token from accounts')[0]?.['access_token'], 'v1.unknown.AAAA.BBBB')
 })

@@ -3,12 +3,11 @@ import type { AccountChange } from '../../src/core/account-store.ts'
 import { Secret } from '../../src/core/secret.ts'
 import { accountContext } from '../../src/core/vault.ts'
 import { createAccountStore } from '../../src/storage/account-store.ts'
-import type { Database } from '../../src/storage/database.ts'
 import { migrate } from '../../src/storage/migrate.ts'
 import { openSqlite } from '../../src/storage/sqlite.ts'
 import { createVault } from '../../src/storage/vault.ts'
-import { MIGRATIONS } from '../storage/engines.ts'
 
+const MIGRATIONS = join(import.meta.dirname, '../../migrations')
 export const ENCRYPTION_KEY = 'the-key-of-the-accounts-of-these-tests'
 const DAY_MS = 86_400_000
 
@@ -25,6 +24,8 @@ export interface Kept extends AccountChange {
 export const tokenOf = (name: string): string => `IGAA-${name}-${'x'.repeat(120)}`
 
 export const inDays = (days: number): Date => new Date(Date.now() + days * DAY_MS)
+
+export const DEFAULT: Kept = { name: 'default', username: 'shop' }
 
 /** A healthy account, a week into the life of its token. */
 const HEALTHY: AccountChange = {
@@ -43,40 +44,25 @@ export async function keepAccounts(cwd: string, accounts: readonly Kept[]): Prom
     await migrate(db, MIGRATIONS)
     const store = createAccountStore(db)
     const vault = createVault([ENCRYPTION_KEY])
-    await db.query('begin')
     for (const { name, token = tokenOf(name), attempts = [], everyDays = 7, agoDays = 4, ...change } of accounts) {
       const accessToken = token === null ? null : vault.seal(new Secret(token), accountContext(name, 'access_token'))
       const columns = { ...HEALTHY, username: name, ...change, accessToken }
-      await insert(db, store, name, columns)
-      for (const [at, said] of attempts.entries()) {
-        const when = inDays(-agoDays - (attempts.length - 1 - at) * everyDays)
-        const [kind, outcome, detail] =
-          said === 'ok'
-            ? ['refreshed', 'ok', 'The token was refreshed; it is good for another 60 days.']
-            : ['refresh_failed', 'failed', said]
-        await db.query('insert into events (id, account, kind, actor, outcome, detail, at) values ($1, $2, $3, $4, $5, $6, $7)', [
-          `${name}-${String(at).padStart(3, '0')}`,
-          name,
-          kind ?? '',
-          'timer',
-          outcome ?? '',
-          detail ?? '',
-          when,
-        ])
-      }
+      const row = { name, provider: 'instagram', state: 'active', ...columns, nextRefreshAt: columns.nextRefreshAt ?? null } as const
+      await store.insert(row, { account: name, kind: 'created', actor: 'owner', outcome: 'ok', detail: null })
+      const events = attempts.map((said, n) => ({
+        id: `${name}-${String(n).padStart(3, '0')}`,
+        kind: said === 'ok' ? 'refreshed' : 'refresh_failed',
+        outcome: said === 'ok' ? 'ok' : 'failed',
+        detail: said === 'ok' ? 'The token was refreshed; it is good for another 60 days.' : said,
+        at: inDays(-agoDays - (attempts.length - 1 - n) * everyDays),
+      }))
+      await db.query(
+        `insert into events (id, account, kind, actor, outcome, detail, at)
+        select value ->> 'id', $1, value ->> 'kind', 'timer', value ->> 'outcome', value ->> 'detail', value ->> 'at' from json_each($2)`,
+        [name, JSON.stringify(events)],
+      )
     }
-    await db.query('commit')
   } finally {
     await db.close()
   }
-}
-
-async function insert(db: Database, store: ReturnType<typeof createAccountStore>, name: string, change: AccountChange): Promise<void> {
-  const { nextRefreshAt = null, ...rest } = change
-  await db.query('commit')
-  await store.insert(
-    { name, provider: 'instagram', state: 'active', ...rest, nextRefreshAt },
-    { account: name, kind: 'created', actor: 'owner', outcome: 'ok', detail: null },
-  )
-  await db.query('begin')
 }
