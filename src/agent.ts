@@ -22,7 +22,7 @@ import { createSharedCache } from './reading/shared-cache.ts'
 import { createTokenReader } from './reading/token-reader.ts'
 import { createLookCounters, createTokenChecks } from './refreshing/check-tokens.ts'
 import { createRateLimit, RATE_LIMITS, type RateLimits } from './refreshing/rate-limit.ts'
-import { createRefreshCounters } from './refreshing/refresh-account.ts'
+import { createRefreshCounters, leaseSeconds } from './refreshing/refresh-account.ts'
 import { type RefreshRequest, type RefreshSummary, refreshDue } from './refreshing/refresh-due.ts'
 import { createUnsavedGrants } from './refreshing/unsaved-grant.ts'
 import { choosePassword } from './sign-in/password.ts'
@@ -192,6 +192,8 @@ export async function createAgent(config: Config, log: Logger, { rateLimits = RA
       sweep,
       /** The daily look at each token that is due. The first run also applies a changed refresh policy to planned refreshes. */
       checkTokens: () => db.check().then(checkTokens),
+      /** How long after its start an agent has outwaited every lease of a process that crashed before. */
+      leasesOverMs: (leaseSeconds(providers.values()) + 2) * 1000,
       /** Also checks the health of each part, so that `since` in /readyz is right to the minute without requests. */
       maintain: async () => void (await Promise.all([maintain(), status.health()])),
     },

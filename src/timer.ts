@@ -10,8 +10,6 @@ export interface Schedule {
 
 const WATCH_MS = 2_000
 const STEP_MS = 5_000
-/** Longer than any lease. */
-const LEASES_OVER_MS = 42_000
 
 /**
  * A tick a minute. The database holds what is due, so a missed tick only delays it by a minute. `wallClock` is in
@@ -57,7 +55,7 @@ export function startSchedule(work: Agent['work'], log: Log, wallClock = Date.no
 
   // A process that crashed holds its leases until then. Waiting for the next tick could outlast a provider's grace for the
   // old token, or delay the alert of a lost token by a minute.
-  const takingOver = setTimeout(() => void tick('boot'), LEASES_OVER_MS)
+  const takingOver = setTimeout(() => void tick('boot'), work.leasesOverMs)
 
   // After a machine's sleep or a clock step, cron waits for the wrong wall-clock time. Both show as a change between the
   // two clocks; a suspended process shows as a gap between two looks at them.

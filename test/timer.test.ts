@@ -9,7 +9,12 @@ const HOUR_MS = 3_600_000
 /** A schedule whose ticks are written down, and whose wall clock can be stepped. */
 function start(
   t: Test,
-  { seed, recheck, sweep }: { seed?: () => Promise<boolean>; recheck?: () => Promise<void>; sweep?: () => Promise<void> } = {},
+  {
+    seed,
+    recheck,
+    sweep,
+    leasesOverMs = 42_000,
+  }: { seed?: () => Promise<boolean>; recheck?: () => Promise<void>; sweep?: () => Promise<void>; leasesOverMs?: number } = {},
 ) {
   const seen = {
     seeds: 0,
@@ -37,6 +42,7 @@ function start(
       return { refreshed: 0, failed: 0, results: [] }
     },
     checkTokens: async () => {},
+    leasesOverMs,
     maintain: async () => void seen.maintained++,
   }
   const log = { info: () => {}, warn: (_: object, message: string) => void seen.warnings.push(message) }
@@ -64,6 +70,13 @@ t.test('the first tick is at the start, takes the starting token over and then r
   t.same(order, ['seed', 'recheck', 'sweep'])
   t.match(seen.sweeps[0], { actor: 'boot' })
   await waitFor('the maintain', () => seen.maintained > 0)
+})
+
+t.test('a tick follows when the leases of a process that crashed are over', async (t) => {
+  const { schedule, seen } = start(t, { leasesOverMs: 50 })
+  await schedule.booted
+  await waitFor('the second tick', () => seen.sweeps.filter(({ actor }) => actor === 'boot').length === 2, { timeoutMs: 1900 })
+  t.equal(seen.rechecks, 2, 'it also compares the keys with what was leased')
 })
 
 t.test('a machine that slept, or whose clock was set, ticks within seconds', async (t) => {
