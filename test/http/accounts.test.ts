@@ -20,7 +20,7 @@ async function withAccount(world: OwnerWorld, name: string, userId?: string): Pr
   return (await served(world.agent, `/accounts/${name}/token.json`)).token ?? ''
 }
 
-t.test('an account is created by its name, and a name that cannot be is explained', async (t) => {
+t.test('an account is created by name, and an invalid name is explained', async (t) => {
   const world = await createOwner(t)
   const create = (name: string, provider = 'instagram') => world.owner.post('/admin/accounts', { name, provider })
   t.match(await create(' shop '), { status: 303, location: '/admin/accounts/shop?done=created' })
@@ -36,7 +36,7 @@ t.test('an account is created by its name, and a name that cannot be is explaine
   t.match(await readAt(world, '/accounts/shop/token.json'), { status: 503 })
 })
 
-t.test('a pasted token is served; one that works is not replaced by a bad one, nor by another user’s by mistake', async (t) => {
+t.test('a pasted token is served; a bad token, or another user’s by mistake, does not replace a working one', async (t) => {
   const world = await createOwner(t)
   const { owner, instagram, agent } = world
   const first = await withAccount(world, 'shop', '17841400000000001')
@@ -61,11 +61,11 @@ t.test('a pasted token is served; one that works is not replaced by a bad one, n
   t.equal(await now(), before)
 })
 
-t.test('an account is created together with its token, under the name that is served', async (t) => {
+t.test('an account can be created with its token, and becomes the default', async (t) => {
   const world = await createOwner(t)
   const { owner, instagram, agent } = world
   t.match((await owner.get('/admin')).text, /id="name" name="name" autocomplete="off" value="default"/)
-  t.notMatch((await owner.get('/admin')).text, '<select', 'of one provider there is nothing to choose')
+  t.notMatch((await owner.get('/admin')).text, '<select', 'one provider needs no choice')
   const create = (name: string, token: string) => owner.post('/admin/accounts', { name, provider: 'instagram', token })
   const made = await create('default', ` ${instagram.issue()} `)
   t.match(made, { status: 303, location: '/admin/accounts/default?done=taken' })
@@ -74,7 +74,7 @@ t.test('an account is created together with its token, under the name that is se
   const refused = await create('shop', 'IGAAnotissued')
   t.match(refused.text, /role="alert" id="wrong".*aria-describedby="wrong" autofocus/s)
   const sentence = /role="alert" id="wrong">The token is stored, but: (.*?)</.exec(refused.text)?.[1] ?? 'nothing'
-  t.equal(refused.text.replace(/<ol class="events">.*?<\/ol>/s, '').split(sentence).length, 2, 'what is wrong is said once')
+  t.equal(refused.text.replace(/<ol class="events">.*?<\/ol>/s, '').split(sentence).length, 2, 'the problem is said once')
 })
 
 t.test('a pasted token that lives an hour is exchanged where the app’s secret is known', async (t) => {
@@ -104,15 +104,15 @@ t.test('each account has its own web sites and its own constant', async (t) => {
   t.match(await save('https://blog.example\r\n*.blog.example, blog.example:8443'), { status: 303 })
   t.match(await readAt(world, path, 'https://blog.example'), { status: 200, body: /InstagramToken/ })
   t.match(await readAt(world, path, 'https://www.blog.example'), { status: 200 })
-  t.match(await readAt(world, path), { status: 403 }, 'the global list no longer counts')
+  t.match(await readAt(world, path), { status: 403 }, 'the global list does not apply')
   const bad = await save('*.github.io evil.example/path <b>')
   t.match(bad, { status: 400 })
   t.match(bad.text, /everybody’s site under github.io/)
   t.match(bad.text, /“evil.example\/path” has a path; [^<]*\. “/)
-  t.match(bad.text, '*.github.io evil.example/path &lt;b&gt;</textarea>', 'what was typed stays')
+  t.match(bad.text, '*.github.io evil.example/path &lt;b&gt;</textarea>', 'the typed text stays')
   t.match(await readAt(world, path, 'https://blog.example'), { status: 200 })
   await owner.post('/admin/accounts/shop/pause')
-  t.match(await readAt(world, path, 'https://blog.example'), { status: 503, body: /paused/ }, 'who may read is told why not')
+  t.match(await readAt(world, path, 'https://blog.example'), { status: 503, body: /paused/ }, 'a listed site reads the reason')
   t.match(await readAt(world, path), { status: 403 })
   await owner.post('/admin/accounts/shop/resume')
   t.match(await save(''), { status: 303 })
@@ -126,7 +126,7 @@ t.test('each account has its own web sites and its own constant', async (t) => {
   t.match((await owner.get('/admin/accounts/shop')).text, /<code>ShopToken<\/code> is the token/)
 })
 
-t.test('any account can be made the default, and each keeps its own address', async (t) => {
+t.test('any account can become the default, and each keeps its own address', async (t) => {
   const world = await createOwner(t)
   const { owner, agent } = world
   const one = await withAccount(world, 'default')
@@ -139,7 +139,7 @@ t.test('any account can be made the default, and each keeps its own address', as
   t.equal((await served(agent, '/accounts/shop/token.json')).token, shop)
   t.match((await owner.get('/admin/accounts/shop')).text, `${agent.url}/token.js`)
   await owner.post('/admin/accounts/shop/remove', { name: 'shop' })
-  t.equal((await served(agent)).token, null, 'where it is removed, no other account takes its place')
+  t.equal((await served(agent)).token, null, 'no other account replaces a removed default')
   await owner.post('/admin/accounts/default/default')
   t.equal((await served(agent)).token, one)
 })
@@ -166,7 +166,7 @@ t.test('refresh now refreshes now', async (t) => {
   t.match(await world.owner.post('/admin/accounts/default/refresh'), { status: 409, text: /role="alert"/ })
 })
 
-t.test('a refresh that was under way does not bring back the list of web sites that it began with', async (t) => {
+t.test('a refresh under way does not restore the allow-list from its start', async (t) => {
   const world = await createOwner(t, { knobs: { minimumAgeSeconds: 0 } })
   const { owner, instagram } = world
   await withAccount(world, 'default')
@@ -184,7 +184,7 @@ t.test('a refresh that was under way does not bring back the list of web sites t
   }
 })
 
-t.test('removing asks for the name, erases the token, keeps the history, and can give the permission back', async (t) => {
+t.test('removing asks for the name, erases the token, keeps the history, and can revoke the permission', async (t) => {
   const world = await createOwner(t)
   const { owner, instagram, agent } = world
   const token = await withAccount(world, 'shop')
@@ -211,7 +211,7 @@ t.test('removing asks for the name, erases the token, keeps the history, and can
   t.match(await owner.post('/admin/accounts/shop/remove', { name: 'shop', revoke: 'yes' }), { location: '/admin?done=removed_not_revoked' })
 })
 
-t.test('a removed account does not come back with the next start, though its STARTING_TOKEN is still set', async (t) => {
+t.test('a removed account stays removed at the next start, although its STARTING_TOKEN is still set', async (t) => {
   const world = await createOwner(t)
   const { owner, instagram, agent } = world
   await agent.close()
@@ -225,7 +225,7 @@ t.test('a removed account does not come back with the next start, though its STA
   t.match(await served(third), { token: null })
 })
 
-t.test('the history is paged, each event once, and says who did it', async (t) => {
+t.test('the history is paged, shows each event once, and names the actor', async (t) => {
   const world = await createOwner(t)
   await withAccount(world, 'shop')
   world.agent.sql(
@@ -252,7 +252,7 @@ t.test('the history is paged, each event once, and says who did it', async (t) =
 })
 
 t.test(
-  'what the owner changes on one instance holds on the others within a second',
+  'a change by the owner on one instance applies on the others within a second',
   { skip: missing('postgres', 'memcached') },
   async (t) => {
     const { url } = await createDatabase(t)
@@ -262,7 +262,7 @@ t.test(
       const other = { ...world, agent: await openAgent(t, { instagram: world.instagram, env }) }
       const name = Object.keys(cache).length === 0 ? 'one' : 'two'
       const token = await withAccount(world, name)
-      // Asked about all the time, so that both have it at hand.
+      // Read all the time, so that both have a fresh snapshot.
       const soon = (what: string, path: string, origin: string, wanted: number | string) =>
         waitFor(what, async () => {
           const { status, body } = await readAt(other, path, origin)
@@ -304,7 +304,7 @@ const callOf = (issued_at: unknown, user_id = USER): string => signedRequest({ a
 /** The same call: its signature has the same bytes in another spelling. */
 const respelled = (signed: string): string => signed.replace(/^([^.]*)/, '$1=')
 
-t.test('when a user takes the permission back, the account asks to be connected again, and is tried once a day', async (t) => {
+t.test('when a user revokes the permission, the account asks to be connected again, and is refreshed once a day', async (t) => {
   const world = await createOwner(t, { knobs: { signedInAs: USER } })
   const { owner, agent } = world
   for (const id of ['own', 'app'] as const) {
@@ -313,14 +313,14 @@ t.test('when a user takes the permission back, the account asks to be connected 
     const signed = callOf(secondsAgo(0), id === 'own' ? userId : appScopedId)
     t.match(await callback(world, 'deauthorize', signed), { status: 200, body: {} })
     t.match((await owner.get('/admin/accounts/default')).text, /needs you.*taken the permission back/s)
-    t.match(await served(agent), { status: 200 }, 'the token is served to its end')
+    t.match(await served(agent), { status: 200 }, 'the token is served until it expires')
     const [row] = agent.sql<{ next_refresh_at: string }>('select next_refresh_at from accounts')
     const hours = (new Date(row?.next_refresh_at ?? 0).getTime() - Date.now()) / 3_600_000
     t.ok(hours > 23 && hours < 25, `${hours}`)
   }
 })
 
-t.test('a call of the provider counts where it was made after the account was connected, and within a day', async (t) => {
+t.test('a provider’s call takes effect only if it was made after the connection and within the last day', async (t) => {
   const world = await createOwner(t, { knobs: { signedInAs: USER } })
   await connect(world.owner)
   const connectedAgo = (seconds: number) =>
@@ -371,7 +371,7 @@ t.test('a call of the provider counts where it was made after the account was co
     t.equal(world.agent.sql('select id from events').length, events, name)
   }
   const kept = world.agent.sql<{ at: string | null }>('select at from signed_requests')
-  t.equal(kept.filter(({ at }) => at === null).length, 5, 'what has no age to be judged by is remembered for good')
+  t.equal(kept.filter(({ at }) => at === null).length, 5, 'a call without a time is kept for good')
   t.match((await world.owner.get('/admin/accounts/default/history')).text, /late call.*was made before the account was connected/s)
 
   t.comment('a deletion that comes too late erases nothing, and its page says so')
@@ -389,7 +389,7 @@ t.test('a call of the provider counts where it was made after the account was co
   t.equal(state(), 'active')
 })
 
-t.test('when a user wants the data erased, it is, and a page shows that', async (t) => {
+t.test('a data deletion call erases the user’s data, and a page confirms it', async (t) => {
   const world = await createOwner(t, { knobs: { signedInAs: '17841400000000001' } })
   const { owner, agent } = world
   await connect(owner)
@@ -412,7 +412,7 @@ t.test('when a user wants the data erased, it is, and a page shows that', async 
     `${code}0`,
   ])
     t.equal((await agent.fetch(`/callbacks/instagram/deletions/${wrong}`)).status, 404, wrong)
-  t.equal((await agent.fetch(`/callbacks/instagram/deletions/${code.slice(0, 30)}`)).status, 200, 'as the release before gave it')
+  t.equal((await agent.fetch(`/callbacks/instagram/deletions/${code.slice(0, 30)}`)).status, 200, 'a code of the previous release')
   t.match(await served(agent), { status: 503 })
   const dump = JSON.stringify(['accounts', 'events', 'oauth_states'].map((table) => agent.sql(`select * from ${table}`)))
   t.notMatch(dump, user_id)
@@ -458,7 +458,7 @@ t.test('a callback that Meta did not sign does nothing', async (t) => {
   t.match((await world.owner.get('/admin/accounts/default')).text, /working/)
 })
 
-t.test('who is not signed in sees and changes nothing', async (t: Test) => {
+t.test('a stranger sees and changes nothing', async (t: Test) => {
   const world = await createOwner(t)
   const token = await withAccount(world, 'default')
   const stranger = createClient(world.agent)

@@ -9,7 +9,7 @@ const { agent, token } = await openServing(t)
 const port = await agent.listen()
 const get = (path: string, ...lines: string[]): string => `${[`GET ${path} HTTP/1.1`, ...lines, 'Connection: close'].join('\r\n')}\r\n\r\n`
 
-t.test('a header that may stand only once is refused when it stands twice', async (t) => {
+t.test('a header that must be unique is refused when it is sent twice', async (t) => {
   const twice: [string, string][] = [
     [`Origin: ${SITE}`, `Origin: ${SITE}`],
     [`Origin: ${SITE}`, `Origin: ${OTHER_SITE}`],
@@ -22,7 +22,7 @@ t.test('a header that may stand only once is refused when it stands twice', asyn
     ['Sec-Fetch-Mode: cors', 'Sec-Fetch-Mode: navigate'],
   ]
   for (const lines of twice) {
-    // The other ones are right, so that nothing but the doubling is wrong.
+    // All other headers are right, so that only the repetition can be refused.
     const rest = lines[0].startsWith('Sec') ? [`Origin: ${SITE}`] : []
     for (const path of ['/token', '/token.js', '/token.json']) {
       const { status, body } = await sendRaw(port, get(path, 'Host: agent.example', ...lines, ...rest))
@@ -59,7 +59,7 @@ t.test('nonsense on the wire is refused without an echo', async (t) => {
   refusedOnTheWire(t, malformed, 'The request could not be understood.')
 })
 
-/** As every other refusal, though no route gave it. */
+/** Checks an answer that no route gave: it looks like every other refusal. */
 function refusedOnTheWire(t: Test, { headers, body }: RawAnswer, message: string): void {
   t.same(JSON.parse(body), { error: 'invalid', message })
   t.same(Object.fromEntries(headers), {
@@ -70,7 +70,7 @@ function refusedOnTheWire(t: Test, { headers, body }: RawAnswer, message: string
   })
 }
 
-t.test('what is too large is refused, and not read to its end', async (t) => {
+t.test('a request that is too large is refused, and not read to its end', async (t) => {
   const long = 'x'.repeat(20_000)
   const address = await sendRaw(port, get(`/token?${long}`, 'Host: a', `Origin: ${SITE}`))
   t.equal(address.status, 431)
@@ -131,15 +131,15 @@ t.test('neither 404 nor 500 repeats the address', async (t) => {
   t.notMatch(posted.body, /canary/)
 })
 
-t.test('a request that never ends is told that it took too long', async (t) => {
-  // The pause is also for the test's own reader, who gives up 10 s after the last part.
+t.test('a request that never ends gets 408', async (t) => {
+  // The pause keeps the test's reader from giving up 10 s after the last part.
   const pause = { waitMs: 5_000 }
   const slow = await sendRaw(port, 'GET /token HTTP/1.1\r\nHost: a\r\n', pause, 'X: 1\r\n')
   t.equal(slow.status, 408)
   refusedOnTheWire(t, slow, 'The request took too long to arrive.')
 })
 
-t.test('slow and silent clients are cut off, and nobody else notices', async (t) => {
+t.test('slow and silent clients are cut off, and other requests are not affected', async (t) => {
   const started = performance.now()
   const sockets: Socket[] = []
   const closed: Promise<void>[] = []

@@ -21,7 +21,7 @@ async function changesNothing(t: Test, world: OwnerWorld, before: string | null)
   t.equal((await served(world.agent)).token, before)
 }
 
-t.test('connecting ends with the long-lived token served, whichever way Instagram writes its answers', async (t) => {
+t.test('connecting serves the long-lived token, in each shape of Instagram’s answers', async (t) => {
   for (const knobs of [
     { tokenShape: 'flat', profileShape: 'flat', userIdAs: 'number', permissionsAs: 'list' },
     { tokenShape: 'data', profileShape: 'data', userIdAs: 'string', permissionsAs: 'string', urlencoded: 'refused' },
@@ -79,11 +79,15 @@ t.test('a state is good once, for one browser, for ten minutes', async (t) => {
   const other = createClient(agent)
   await other.signIn(PASSWORD)
   t.match(await other.get(await back()), { status: 422 }, 'of another browser that is signed in')
-  t.match(await createClient(agent).get(await back()), { status: 303, location: '/admin/sign-in' }, 'of nobody')
+  t.match(await createClient(agent).get(await back()), { status: 303, location: '/admin/sign-in' }, 'of a stranger')
   t.match(await owner.get((await back()).replace('/instagram/', '/tiktok/')), { status: 404 }, 'of another provider')
 
   world.agent.sql('alter table oauth_states rename to hidden')
-  t.match(await owner.get(`/connect/instagram/callback?code=x&state=${'A'.repeat(75)}`), { status: 422 }, 'a made-up one is not looked for')
+  t.match(
+    await owner.get(`/connect/instagram/callback?code=x&state=${'A'.repeat(75)}`),
+    { status: 422 },
+    'a made-up state is not looked up',
+  )
   world.agent.sql('alter table hidden rename to oauth_states')
 
   const late = await back()
@@ -94,7 +98,7 @@ t.test('a state is good once, for one browser, for ten minutes', async (t) => {
   t.notMatch(JSON.stringify(states), new URL(await back(), 'http://agent').searchParams.get('state') ?? 'none', 'stored hashed')
 })
 
-t.test('whatever goes wrong on the way, a page says what happened and what to do, and the token in hand stays', async (t) => {
+t.test('after any fault a page says what happened and what to do, and the present token stays', async (t) => {
   const world = await createOwner(t, { knobs: { signedInAs: '17841400379535405' } })
   const { instagram, owner } = world
   await connect(owner)
@@ -164,10 +168,10 @@ t.test('whatever goes wrong on the way, a page says what happened and what to do
     await fails(fault, [says])
   }
   t.notMatch(world.agent.stdout(), /AQ[\w-]{20}|IGAA|a-secret-of|state=/, 'nothing secret in the log')
-  t.match(await connect(owner), { status: 303 }, 'and all is well again')
+  t.match(await connect(owner), { status: 303 }, 'the next connect works')
 })
 
-t.test('another Instagram user takes an account over only when the owner says so', async (t) => {
+t.test('another Instagram user takes an account over only if the owner agrees', async (t) => {
   const world = await createOwner(t, { knobs: { signedInAs: '17841400000000001' } })
   const { owner, instagram, agent } = world
   await connect(owner)
@@ -203,10 +207,10 @@ t.test('another Instagram user takes an account over only when the owner says so
   t.match(await owner.get(`/connect/instagram/callback?code=x&state=${again}`), isConnected, 'nor does the back button ask again')
   t.match(world.agent.sql("select version from accounts where name = 'default'"), [{ version: 2 }], 'it was taken once')
 
-  t.match(await connect(owner), { status: 303 }, 'the same user again is not asked about')
+  t.match(await connect(owner), { status: 303 }, 'the same user needs no question')
 })
 
-t.test('an answer to the question comes too late where the account has changed since', async (t) => {
+t.test('an answer is refused if the account has changed since the question', async (t) => {
   const world = await createOwner(t, { knobs: { signedInAs: '17841400000000001' } })
   const { owner, instagram } = world
   await connect(owner)
@@ -219,7 +223,7 @@ t.test('an answer to the question comes too late where the account has changed s
   await changesNothing(t, world, before)
 })
 
-t.test('a callback that is fetched ahead, or not by a person who goes there, leaves the state for the one who does', async (t) => {
+t.test('a callback fetched ahead, or not by a navigation, does not use up the state', async (t) => {
   const { owner, instagram } = await createOwner(t)
   const path = await approve(authorizeUrlIn(await owner.post('/connect/instagram', { account: 'default' })))
   for (const headers of [
@@ -239,7 +243,7 @@ t.test('a callback that is fetched ahead, or not by a person who goes there, lea
   t.match(await owner.get(path, { 'sec-fetch-dest': 'document' }), { status: 303, location: /done=connected/ })
 })
 
-t.test('a second arrival is told how the first one ended', async (t) => {
+t.test('a second callback gets the result of the first', async (t) => {
   const world = await createOwner(t)
   const { owner, instagram } = world
   const back = async () => approve(authorizeUrlIn(await owner.post('/connect/instagram', { account: 'default' })))
@@ -260,7 +264,7 @@ t.test('a second arrival is told how the first one ended', async (t) => {
   t.match(world.agent.sql('select name from accounts'), [])
 })
 
-t.test('a grant that waits for the owner’s word goes with the owner’s “No” and with its user’s calls, and with no other', async (t) => {
+t.test('a waiting grant is erased by the owner’s “No” and by its user’s calls only', async (t) => {
   const [present, other] = ['17841400000000001', '17841400000000003']
   const world = await createOwner(t, { knobs: { signedInAs: present } })
   const { owner, instagram, agent } = world
@@ -300,7 +304,7 @@ t.test('a grant that waits for the owner’s word goes with the owner’s “No�
   t.equal(held(), 0, 'the removal of the account')
 })
 
-t.test('no page of the owner’s can be sent elsewhere by its address', async (t) => {
+t.test('no address of the owner’s pages redirects to another site', async (t) => {
   const { owner } = await createOwner(t)
   for (const path of [
     '/admin/sign-in?next=https://evil.example',

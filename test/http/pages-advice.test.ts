@@ -3,7 +3,7 @@ import { MAKE_NEW_TOKEN } from '../../src/providers/instagram/refusal.ts'
 import { DEFAULT, inDays } from '../support/accounts.ts'
 import { createOwner } from '../support/owner.ts'
 
-t.test('the refreshes have failed for long, and the token is close to its end', async (t) => {
+t.test('refreshes have failed for long, and the token expires soon', async (t) => {
   const failing = { ...DEFAULT, failureCount: 30, lastErrorCode: 'transient', lastError: 'Instagram did not answer in time.' }
   const quarter = await createOwner(t, { accounts: [{ ...failing, issuedAt: inDays(-50), expiresAt: inDays(10) }] })
   const shown = await quarter.owner.page('/status')
@@ -22,7 +22,7 @@ t.test('the refreshes have failed for long, and the token is close to its end', 
   }
   t.match(await tenth.owner.page('/status'), /it expires soon.*is tried again in 3 days/)
   t.match(await tenth.owner.page('/setup'), /step-token.*to be safe.*#its-token">Connect again</)
-  t.notMatch(await tenth.stranger.page('/setup'), /default<|shop<|expire/, 'the public is told nothing more')
+  t.notMatch(await tenth.stranger.page('/setup'), /default<|shop<|expire/, 'strangers see nothing more')
 })
 
 t.test('the provider refuses the token for good', async (t) => {
@@ -35,7 +35,7 @@ t.test('the provider refuses the token for good', async (t) => {
   } as const
   const world = await createOwner(t, { accounts: [refused] })
   const status = await world.owner.page('/status')
-  t.notMatch(status, /What happens next|Next refresh/, 'who needs a person is not promised a refresh')
+  t.notMatch(status, /What happens next|Next refresh/, 'an account that needs a person is promised no refresh')
   t.match(status, /#its-token">Connect again<.*#token">Paste a new token<.*Next try/)
   const setup = await world.owner.page('/setup')
   t.match(setup, /wrong-step" id="step-works".*hands the token out, but the provider refuses it: correct step 3/)
@@ -44,17 +44,17 @@ t.test('the provider refuses the token for good', async (t) => {
   t.match(await world.stranger.page('/setup'), /wrong-step" id="step-works".*correct step 3/)
   t.notMatch(await world.stranger.page('/setup'), /refuse/)
   const account = await world.owner.page('/admin/accounts/default')
-  t.match(account, /aria-label="The account".*id="its-token".*id="use"/, 'the token comes first where the account needs its owner')
+  t.match(account, /aria-label="The account".*id="its-token".*id="use"/, 'the token comes first if the account needs its owner')
   t.notMatch(account, /Not needed: the agent does it by itself/)
 })
 
-t.test('an account’s own list of web sites is what / and setup speak of', async (t) => {
+t.test('/ and /setup describe the account’s own list of web sites', async (t) => {
   const world = await createOwner(t, { accounts: [{ ...DEFAULT, allowedDomains: 'https://blog.example' }], env: { ALLOWED_DOMAINS: '' } })
   t.match(await world.stranger.page('/'), /the web sites of its account/)
   t.notMatch(await world.stranger.page('/'), /its own pages only|blog\.example/)
 })
 
-t.test('setup shows the variable that the next step is about, and to the owner the place to type instead', async (t) => {
+t.test('/setup shows the next step’s variable, and the owner also gets a link to the form', async (t) => {
   const open = await createOwner(t, { accounts: [DEFAULT], env: { ALLOWED_DOMAINS: '' } })
   t.match(
     await open.owner.page('/setup'),
@@ -86,7 +86,7 @@ const failing = {
   lastError: 'Instagram did not answer in time.',
 }
 
-t.test('an account that fails near its end is counted, found by the count’s link, in front, and warned of on its own page', async (t) => {
+t.test('a failing account near its end is counted, listed first behind the count’s link, and warned of on its own page', async (t) => {
   const many = Array.from({ length: 45 }, (_, at) => ({ name: `shop-${at}` }))
   const refused = ['a', 'b', 'c', 'd'].map((name) => ({
     name: `z-${name}`,
@@ -115,7 +115,7 @@ t.test('an account that fails near its end is counted, found by the count’s li
 const REFUSED = { state: 'reconnect', failureCount: 2, lastErrorCode: 'reconnect' } as const
 const DEAD = `Instagram no longer accepts the token: ${MAKE_NEW_TOKEN} (Instagram’s code 190)`
 
-t.test('each page tells the one remedy that works here, and has the button for it', async (t) => {
+t.test('each page names the one remedy that works here, and has its button', async (t) => {
   const cases = [
     { name: 'refused', ...REFUSED, lastError: DEAD },
     { name: 'expired', expiresAt: inDays(-1) },
@@ -164,7 +164,7 @@ t.test('each page tells the one remedy that works here, and has the button for i
   }
 })
 
-t.test('setup never sends its reader to setup', async (t) => {
+t.test('/setup never refers to /setup', async (t) => {
   for (const accounts of [
     [{ ...DEFAULT, token: null, state: 'unverified' as const }],
     [{ ...DEFAULT, expiresAt: inDays(-1) }],
@@ -177,7 +177,7 @@ t.test('setup never sends its reader to setup', async (t) => {
   }
 })
 
-t.test('one attempt is spoken of as one', async (t) => {
+t.test('one attempt is written in the singular', async (t) => {
   const world = await createOwner(t, { accounts: [{ ...DEFAULT, attempts: ['ok'] }] })
   const shown = await world.owner.page('/status')
   t.match(shown, /The last attempt went well/)

@@ -39,7 +39,7 @@ async function look(t: Test, { owner, stranger }: OwnerWorld, statuses: number[]
 const soon = (client: Client, path: string, words: RegExp): Promise<unknown> =>
   waitFor(`${path} to say ${words}`, async () => words.test(await client.page(path)), { everyMs: 250 })
 
-t.test('all is well', async (t) => {
+t.test('without a fault', async (t) => {
   const world = await createOwner(t, { accounts: [DEFAULT] })
   await look(t, world)
   t.match(await world.owner.page('/status'), /Working.*The agent refreshes the token in 3 days.*you need not do anything/)
@@ -56,7 +56,7 @@ t.test('the token has expired', async (t) => {
   t.match(await world.owner.page('/setup'), /The token has expired.*Needs attention<\/span> <code>https:\/\/shop.example.*expired/)
   const shown = await world.stranger.page('/setup')
   t.match(shown, /Needs attention/)
-  t.notMatch(shown, /expired|default<|shop</, 'the public is told nothing more')
+  t.notMatch(shown, /expired|default<|shop</, 'strangers see nothing more')
   t.notMatch(await world.stranger.page('/status'), /expired|default|shop|\d{4}-\d\d/)
 })
 
@@ -70,7 +70,7 @@ t.test('no key opens the token', async (t) => {
   t.match(await world.owner.page('/admin'), /needs you/)
 })
 
-t.test('the provider refuses, and is silent', async (t) => {
+t.test('the provider refuses, then does not answer', async (t) => {
   const world = await createOwner(t, { accounts: [DEFAULT] })
   world.instagram.fail('*', 'html502')
   await world.owner.post('/admin/accounts/default/refresh')
@@ -89,7 +89,7 @@ t.test('the embedded store is broken', async (t) => {
   t.match(await world.owner.page('/status'), /cannot check whether you are signed in/, 'until it is restarted')
 })
 
-t.test('Postgres hangs, and is gone; Memcached is gone too', { skip: missing('postgres', 'memcached') }, async (t) => {
+t.test('Postgres hangs, then stops; Memcached stops too', { skip: missing('postgres', 'memcached') }, async (t) => {
   const { url } = await createDatabase(t)
   const proxy = await startTcpProxy(t, { port: Number(new URL(url).port || 5432), host: new URL(url).hostname })
   const memcached = await startMemcached(t)
@@ -113,7 +113,7 @@ t.test('Postgres hangs, and is gone; Memcached is gone too', { skip: missing('po
   proxy.blackHole()
   const startedMs = performance.now()
   await soon(world.stranger, '/setup', /Postgres server runs/)
-  t.ok(performance.now() - startedMs < 15_000, 'a page does not wait for ever')
+  t.ok(performance.now() - startedMs < 15_000, 'a page does not wait without end')
   t.match(await world.owner.page('/status'), /cannot check whether you are signed in/)
   proxy.pass()
   await waitFor('the store to answer again', async () => /Sign out/.test(await world.owner.page('/status')))
@@ -127,7 +127,7 @@ t.test('Postgres hangs, and is gone; Memcached is gone too', { skip: missing('po
     /wrong-step" id="step-database".*later-step" id="step-token"/,
     'nothing is next while there is no database',
   )
-  t.notMatch(await world.stranger.page('/setup'), /to see (why|which)/, 'no sign-in is offered that cannot work')
+  t.notMatch(await world.stranger.page('/setup'), /to see (why|which)/, 'an impossible sign-in is not offered')
 })
 
 const ODD: Kept[] = [
@@ -139,13 +139,13 @@ const ODD: Kept[] = [
   { name: 'empty', token: null, username: null, issuedAt: null, expiresAt: null, nextRefreshAt: null, state: 'unverified' },
 ]
 
-t.test('names of every kind are shown as they are, and found', async (t) => {
+t.test('names in every script are shown unchanged, and found', async (t) => {
   const world = await createOwner(t, { accounts: ODD })
   await look(t, world)
   const status = await world.owner.page('/status')
-  t.match((await world.owner.get('/admin/accounts/default/picture')).text, '>👩🏽‍🎨</text>', 'a letter is what a reader sees as one')
+  t.match((await world.owner.get('/admin/accounts/default/picture')).text, '>👩🏽‍🎨</text>', 'the avatar has the first grapheme')
   t.match((await world.owner.get('/admin/accounts/markup/picture')).text, '>&#60;</text>')
-  t.match(status, '@<bdi>متجر</bdi>', 'what is written from right to left turns nothing else round')
+  t.match(status, '@<bdi>متجر</bdi>', 'right-to-left text reorders nothing else')
   t.match(status, '&lt;img src=x onerror=alert(1)&gt;')
   t.notMatch(status, '<img src=x')
   for (const [typed, found] of [

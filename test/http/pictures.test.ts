@@ -6,7 +6,7 @@ const USER = '17841400000000001'
 const OTHER = '17841400000000003'
 const PICTURE = '/admin/accounts/default/picture'
 
-/** Where the page shows the account's picture, and what is there. */
+/** The address of the account's picture on a page, and its answer. */
 async function look({ owner, agent }: OwnerWorld, page = '/status', account = 'default') {
   const { text } = await owner.get(page)
   const path = new RegExp(
@@ -25,7 +25,7 @@ async function fetched({ owner, agent }: Pick<OwnerWorld, 'owner' | 'agent'>, pa
 const PNG = { status: 200, type: 'image/png' }
 const LETTER = { status: 200, type: 'image/svg+xml; charset=utf-8' }
 
-t.test('the owner sees each account’s picture on every page that shows the account, from the agent itself', async (t) => {
+t.test('every page with an account shows the owner its picture from the agent itself', async (t) => {
   const world = await createOwner(t, { knobs: { signedInAs: USER } })
   await connect(world.owner)
   world.instagram.knobs.signedInAs = OTHER
@@ -50,7 +50,7 @@ t.test('the owner sees each account’s picture on every page that shows the acc
   t.equal(world.instagram.counts['/picture'], 2, 'each is fetched once')
 })
 
-t.test('an account whose provider has no picture of it is drawn by its letter', async (t) => {
+t.test('an account without a picture at its provider gets its letter', async (t) => {
   const world = await createOwner(t, { knobs: { signedInAs: USER, pictureUrl: 'absent' } })
   await world.owner.post('/admin/accounts', { name: 'blog', provider: 'instagram' })
   await connect(world.owner)
@@ -65,13 +65,13 @@ t.test('an account whose provider has no picture of it is drawn by its letter', 
   t.strictSame(world.instagram.counts['/picture'], undefined)
 })
 
-t.test('while the provider is down or hangs there is a letter, and no page waits for more', async (t) => {
+t.test('while the provider is down or hangs the letter is shown, and no page waits longer', async (t) => {
   const world = await createOwner(t, { knobs: { signedInAs: USER }, env: { LOG_LEVEL: 'trace' } })
   await connect(world.owner)
   const { instagram, agent, owner } = world
   instagram.fail('/picture', { kind: 'answer', body: '<!doctype html><script>alert(1)</script>' })
   for (let looks = 0; looks < 5; looks++) t.match(await look(world), LETTER)
-  t.equal(instagram.counts['/picture'], 1, 'and it is not asked by each look')
+  t.equal(instagram.counts['/picture'], 1, 'the provider is not called for each page')
   t.match(agent.stdout(), /"account":"default".*shown without its picture: [^"]*neither JPEG/)
 
   await connect(owner, 'slow')
@@ -86,7 +86,7 @@ t.test('while the provider is down or hangs there is a letter, and no page waits
   t.notMatch(agent.stdout(), instagram.url, 'nor an address of the provider')
 })
 
-t.test('an account that another user took over does not look like the one before', async (t) => {
+t.test('after another user takes an account over, the old picture is gone', async (t) => {
   const world = await createOwner(t, { knobs: { signedInAs: USER } })
   const { owner, instagram } = world
   await connect(owner)
@@ -121,7 +121,7 @@ t.test('the picture of a removed account, and of a user who wants erasure, is fo
   }
 })
 
-t.test('pictures are the signed-in owner’s alone, and a page that shows them keeps no session alive', async (t) => {
+t.test('only the signed-in owner gets pictures, and their requests keep no session alive', async (t) => {
   const world = await createOwner(t, { knobs: { signedInAs: USER } })
   const { owner, instagram, agent } = world
   await connect(owner)
@@ -132,7 +132,7 @@ t.test('pictures are the signed-in owner’s alone, and a page that shows them k
     t.equal(refused.headers.get('cache-control'), 'no-store')
   }
   t.notMatch((await stranger.get('/status')).text, /picture/)
-  t.equal(instagram.counts['/picture'], undefined, 'nobody was asked')
+  t.equal(instagram.counts['/picture'], undefined, 'the provider was not called')
   t.match(await owner.get('/admin/accounts/nobody/picture'), { status: 404 })
   t.match(await owner.get(`${PICTURE}?of=${'1'.repeat(41)}`), { status: 400 })
 

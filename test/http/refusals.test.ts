@@ -15,7 +15,7 @@ function sentenceFor([name = '', value]: string[], resource: TokenResource = 'sc
   return decision.allowed ? '' : refusalSentence(decision, { isOwn: false, account: null, appUrl: APP_URL })
 }
 
-t.test('a refusal names the site that asks and the one list that decides about it', async (t) => {
+t.test('a refusal names the site and the one list that decides', async (t) => {
   const { agent, owner } = await createOwner(t)
   for (const [name, domains] of [
     ['default', ''],
@@ -24,7 +24,7 @@ t.test('a refusal names the site that asks and the one list that decides about i
     await owner.post('/admin/accounts', { name: name ?? '', provider: 'instagram', token: '' })
     await owner.post(`/admin/accounts/${name}/domains`, { domains: domains ?? '' })
   }
-  const told = async (path: string, headers: Record<string, string>): Promise<string> => {
+  const sentenceAt = async (path: string, headers: Record<string, string>): Promise<string> => {
     const { status, body } = await ask(agent, path, { headers })
     t.equal(status, 403, path)
     return JSON.parse(body).message
@@ -41,22 +41,22 @@ t.test('a refusal names the site that asks and the one list that decides about i
       { origin: 'http://localhost:5173' },
       { origin: 'null' },
     ]) {
-      const sentence = await told(path, headers)
+      const sentence = await sentenceAt(path, headers)
       t.strictSame(sentence.match(ALL_SETTINGS), setting, sentence)
       t.equal(sentence.includes(page), path.includes('own'), sentence)
       const site = headers.referer === undefined ? headers.origin : OTHER_SITE
       t.match(sentence, site === 'null' ? /its origin is “null”.*from a web server/ : `Add ${site} to`)
       t.notMatch(sentence, /secret/)
     }
-    t.notMatch(await told(path, { origin: 'capacitor://localhost' }), ALL_SETTINGS, 'what cannot be listed is not told to be')
+    t.notMatch(await sentenceAt(path, { origin: 'capacitor://localhost' }), ALL_SETTINGS, 'it does not suggest a list that cannot help')
   }
   await owner.post('/admin/accounts/own/default')
-  const unnamed = await told('/token.json', { origin: OTHER_SITE })
+  const unnamed = await sentenceAt('/token.json', { origin: OTHER_SITE })
   t.match(unnamed, 'the account’s own list')
-  t.notMatch(unnamed, 'accounts/own', 'the address without a name gives no name away')
+  t.notMatch(unnamed, 'accounts/own', 'the address without a name does not reveal the account’s name')
 })
 
-t.test('a page that is not listed reads no answer but a refusal, in whatever state the account is', async (t) => {
+t.test('a page that is not listed can read only a refusal, in every state of the account', async (t) => {
   const { agent, owner } = await createOwner(t)
   for (const name of ['empty', 'paused']) await owner.post('/admin/accounts', { name, provider: 'instagram', token: '' })
   await owner.post('/admin/accounts/paused/pause')
@@ -72,7 +72,7 @@ t.test('a page that is not listed reads no answer but a refusal, in whatever sta
   }
 })
 
-t.test('whatever an Origin or a Referer says, a refused script is one comment', async () => {
+t.test('for any Origin or Referer a refused script is one comment', async () => {
   const words = fc.constantFrom(
     '*/',
     '\n',
@@ -104,7 +104,7 @@ t.test('whatever an Origin or a Referer says, a refused script is one comment', 
   )
 })
 
-t.test('a hundred thousand invented origins leave nothing behind in memory', async (t) => {
+t.test('a hundred thousand made-up origins do not fill the memory', async (t) => {
   setFlagsFromString('--expose_gc')
   const collect: () => void = runInNewContext('gc')
   const askAs = (from: number, to: number): void => {

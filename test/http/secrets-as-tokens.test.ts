@@ -13,7 +13,7 @@ const all = { ...SECRETS, ADMIN_PASSWORD: PASSWORD, INSTAGRAM_APP_SECRET: instag
 const refusal = (name: string): RegExp =>
   new RegExp(`This is the value of ${name}, .*Nothing was stored or sent\\. Paste the access token alone`)
 
-t.test('a secret of the configuration is no token, wherever it is pasted: nothing is stored, and Instagram is not asked', async (t) => {
+t.test('a secret of the configuration is refused as a token in every form: nothing is stored, and Instagram is not called', async (t) => {
   await owner.post('/admin/accounts', { name: 'empty', provider: 'instagram' })
   for (const [name, secret] of Object.entries(all)) {
     for (const token of [secret, `“${secret}” `, `access_token=${secret}`]) {
@@ -22,7 +22,7 @@ t.test('a secret of the configuration is no token, wherever it is pasted: nothin
       t.notOk(created.text.includes(secret))
       t.match(await owner.post('/admin/accounts/empty/token', { token }), { status: 400, text: refusal(name) }, name)
     }
-    t.equal((await owner.get('/admin/accounts/shop')).status, 404, 'not even its name')
+    t.equal((await owner.get('/admin/accounts/shop')).status, 404, 'the account is not created either')
   }
   const env = { ...all, INSTAGRAM_APP_ID: '1', INSTAGRAM_GRAPH_URL: instagram.url }
   const { code, stdout, stderr } = await runCli(t, ['seed'], { env, stdin: PASSWORD })
@@ -31,12 +31,12 @@ t.test('a secret of the configuration is no token, wherever it is pasted: nothin
   t.equal(instagram.calls.length, 0)
 })
 
-t.test('nor is it a name that everybody can read', async (t) => {
+t.test('a secret is refused as a public name', async (t) => {
   const says = /This is the value of SERVER_KEYS, and this field is public\. Nothing was saved/
   t.match(await owner.post('/admin/accounts', { name: SECRETS.SERVER_KEYS, provider: 'instagram' }), { status: 400, text: says })
 })
 
-t.test('a token is taken out of what was pasted, and what is none is named', async (t) => {
+t.test('a token is extracted from the pasted text, and text without a token is refused with its kind', async (t) => {
   const token = instagram.issue()
   t.match(await owner.post('/admin/accounts', { name: 'found', provider: 'instagram', token: `{"access_token":"${token}"}` }), {
     status: 303,
@@ -55,7 +55,7 @@ t.test('web sites are saved and shown in full; one that others share is saved wi
   t.equal((await owner.get('/admin/accounts/empty')).status, 200, 'a name that looks like an instant breaks no page')
 })
 
-t.test('/setup tells everybody what is wrong in the settings, but the owner alone that the password can be guessed', async (t) => {
+t.test('/setup shows warnings about settings to everyone, and a weak password only to the owner', async (t) => {
   const env = { ADMIN_PASSWORD: '"1234567"', ALLOWED_DOMAINS: '*.squarespace.com localhost:8080', LOG_LEVEL: 'warn' }
   const weak = await openAgent(t, { env })
   const visitor = createClient(weak)

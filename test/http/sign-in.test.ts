@@ -16,7 +16,7 @@ const open = (t: Test, env: Record<string, string> = {}, cwd = tempFolder(t)) =>
   openAgent(t, { cwd, env: { ADMIN_PASSWORD: PASSWORD, ...env } })
 const openWithout = (t: Test, cwd = tempFolder(t)) => open(t, { ADMIN_PASSWORD: '' }, cwd)
 
-t.test('the right password signs in, and only then is there anything to see', async (t) => {
+t.test('only the right password signs in and shows the owner’s pages', async (t) => {
   const agent = await open(t)
   const client = createClient(agent)
   t.match(await client.get('/admin'), { status: 303, location: '/admin/sign-in' })
@@ -24,7 +24,7 @@ t.test('the right password signs in, and only then is there anything to see', as
   t.match(await client.signIn('wrong password'), { status: 403, text: /not the password/ })
   t.equal(client.cookies.size, 0)
   const answer = await client.signIn(`  ${PASSWORD.normalize('NFD')} `)
-  t.match(answer, { status: 303, location: '/admin' }, 'however the accents are typed')
+  t.match(answer, { status: 303, location: '/admin' }, 'in either form of its accents')
   for (const line of answer.headers.getSetCookie())
     t.match(line, /^token-agent-(session|device)=[^;]{43,}; (Max-Age=34560000; )?Path=\/; HttpOnly; SameSite=Lax$/)
   t.match(await client.get('/admin'), { status: 200, text: /Sign out/ })
@@ -32,7 +32,7 @@ t.test('the right password signs in, and only then is there anything to see', as
   t.notMatch(agent.stdout(), PASSWORD)
 })
 
-t.test('cookies are bound to the host and to TLS where the agent is on https', async (t) => {
+t.test('on https, cookies are bound to the host and to TLS', async (t) => {
   const agent = await open(t, { APP_URL: 'https://agent.example' })
   const answer = await createClient(agent).signIn(PASSWORD)
   t.equal(answer.headers.getSetCookie().length, 2)
@@ -43,13 +43,13 @@ t.test('cookies are bound to the host and to TLS where the agent is on https', a
   }
 })
 
-t.test('signing in gives a new session, whatever session the browser brought along', async (t) => {
+t.test('sign-in creates a new session, even if the browser sends one', async (t) => {
   const agent = await open(t)
   const [attacker, victim] = [createClient(agent), createClient(agent)]
-  victim.cookies.set('token-agent-session', 'planted-by-somebody')
-  attacker.cookies.set('token-agent-session', 'planted-by-somebody')
+  victim.cookies.set('token-agent-session', 'planted-by-attacker')
+  attacker.cookies.set('token-agent-session', 'planted-by-attacker')
   await victim.signIn(PASSWORD)
-  t.not(victim.cookies.get('token-agent-session'), 'planted-by-somebody')
+  t.not(victim.cookies.get('token-agent-session'), 'planted-by-attacker')
   t.match(await attacker.get('/admin'), { status: 303 })
   const first = victim.cookies.get('token-agent-session')
   await victim.signIn(PASSWORD)
@@ -64,7 +64,7 @@ t.test('sign-out ends this session, and sign-out everywhere all of them', async 
   t.match(await one.post('/admin/sign-out'), { status: 303, location: '/admin/sign-in' })
   t.notOk(one.cookies.has('token-agent-session'))
   for (const [name, value] of kept) one.cookies.set(name, value)
-  t.match(await one.get('/admin'), { status: 303 }, 'a copy of the cookie is worth nothing')
+  t.match(await one.get('/admin'), { status: 303 }, 'a copy of the cookie ends too')
   t.match(await two.get('/admin'), { status: 200 })
   await two.post('/admin/sign-out-everywhere')
   t.match(await three.get('/admin'), { status: 303 })
@@ -92,7 +92,7 @@ t.test('a form that another site sends changes nothing', async (t) => {
   t.match(await client.post('/admin/sign-out', {}, { origin: agent.url }), { status: 303 }, 'an old browser')
 })
 
-t.test('the pages can be framed by nobody, and tell nobody where they were', async (t) => {
+t.test('no site can frame the pages, and they send no referrer to other sites', async (t) => {
   const agent = await open(t)
   const { headers } = await createClient(agent).get('/admin/sign-in')
   t.match(headers.get('content-security-policy'), /default-src 'none'.*form-action 'self'.*frame-ancestors 'none'/)
@@ -108,16 +108,16 @@ t.test('without a password the log has one that works once', async (t) => {
   t.match(await client.get('/admin/sign-in'), { text: /log has one that works once/ })
   t.match(await client.signIn('let me in please'), { status: 403 })
   const claims = await Promise.all([1, 2, 3].map(() => createClient(first).signIn(password)))
-  t.strictSame(claims.map(({ status }) => status).sort(), [303, 403, 403], 'once, also for three at the same moment')
+  t.strictSame(claims.map(({ status }) => status).sort(), [303, 403, 403], 'once, even for three at the same moment')
   t.match(await client.get('/admin/sign-in'), { text: /has been used.*href="\/setup#on-\w+">Where that is kept/s })
   const setup = await client.get('/setup')
   t.match(setup.text, /one-time password of this start has been used.*ADMIN_PASSWORD/s)
-  t.notMatch(setup.text, /log has a password that works once/, 'what is spent is not promised')
+  t.notMatch(setup.text, /log has a password that works once/, 'a used password is not offered')
   await first.close()
   t.match(await createClient(await openWithout(t, first.cwd)).signIn(password), { status: 403 }, 'and only until the next start')
 })
 
-t.test('the session that a one-time password began goes on, until a real password is set', async (t) => {
+t.test('a session begun with a one-time password lasts until a password is set', async (t) => {
   const first = await openWithout(t)
   const { cwd } = first
   const client = createClient(first)
@@ -134,10 +134,10 @@ t.test('the session that a one-time password began goes on, until a real passwor
   t.match(await there.get('/admin'), { status: 200 })
   await third.close()
   const fourth = createClient(await open(t, { ADMIN_PASSWORD: 'another password' }, cwd), client.cookies)
-  t.match(await fourth.get('/admin'), { status: 303 }, 'another password ends the sessions of the one before')
+  t.match(await fourth.get('/admin'), { status: 303 }, 'a new password ends the sessions of the old one')
 })
 
-t.test('with Postgres and no password nobody can claim the agent', { skip: missing('postgres') }, async (t) => {
+t.test('with Postgres and without a password sign-in is off', { skip: missing('postgres') }, async (t) => {
   const { url } = await createDatabase(t)
   const agent = await open(t, { ADMIN_PASSWORD: '', DATABASE_URL: url, ENCRYPTION_KEY: KEY })
   t.notMatch(agent.stdout(), ONE_TIME)
@@ -148,7 +148,7 @@ t.test('with Postgres and no password nobody can claim the agent', { skip: missi
 })
 
 t.test(
-  'a session holds on every instance, and of 30 guesses a second at all of them four are looked at',
+  'a session is valid on every instance, and of 30 guesses a second at all of them four are checked',
   { skip: missing('postgres') },
   async (t) => {
     const { url, query } = await createDatabase(t)
@@ -191,7 +191,7 @@ t.test(
       `${statuses.length} guesses in ${seconds.toFixed(1)} s, ${looked} looked at; in after ${known.toFixed()} ms (known), ${inNewBrowser.toFixed()} ms (new)`,
     )
     t.equal(statuses.filter((status) => status === 429).length, statuses.length - looked)
-    t.ok(statuses.length > 60 && looked + 1 <= 4 * seconds + 1, `${looked} of ${statuses.length} were looked at in ${seconds} s`)
+    t.ok(statuses.length > 60 && looked + 1 <= 4 * seconds + 1, `${looked} of ${statuses.length} were checked in ${seconds} s`)
     t.ok(inNewBrowser < 45_000, `the owner waited ${inNewBrowser} ms in a new browser`)
     const failures = await query<{ n: number }>("select count(*)::int as n from events where kind = 'sign_in_failed' and account is null")
     t.equal(failures[0]?.n, looked, 'each is an event')
@@ -209,11 +209,11 @@ t.test('a known browser ends with “Sign out everywhere” and with a new passw
   t.equal(await comesAs(client), 'known browser')
   const kept = client.cookies.get('token-agent-device') ?? ''
   await client.post('/admin/sign-out')
-  t.equal(await comesAs(client), 'known browser', 'signing out in one browser is another thing')
+  t.equal(await comesAs(client), 'known browser', 'signing out in one browser does not end it')
   await client.post('/admin/sign-out-everywhere')
   t.notOk(client.cookies.has('token-agent-device'))
   client.cookies.set('token-agent-device', kept)
-  t.equal(await comesAs(client), 'browser that was not signed in before', 'nor does a copy of the cookie count')
+  t.equal(await comesAs(client), 'browser that was not signed in before', 'a copy of the cookie has ended too')
   await first.close()
   const second = await open(t, { ADMIN_PASSWORD: 'another password' }, first.cwd)
   t.equal(await comesAs(createClient(second, client.cookies), 'another password'), 'browser that was not signed in before')
@@ -240,24 +240,20 @@ t.test('a browser without script waits with a button, and types its password onc
     t.match(await createClient(agent).post('/admin/sign-in', { again: made }), { status: 400, text: /Type the password again/ })
 })
 
-t.test(
-  'while the database does not answer, the sign-in says so, and that the password is not at fault',
-  { skip: missing('postgres') },
-  async (t) => {
-    const { url } = await createDatabase(t)
-    const proxy = await startTcpProxy(t, { port: Number(new URL(url).port || 5432), host: new URL(url).hostname })
-    const agent = await open(t, { DATABASE_URL: proxy.through(url), ENCRYPTION_KEY: KEY })
-    const client = createClient(agent)
-    proxy.reset()
-    const answer = await client.signIn(PASSWORD)
-    t.match(answer, { status: 503, text: /database does not answer.*Your password is not the reason.*type="password"/s })
-    t.equal(answer.headers.get('retry-after'), '5')
-    proxy.pass()
-    t.match(await client.signIn(PASSWORD), { status: 303 })
-  },
-)
+t.test('while the database does not answer, sign-in says so and does not blame the password', { skip: missing('postgres') }, async (t) => {
+  const { url } = await createDatabase(t)
+  const proxy = await startTcpProxy(t, { port: Number(new URL(url).port || 5432), host: new URL(url).hostname })
+  const agent = await open(t, { DATABASE_URL: proxy.through(url), ENCRYPTION_KEY: KEY })
+  const client = createClient(agent)
+  proxy.reset()
+  const answer = await client.signIn(PASSWORD)
+  t.match(answer, { status: 503, text: /database does not answer.*Your password is not the reason.*type="password"/s })
+  t.equal(answer.headers.get('retry-after'), '5')
+  proxy.pass()
+  t.match(await client.signIn(PASSWORD), { status: 303 })
+})
 
-t.test('where a guesser is at work, the owner sees it on /status', async (t) => {
+t.test('/status shows the owner that the password is being guessed', async (t) => {
   const agent = await open(t)
   const owner = createClient(agent)
   await createClient(agent).signIn('a wrong one')
@@ -269,7 +265,7 @@ t.test('where a guesser is at work, the owner sees it on /status', async (t) => 
   t.notMatch((await createClient(agent).get('/status')).text, words)
 })
 
-t.test('beside the release before a session of either is accepted by both', { skip: missing('postgres') }, async (t) => {
+t.test('beside the previous release each accepts the other’s sessions', { skip: missing('postgres') }, async (t) => {
   const { url } = await createDatabase(t)
   const env = { DATABASE_URL: url, ENCRYPTION_KEY: KEY }
   const { cli } = oldRelease(t)
@@ -289,7 +285,7 @@ t.test('beside the release before a session of either is accepted by both', { sk
   }
 })
 
-t.test('nothing that signs in is stored as it is', async (t) => {
+t.test('no credential is stored in plain text', async (t) => {
   const agent = await open(t)
   const client = createClient(agent)
   await client.signIn(PASSWORD)

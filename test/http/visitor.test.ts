@@ -3,7 +3,7 @@ import { createClient, createOwner } from '../support/owner.ts'
 
 const HTML = { accept: 'text/html' }
 
-t.test('a status page that renews itself keeps nobody signed in', async (t) => {
+t.test('a status page that refreshes itself keeps no session alive', async (t) => {
   const { agent, owner } = await createOwner(t)
   const lastSeen = (): unknown => agent.sql<Record<string, unknown>>('select last_seen_at from sessions')[0]?.['last_seen_at']
   agent.sql("update sessions set last_seen_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '-29 minutes')")
@@ -16,7 +16,7 @@ t.test('a status page that renews itself keeps nobody signed in', async (t) => {
   t.match(await owner.get('/status', HTML), { text: /Sign in<\/a> to see/ })
 })
 
-t.test('who holds no session of this agent sees what everybody sees', async (t) => {
+t.test('a visitor without a session of this agent gets the public pages', async (t) => {
   const { agent } = await createOwner(t)
   const stranger = createClient(agent)
   const seen = async (): Promise<string> => (await stranger.get('/status', HTML)).text
@@ -27,7 +27,7 @@ t.test('who holds no session of this agent sees what everybody sees', async (t) 
   }
 })
 
-t.test('files are kept for a year by the name of their content, and packed for who takes that', async (t) => {
+t.test('assets are cached for a year by a hash of their content, and compressed on request', async (t) => {
   const { agent } = await createOwner(t)
   const page = await (await agent.fetch('/setup')).text()
   const found = [...page.matchAll(/(?:href|src)="(\/(?:style\.css|page\.js|logo\.svg)\?v=[\w-]{10})"/g)].map((match) => match[1] ?? '')

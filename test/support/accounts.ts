@@ -13,9 +13,9 @@ const DAY_MS = 86_400_000
 
 export interface Kept extends AccountChange {
   readonly name: string
-  /** Null = it has none. */
+  /** Null = none. */
   readonly token?: string | null
-  /** Attempts, the oldest in front: `ok`, or the sentence of a failure; one every `everyDays`, the last `agoDays` ago. */
+  /** Attempts, oldest first: `ok` or a failure's sentence; one every `everyDays`, the last `agoDays` ago. */
   readonly attempts?: readonly string[]
   readonly everyDays?: number
   readonly agoDays?: number
@@ -37,7 +37,7 @@ const HEALTHY: AccountChange = {
   nextRefreshAt: inDays(3),
 }
 
-/** Puts accounts into the store of an agent that is not running yet: it is started in the same folder with ENCRYPTION_KEY. */
+/** Inserts accounts into a store before the agent starts in the same folder with ENCRYPTION_KEY. */
 export async function keepAccounts(cwd: string, accounts: readonly Kept[]): Promise<void> {
   const db = await openSqlite(join(cwd, 'data/token-agent.sqlite'))
   try {

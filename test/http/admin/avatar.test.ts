@@ -1,7 +1,7 @@
 import t from 'tap'
 import { drawLetter, initialOf } from '../../../src/http/admin/avatar.ts'
 
-t.test('a first letter is what a reader sees as one', async (t) => {
+t.test('the first letter is the first grapheme', async (t) => {
   for (const [name, letter] of [
     ['shop', 'S'],
     ['élan', 'É'],
@@ -16,7 +16,7 @@ t.test('a first letter is what a reader sees as one', async (t) => {
     t.equal(initialOf(name), letter, JSON.stringify(name))
 })
 
-t.test('each account has its colour, and no name writes more than a letter', async (t) => {
+t.test('each account has its colour, and a name adds only one escaped letter', async (t) => {
   t.equal(drawLetter('shop', 'Moss'), drawLetter('shop', 'moss and clay'))
   t.not(drawLetter('shop', 'a'), drawLetter('blog', 'a'))
   for (const called of ['<script>', '&lt;', '>', '"\'']) {

@@ -20,7 +20,7 @@ interface Operation {
   responses: Record<string, { description: string; content?: Record<string, { schema: object }> }>
 }
 
-/** Takes no field that it does not name: a description that lacks one fails too. */
+/** The schema without additional properties, so that a missing field fails too. */
 const closed = (schema: object): object =>
   JSON.parse(JSON.stringify(schema), (_, part) => (part?.properties ? { additionalProperties: false, ...part } : part))
 
@@ -31,7 +31,7 @@ const operations = Object.entries(description.paths).flatMap(([path, methods]) =
   Object.entries(methods).map(([method, operation]) => ({ path, method, operation })),
 )
 
-t.test('the description is valid OpenAPI 3.1, and says all that a reader needs', async (t) => {
+t.test('the description is valid OpenAPI 3.1 and complete', async (t) => {
   t.match(await new Validator().validate({ ...structuredClone(description) }), { valid: true })
   t.match(description.openapi, /^3\.1\./)
   t.equal(description.info.version, JSON.parse(readFileSync(new URL('../../../package.json', import.meta.url), 'utf8')).version)
@@ -45,12 +45,12 @@ t.test('the description is valid OpenAPI 3.1, and says all that a reader needs',
   }
 })
 
-t.test('every public address of the README is described, and nothing of the owner’s side', async (t) => {
+t.test('every public address of the README is described, and none of the owner’s', async (t) => {
   const paths = ['/token', '/token.js', '/token.json'].flatMap((path) => [path, `/accounts/{account}${path}`])
   t.same(Object.keys(description.paths).toSorted(), [...paths, '/healthz', '/hooks/refresh', '/metrics', '/readyz'].toSorted())
 })
 
-t.test('who asks for it need not be on any list', async (t) => {
+t.test('any site may read the description', async (t) => {
   const { status, headers } = await ask(agent, '/openapi.json', { headers: { origin: OTHER_SITE } })
   t.equal(status, 200)
   t.match(headers['content-type'], 'application/json')
@@ -60,9 +60,9 @@ t.test('who asks for it need not be on any list', async (t) => {
   t.equal(unchanged.headers['access-control-allow-origin'], '*')
 })
 
-t.test('the agent answers as it is described, each status of each address', { skip: missing('postgres') }, async (t) => {
+t.test('the agent’s answers match the description, for each status of each address', { skip: missing('postgres') }, async (t) => {
   const bare = await openServing(t, { STARTING_TOKEN: '', WEBHOOK_SECRET: '' })
-  // A store that dies once it has answered: what needs it is then answered with 503.
+  // The store dies after its first answer, so that routes that need it answer 503.
   const postgres = await startPostgres(t)
   const database = await postgres.createDatabase(t)
   const lost = await openServing(t, { DATABASE_URL: database.url, ENCRYPTION_KEY: 'an-encryption-key-of-a-test', STARTING_TOKEN: '' })
@@ -125,5 +125,5 @@ t.test('the agent answers as it is described, each status of each address', { sk
   const all = operations.flatMap(({ path, method, operation }) =>
     Object.keys(operation.responses).map((status) => `${method} ${path} ${status}`),
   )
-  t.same(all.toSorted(), [...seen].toSorted(), 'nothing is described that no test has seen')
+  t.same(all.toSorted(), [...seen].toSorted(), 'every described answer was tested')
 })

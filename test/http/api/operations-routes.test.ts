@@ -17,7 +17,7 @@ t.test('/healthz says that the process is alive', async (t) => {
   t.equal(headers['content-type'], 'application/json; charset=utf-8')
 })
 
-t.test('/readyz says whether it can serve, and how each part is, since when', async (t) => {
+t.test('/readyz says whether the agent can serve, and the state of each part with its time', async (t) => {
   const { status, headers, body } = await ask(agent, '/readyz')
   t.equal(status, 200)
   const { ready, parts } = JSON.parse(body)
@@ -27,14 +27,14 @@ t.test('/readyz says whether it can serve, and how each part is, since when', as
   t.equal(headers['cache-control'], 'no-store')
 })
 
-t.test('the hook refreshes what is due and says what came of it', async (t) => {
+t.test('the hook refreshes due accounts and returns the results', async (t) => {
   const { status, headers, body } = await hook()
   t.equal(status, 200)
   t.same(JSON.parse(body), { refreshed: 0, failed: 0, results: [] })
   t.equal(headers['cache-control'], 'no-store')
 })
 
-t.test('the hook takes any body and any type of it, as cron services send them, and none', async (t) => {
+t.test('the hook accepts any body of any type, as cron services send them, and none', async (t) => {
   const types = ['application/json', 'application/x-www-form-urlencoded', 'text/plain', 'multipart/form-data', 'nonsense', '']
   for (const type of types) {
     for (const body of [undefined, '', '{"any":1}', '{"broken', 'x=1', '{"__proto__":1}']) {
@@ -46,7 +46,7 @@ t.test('the hook takes any body and any type of it, as cron services send them, 
   t.equal((await hook(undefined, 'POST', 'x'.repeat(17 * 1024))).status, 413, 'but not any length')
 })
 
-t.test('who has no secret is told so before the body has arrived, whatever it is', async (t) => {
+t.test('a caller without the secret is refused before the body has arrived', async (t) => {
   const lines = [
     'POST /hooks/refresh HTTP/1.1',
     'Host: a',
@@ -61,7 +61,7 @@ t.test('who has no secret is told so before the body has arrived, whatever it is
   t.ok(performance.now() - startedAt < 5_000, 'at once')
 })
 
-t.test('nobody without the secret can use the hook', async (t) => {
+t.test('the hook needs the secret', async (t) => {
   const before = instagram.calls.length
   const wrong: Record<string, string>[] = [
     {},
@@ -86,7 +86,7 @@ t.test('nobody without the secret can use the hook', async (t) => {
   t.equal(instagram.calls.length, before)
 })
 
-t.test('the hook refreshes by POST alone, and says so, with the secret and without', async (t) => {
+t.test('the hook accepts only POST, and says so with and without the secret', async (t) => {
   const before = instagram.calls.length
   for (const method of ['GET', 'HEAD', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']) {
     for (const headers of [{}, { authorization: `Bearer ${WEBHOOK_SECRET}` }]) {
@@ -99,7 +99,7 @@ t.test('the hook refreshes by POST alone, and says so, with the secret and witho
   t.equal(instagram.calls.length, before)
 })
 
-t.test('two secrets are as good as none', async (t) => {
+t.test('two secrets are refused', async (t) => {
   for (const [first, second] of [
     [WEBHOOK_SECRET, 'wrong'],
     ['wrong', WEBHOOK_SECRET],
@@ -114,7 +114,7 @@ t.test('two secrets are as good as none', async (t) => {
   }
 })
 
-t.test('without WEBHOOK_SECRET the hook is off for everybody', async (t) => {
+t.test('without WEBHOOK_SECRET the hook is off', async (t) => {
   const serving = await openServing(t, { WEBHOOK_SECRET: '' })
   for (const authorization of ['Bearer ', 'Bearer undefined', 'Bearer null', `Bearer ${WEBHOOK_SECRET}`]) {
     const { status, body } = await ask(serving.agent, '/hooks/refresh', { method: 'POST', headers: { authorization } })
@@ -123,7 +123,7 @@ t.test('without WEBHOOK_SECRET the hook is off for everybody', async (t) => {
   }
 })
 
-t.test('the hook runs one refresh at a time, and who comes meanwhile gets its result', async (t) => {
+t.test('the hook runs one refresh at a time, and a call meanwhile gets its result', async (t) => {
   const instagram = await startInstagram()
   t.teardown(() => instagram.close())
   instagram.fail('*', 'html502')
@@ -145,7 +145,7 @@ t.test('the hook runs one refresh at a time, and who comes meanwhile gets its re
   t.same(Object.keys(results[0]).toSorted(), ['account', 'message', 'nextRefreshAt', 'outcome'])
 })
 
-t.test('the hook that fails says so without details', async (t) => {
+t.test('a failing hook says so without details', async (t) => {
   const serving = await openServing(t)
   serving.agent.sql('alter table accounts rename column failure_count to gone')
   const headers = { authorization: `Bearer ${WEBHOOK_SECRET}` }
@@ -154,5 +154,5 @@ t.test('the hook that fails says so without details', async (t) => {
   t.equal(status, 500)
   t.match(JSON.parse(body), { error: 'internal', message: /log has the details/ })
   t.notMatch(body, /accounts|SQL|select|update/)
-  t.equal((await ask(serving.agent, '/token.json', { headers: { origin: SITE } })).status, 200, 'and reads go on')
+  t.equal((await ask(serving.agent, '/token.json', { headers: { origin: SITE } })).status, 200, 'reads continue')
 })

@@ -8,7 +8,7 @@ const now = new Date('2026-10-25T00:30:00Z')
 const after = (seconds: number): Date => new Date(now.getTime() + seconds * 1000)
 const DAY = 86_400
 
-t.test('an instant is told as a person would', async (t) => {
+t.test('an instant is written in words', async (t) => {
   const said: [seconds: number, words: string][] = [
     [0, 'just now'],
     [-20, 'just now'],
@@ -23,7 +23,7 @@ t.test('an instant is told as a person would', async (t) => {
     [-800 * DAY, '2 years ago'],
   ]
   for (const [seconds, expected] of said) t.equal(words.inWords(after(seconds), now), expected)
-  t.equal(words.dueInWords(after(-3600), now), 'within a minute', 'what is due is done at the next tick')
+  t.equal(words.dueInWords(after(-3600), now), 'within a minute', 'an overdue refresh happens at the next tick')
   t.equal(words.inUtc(now), '25 Oct 2026, 00:30 UTC')
   for (const text of [
     '2026-99-99T99.99Z.example.com',
@@ -31,11 +31,11 @@ t.test('an instant is told as a person would', async (t) => {
     'https://2026-01-01T00Z.example.com',
     '2026-13-01T00:00:00.000Z',
   ])
-    t.equal(words.plain(`May read it: ${text}`), `May read it: ${text}`, 'what only looks like an instant stays')
+    t.equal(words.plain(`May read it: ${text}`), `May read it: ${text}`, 'text that only looks like an instant stays')
   t.equal(words.plain('It is good until 2027-01-24T08:00:00.000Z.'), 'It is good until 24 Jan 2027.')
 })
 
-t.test('attempts that ended alike are one line', async (t) => {
+t.test('consecutive attempts with the same outcome are one line', async (t) => {
   const attempt = (at: number, detail: string | null) =>
     ({ id: String(at), account: 'shop', actor: 'timer', at: after(at), ...(detail === null ? OK : { ...FAILED, detail }) }) as const
   const runs = runsOf([attempt(0, null), attempt(-10, null), attempt(-20, 'No answer.'), attempt(-30, 'Refused.'), attempt(-40, null)])
@@ -67,7 +67,7 @@ t.test('a strip has the newest attempt on the right, and says how many failed', 
 const OK = { kind: 'refreshed', outcome: 'ok', detail: 'good until then' } as const
 const FAILED = { kind: 'refresh_failed', outcome: 'failed' } as const
 
-t.test('the bar runs from the issue to the expiry, and everything stays on it', async (t) => {
+t.test('the bar runs from issue to expiry, and every mark stays on it', async (t) => {
   const life = (issued: number, expires: number, next: number | null) =>
     lifeBarOf(
       {

@@ -1,13 +1,13 @@
 import t from 'tap'
 import { labels } from '../../../src/http/pages/labels.ts'
 
-t.test('an account that fails while its token works is trying again', async (t) => {
+t.test('a failing account whose token works is “trying again”', async (t) => {
   t.same(labels.conditionLabel({ condition: 'working', failureCount: 0 }), { icon: 'good', word: 'working' })
   t.same(labels.conditionLabel({ condition: 'working', failureCount: 3 }), { icon: 'wait', word: 'trying again' })
   t.same(labels.conditionLabel({ condition: 'needs you', failureCount: 3 }), { icon: 'bad', word: 'needs you' })
 })
 
-t.test('only the parts that there are have a tile, and only one that is down says what that means', async (t) => {
+t.test('only parts in use have a tile, and only a part that is down states the consequence', async (t) => {
   const since = new Date(0)
   const tiles = labels.partTiles({ store: { state: 'down', since }, encryption: { state: 'every token opens', since } })
   t.match(tiles, [

@@ -4,7 +4,7 @@ import { waitFor } from '../../support/wait-for.ts'
 
 const PAGES = ['/', '/setup', '/status']
 const { agent, token } = await openServing(t)
-/** The store is asked once a second, however often the page is. */
+/** Waits: the page reads the store at most once a second. */
 async function statusOf(of: Fetching, words: RegExp): Promise<string> {
   return waitFor(`the status page to say ${words}`, async () => {
     const { body } = await ask(of, '/status')
@@ -12,7 +12,7 @@ async function statusOf(of: Fetching, words: RegExp): Promise<string> {
   })
 }
 
-t.test('the pages are HTML that runs nothing but files of its own, frames nothing and sends nothing', async (t) => {
+t.test('the pages run only the agent’s own files, embed no frame and send nothing elsewhere', async (t) => {
   for (const page of PAGES) {
     const { status, headers, body } = await ask(agent, page)
     t.equal(status, 200, page)
@@ -22,10 +22,10 @@ t.test('the pages are HTML that runs nothing but files of its own, frames nothin
     t.notMatch(headers['content-security-policy'], /unsafe|\*/)
     t.equal(headers['referrer-policy'], 'no-referrer')
     t.equal(headers['x-content-type-options'], 'nosniff')
-    t.match(headers['strict-transport-security'], /^max-age=\d+$/, 'this host alone, not those under its name')
+    t.match(headers['strict-transport-security'], /^max-age=\d+$/, 'this host only, without subdomains')
     t.match(body, /^<!doctype html>/i)
     for (const [tag] of body.matchAll(/<script[^>]*>.{0,9}/gis))
-      t.match(tag, /^<script src="\/[\w./?=-]+"[^>]*><\/script>/, 'scripts are files of its own')
+      t.match(tag, /^<script src="\/[\w./?=-]+"[^>]*><\/script>/, 'every script is a file of the agent')
     t.notMatch(body, / on\w+=/i)
     t.notOk(body.includes(token))
   }
@@ -52,18 +52,18 @@ t.test('the public status says that it works, or that it needs attention, and no
   await statusOf(agent, /Working/)
 })
 
-t.test('without a token the pages say, step by step, what to do', async (t) => {
+t.test('without a token the pages list the steps', async (t) => {
   const serving = await openServing(t, { STARTING_TOKEN: '', ALLOWED_DOMAINS: '', APP_URL: '' })
   const { status, body } = await ask(serving.agent, '/setup')
   t.equal(status, 200)
   for (const word of ['STARTING_TOKEN', 'ALLOWED_DOMAINS', 'Generate token', 'token-agent seed', 'APP_URL']) t.match(body, word)
   t.match((await ask(serving.agent, '/status')).body, /Not set up yet.*href="\/setup"/s)
-  t.notMatch((await ask(serving.agent, '/status')).body, /Needs attention|Working/, 'a fresh agent is not a broken one')
+  t.notMatch((await ask(serving.agent, '/status')).body, /Needs attention|Working/, 'a fresh agent is not called broken')
   t.match((await ask(serving.agent, '/')).body, /<h1>.*?<\/h1>\s*<p class="note">No token yet: <a href="\/setup">/s)
   t.match((await ask(serving.agent, '/')).body, `${serving.agent.url}/token.js`)
 })
 
-t.test('HIDE_HELP_PAGES hides all of them from visitors, and not from the owner, who finds the sign-in', async (t) => {
+t.test('HIDE_HELP_PAGES hides the pages from visitors; the owner can still sign in and see them', async (t) => {
   const { agent, owner } = await createOwner(t, { env: { HIDE_HELP_PAGES: 'true' } })
   for (const page of PAGES) {
     const { status, body } = await ask(agent, page)
@@ -75,7 +75,7 @@ t.test('HIDE_HELP_PAGES hides all of them from visitors, and not from the owner,
   t.match((await ask(agent, '/admin/sign-in')).body, /name="password"/)
 })
 
-t.test('what strangers share holds nothing of the owner and sets no cookie, whoever asks in between', async (t) => {
+t.test('shared pages hold no data of the owner and set no cookie, even right after the owner’s requests', async (t) => {
   const { agent, owner } = await createOwner(t)
   await owner.post('/admin/accounts', { name: 'canary-account', provider: 'instagram' })
   const odd = ['', 'token-agent-session=made-up', 'token-agent-device=made-up', `token-agent-session=${'A'.repeat(43)}`]
@@ -94,7 +94,7 @@ t.test('what strangers share holds nothing of the owner and sets no cookie, whoe
   t.match((await owner.get('/', { accept: 'text/html' })).text, /canary-account/)
 })
 
-t.test('a look at a page is no read, and tells what a page on each listed site would get', async (t) => {
+t.test('/setup tries a read for each listed site, and counts none', async (t) => {
   const key = 'metrics-key-0123456789abcdef'
   const serving = await openServing(t, { METRICS_KEY: key })
   const reads = async (): Promise<string[]> => {
@@ -113,7 +113,7 @@ t.test('a look at a page is no read, and tells what a page on each listed site w
   t.strictSame(await reads(), before)
 })
 
-t.test('the pages are there while the store is not', async (t) => {
+t.test('the pages work while the store is down', async (t) => {
   const serving = await openServing(t)
   serving.agent.sql('alter table accounts rename to gone')
   for (const page of PAGES) t.equal((await ask(serving.agent, page)).status, 200, page)
@@ -124,7 +124,8 @@ t.test('a token that no key opens is reported by the status page and by /readyz'
   const serving = await openServing(t)
   serving.agent.sql("update accounts set access_token = 'v1.unknown.AAAA.BBBB'")
   await statusOf(serving.agent, /Needs attention/)
-  const told = async (): Promise<boolean> => JSON.parse((await ask(serving.agent, '/readyz')).body).parts.tokens.state === 'need attention'
-  t.ok(await waitFor('/readyz to tell it', told))
+  const isReported = async (): Promise<boolean> =>
+    JSON.parse((await ask(serving.agent, '/readyz')).body).parts.tokens.state === 'need attention'
+  t.ok(await waitFor('/readyz to report it', isReported))
   t.equal(serving.agent.sql<Record<string, unknown>>('select access_token from accounts')[0]?.['access_token'], 'v1.unknown.AAAA.BBBB')
 })

@@ -14,7 +14,7 @@ const PATHS = [
 const TYPES: Record<string, string> = { js: 'text/javascript', json: 'application/json', token: 'text/plain' }
 const kindOf = (path: string): string => /\.(\w+)$/.exec(path)?.[1] ?? 'token'
 
-/** What may stand in a refusal of what an Origin said. */
+/** The only part of an Origin that a refusal may repeat. */
 const repeatable = (origin = ''): string | undefined => (origin === 'null' || URL.parse(origin)?.origin === origin ? origin : undefined)
 
 const { agent, token } = await openServing(t)
@@ -61,7 +61,7 @@ const DENIED: Record<string, Record<string, string>> = {
 }
 
 for (const path of PATHS) {
-  t.test(`${path} gives the token to those who may have it`, async (t) => {
+  t.test(`${path} gives the token to allowed callers`, async (t) => {
     for (const [who, headers] of Object.entries(ALLOWED)) {
       t.test(who, async (t) => {
         const { status, headers: answered, body } = await ask(agent, path, { headers })
@@ -104,7 +104,7 @@ for (const path of PATHS) {
     }
   })
 
-  t.test(`${path} gives nothing to anybody else`, async (t) => {
+  t.test(`${path} refuses all other callers`, async (t) => {
     for (const [who, headers] of Object.entries(DENIED)) {
       t.test(who, async (t) => {
         for (const method of ['GET', 'HEAD']) {
@@ -127,7 +127,7 @@ for (const path of PATHS) {
     }
   })
 
-  t.test(`a preflight for ${path} lets a page read the token, or why it may not`, async (t) => {
+  t.test(`a preflight for ${path} lets a page read the token or the reason of a refusal`, async (t) => {
     const preflight = { 'access-control-request-method': 'GET', 'access-control-request-headers': 'x-anything' }
     for (const origin of [SITE, OTHER_SITE, 'null', `${SITE}.evil.example`]) {
       const yes = await ask(agent, path, { method: 'OPTIONS', headers: { origin, ...preflight } })
@@ -151,7 +151,7 @@ for (const path of PATHS) {
     t.equal((await ask(agent, path, { method: 'OPTIONS' })).status, 403)
   })
 
-  t.test(`${path} cannot be written to`, async (t) => {
+  t.test(`${path} accepts only GET, HEAD and OPTIONS`, async (t) => {
     for (const method of ['POST', 'PUT', 'PATCH', 'DELETE', 'PROPFIND', 'TRACE']) {
       const { status, body } = await ask(agent, path, { method, headers: { origin: SITE } })
       t.ok(status === 404 || status === 405, `${method}: ${status}`)
@@ -177,10 +177,10 @@ t.test('?const= names the constant', async (t) => {
     t.equal(value, token)
     t.match(descriptor, { writable: false, enumerable: true, configurable: true })
   }
-  t.equal((await ask(agent, '/token.json?const=1', { headers: { origin: SITE } })).status, 200, 'and means nothing elsewhere')
+  t.equal((await ask(agent, '/token.json?const=1', { headers: { origin: SITE } })).status, 200, 'other resources ignore it')
 })
 
-t.test('?const= takes nothing but one harmless name, and the refusal has no token in it', async (t) => {
+t.test('?const= accepts only one harmless name, and a refusal has no token', async (t) => {
   const wrong = [
     '',
     '1a',
@@ -228,7 +228,7 @@ t.test('?const= takes nothing but one harmless name, and the refusal has no toke
     t.equal(headers['cache-control'], 'no-store')
     t.notMatch(body, /alert|<\/script>/)
   }
-  t.equal((await ask(agent, '/token.js?const=1a', { headers: { origin: OTHER_SITE } })).status, 403, 'who may not read is told only that')
+  t.equal((await ask(agent, '/token.js?const=1a', { headers: { origin: OTHER_SITE } })).status, 403, 'a refused site learns only that')
 })
 
 t.test('other names of parameters change nothing', async (t) => {
@@ -240,7 +240,7 @@ t.test('other names of parameters change nothing', async (t) => {
   }
 })
 
-t.test('an unknown account is 404 for everybody, and says nothing more', async (t) => {
+t.test('an unknown account is 404 for every caller, without details', async (t) => {
   for (const name of ['nobody', 'DEFAULT', 'default%20', '../..', 'a'.repeat(41), 'a'.repeat(500), '%00', '-', '__proto__', "'--"]) {
     for (const headers of [{ origin: SITE }, { origin: OTHER_SITE }]) {
       const { status, body, headers: answered } = await askPort(port, `/accounts/${name}/token.json`, { headers })
@@ -254,7 +254,7 @@ t.test('an unknown account is 404 for everybody, and says nothing more', async (
   }
 })
 
-t.test('an address that a cache in front may read as another one is none', async (t) => {
+t.test('an address that a cache in front may read differently is 404', async (t) => {
   const odd = [
     '/token.js#.css',
     '/token#',
@@ -321,15 +321,15 @@ t.test('the constant has the name that was configured', async (t) => {
   t.equal(runScript(body, 'InstagramToken').value, undefined)
 })
 
-t.test('without ALLOWED_DOMAINS the agent’s own pages alone may read', async (t) => {
+t.test('without ALLOWED_DOMAINS only the agent’s own pages may read', async (t) => {
   const serving = await openServing(t, { ALLOWED_DOMAINS: '' })
   t.equal((await ask(serving.agent, '/token.json', { headers: { origin: 'https://agent.example' } })).status, 200)
   t.equal((await ask(serving.agent, '/token.json', { headers: { origin: SITE } })).status, 403)
   const host = { host: 'shop.example', origin: 'https://shop.example' }
-  t.equal((await ask(serving.agent, '/token.json', { headers: host })).status, 403, 'whatever the Host header says')
+  t.equal((await ask(serving.agent, '/token.json', { headers: host })).status, 403, 'for any Host header')
 })
 
-t.test('without a token everybody who may read is told what to do, and nobody else', async (t) => {
+t.test('without a token only allowed sites learn what to do', async (t) => {
   const serving = await openServing(t, { STARTING_TOKEN: '' })
   const json = await ask(serving.agent, '/token.json', { headers: { origin: SITE } })
   t.equal(json.status, 503)
