@@ -8,14 +8,45 @@ export interface Schedule {
   stop(): void
 }
 
+/** The clocks and timers of the machine; a test passes its own. Each timer returns what stops it. */
+export interface Clock {
+  wallMs(): number
+  monotonicMs(): number
+  after(ms: number, run: () => void): () => void
+  every(ms: number, run: () => void): () => void
+  everyMinute(run: () => void): { restart(): void; stop(): void }
+}
+
 const WATCH_MS = 2_000
 const STEP_MS = 5_000
 
-/**
- * A tick a minute. The database holds what is due, so a missed tick only delays it by a minute. `wallClock` is in
- * milliseconds; tests step it.
- */
-export function startSchedule(work: Agent['work'], log: Log, wallClock = Date.now): Schedule {
+const MACHINE: Clock = {
+  wallMs: Date.now,
+  monotonicMs: () => performance.now(),
+  after: (ms, run) => {
+    const timer = setTimeout(run, ms)
+    return () => clearTimeout(timer)
+  },
+  every: (ms, run) => {
+    const timer = setInterval(run, ms)
+    return () => clearInterval(timer)
+  },
+  everyMinute: (run) => {
+    const task = schedule('* * * * *', run)
+    // node-cron emits it for each minute missed while the process was suspended; the work is still due.
+    task.on('execution:missed', run)
+    return {
+      restart: () => {
+        void task.stop()
+        void task.start()
+      },
+      stop: () => void task.stop(),
+    }
+  },
+}
+
+/** A tick a minute. The database holds what is due, so a missed tick only delays it by a minute. */
+export function startSchedule(work: Agent['work'], log: Log, clock: Clock = MACHINE): Schedule {
   let seeded = false
   let keysRechecked = false
   let ticking: Promise<void> | null = null
@@ -49,34 +80,31 @@ export function startSchedule(work: Agent['work'], log: Log, wallClock = Date.no
     })
     return ticking
   }
-  const task = schedule('* * * * *', () => tick('timer'))
-  // node-cron emits it for each minute missed while the process was suspended; the work is still due.
-  task.on('execution:missed', () => void tick('timer'))
+  const minutes = clock.everyMinute(() => void tick('timer'))
 
   // A process that crashed holds its leases until then. Waiting for the next tick could outlast a provider's grace for the
   // old token, or delay the alert of a lost token by a minute.
-  const takingOver = setTimeout(() => void tick('boot'), work.leasesOverMs)
+  const stopTakingOver = clock.after(work.leasesOverMs, () => void tick('boot'))
 
   // After a machine's sleep or a clock step, cron waits for the wrong wall-clock time. Both show as a change between the
   // two clocks; a suspended process shows as a gap between two looks at them.
-  let lookedAtMs = performance.now()
-  let lead = wallClock() - lookedAtMs
-  const watch = setInterval(() => {
-    const stoodMs = performance.now() - lookedAtMs
+  let lookedAtMs = clock.monotonicMs()
+  let lead = clock.wallMs() - lookedAtMs
+  const stopWatching = clock.every(WATCH_MS, () => {
+    const stoodMs = clock.monotonicMs() - lookedAtMs
     lookedAtMs += stoodMs
-    const now = wallClock() - lookedAtMs
+    const now = clock.wallMs() - lookedAtMs
     if (Math.abs(now - lead) < STEP_MS && stoodMs < STEP_MS) return
     lead = now
-    void task.stop()
-    void task.start()
+    minutes.restart()
     void tick('timer')
-  }, WATCH_MS)
+  })
   return {
     booted: tick('boot'),
     stop: () => {
-      clearTimeout(takingOver)
-      clearInterval(watch)
-      void task.stop()
+      stopTakingOver()
+      stopWatching()
+      minutes.stop()
     },
   }
 }

@@ -1,160 +1,197 @@
-import { setTimeout as sleep } from 'node:timers/promises'
+import { setImmediate as settled } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import type { RefreshRequest } from '../src/refreshing/refresh-due.ts'
-import { type Schedule, startSchedule } from '../src/timer.ts'
-import { waitFor } from './support/wait-for.ts'
+import { type Clock, startSchedule } from '../src/timer.ts'
 
-const HOUR_MS = 3_600_000
+const MINUTE_MS = 60_000
+const HOUR_MS = 60 * MINUTE_MS
 
-/** A schedule whose ticks are written down, and whose wall clock can be stepped. */
-function start(
-  t: Test,
-  {
-    seed,
-    recheck,
-    sweep,
-    leasesOverMs = 42_000,
-  }: { seed?: () => Promise<boolean>; recheck?: () => Promise<void>; sweep?: () => Promise<void>; leasesOverMs?: number } = {},
-) {
-  const seen = {
-    seeds: 0,
-    rechecks: 0,
-    sweeps: [] as RefreshRequest[],
-    maintained: 0,
-    warnings: [] as string[],
-    running: 0,
-    mostRunning: 0,
+/** A machine whose time passes only by hand. */
+function createClock() {
+  let monotonic = 0
+  let lead = Date.parse('2026-01-01T00:00:00Z')
+  const timers = new Set<{ at: number; everyMs: number; run(): void }>()
+  const begin = (everyMs: number, run: () => void, at = monotonic + everyMs) => {
+    const timer = { at, everyMs, run }
+    timers.add(timer)
+    return Object.assign(() => void timers.delete(timer), { timer })
   }
-  let stepMs = 0
-  const services = {
-    seedFromEnvironment: () => {
-      seen.seeds++
-      return seed?.() ?? Promise.resolve(true)
+  let restarts = 0
+  const clock: Clock = {
+    wallMs: () => monotonic + lead,
+    monotonicMs: () => monotonic,
+    every: begin,
+    after: (ms, run) => begin(Number.POSITIVE_INFINITY, run, monotonic + ms),
+    everyMinute: (run) => {
+      const stop = begin(MINUTE_MS, run)
+      const restart = () => {
+        restarts++
+        stop.timer.at = monotonic + MINUTE_MS
+      }
+      return { restart, stop }
     },
-    recheckKeys: () => {
-      seen.rechecks++
-      return recheck?.() ?? Promise.resolve()
-    },
-    sweep: async (request: RefreshRequest) => {
-      seen.sweeps.push(request)
-      seen.mostRunning = Math.max(seen.mostRunning, ++seen.running)
-      await (sweep?.() ?? Promise.resolve()).finally(() => seen.running--)
-      return { refreshed: 0, failed: 0, results: [] }
-    },
-    checkTokens: async () => {},
-    leasesOverMs,
-    maintain: async () => void seen.maintained++,
   }
-  const log = { info: () => {}, warn: (_: object, message: string) => void seen.warnings.push(message) }
-  const schedule: Schedule = startSchedule(services, log, () => Date.now() + stepMs)
-  t.teardown(() => schedule.stop())
   return {
-    schedule,
-    seen,
-    /** As after a sleep, or a clock that was set. */
-    step(ms: number) {
-      stepMs += ms
+    clock,
+    restarts: () => restarts,
+    /** Runs each timer at its time, to the end of what it begins. */
+    async pass(ms: number) {
+      for (const end = monotonic + ms; ; ) {
+        const next = [...timers].toSorted((a, b) => a.at - b.at)[0]
+        if (next === undefined || next.at > end) {
+          monotonic = end
+          return settled()
+        }
+        monotonic = Math.max(monotonic, next.at)
+        next.at = monotonic + next.everyMs
+        next.run()
+        await settled()
+      }
     },
-    ticks: () => seen.sweeps.length,
+    /** The wall clock is set, or went on while the machine slept. */
+    step(ms: number) {
+      lead += ms
+    },
+    /** The process is stopped for so long. */
+    stand(ms: number) {
+      monotonic += ms
+    },
   }
 }
 
-t.test('the first tick is at the start, takes the starting token over and then refreshes what is due', async (t) => {
-  const order: string[] = []
-  const { schedule, seen } = start(t, {
-    seed: async () => order.push('seed') > 0,
-    recheck: async () => void order.push('recheck'),
-    sweep: async () => void order.push('sweep'),
-  })
-  await schedule.booted
-  t.same(order, ['seed', 'recheck', 'sweep'])
-  t.match(seen.sweeps[0], { actor: 'boot' })
-  await waitFor('the maintain', () => seen.maintained > 0)
-})
+interface Work {
+  seed(): Promise<boolean>
+  recheck(): Promise<void>
+  sweep(): Promise<void>
+}
 
-t.test('a tick follows when the leases of a process that crashed are over', async (t) => {
-  const { schedule, seen } = start(t, { leasesOverMs: 50 })
-  await schedule.booted
-  await waitFor('the second tick', () => seen.sweeps.filter(({ actor }) => actor === 'boot').length === 2, { timeoutMs: 1900 })
-  t.equal(seen.rechecks, 2, 'it also compares the keys with what was leased')
-})
-
-t.test('a machine that slept, or whose clock was set, ticks within seconds', async (t) => {
-  for (const ms of [HOUR_MS, -HOUR_MS, 24 * HOUR_MS]) {
-    const { schedule, step, ticks, seen } = start(t)
-    await schedule.booted
-    const before = ticks()
-    step(ms)
-    await waitFor('a tick', () => ticks() > before, { timeoutMs: 10_000 })
-    t.match(seen.sweeps.at(-1), { actor: 'timer' })
-    schedule.stop()
+/** A schedule whose ticks are written down, after its first one. */
+async function start(t: Test, work: Partial<Work> = {}) {
+  const seen = { seeds: 0, rechecks: 0, sweeps: [] as RefreshRequest[], maintained: 0, warnings: [] as string[], order: [] as string[] }
+  const services = {
+    seedFromEnvironment: async () => {
+      seen.seeds++
+      seen.order.push('seed')
+      return (await work.seed?.()) ?? true
+    },
+    recheckKeys: async () => {
+      seen.rechecks++
+      seen.order.push('recheck')
+      await work.recheck?.()
+    },
+    sweep: async (request: RefreshRequest) => {
+      seen.sweeps.push(request)
+      seen.order.push('sweep')
+      await work.sweep?.()
+      return { refreshed: 0, failed: 0, results: [] }
+    },
+    checkTokens: async () => void seen.order.push('check'),
+    leasesOverMs: 42_000,
+    maintain: async () => void seen.maintained++,
   }
+  const log = { info: () => {}, warn: (_: object, message: string) => void seen.warnings.push(message) }
+  const machine = createClock()
+  const schedule = startSchedule(services, log, machine.clock)
+  t.teardown(() => schedule.stop())
+  await settled()
+  return { ...machine, schedule, seen, actors: () => seen.sweeps.map(({ actor }) => actor) }
+}
+
+t.test('the first tick is at the start, takes the starting token over and then refreshes what is due', async (t) => {
+  const { schedule, seen, actors } = await start(t)
+  await schedule.booted
+  t.same(seen.order, ['seed', 'recheck', 'sweep', 'check'])
+  t.same(actors(), ['boot'])
+  t.equal(seen.maintained, 1)
 })
 
-t.test('a starting token that could not be checked is asked about again at the next tick, and one that was is not', async (t) => {
+t.test('a tick follows each minute, and one as at the start when the leases of a process that crashed are over', async (t) => {
+  const { pass, actors, seen } = await start(t)
+  await pass(41_999)
+  t.same(actors(), ['boot'])
+  await pass(1)
+  t.same(actors(), ['boot', 'boot'])
+  t.equal(seen.rechecks, 2, 'it also compares the keys with what was leased')
+  await pass(5 * MINUTE_MS - 42_000)
+  t.same(actors(), ['boot', 'boot', ...Array(5).fill('timer')])
+  t.equal(seen.rechecks, 2)
+})
+
+t.test('a machine that slept, or whose clock was set, ticks within seconds, and a process that stood still', async (t) => {
+  for (const ms of [HOUR_MS, -HOUR_MS, 24 * HOUR_MS, 5_000]) {
+    const { step, pass, actors, restarts } = await start(t)
+    step(ms)
+    await pass(2_000)
+    t.same(actors(), ['boot', 'timer'], `${ms} ms`)
+    t.equal(restarts(), 1, 'cron waits for the new minute')
+    await pass(10_000)
+    t.equal(actors().length, 2, 'once')
+  }
+  const { stand, pass, actors } = await start(t)
+  stand(5_000)
+  await pass(2_000)
+  t.same(actors(), ['boot', 'timer'])
+  const drifting = await start(t)
+  drifting.step(4_999)
+  drifting.stand(2_500)
+  await drifting.pass(2_000)
+  t.same(drifting.actors(), ['boot'], 'a busy machine is not one that slept')
+})
+
+t.test('a starting token that could not be checked is checked again at the next tick, and one that was is not', async (t) => {
   let answers = false
-  const { schedule, step, seen, ticks } = start(t, { seed: async () => answers })
-  await schedule.booted
+  const { pass, seen } = await start(t, { seed: async () => answers })
   t.equal(seen.seeds, 1)
-  step(HOUR_MS)
-  await waitFor('another question', () => seen.seeds > 1, { timeoutMs: 10_000 })
+  await pass(MINUTE_MS)
+  t.equal(seen.seeds, 3, 'at the end of the leases too')
   answers = true
-  step(HOUR_MS)
-  await waitFor('the last question', () => seen.seeds > 2, { timeoutMs: 10_000 })
-  const [seeds, before] = [seen.seeds, ticks()]
-  step(HOUR_MS)
-  await waitFor('another tick', () => ticks() > before, { timeoutMs: 10_000 })
-  t.equal(seen.seeds, seeds)
+  await pass(2 * MINUTE_MS)
+  t.equal(seen.seeds, 4)
 })
 
 t.test('the keys are compared until the store has answered, holding nothing up, and not at each tick', async (t) => {
   let answers = false
-  const { schedule, step, seen, ticks } = start(t, {
-    recheck: () => (answers ? Promise.resolve() : Promise.reject(new Error('the store does not answer'))),
-  })
-  await schedule.booted
-  t.equal(ticks(), 1, 'what is due is refreshed all the same')
+  const recheck = () => (answers ? Promise.resolve() : Promise.reject(new Error('the store does not answer')))
+  const { pass, seen } = await start(t, { recheck })
+  t.equal(seen.sweeps.length, 1, 'what is due is refreshed all the same')
   t.match(seen.warnings, [/keys could not be compared/])
+  await pass(MINUTE_MS)
   answers = true
-  step(HOUR_MS)
-  await waitFor('another look', () => seen.rechecks > 1, { timeoutMs: 10_000 })
-  const [rechecks, before] = [seen.rechecks, ticks()]
-  step(HOUR_MS)
-  await waitFor('another tick', () => ticks() > before, { timeoutMs: 10_000 })
-  t.equal(seen.rechecks, rechecks)
+  await pass(MINUTE_MS)
+  t.equal(seen.rechecks, 4)
+  await pass(MINUTE_MS)
+  t.equal(seen.rechecks, 4)
 })
 
-t.test('a tick that fails is told, and the next one comes all the same', async (t) => {
+t.test('a tick that fails is logged, and the next one comes all the same', async (t) => {
   let broken = true
-  const { schedule, step, seen, ticks } = start(t, {
-    sweep: () => (broken ? Promise.reject(new Error('the store is down')) : Promise.resolve()),
-  })
-  await schedule.booted
+  const sweep = () => (broken ? Promise.reject(new Error('the store is down')) : Promise.resolve())
+  const { pass, seen } = await start(t, { sweep })
   t.match(seen.warnings, [/could not be finished/])
   broken = false
-  const before = ticks()
-  step(HOUR_MS)
-  await waitFor('another tick', () => ticks() > before, { timeoutMs: 10_000 })
+  await pass(MINUTE_MS)
+  t.equal(seen.sweeps.length, 3)
   t.equal(seen.warnings.length, 1)
 })
 
-t.test('ticks never run side by side', async (t) => {
-  const { schedule, step, seen } = start(t, { sweep: () => sleep(5000) })
-  await sleep(100)
+t.test('ticks never run side by side, and the alerts do not wait for a long one', async (t) => {
+  const { promise, resolve } = Promise.withResolvers<void>()
+  const { schedule, step, pass, seen } = await start(t, { sweep: () => promise })
+  await pass(MINUTE_MS)
   step(HOUR_MS)
-  await sleep(2500)
-  step(HOUR_MS)
+  await pass(MINUTE_MS)
+  t.equal(seen.sweeps.length, 1)
+  t.ok(seen.maintained >= 3)
+  resolve()
   await schedule.booted
-  await sleep(100)
-  t.equal(seen.mostRunning, 1)
+  await pass(MINUTE_MS)
+  t.equal(seen.sweeps.length, 2)
 })
 
 t.test('after a stop nothing ticks any more', async (t) => {
-  const { schedule, step, ticks } = start(t)
-  await schedule.booted
+  const { schedule, step, pass, seen } = await start(t)
   schedule.stop()
-  const before = ticks()
   step(HOUR_MS)
-  await sleep(5000)
-  t.equal(ticks(), before)
+  await pass(HOUR_MS)
+  t.equal(seen.sweeps.length, 1)
 })
