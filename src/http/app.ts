@@ -16,7 +16,7 @@ import { pictureRoutes } from './admin/picture-routes.ts'
 import { signInRoutes } from './admin/sign-in-routes.ts'
 import { callbackRoutes } from './api/callback-routes.ts'
 import { type Hook, type Metering, operationsRoutes } from './api/operations-routes.ts'
-import { answerClientError, handleErrors, refuseAddress, refuseUnstorable } from './errors.ts'
+import { answerClientError, handleErrors, NOTHING_HERE, refuseUnstorable, sendError } from './errors.ts'
 import { pageRoutes } from './pages/page-routes.ts'
 import type { SetupParts } from './pages/setup-page.ts'
 import { logRequests } from './request-log.ts'
@@ -57,7 +57,7 @@ export async function createApp(parts: AppParts, log: FastifyBaseLogger, trustPr
     logController: new LogController({ disableRequestLogging: true }),
     trustProxy,
     schemaController: { compilersFactory: LAZY_COMPILERS },
-    frameworkErrors: (_error, _request, reply) => refuseAddress(reply as FastifyReply),
+    frameworkErrors: (_error, _request, reply) => sendError(reply as FastifyReply, NOTHING_HERE),
     clientErrorHandler: answerClientError,
     bodyLimit: 16 * 1024,
     forceCloseConnections: 'idle',
@@ -75,7 +75,7 @@ export async function createApp(parts: AppParts, log: FastifyBaseLogger, trustPr
     // have their own, stricter check.
     logged.addHook('onRequest', (request, reply, done) => {
       if (/^\/(?!\/)[^#]*$/.test(request.raw.url ?? '')) done()
-      else refuseAddress(reply)
+      else sendError(reply, NOTHING_HERE)
     })
     await logged.register(operationsRoutes, { health: status.health, metering, hook, site, log })
     await logged.register(pageRoutes, { owner, status, reading, signIn, site, log })

@@ -38,8 +38,7 @@ export function handleErrors(app: FastifyInstance, log: FastifyBaseLogger): void
 }
 
 export function answerError(error: FastifyError | AppError, request: FastifyRequest, reply: FastifyReply, log: FastifyBaseLogger): void {
-  const { status, code, message } = explain(error, request, log)
-  sendError(reply, request.routeOptions.config.resource, status, code, message)
+  sendError(reply, explain(error, request, log))
 }
 
 interface Explained {
@@ -47,6 +46,9 @@ interface Explained {
   readonly code: string
   readonly message: string
 }
+
+/** Also the 404 of a malformed, oddly written or too long address, which Fastify's own answer would repeat. */
+export const NOTHING_HERE: Explained = { status: 404, code: 'not_found', message: 'There is nothing at this address.' }
 
 /** The part of an error that the caller may know. Logs unexpected errors in full. */
 export function explain(error: FastifyError | AppError, request: FastifyRequest, log: FastifyBaseLogger): Explained {
@@ -69,12 +71,6 @@ export function refuseUnstorable(scope: FastifyInstance): void {
 /** True for a browser's navigation; `fetch` and curl accept any type. */
 export function wantsPage({ method, headers }: FastifyRequest): boolean {
   return (method === 'GET' || method === 'HEAD') && /\btext\/html\b/.test(headers.accept ?? '')
-}
-
-/** The 404 of a malformed, oddly written or too long address, which Fastify's own answer would repeat. */
-export function refuseAddress(reply: FastifyReply): void {
-  const body = { error: 'not_found', message: 'There is nothing at this address.' }
-  reply.code(404).header('cache-control', 'no-store').type('application/json; charset=utf-8').send(JSON.stringify(body))
 }
 
 // The phrases stand here because an import of node:http evaluates its exports, which loads Node's whole fetch.
@@ -101,18 +97,17 @@ export function answerClientError({ code }: { code?: string }, socket: Socket): 
   socket.destroy()
 }
 
-export function sendError(reply: FastifyReply, resource: TokenResource | undefined, status: number, code: string, message: string): void {
-  const { headers, body } = errorAnswer(resource, status, code, message)
+/** In the form of the route that was asked. */
+export function sendError(reply: FastifyReply, error: Explained): void {
+  const { headers, body } = errorAnswer(reply.request.routeOptions.config.resource, error)
   for (let at = 0; at < headers.length; at += 2) reply.header(headers[at] as string, headers[at + 1])
-  reply.code(status).send(body)
+  reply.code(error.status).send(body)
 }
 
 /** JSON, or for a script a comment, which browsers do not run. `headers` alternates names and values. */
 export function errorAnswer(
   resource: TokenResource | undefined,
-  status: number,
-  code: string,
-  message: string,
+  { status, code, message }: Explained,
 ): { readonly headers: readonly string[]; readonly body: string } {
   const headers = ['content-type', CONTENT_TYPES[resource ?? 'json'], 'cache-control', 'no-store']
   if (status === 503) headers.push('retry-after', '5')

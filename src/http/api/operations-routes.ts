@@ -81,7 +81,7 @@ export const operationsRoutes: FastifyPluginAsync<Parts> = async (app, { health,
     method: app.supportedMethods.filter((method) => method !== 'POST'),
     url: '/hooks/refresh',
     onRequest: async (_request, reply) => {
-      sendError(reply.header('allow', 'POST'), undefined, 405, 'invalid', ONLY_POST)
+      sendError(reply.header('allow', 'POST'), { status: 405, code: 'invalid', message: ONLY_POST })
       return reply
     },
     handler: () => {},

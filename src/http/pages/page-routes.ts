@@ -3,7 +3,7 @@ import { isAccountName } from '../../core/account.ts'
 import type { AppError } from '../../core/errors.ts'
 import type { VisitorParts } from '../admin/owner-scope.ts'
 import { visitorScope } from '../admin/owner-scope.ts'
-import { answerError, explain, sendError, wantsPage } from '../errors.ts'
+import { answerError, explain, NOTHING_HERE, sendError, wantsPage } from '../errors.ts'
 import { assetRoutes } from './assets.ts'
 import { createPages, inTime, registerPageHeaders } from './pages.ts'
 import { describeSetup, isWorking, type SetupParts } from './setup-page.ts'
@@ -27,7 +27,7 @@ export const pageRoutes: FastifyPluginAsync<Parts> = async (app, parts) => {
   const nothingHere = pages.share('', 'not-found', async () => ({}))
   app.setNotFoundHandler(async (request, reply) => {
     if (!wantsPage(request)) {
-      sendError(reply, undefined, 404, 'not_found', 'There is nothing at this address.')
+      sendError(reply, NOTHING_HERE)
       return reply
     }
     return isStranger(request) ? nothingHere(reply.code(404)) : pages.send(reply.code(404), 'not-found', {})

@@ -45,7 +45,7 @@ export function answerHidden(reply: FastifyReply, resource: TokenResource, probl
 }
 
 function refuse(reply: FastifyReply, resource: TokenResource, readers: readonly string[], { code, message }: Problem): undefined {
-  const { headers, body } = errorAnswer(resource, STATUS[code], code, message)
+  const { headers, body } = errorAnswer(resource, { status: STATUS[code], code, message })
   write(reply, STATUS[code], [...readers, ...headers, 'content-length', String(Buffer.byteLength(body))], body)
 }
 

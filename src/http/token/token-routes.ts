@@ -5,7 +5,7 @@ import { decideRead, type TokenResource } from '../../reading/decide-read.ts'
 import { constantNameProblem } from '../../reading/js-constant.ts'
 import type { ReadMeter } from '../../reading/read-meter.ts'
 import type { Snapshot } from '../../reading/snapshot.ts'
-import { sendError } from '../errors.ts'
+import { NOTHING_HERE, sendError } from '../errors.ts'
 import { createRefusalLog } from '../request-log.ts'
 import { refusalSentence } from './refusal-sentence.ts'
 import { allowRead, answerHidden, answerProblem, answerToken, type Problem } from './token-answer.ts'
@@ -90,7 +90,7 @@ export const tokenRoutes: FastifyPluginAsync<Parts> = async (app, { reading, met
   function handle(request: FastifyRequest, reply: FastifyReply, pass?: () => void): Promise<void> | undefined {
     const { resource = 'json' } = request.routeOptions.config
     if (isRespelt(request, resource)) {
-      sendError(reply, resource, 404, 'not_found', 'There is nothing at this address.')
+      sendError(reply, NOTHING_HERE)
       return
     }
     const found = reading.read(accountIn(request))
