@@ -21,7 +21,7 @@ t.test('each path, link and script that the documents name exists', async (t) =>
   }
 })
 
-t.test('a link to a heading finds it', async (t) => {
+t.test('each link to a heading has its target', async (t) => {
   const anchorsOf = (page: string): string[] =>
     [...read(page).matchAll(/^#+ (.*)$/gm)].map(([, title = '']) =>
       title
@@ -41,7 +41,7 @@ t.test('ARCHITECTURE.md names every folder of src, in 120 lines at most', async 
   for (const name of folders) t.match(text, name?.endsWith('.ts') ? `src/${name}` : `\`src/${name}/\``)
 })
 
-t.test('CONTRIBUTING.md holds back no package that goes on', async (t) => {
+t.test('CONTRIBUTING.md has the version of each package that is held back', async (t) => {
   const held = [...read('CONTRIBUTING.md').matchAll(/^\| ([@a-z][\w/@, -]*) \| ([\d.]+) \|/gm)]
   t.ok(held.length >= 3)
   for (const [, names = '', version = ''] of held)

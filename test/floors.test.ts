@@ -33,7 +33,7 @@ async function lint(t: Test, files: Record<string, string>): Promise<Record<stri
   return broken
 }
 
-// Where a violation is planted, and what it must not import there.
+// Planted files, with imports that are forbidden there.
 const FORBIDDEN: Record<string, string[]> = {
   'src/core/planted.ts': ['node:fs', 'fastify', 'pg', '../reading/allow-list.ts', '../storage/vault.ts', '../config/config.ts'],
   'src/reading/planted.ts': ['node:fs', 'pg', '../alerts/alert.ts', '../accounts/seed.ts', '../storage/vault.ts', '../cache/memcached.ts'],
@@ -93,12 +93,12 @@ t.test('an import or re-export that points up or sideways is refused in each fol
   }
 })
 
-t.test('imports that point down, and libraries where they belong, are fine', async (t) => {
+t.test('imports down, and libraries where they belong, are allowed', async (t) => {
   const broken = await lint(t, planted(ALLOWED, asExport))
   for (const [path, rules] of Object.entries(broken)) t.same(rules, [], path)
 })
 
-t.test('a circle of imports is refused, one of types alone too', async (t) => {
+t.test('an import cycle is refused, even one of types only', async (t) => {
   for (const word of ['import', 'import type']) {
     const broken = await lint(t, {
       'src/reading/planted.ts': `${word} { B } from './other.ts'\n\nexport type A = B | 1\n`,

@@ -17,7 +17,7 @@ const BROWSER = { 'sec-fetch-site': 'cross-site', 'sec-fetch-mode': 'cors', 'sec
 
 interface Asker {
   headers: Record<string, string>
-  /** What stands in Access-Control-Allow-Origin; null = allowed without one. Absent = refused. */
+  /** The expected Access-Control-Allow-Origin; null = allowed without one. Absent = refused. */
   origin?: string | null
 }
 const NOBODY: Asker = { headers: {} }
@@ -29,7 +29,7 @@ const ASKERS: Asker[] = [
   { headers: { referer: `${SITE}/` }, origin: null },
 ]
 
-/** nginx with a cache for everything, in front of the agent; `careless` are lines that make it cache more. */
+/** Starts nginx as a cache in front of the agent; `careless` are lines that make it cache more. */
 async function startNginx(t: Teardown, agentPort: number, careless = ''): Promise<{ port: number }> {
   const folder = tempFolder(t, 'nginx')
   const port = await freePort()
@@ -62,12 +62,12 @@ function orders<T>(all: T[]): T[][] {
   return all.flatMap((first, at) => orders(all.toSpliced(at, 1)).map((rest) => [first, ...rest]))
 }
 
-/** What is wrong with this answer to this asker; empty where nothing is. */
+/** The problems of this answer to this caller. */
 function wrong({ headers: sent, origin }: Asker, { status, headers, body }: Answered, token: string): string {
   const good = origin !== undefined
   const said = `${JSON.stringify(sent)} got ${status}, ${headers['access-control-allow-origin']}, ${headers['x-cache']}`
   if (body.includes(token) !== good || status !== (good ? 200 : 403)) return said
-  // A refusal may name the site that asked, so that its developer can read it, and no other.
+  // A refusal may be readable by the refused site only.
   const mayRead = good ? [origin] : [null, sent['origin'] ?? null]
   return mayRead.includes(headers['access-control-allow-origin'] ?? null) ? '' : said
 }
@@ -79,7 +79,7 @@ const inEveryOrder = async (t: Test, careless: string): Promise<void> => {
   const seen = new Map<string, number>()
   for (const path of ['/token.json', '/token.js']) {
     for (const order of orders(ASKERS)) {
-      // Its own place in the cache for each order, which begins empty.
+      // Each order has its own, empty place in the cache.
       const url = `${path}?n=${asked++}`
       for (const asker of [NOBODY, ...order, ...order.toReversed(), NOBODY]) {
         const headers = path === '/token.js' && asker.headers['origin'] ? { ...asker.headers, 'sec-fetch-dest': 'script' } : asker.headers
@@ -94,12 +94,12 @@ const inEveryOrder = async (t: Test, careless: string): Promise<void> => {
   t.comment(Object.fromEntries(seen))
   const { headers } = await askPort(nginx.port, '/token.json?etag', { headers: { origin: SITE } })
   const hostile = await askPort(nginx.port, '/token.json?etag', { headers: { origin: OTHER_SITE, 'if-none-match': headers['etag'] ?? '' } })
-  t.equal(hostile.status, 403, 'who knows the entity tag is told nothing by it')
+  t.equal(hostile.status, 403, 'knowing the ETag reveals nothing')
 }
 
-t.test('a shared cache hands no site’s answer to another, whoever asks first', { skip }, (t) => inEveryOrder(t, ''))
+t.test('a shared cache gives no site’s answer to another, in every order', { skip }, (t) => inEveryOrder(t, ''))
 
-t.test('nor does one that keeps even what is private, because answers vary by all that was looked at', { skip }, (t) =>
+t.test('nor does a cache that stores private answers, because they vary by every deciding header', { skip }, (t) =>
   inEveryOrder(t, 'proxy_ignore_headers Cache-Control Expires Set-Cookie;'),
 )
 

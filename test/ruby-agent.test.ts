@@ -7,7 +7,7 @@ import { createDatabase } from './support/shared-postgres.ts'
 
 const SITE = 'https://yourshop.com'
 
-// The variables of the older agent's app.json and documentation, as an owner of it has them.
+// The variables of the older agent's app.json and documentation.
 const VARIABLES = {
   APP_NAME: 'my-token-agent',
   ALLOWED_DOMAINS: 'yourshop.com www.yourshop.com',
@@ -16,7 +16,7 @@ const VARIABLES = {
   JS_CONSTANT_NAME: 'InstagramToken',
   REFRESH_MODE: 'cron',
   REFRESH_FREQUENCY: 'weekly',
-  // Set by its add-on; it means nothing here.
+  // Set by its add-on; the agent ignores it.
   TEMPORIZE_URL: 'https://user:password@api.temporize.net',
   RACK_ENV: 'production',
 }
@@ -27,7 +27,7 @@ t.test('the Ruby agent’s variables and addresses work', { skip: missing('postg
   const starting = instagram.issue()
   const database = await createDatabase(t)
   const env = { ...VARIABLES, STARTING_TOKEN: starting, DATABASE_URL: database.url, INSTAGRAM_GRAPH_URL: instagram.url }
-  // The one variable that is new with Postgres.
+  // The only new variable with Postgres.
   const agent = await startAgent(t, { ready: '/readyz', env: { ...env, ENCRYPTION_KEY: 'an-encryption-key-of-a-test' } })
   const token = instagram.issued.get(starting)?.replacedBy
 
@@ -50,18 +50,18 @@ t.test('the Ruby agent’s variables and addresses work', { skip: missing('postg
     t.equal(headers['access-control-allow-origin'], SITE)
   })
 
-  await t.test('the help pages are at their old places', async (t) => {
+  await t.test('the help pages keep their addresses', async (t) => {
     for (const page of ['/', '/setup', '/status']) t.equal((await ask(agent, page)).status, 200, page)
     t.match((await ask(agent, '/')).body, 'https://my-token-agent.herokuapp.com/token.js')
   })
 
-  await t.test('the scheduler’s old address is gone, and the new one takes the same secret', async (t) => {
+  await t.test('the scheduler’s old address is gone, and the new one accepts the same secret', async (t) => {
     t.equal((await ask(agent, '/hooks/refresh/0123456789abcdef', { method: 'POST' })).status, 404)
     const headers = { authorization: `Bearer ${VARIABLES.WEBHOOK_SECRET}` }
     t.equal((await ask(agent, '/hooks/refresh', { method: 'POST', headers })).status, 200)
   })
 
-  await t.test('another site gets nothing, by script neither', async (t) => {
+  await t.test('another site gets nothing, not by script either', async (t) => {
     for (const headers of [{ origin: 'https://evil.example' }, { referer: 'https://evil.example/' }]) {
       const { status, body } = await ask(agent, '/token.js', { headers })
       t.equal(status, 403)
@@ -70,10 +70,10 @@ t.test('the Ruby agent’s variables and addresses work', { skip: missing('postg
   })
 })
 
-t.test('what the deploy button of the Ruby agent filled in counts as not filled in', async (t) => {
+t.test('placeholders of the Ruby agent’s deploy button count as unset', async (t) => {
   const placeholders = { STARTING_TOKEN: 'copy_token_here', APP_NAME: 'copy_app_name_here', ALLOWED_DOMAINS: 'yourwebsite.com' }
   const agent = await startAgent(t, { env: { ...VARIABLES, ...placeholders } })
   t.equal((await ask(agent, '/setup')).status, 200)
   const { status } = await ask(agent, '/token.json', { headers: { origin: 'https://yourwebsite.com' } })
-  t.equal(status, 403, 'nobody’s site is on the list')
+  t.equal(status, 403, 'no site is on the list')
 })

@@ -63,13 +63,13 @@ t.test('nothing outlives an interrupted run', { skip: missing('postgres', 'memca
   }
 })
 
-t.test('a test process that something keeps running ends, names it and fails', async (t) => {
+t.test('a test process with an open handle ends, names it and fails', async (t) => {
   const folder = tempFolder(t, 'leak')
   symlinkSync(fileURLToPath(new URL('../node_modules', import.meta.url)), join(folder, 'node_modules'))
   const leaks = fileURLToPath(new URL('support/leaks.ts', import.meta.url))
   const kept: Record<string, string> = {
     TCPServerWrap: 'createServer().listen(0)',
-    // Node's own trap: the loop is empty, and the process waits for the handle all the same.
+    // A bug of Node: the loop is empty, but the process waits for the handle.
     TCPSocketWrap: `const server = createServer((socket) => socket.on('error', () => {}).unref()).listen(0, () => {
       const socket = connect(server.address().port, () => { socket.end('x'); socket.resetAndDestroy(); server.close() })
     })`,

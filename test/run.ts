@@ -1,5 +1,5 @@
-// npm test: sees to the services, then runs tap and hands the arguments on: npm test -- test/reading/allow-list.test.ts
-// npm run test:fast: the tests that need no service and start no process, and installs nothing.
+// npm test: prepares the services, then runs tap with the given arguments: npm test -- test/reading/allow-list.test.ts
+// npm run test:fast: runs the tests that need no service and start no process; installs nothing.
 import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, readdirSync, statSync, writeFileSync } from 'node:fs'
@@ -23,7 +23,7 @@ process.exit(
   first === '--fast' ? await run([...fastTests(), ...others], []) : await run(process.argv.slice(2).flatMap(filesOf), installMissing()),
 )
 
-/** tap knows files, not folders. */
+/** tap accepts files, not folders. */
 function filesOf(arg: string): string[] {
   return statSync(arg, { throwIfNoEntry: false })?.isDirectory() ? filesUnder(arg, '.test.ts') : [arg]
 }
@@ -39,7 +39,7 @@ async function run(args: string[], absent: Service[]): Promise<number> {
     execFileSync(process.execPath, [TAP, 'build'], { stdio: 'pipe' })
     writeFileSync(BUILT, '')
   }
-  // Started when the first test asks for it: many a run needs none.
+  // Started at the first use, because many runs need none.
   let postgres: Promise<PostgresServer> | undefined
   const services = createServer((_request, response) => {
     postgres ??= startPostgres()
@@ -54,7 +54,7 @@ async function run(args: string[], absent: Service[]): Promise<number> {
   const servicesUrl = `http://127.0.0.1:${(services.address() as AddressInfo).port}`
   const env = { NODE_COMPILE_CACHE: COMPILED, ...process.env, TEST_ROOT: root, TEST_SERVICES: servicesUrl }
 
-  // A process group of its own, so that a signal to us reaches tap once, through us, with all of its test processes.
+  // In its own process group, so that a signal reaches tap and its test processes once, through this process.
   const tap = spawn(process.execPath, [TAP, ...args], { env, stdio: 'inherit', detached: true })
   const group = tap.pid as number
   const strike = listProcess(group, 'KILL')
@@ -69,7 +69,7 @@ async function run(args: string[], absent: Service[]): Promise<number> {
   const [code] = await once(tap, 'exit')
   strike()
   await postgres?.then((server) => server.stop())
-  // Each test process has a sweeper of its own, which may be a moment behind it.
+  // Each test process has its own sweeper, which may end a moment later.
   const swept = () => readdirSync(root).every((name) => !name.startsWith('p-'))
   await waitFor('the services of the tests to end', swept, { timeoutMs: 10_000 }).catch((error: Error) => console.error(error.message))
   return interrupted ? 1 : (code ?? 1)

@@ -6,9 +6,9 @@ import { AGENT, loadPictures, SOME, startOwnersAgent } from './browser/owners-ag
 import { shrinkPng } from './support/small-png.ts'
 
 const FOLDER = join(import.meta.dirname, '../docs/screenshots')
-/** What is longer is cut off: the rest of a page looks like its beginning. */
+/** Longer pages are cut off. */
 const MAX_HEIGHT = 1900
-/** Those that the README shows, cut to what fits beside a text. */
+/** The heights of the README's pictures. */
 const README_HEIGHTS: Record<string, number> = { 'setup-fresh-phone-light': 1290, 'status-desktop-light': 1090 }
 const SIZES = { phone: { width: 390, height: 844 }, desktop: { width: 1280, height: 800 } } as const
 const OPEN = { home: '/', setup: '/setup', status: '/status', 'sign-in': '/admin/sign-in', 'not-found': '/no-such-page' }
@@ -25,7 +25,7 @@ const endings: (() => unknown)[] = []
 const t = { teardown: (end: () => unknown) => void endings.unshift(end) }
 mkdirSync(FOLDER, { recursive: true })
 try {
-  // A fresh one for the first steps, and one that has been at work for a year.
+  // A fresh agent for the first steps, and one with a year of history.
   const fresh = await startOwnersAgent(t, [], { ALLOWED_DOMAINS: '' })
   const busy = await startOwnersAgent(t, SOME)
   for (const [device, viewport] of Object.entries(SIZES)) {

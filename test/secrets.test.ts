@@ -29,7 +29,7 @@ const PASSWORD = 'canary-password-0123456789'
 
 const RATE_LIMITS: FaultName[] = ['appLimit', 'userLimit', 'pageLimit', 'applicationLimit', 'callLimit', 'businessLimit', 'tooMany']
 
-/** Every secret there is, by what it is called. */
+/** Every secret, by name. */
 function secretsOf(instagram: Instagram, more: Record<string, string> = {}): [string, string][] {
   const tokens = [...instagram.issued.keys()].map((token, n): [string, string] => [`token ${n}`, token])
   const canaries = Object.entries({ ...SECRETS, ENCRYPTION_KEY, PASSWORD, ...more }).filter(([name]) => name !== 'INSTAGRAM_APP_ID')
@@ -45,7 +45,7 @@ function holdsNone(t: Test, what: string, text: string, secrets: [string, string
   )
 }
 
-/** Runs the agent through every flow and every fault, and gives all that it answered to people who may not have the token. */
+/** Runs the agent through every flow and every fault; returns all answers to callers that may not have the token. */
 async function runThroughEverything(
   agent: Agent,
   instagram: Instagram,
@@ -67,12 +67,12 @@ async function runThroughEverything(
       await keep(path, { method: 'HEAD', headers: { origin: SITE } })
       await keep(path, { method: 'OPTIONS', headers: { origin: SITE } })
       await keep(path, { method: 'POST', body: SECRETS.SERVER_KEYS })
-      // The answers with the token in it: read, not kept.
+      // Answers with the token are read, but not collected.
       await ask(agent, path, { headers: { origin: SITE } })
       await ask(agent, path, { headers: { authorization: `Bearer ${SECRETS.SERVER_KEYS}` } })
     }
     await keep('/metrics', { headers: { authorization: `Bearer ${SECRETS.METRICS_KEY}` } })
-    // Secrets where nobody expects them must not come back, nor be logged.
+    // Secrets in unexpected places must be neither returned nor logged.
     for (const secret of Object.values(SECRETS)) {
       await keep(`/${encodeURIComponent(secret)}?x=${encodeURIComponent(secret)}`, {
         headers: { referer: `https://x.example/${encodeURIComponent(secret)}` },
@@ -84,7 +84,7 @@ async function runThroughEverything(
   }
 
   await browse()
-  // A rate limit makes the process leave the provider in peace for a while, so one comes last.
+  // A rate limit pauses all calls of the process, so it comes last.
   const others = (Object.keys(FAULTS) as FaultName[]).filter((name) => name !== 'hang' && !RATE_LIMITS.includes(name))
   const faults = [...others, rateLimit]
   for (const fault of faults) {
@@ -111,7 +111,7 @@ t.test('no secret is in any output of the agent on the embedded store', async (t
     STARTING_TOKEN: instagram.issue(),
     ALLOWED_DOMAINS: 'shop.example',
     INSTAGRAM_GRAPH_URL: instagram.url,
-    // Nobody listens there.
+    // No server listens there.
     MEMCACHIER_SERVERS: '127.0.0.1:1',
     MEMCACHIER_USERNAME: 'me',
     MEMCACHIER_PASSWORD: PASSWORD,
@@ -135,9 +135,9 @@ t.test('no secret is in any output of the agent on the embedded store', async (t
   t.match(await agent.stop('SIGINT'), { code: 0 })
 
   const secrets = secretsOf(instagram, { 'the key beside the store': readFileSync(join(cwd, 'data', 'encryption.key'), 'utf8').trim() })
-  t.ok(secrets.length > 10, `${secrets.length} secrets were at work`)
-  t.ok(instagram.calls.filter(({ fault }) => fault !== null).length > 30, 'and the faults happened')
-  t.ok(agent.stdout().includes('"level":"trace"') || agent.stdout().length > 1000, 'the log speaks')
+  t.ok(secrets.length > 10, `${secrets.length} secrets in use`)
+  t.ok(instagram.calls.filter(({ fault }) => fault !== null).length > 30, 'the faults happened')
+  t.ok(agent.stdout().includes('"level":"trace"') || agent.stdout().length > 1000, 'the log has lines')
   holdsNone(t, 'standard output', agent.stdout(), secrets)
   holdsNone(t, 'standard error', agent.stderr(), secrets)
   holdsNone(t, 'answers', answers, secrets)
@@ -181,11 +181,11 @@ t.test('no secret is in any output of the agent, in Postgres or in Memcached', {
   holdsNone(t, 'answers', answers, secrets)
   t.match(JSON.stringify(rows), 'refresh_failed')
   holdsNone(t, 'Postgres', JSON.stringify(rows), secrets)
-  t.match(cached, /v1\./, 'there is a row in Memcached')
+  t.match(cached, /v1\./, 'Memcached has a row')
   holdsNone(t, 'Memcached', cached, secrets)
 })
 
-t.test('no secret is in what the agent says about a store that it cannot reach', async (t) => {
+t.test('no message about an unreachable store has a secret', async (t) => {
   const instagram = await startInstagram()
   t.teardown(() => instagram.close())
   const starting = instagram.issue()
@@ -213,13 +213,13 @@ t.test('no secret is in what the agent says about a store that it cannot reach',
   }
   const env = { ...SECRETS, ENCRYPTION_KEY, LOG_LEVEL: 'trace', STARTING_TOKEN: starting, DATABASE_URL: urls[0] ?? '' }
   const agent = await startAgent(t, { env, ready: '/healthz' })
-  await waitFor('it to be told', () => agent.stdout().includes('does not answer'))
+  await waitFor('the message', () => agent.stdout().includes('does not answer'))
   for (const path of ['/readyz', '/status', '/token', '/admin']) holdsNone(t, path, (await ask(agent, path)).body, secretsOf(instagram))
   await agent.stop('SIGINT')
   holdsNone(t, 'the log', agent.stdout() + agent.stderr(), secretsOf(instagram))
 })
 
-/** All keys and values, by the text protocol. */
+/** All keys and values, over the text protocol. */
 async function dumpMemcached(port: number): Promise<string> {
   const say = (command: string, end: string): Promise<string> =>
     new Promise((resolve, reject) => {

@@ -21,15 +21,15 @@ const BIN = fileURLToPath(new URL('../bin/token-agent.js', import.meta.url))
 const KEY = 'server-key-0123456789abcdef'
 const ENCRYPTION_KEY = 'k'.repeat(32)
 
-/** A start that cannot succeed: it must end by itself. */
+/** Checks that a start which cannot succeed ends by itself. */
 async function failsToStart(t: Test, env: Record<string, string>, cwd = tempFolder(t, 'agent')): Promise<string> {
   const agent = await launch(process.execPath, [CLI, 'serve'], { cwd, env: { HOST: '127.0.0.1', PORT: String(await freePort()), ...env } })
   t.teardown(() => agent.end('SIGKILL'))
   const exit = await Promise.race([agent.exited, sleep(30_000, null, { ref: false })])
   t.match(exit, { code: 1, signal: null }, `ends with exit code 1\n${agent.stdout()}${agent.stderr()}`)
   t.notMatch(agent.stderr(), /\n {4}at /, 'no stack trace')
-  t.notMatch(agent.stdout(), /stopp|"error"/, 'what never ran is not stopped')
-  t.notMatch(agent.stdout(), /use this password/, 'nobody is sent to an agent that is not there')
+  t.notMatch(agent.stdout(), /stopp|"error"/, 'an agent that never ran is not stopped')
+  t.notMatch(agent.stdout(), /use this password/, 'no password for an agent that does not run')
   t.equal(agent.stderr().trim().split('\n').length, 1, agent.stderr())
   return agent.stderr()
 }
@@ -85,14 +85,14 @@ t.test('a start that cannot succeed ends with one sentence that says what to do'
   })
 })
 
-t.test('port 0 is chosen by the system, and the log tells which', async (t) => {
+t.test('with port 0 the system chooses, and the log names the address', async (t) => {
   const agent = await startAgent(t, { env: { PORT: '0' }, ready: null })
   const log = await waitFor('it to serve', () => /"msg":"serving/.test(agent.stdout()) && agent.stdout(), { timeoutMs: 30_000 })
   const address = /"address":"(http:\/\/127\.0\.0\.1:[1-9]\d+)"/.exec(log)?.[1]
   t.equal((await fetch(`${address}/healthz`)).status, 200)
 })
 
-t.test('a database that does not answer is waited for behind an open port', { skip: missing('postgres') }, async (t) => {
+t.test('the agent listens while it waits for a database that does not answer', { skip: missing('postgres') }, async (t) => {
   const server = await startPostgres(t)
   const { url } = await server.createDatabase(t)
   await server.stop('immediate')
@@ -113,7 +113,7 @@ t.test('a database that does not answer is waited for behind an open port', { sk
   t.equal((await read()).status, 503)
   t.equal((await agent.fetch('/status')).status, 200)
   t.equal((await agent.fetch('/healthz')).status, 200)
-  t.equal(instagram.calls.length, 0, 'nothing is asked for that could not be saved')
+  t.equal(instagram.calls.length, 0, 'no refresh starts that could not be saved')
 
   await server.start()
   await waitFor('the agent to come up by itself', async () => (await read()).ok, { timeoutMs: 30_000 })
@@ -146,7 +146,7 @@ async function serving(t: Test): Promise<Setting> {
       const request = send({ port: agent.port, host: '127.0.0.1', path: '/token.json', agent: keepAlive, headers }, (response) => {
         response.resume().on('end', () => resolve({ status: response.statusCode ?? 0, connection: response.headers.connection }))
       })
-      // A connection that the server closed while it lay idle is used again by no client: it sends the request once more.
+      // Clients resend a request when the server has closed an idle connection.
       request.on('error', (error) => (request.reusedSocket ? read().then(resolve, reject) : reject(error)))
       request.end()
     })
@@ -161,7 +161,7 @@ t.test('SIGTERM under load loses no read', async (t) => {
   let stopping = false
   let lookedAway = false
   let gone = false
-  // Behind a load balancer, which looks away when /readyz says so; and one that goes on to the end.
+  // One client behind a load balancer, which follows /readyz, and one that continues to the end.
   const client = async (isStubborn: boolean): Promise<void> => {
     while (!gone && (isStubborn || !lookedAway)) {
       try {
@@ -170,7 +170,7 @@ t.test('SIGTERM under load loses no read', async (t) => {
         if (stopping) readsWhileDraining++
         if (status !== 200) failures.push(`status ${status}`)
       } catch (error) {
-        // A connection made in the very moment of the close is reset, one made later refused; a whole answer is never wrong.
+        // A connection at the moment of the close is reset, a later one refused. A complete answer is never wrong.
         if (isStubborn && /ECONNREFUSED|ECONNRESET/.test(String((error as { code?: string }).code))) gone = true
         else failures.push(String(error))
       }
@@ -195,7 +195,7 @@ t.test('SIGTERM under load loses no read', async (t) => {
   t.ok(performance.now() - startedAt < 28_000)
 })
 
-t.test('while it stops, clients are told to use another connection', async (t) => {
+t.test('while it stops, answers have “Connection: close”', async (t) => {
   const { agent, read } = await serving(t)
   t.not((await read()).connection, 'close')
   const exit = agent.stop('SIGTERM')
@@ -208,10 +208,10 @@ t.test('Ctrl-C is quick', async (t) => {
   const startedAt = performance.now()
   t.match(await agent.stop('SIGINT'), { code: 0, signal: null })
   const draining = 4000
-  t.ok(performance.now() - startedAt < draining, 'nobody is waited for')
+  t.ok(performance.now() - startedAt < draining, 'it does not drain')
 })
 
-t.test('a stop waits for connections that are idle or slow no longer than it must', async (t) => {
+t.test('idle and slow connections do not delay a stop', async (t) => {
   const { agent } = await serving(t)
   const { connect } = await import('node:net')
   for (const bytes of ['', 'GET /token HTTP/1.1\r\nHost: a\r\n']) {
@@ -225,7 +225,7 @@ t.test('a stop waits for connections that are idle or slow no longer than it mus
   t.ok(performance.now() - startedAt < 28_000)
 })
 
-t.test('SIGTERM and SIGINT at any moment of the start end it in good order', async (t) => {
+t.test('SIGTERM and SIGINT at any moment of the start end it cleanly', async (t) => {
   const instagram = await startInstagram()
   t.teardown(() => instagram.close())
   instagram.fail('*', { kind: 'slowAnswer', ms: 300 })
@@ -239,7 +239,7 @@ t.test('SIGTERM and SIGINT at any moment of the start end it in good order', asy
       const agent = await startAgent(t, { cwd, ready: null, env })
       await sleep(ms)
       const { code, signal: by } = await agent.stop(signal)
-      // Before the program itself has begun to run, Node ends by the signal.
+      // Before the program runs, the signal itself ends Node.
       t.ok(
         code === 0 || (by === signal && agent.stdout() === ''),
         `${signal} after ${ms} ms: ${code} ${by}\n${agent.stdout()}${agent.stderr()}`,
@@ -250,7 +250,7 @@ t.test('SIGTERM and SIGINT at any moment of the start end it in good order', asy
   await Promise.all([one(), one()])
 })
 
-t.test('a stop while a database is waited for is at once', async (t) => {
+t.test('a stop while the agent waits for a database is immediate', async (t) => {
   const env = { DATABASE_URL: 'postgres://me:pw@127.0.0.1:1/agent', ENCRYPTION_KEY }
   for (const waitMs of [300, 3000]) {
     const agent = await startAgent(t, { ready: null, env })
@@ -260,7 +260,7 @@ t.test('a stop while a database is waited for is at once', async (t) => {
   }
 })
 
-t.test('a stop while the database hangs, and is being asked, is in good order', { skip: missing('postgres') }, async (t) => {
+t.test('a stop during a query to a hanging database is clean', { skip: missing('postgres') }, async (t) => {
   const postgres = await startPostgres(t)
   const proxy = await startTcpProxy(t, { port: postgres.port })
   const agent = await startAgent(t, { ready: '/readyz', env: { DATABASE_URL: proxy.through(postgres.url), ENCRYPTION_KEY } })
@@ -285,10 +285,10 @@ t.test('a stop during the first refresh waits for its answer and saves it', asyn
   instagram.heal()
   const again = await startAgent(t, { cwd, ready: '/readyz', env })
   const served = await (await again.fetch('/token', { headers: { authorization: `Bearer ${KEY}` } })).text()
-  t.match(instagram.issued.get(served), { endedBy: null }, 'the token that it serves is the newest')
+  t.match(instagram.issued.get(served), { endedBy: null }, 'it serves the newest token')
 })
 
-t.test('an old Node says in one sentence what is needed', async (t) => {
+t.test('on an old Node the start names the required version in one sentence', async (t) => {
   const old = await launch('/usr/bin/node', [BIN, 'serve'], {}).catch(() => null)
   const version = await launch('/usr/bin/node', ['-p', 'process.versions.node.split(".")[0]'], {}).catch(() => null)
   await version?.exited

@@ -14,7 +14,7 @@ import { startTcpProxy } from './support/tcp-proxy.ts'
 import type { Teardown } from './support/temp-folder.ts'
 
 t.test('PostgreSQL', { skip: missing('postgres') }, async (t) => {
-  t.test('gives each test a database of its own, and drops it', async (t) => {
+  t.test('gives each test its own database, and drops it', async (t) => {
     let url = ''
     await t.test('inside', async (t) => {
       const [one, two] = [await createDatabase(t), await createDatabase(t)]
@@ -49,7 +49,7 @@ t.test('PostgreSQL', { skip: missing('postgres') }, async (t) => {
     t.equal(existsSync(left.folder), false)
   })
 
-  t.test('takes TLS only, by a chain that its authority proves', { skip: missing('openssl') }, async (t) => {
+  t.test('accepts only TLS, with a chain that its authority verifies', { skip: missing('openssl') }, async (t) => {
     const server = await startPostgres(t, { ssl: true })
     t.same(await server.query('select ssl from pg_stat_ssl where pid = pg_backend_pid()'), [{ ssl: true }])
     const plain = new URL(server.url)
@@ -72,7 +72,7 @@ t.test('PostgreSQL', { skip: missing('postgres') }, async (t) => {
 })
 
 t.test('Memcached', { skip: missing('memcached') }, async (t) => {
-  t.test('stores, falls silent, dies, comes back empty, and leaves nothing', async (t) => {
+  t.test('stores, hangs, dies, restarts empty, and leaves nothing', async (t) => {
     let pid = 0
     await t.test('inside', async (t) => {
       const cache = await startMemcached(t)
@@ -98,7 +98,7 @@ t.test('Memcached', { skip: missing('memcached') }, async (t) => {
     t.equal(await signIn(cache.port, 'agent', 'wrong'), 0x20)
   })
 
-  t.test('is the one given from outside, where there is one', async (t) => {
+  t.test('uses an external server if there is one', async (t) => {
     const port = Number((await memcachedServer(t)).split(':')[1])
     t.match((await sendRaw(port, 'version\r\nquit\r\n')).raw, /^VERSION/)
   })
@@ -124,18 +124,18 @@ t.test('the fault proxy', async (t) => {
     t.equal((await get(proxy.port)).status, 200)
     t.ok(performance.now() - start >= 390)
   })
-  t.test('swallows, and what it swallowed stays lost', async (t) => {
+  t.test('swallows bytes, which stay lost', async (t) => {
     const proxy = await proxied(t)
     proxy.blackHole()
     const lost = get(proxy.port)
     t.equal(await silence(lost), 'silence')
     proxy.pass()
-    t.equal((await get(proxy.port)).status, 200, 'new connections are well')
+    t.equal((await get(proxy.port)).status, 200, 'new connections work')
     t.equal(await silence(lost, 100), 'silence')
     await proxy.close()
     t.equal((await lost).status, 0)
   })
-  t.test('holds back, and delivers when it is told to', async (t) => {
+  t.test('holds bytes back, and delivers them on request', async (t) => {
     const proxy = await proxied(t)
     proxy.blackHole({ resume: true })
     const held = get(proxy.port)
@@ -143,7 +143,7 @@ t.test('the fault proxy', async (t) => {
     proxy.pass()
     t.equal((await held).status, 200)
   })
-  t.test('silences a connection that was well', async (t) => {
+  t.test('silences an open connection', async (t) => {
     const proxy = await proxied(t)
     const answer = sendRaw(proxy.port, 'GET /keep HTTP/1.1\r\nhost: x\r\n\r\n', { waitMs: 200 }, 'GET / HTTP/1.1\r\nhost: x\r\n\r\n')
     await new Promise((resolve) => setTimeout(resolve, 100))
@@ -164,7 +164,7 @@ t.test('the fault proxy', async (t) => {
   })
 })
 
-t.test('raw HTTP sends and shows doubled headers', async (t) => {
+t.test('raw HTTP sends and shows repeated headers', async (t) => {
   const port = await listen(t, (request, response) => {
     response.setHeader('set-cookie', ['a=1', 'b=2']).end(String(request.headers['x-twice']))
   })

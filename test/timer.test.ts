@@ -97,7 +97,7 @@ async function start(t: Test, work: Partial<Work> = {}) {
   return { ...machine, schedule, seen, actors: () => seen.sweeps.map(({ actor }) => actor) }
 }
 
-t.test('the first tick is at the start, takes the starting token over and then refreshes what is due', async (t) => {
+t.test('the first tick is at the start: it seeds the starting token, then refreshes due accounts', async (t) => {
   const { schedule, seen, actors } = await start(t)
   await schedule.booted
   t.same(seen.order, ['seed', 'recheck', 'sweep', 'check'])
@@ -149,11 +149,11 @@ t.test('a starting token that could not be checked is checked again at the next 
   t.equal(seen.seeds, 4)
 })
 
-t.test('the keys are compared until the store has answered, holding nothing up, and not at each tick', async (t) => {
+t.test('the key check repeats until the store answers, delays no refresh, and then stops', async (t) => {
   let answers = false
   const recheck = () => (answers ? Promise.resolve() : Promise.reject(new Error('the store does not answer')))
   const { pass, seen } = await start(t, { recheck })
-  t.equal(seen.sweeps.length, 1, 'what is due is refreshed all the same')
+  t.equal(seen.sweeps.length, 1, 'due accounts are refreshed nevertheless')
   t.match(seen.warnings, [/keys could not be compared/])
   await pass(MINUTE_MS)
   answers = true
@@ -188,7 +188,7 @@ t.test('ticks never run side by side, and the alerts do not wait for a long one'
   t.equal(seen.sweeps.length, 2)
 })
 
-t.test('after a stop nothing ticks any more', async (t) => {
+t.test('after a stop there are no more ticks', async (t) => {
   const { schedule, step, pass, seen } = await start(t)
   schedule.stop()
   step(HOUR_MS)

@@ -9,7 +9,7 @@ const skip = missing('chromium', 'openssl')
 const AGENT = 'https://agent.example'
 const ONE_TIME = /use this password: ([\w-]{20})/
 
-/** The agent and Instagram by https, a shop that may have the token, an evil site, and a sister host of the agent. */
+/** The agent and Instagram over https, an allowed shop, an evil site, and a sister host of the agent. */
 async function setUp(t: Test) {
   const env = { ADMIN_PASSWORD: '', APP_URL: AGENT, INSTAGRAM_WEB_URL: 'https://www.instagram.example' }
   const agent = await openAgent(t, { env, knobs: { consent: 'page', signedInAs: '17841400379535405' } })
@@ -93,7 +93,7 @@ t.test('first run: sign in, connect, copy the snippet, and the shop has the toke
   t.equal(page.url(), `${AGENT}/admin/sign-in`)
 })
 
-t.test('an evil page, and one on a sister host, can do nothing with the owner’s browser', { skip }, async (t) => {
+t.test('evil pages, one on a sister host too, can do nothing with the owner’s session', { skip }, async (t) => {
   const { agent, evil, context, page, signIn } = await setUp(t)
   await signIn()
   await connectDefault(page)
@@ -114,7 +114,7 @@ t.test('an evil page, and one on a sister host, can do nothing with the owner’
   evil['/'] = '<!doctype html><title>evil</title>'
   for (const [index, [action, fields]] of attacks.entries()) evil[`/${index}`] = form(action, fields)
   const bad = await context.newPage()
-  // Lax keeps the cookie from the cross-site ones; the sister host's forms come with it.
+  // Lax withholds the cookie from cross-site forms, but not from the sister host's.
   for (const host of ['https://evil.example', 'https://sister.agent.example']) {
     for (const [index, [action]] of attacks.entries()) {
       const answered = bad.waitForResponse((response) => response.url() === AGENT + action)
@@ -131,7 +131,7 @@ t.test('an evil page, and one on a sister host, can do nothing with the owner’
       )
       return read
     }, AGENT)
-    t.equal(sent, 'refused', 'nor read a page')
+    t.equal(sent, 'refused', 'they cannot read a page')
   }
   await page.goto(`${AGENT}/admin/accounts/default`)
   t.match(await page.locator('.condition').textContent(), 'working')
@@ -139,7 +139,7 @@ t.test('an evil page, and one on a sister host, can do nothing with the owner’
   t.equal((await agent.fetch('/accounts/evil/token.json', { headers: { origin: 'https://shop.example' } })).status, 404)
 })
 
-t.test('the owner’s pages cannot be framed, and no script of theirs can be run', { skip }, async (t) => {
+t.test('the owner’s pages cannot be framed, and run no inline script', { skip }, async (t) => {
   const { evil, context, page, signIn } = await setUp(t)
   await signIn()
   evil['/'] = `<!doctype html><iframe id="a" src="${AGENT}/admin"></iframe><iframe id="b" src="${AGENT}/admin/sign-in"></iframe>`
@@ -155,7 +155,7 @@ t.test('the owner’s pages cannot be framed, and no script of theirs can be run
   t.not(await page.title(), 'owned')
 })
 
-t.test('a session that an attacker planted is not the one that the owner signs in to', { skip }, async (t) => {
+t.test('signing in replaces a session planted by an attacker', { skip }, async (t) => {
   const { browser, context, page, signIn } = await setUp(t)
   const planted = 'p'.repeat(43)
   const cookie = { name: '__Host-token-agent-session', value: planted, url: AGENT, secure: true }
@@ -169,10 +169,10 @@ t.test('a session that an attacker planted is not the one that the owner signs i
   t.equal(theirs.url(), `${AGENT}/admin/sign-in`)
 })
 
-t.test('a callback that an attacker prepared does not connect the attacker’s account', { skip }, async (t) => {
+t.test('an attacker’s callback link does not connect the attacker’s account', { skip }, async (t) => {
   const { agent, evil, instagram, context, signIn } = await setUp(t)
   await signIn()
-  // The attacker's own code, with a state made up, and left out.
+  // The attacker's own code, with a made-up state and without one.
   const authorize = new URL('/oauth/authorize', instagram.url)
   const redirect_uri = `${AGENT}/connect/instagram/callback`
   authorize.search = new URLSearchParams({
@@ -195,7 +195,7 @@ t.test('a callback that an attacker prepared does not connect the attacker’s a
   t.equal((await agent.fetch('/token.json', { headers: { origin: 'https://shop.example' } })).status, 503)
 })
 
-t.test('a script of the agent that a foreign site includes gives that site nothing', { skip }, async (t) => {
+t.test('a foreign site that includes the agent’s scripts gets nothing', { skip }, async (t) => {
   const { evil, context, page, signIn } = await setUp(t)
   await signIn()
   await connectDefault(page)

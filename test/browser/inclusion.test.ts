@@ -4,7 +4,7 @@ import { missing } from '../support/services.ts'
 import { ALLOWED, HOSTILE, startWorld } from './world.ts'
 
 t.setTimeout(600_000)
-// Both browsers wait more than they work.
+// Browsers mostly wait, so both run at once.
 t.jobs = BROWSERS.length
 
 const SCRIPT = 'https://agent.example/token.js'
@@ -13,11 +13,11 @@ const HAD = `(typeof result === 'undefined' ? ${TELL} : result)`
 const html = (body: string, head = ''): string => `<!doctype html><meta charset="utf-8">${head}<body>${body}`
 const worker = (options: string): string =>
   `<script>new Worker('/worker${options}.js', ${options === '' ? '{}' : "{ type: 'module' }"}).onmessage = ({ data }) => { result = data }</script>`
-// A frame tells its page what it has; that page has no constant itself.
+// A frame reports its constant to its page, which has none itself.
 const FRAMED = `<script src="${SCRIPT}" crossorigin="anonymous"></script><script>parent.postMessage(${TELL}, '*')</script>`
 const LISTEN = '<script>onmessage = ({ data }) => { result = data }</script>'
 
-/** How a page may ask for the script, and whether an allowed one then has the constant. */
+/** Ways to include the script, and whether an allowed page then has the constant. */
 const WAYS: Record<string, { page: string; works: boolean }> = {
   plain: { page: html(`<script src="${SCRIPT}"></script>`), works: true },
   crossorigin: { page: html(`<script src="${SCRIPT}" crossorigin="anonymous"></script>`), works: true },
@@ -28,13 +28,13 @@ const WAYS: Record<string, { page: string; works: boolean }> = {
   async: { page: html(`<script async src="${SCRIPT}"></script>`), works: true },
   defer: { page: html(`<script defer src="${SCRIPT}"></script>`), works: true },
   twice: { page: html(`<script src="${SCRIPT}"></script>`.repeat(2)), works: true },
-  'made by a script': {
+  'created by a script': {
     page: html(`<script>document.head.append(Object.assign(document.createElement('script'), { src: '${SCRIPT}' }))</script>`),
     works: true,
   },
-  'plain, whole address told': { page: html(`<script src="${SCRIPT}" referrerpolicy="unsafe-url"></script>`), works: true },
+  'plain, with the full address as referrer': { page: html(`<script src="${SCRIPT}" referrerpolicy="unsafe-url"></script>`), works: true },
   'plain, the base of an allowed site': { page: html(`<script src="${SCRIPT}"></script>`, `<base href="${ALLOWED}/">`), works: true },
-  // Nobody can tell which site such a page is: the snippet therefore always says crossorigin.
+  // Such a request does not identify its site, so the snippet always has crossorigin.
   'plain, on a page without referrer': {
     page: html(`<script src="${SCRIPT}"></script>`, '<meta name="referrer" content="no-referrer">'),
     works: false,
@@ -70,7 +70,7 @@ for (const browser of BROWSERS) {
           const has = site === ALLOWED && works
           const { tab, answers, close } = await world.open(browser, site, `/${at}`, { page: has ? `${HAD} !== 'nothing'` : 'true' })
           t.equal(await tab.evaluate(HAD), has ? world.token : 'nothing', site)
-          // With credentials the browser itself refuses what the agent allows without.
+          // With credentials the browser refuses an answer that allows only requests without.
           const status = has || (site === ALLOWED && way.includes('credentials')) ? 200 : 403
           t.ok(
             answers.every((answer) => answer === `/token.js ${status}`),

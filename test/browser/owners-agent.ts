@@ -10,7 +10,7 @@ export const AGENT = 'https://token.mossandclay.example'
 
 const well = (times: number): string[] => Array<string>(times).fill('ok')
 
-/** A shop that is well, one whose refreshes fail, one that needs its owner, and one that waits for its token. */
+/** A working account, one whose refreshes fail, one that needs its owner, and one without a token. */
 export const SOME: readonly Kept[] = [
   {
     name: 'default',
@@ -48,7 +48,7 @@ export const SOME: readonly Kept[] = [
     failureCount: 2,
     refusedAt: inDays(-1),
     lastErrorCode: 'reconnect',
-    lastError: 'Instagram refuses the token: its user changed the password. Connect the account again.',
+    lastError: 'Instagram refuses the token: its user changed the password.',
     attempts: [...well(12), 'Instagram refuses the token: its user changed the password.'],
   },
 ]
@@ -56,14 +56,14 @@ export const SOME: readonly Kept[] = [
 export interface OwnersAgent {
   readonly agent: OpenAgent
   readonly browser: Browser
-  /** A context in which the owner is signed in. */
+  /** A context of the signed-in owner. */
   signIn(options?: Parameters<Browser['newContext']>[0]): Promise<BrowserContext>
 }
 
 export async function startOwnersAgent(t: Teardown, accounts: readonly Kept[], env: Record<string, string> = {}): Promise<OwnersAgent> {
   const instagram = await startInstagram()
   t.teardown(() => instagram.close())
-  // The provider knows those that say whose they are, and has a picture of each.
+  // The provider has a picture of each account with a user id.
   for (const { name, providerUserId } of accounts) if (providerUserId) instagram.issue({ token: tokenOf(name), userId: providerUserId })
   const settings = { APP_URL: AGENT, ALLOWED_DOMAINS: 'www.mossandclay.example', ...env }
   const agent = await openAgent(t, { instagram, accounts, env: settings })
@@ -85,7 +85,7 @@ export async function startOwnersAgent(t: Teardown, accounts: readonly Kept[], e
   }
 }
 
-/** Also those that are too far down to have been loaded; the addresses of what a browser cannot show. */
+/** Loads all pictures, including those below the fold; returns the addresses of broken ones. */
 export async function loadPictures(tab: Page): Promise<string[]> {
   const broken = await tab.evaluate<(string | null)[]>(`Promise.all([...document.images].map((one) => {
     one.loading = 'eager'

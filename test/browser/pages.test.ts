@@ -36,7 +36,7 @@ type Look = NonNullable<Parameters<Browser['newContext']>[0]>
 const LOOKS: Look[] = SIZES.flatMap((viewport) => (['light', 'dark'] as const).map((colorScheme) => ({ viewport, colorScheme })))
 const nameOf = ({ viewport, colorScheme }: Look): string => `${viewport?.width} px ${colorScheme}`
 
-/** Sees what only a browser sees of a page: complaints, a violation of the policy, and what moved after it was shown. */
+/** Collects console errors, policy violations and layout shifts of a page. */
 async function watch(context: BrowserContext): Promise<{ tab: Page; complaints: string[] }> {
   const tab = await context.newPage()
   const complaints: string[] = []
@@ -56,7 +56,7 @@ interface Violation {
   readonly nodes: { html: string; failureSummary: string }[]
 }
 
-/** By the debugger, which no policy of the page holds up. */
+/** Runs axe-core through the debugger, which the page's policy does not stop. */
 async function axe(tab: Page): Promise<string[]> {
   await tab.evaluate(`${AXE};undefined`)
   const tags = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22a', 'wcag22aa', 'best-practice']
@@ -90,21 +90,21 @@ async function inspect(t: Test, context: BrowserContext, paths: string[], look: 
     const where = `${path} (${look})`
     await tab.goto(AGENT + path)
     await tab.evaluate('new Promise((shown) => requestAnimationFrame(() => requestAnimationFrame(shown)))')
-    t.strictSame(await loadPictures(tab), [], `${where}: every picture is one`)
+    t.strictSame(await loadPictures(tab), [], `${where}: every picture loads`)
     const measured = await tab.evaluate<Measured>(MEASURE)
     t.strictSame(await axe(tab), [], `${where}: axe-core finds nothing`)
-    t.strictSame(measured.violations, [], `${where}: nothing against its own policy`)
+    t.strictSame(measured.violations, [], `${where}: no violation of its policy`)
     t.ok(measured.shift < 0.01, `${where}: nothing moves (${measured.shift})`)
     t.ok(measured.wide <= 0, `${where}: no scrolling sideways (${measured.wide} px)`)
     t.strictSame(measured.small, [], `${where}: every target is large enough`)
-    // A browser says this itself of each answer that is not 200.
+    // The browser logs an error for each answer that is not 200.
     const own = complaints.splice(0).filter((line) => !/status of 404/.test(line))
     t.strictSame(own, [], `${where}: no complaint`)
   }
   await tab.close()
 }
 
-t.test('every page, signed out and in, light and dark, narrow and wide, is one that everybody can use', { skip }, async (t) => {
+t.test('every page is accessible, signed out and in, light and dark, narrow and wide', { skip }, async (t) => {
   const { browser, signIn } = await startOwnersAgent(t, SOME)
   for (const look of LOOKS) {
     const stranger = await browser.newContext(look)
@@ -116,7 +116,7 @@ t.test('every page, signed out and in, light and dark, narrow and wide, is one t
   }
 })
 
-t.test('so are the first steps, and names that are long, of emoji, or written from right to left', { skip }, async (t) => {
+t.test('so are the first steps, and long, emoji and right-to-left names', { skip }, async (t) => {
   const fresh = await startOwnersAgent(t, [], { ALLOWED_DOMAINS: '', INSTAGRAM_APP_ID: '', INSTAGRAM_APP_SECRET: '' })
   const odd = await startOwnersAgent(t, ODD)
   const look = LOOKS[0] ?? {}
@@ -134,7 +134,7 @@ const ODD: Kept[] = [
   { name: 'new', token: null, issuedAt: null, expiresAt: null, nextRefreshAt: null, state: 'unverified', username: null },
 ]
 
-t.test('each button that copies is called by what it copies', { skip }, async (t) => {
+t.test('each copy button is named for its content', { skip }, async (t) => {
   const owners = await startOwnersAgent(t, SOME)
   const tab = await (await owners.signIn()).newPage()
   for (const path of ['/', '/setup', '/admin', '/admin/accounts/default']) {
@@ -146,7 +146,7 @@ t.test('each button that copies is called by what it copies', { skip }, async (t
   }
 })
 
-t.test('with letters of twice the size nothing has to be pushed sideways on a phone', { skip }, async (t) => {
+t.test('with text of twice the size no page scrolls sideways on a phone', { skip }, async (t) => {
   const owners = await startOwnersAgent(t, SOME)
   const [narrow, usual] = [{ viewport: { width: 320, height: 640 } }, { viewport: { width: 390, height: 844 } }]
   for (const [context, paths] of [
@@ -157,7 +157,7 @@ t.test('with letters of twice the size nothing has to be pushed sideways on a ph
     const tab = await context.newPage()
     for (const path of paths) {
       await tab.goto(AGENT + path)
-      // As “text only” zoom does: no media query sees it.
+      // Like “text only” zoom: media queries do not see it.
       await tab.evaluate("document.documentElement.style.fontSize = '200%'")
       const wide = await tab.evaluate(`[...document.querySelectorAll('body *')].filter((one) => !one.closest('pre, .scroll, svg, .vh')
         && one.getBoundingClientRect().right > innerWidth + 1).map((one) => one.tagName + '.' + one.className + ' ' + one.textContent.trim().slice(0, 30))`)
@@ -168,7 +168,7 @@ t.test('with letters of twice the size nothing has to be pushed sideways on a ph
   }
 })
 
-t.test('a page is under 30 KB, all told but the owner’s own pictures', { skip }, async (t) => {
+t.test('a page is under 30 KB, without the owner’s pictures', { skip }, async (t) => {
   const { browser, signIn } = await startOwnersAgent(t, SOME)
   for (const [context, paths] of [
     [() => browser.newContext(), PUBLIC],
@@ -182,10 +182,10 @@ t.test('a page is under 30 KB, all told but the owner’s own pictures', { skip 
       await tab.goto(AGENT + path)
       t.strictSame(await loadPictures(tab), [])
       const accounts = await tab.locator('.avatar').count()
-      // The page, its style, its script, its logo, and what each account is shown by.
+      // The page, its style, its script, its logo, and each account's picture or letter.
       await waitFor('all of it to have come', () => responses.length >= 4 + accounts)
-      // A letter is the agent's own and counts; a picture is the owner's, as large as Instagram made it (the agent passes
-      // on 256 KB at most), loaded once a day when it comes into sight, and does not.
+      // A letter is the agent's own and counts. A picture does not: Instagram sets its size (256 KB at most), and it loads
+      // once a day when it comes into view.
       const pictures = responses.filter((response) => response.headers()['content-type'] === 'image/png')
       const letters = responses.filter((response) => response.url().includes('/picture') && !pictures.includes(response))
       if (paths === OWN && ['/status', '/admin'].includes(path)) t.strictSame([pictures.length, letters.length], [2, 1], path)
@@ -198,7 +198,7 @@ t.test('a page is under 30 KB, all told but the owner’s own pictures', { skip 
   }
 })
 
-t.test('with the keyboard alone: past the navigation, through the sign-in, to a value that is copied', { skip }, async (t) => {
+t.test('the keyboard alone skips the navigation, signs in and copies a value', { skip }, async (t) => {
   const { browser } = await startOwnersAgent(t, [], { ALLOWED_DOMAINS: '' })
   const context = await browser.newContext({ permissions: ['clipboard-read', 'clipboard-write'] })
   const tab = await context.newPage()
@@ -207,13 +207,13 @@ t.test('with the keyboard alone: past the navigation, through the sign-in, to a 
   await tab.goto(`${AGENT}/setup`)
   await tab.keyboard.press('Tab')
   t.equal(await focused(), 'Skip to the content')
-  t.ok(await tab.evaluate(`document.querySelector('.skip').getBoundingClientRect().top >= 0`), 'it shows itself')
+  t.ok(await tab.evaluate(`document.querySelector('.skip').getBoundingClientRect().top >= 0`), 'it is visible')
   await tab.keyboard.press('Enter')
   t.equal(await tab.evaluate(`document.activeElement.id`), 'main')
   for (let presses = 0; (await focused()) !== 'Copy STARTING_TOKEN' && presses < 40; presses++) {
     await tab.keyboard.press('Tab')
     const outline = await tab.evaluate(`getComputedStyle(document.activeElement).outlineStyle`)
-    t.not(outline, 'none', `focus is to be seen on ${await focused()}`)
+    t.not(outline, 'none', `focus is visible on ${await focused()}`)
   }
   await tab.keyboard.press('Enter')
   await waitFor('the value to be copied', async () => (await tab.evaluate(`navigator.clipboard.readText()`)) === 'STARTING_TOKEN')
@@ -227,7 +227,7 @@ t.test('with the keyboard alone: past the navigation, through the sign-in, to a 
   t.equal(await tab.locator('nav [aria-current]').textContent(), 'Accounts')
 })
 
-t.test('without JavaScript all of it is there, and times are in UTC', { skip }, async (t) => {
+t.test('without JavaScript every page works, and times are in UTC', { skip }, async (t) => {
   const { signIn } = await startOwnersAgent(t, SOME)
   const signedIn = await signIn()
   const context = await signedIn.browser()?.newContext({ javaScriptEnabled: false, timezoneId: 'Asia/Tokyo' })
@@ -248,10 +248,10 @@ t.test('without JavaScript all of it is there, and times are in UTC', { skip }, 
   await tab.getByLabel('The account').selectOption('workshop')
   await tab.getByRole('button', { name: 'Show its code' }).click()
   t.match(await tab.locator('pre').first().textContent(), '/accounts/workshop/token.js')
-  t.equal(await tab.locator('button.copy').count(), 0, 'no button that does nothing')
+  t.equal(await tab.locator('button.copy').count(), 0, 'no button without a function')
 })
 
-t.test('the status renews itself, in the reader’s own zone, and leaves open what was opened and focused what was', { skip }, async (t) => {
+t.test('the status page refreshes itself, in the reader’s time zone, and keeps open details and focus', { skip }, async (t) => {
   const world: OwnersAgent = await startOwnersAgent(t, SOME)
   const context = await world.signIn({ timezoneId: 'Asia/Tokyo', locale: 'en-GB' })
   const tab = await context.newPage()
@@ -259,7 +259,7 @@ t.test('the status renews itself, in the reader’s own zone, and leaves open wh
   await tab.goto(`${AGENT}/status`)
   t.match(await tab.locator('time').first().textContent(), /GMT\+9|JST/)
   const hovered = await tab.locator('.strip title').first().textContent()
-  t.match(hovered, /^\d.*(GMT\+9|JST): The token was refreshed/, 'and what stands there on hover')
+  t.match(hovered, /^\d.*(GMT\+9|JST): The token was refreshed/, 'the text on hover')
   await tab.locator('#attempts-studio summary').click()
   await tab.locator('#attempts-studio summary').focus()
   await tab.evaluate(`document.querySelector('article').setAttribute('data-old', '')`)

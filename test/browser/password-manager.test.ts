@@ -6,8 +6,8 @@ import { openAgent, PASSWORD } from '../support/owner.ts'
 import { missing } from '../support/services.ts'
 import { waitFor } from '../support/wait-for.ts'
 
-t.test('a saved password of the owner never fills the field for a token', { skip: missing('chromium') }, async (t) => {
-  // Not by https: on a page whose certificate is not trusted Chromium fills nothing in.
+t.test('the owner’s saved password never fills a token field', { skip: missing('chromium') }, async (t) => {
+  // Over http: Chromium does not fill pages with an untrusted certificate.
   const port = await freePort()
   const url = `http://127.0.0.1:${port}`
   const agent = await openAgent(t, { env: { APP_URL: url } })
@@ -20,7 +20,7 @@ t.test('a saved password of the owner never fills the field for a token', { skip
   await tab.evaluate(`new Promise((done) => chrome.passwordsPrivate.addPassword(${JSON.stringify(saved)}, done))`)
 
   await tab.goto(`${url}/admin/sign-in`)
-  // It fills once the page has been touched; that it does fill shows that the password is there.
+  // Chromium fills after a click on the page. The filled sign-in shows that the password is saved.
   await tab.mouse.click(5, 5)
   await waitFor('the password to be filled in', async () => (await tab.getByLabel('Password').inputValue()) === PASSWORD)
   await tab.getByRole('button', { name: 'Sign in' }).click()
@@ -28,16 +28,16 @@ t.test('a saved password of the owner never fills the field for a token', { skip
 
   await tab.locator('#name').fill('')
   await tab.locator('#name').pressSequentially('shop')
-  t.equal(await tab.locator('#token').inputValue(), '', 'typing a name fills nothing in')
+  t.equal(await tab.locator('#token').inputValue(), '', 'typing a name fills no field')
   await tab.getByRole('button', { name: 'Create' }).click()
   await tab.waitForURL(/\/admin\/accounts\/shop\?done=created/)
   t.match(await tab.locator('.facts').textContent(), /Token\s*none/)
   await tab.mouse.click(5, 5)
-  t.equal(await tab.locator('#token').inputValue(), '', 'nor on the account’s own page')
+  t.equal(await tab.locator('#token').inputValue(), '', 'the same on the account’s page')
   t.notMatch(agent.stdout(), PASSWORD)
 })
 
-t.test('each field for a token says so to every password manager', async (t) => {
+t.test('each token field opts out of every password manager', async (t) => {
   const folder = new URL('../../views/', import.meta.url)
   const fields = readdirSync(folder)
     .filter((file) => file.endsWith('.eta') && file !== 'sign-in.eta')

@@ -1,14 +1,14 @@
 import ts from 'typescript'
 import { INSTAFEED, javascript, read } from './world.ts'
 
-/** The files that the pages of the snippets load from beside themselves. */
+/** The files beside the snippets' pages. */
 export const SCRIPTS = {
   '/instafeed.min.js': INSTAFEED,
   '/react.js': javascript(read('../../node_modules/react/umd/react.production.min.js')),
   '/react-dom.js': javascript(read('../../node_modules/react-dom/umd/react-dom.production.min.js')),
 }
 
-/** The component as React's own build tools make it run. */
+/** The component, compiled as React's build tools do. */
 export function builtReact(component: string): string {
   const { outputText } = ts.transpileModule(component, {
     compilerOptions: { jsx: ts.JsxEmit.ReactJSX, module: ts.ModuleKind.CommonJS, target: ts.ScriptTarget.ES2022 },
@@ -22,7 +22,7 @@ export function builtReact(component: string): string {
     ReactDOM.createRoot(document.getElementById('root')).render(React.createElement(modules.feed.InstagramFeed))`
 }
 
-/** What a page needs to show it. */
+/** The page that shows it. */
 export function reactPage(component: string): string {
   return `<div id="root"></div><script src="react.js"></script><script src="react-dom.js"></script><script>${builtReact(component)}</script>`
 }

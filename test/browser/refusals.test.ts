@@ -17,7 +17,7 @@ const byPath: Record<string, string | Page> = { ...SCRIPTS }
 const world = skip ? (null as unknown as World) : await startWorld(t, byPath)
 const snippets = skip ? {} : await copySnippets(world)
 
-// A developer's console, as the page itself can read it.
+// Records the developer's console inside the page.
 const CONSOLE = `<!doctype html><meta charset="utf-8"><script>
   said = []
   for (const name of ['error', 'warn', 'log']) console[name] = (...words) => said.push(words.map(String).join(' '))
@@ -35,7 +35,7 @@ const PAGES: Record<string, (code: string) => string> = {
   'instafeed-function': (code) => code,
   react: reactPage,
 }
-/** As it stands in the console, with the address of the page and the setting that keeps it out. */
+/** The console's sentence, with the page's address and the setting that refuses it. */
 const SENTENCES = [
   [HOSTILE, /https:\/\/evil\.example is not on the list .* Add https:\/\/evil\.example to the variable ALLOWED_DOMAINS/],
   ['file:', /no address of its own .*its origin is “null”.* add that address to the variable ALLOWED_DOMAINS/],
@@ -60,7 +60,7 @@ for (const browser of [...BROWSERS, 'webkit'] as const) {
           const found = waitFor(`${name} on ${site} to say why`, async () => (await said()).some((line) => sentence.test(line)))
           await found.catch(async (error: Error) => t.fail(error.message, { said: await said() }))
           const others = (await said()).filter((line) => line.startsWith('uncaught:'))
-          t.strictSame(others, [], `${name} on ${site}: nothing else is wrong with the page`)
+          t.strictSame(others, [], `${name} on ${site}: no other error`)
           t.equal(await tab.evaluate('JSON.stringify([shown, document.images.length])'), '[[],0]', `${name} on ${site}`)
         }
       }
@@ -68,7 +68,7 @@ for (const browser of [...BROWSERS, 'webkit'] as const) {
   )
 }
 
-t.test('with headers of its own a page can read the refusal, too', { skip }, async (t) => {
+t.test('a page that sends custom headers can read the refusal too', { skip }, async (t) => {
   byPath['/headers'] = `${CONSOLE}<script>
     fetch('https://agent.example/token.json', { headers: { 'x-requested-with': 'fetch' } })
       .then((answer) => answer.json()).then(({ message }) => said.push(message), (error) => said.push(String(error)))</script>`

@@ -8,7 +8,7 @@ import { AGENT, startOwnersAgent } from './owners-agent.ts'
 const skip = missing('chromium')
 const SIGN_IN = `${AGENT}/admin/sign-in`
 
-/** As if other sign-ins were looked at for so long. */
+/** Takes the turns of other sign-ins for so long. */
 function takeTurns(cwd: string, seconds: number): void {
   const db = new DatabaseSync(`${cwd}/data/token-agent.sqlite`)
   const until = new Date(Date.now() + seconds * 1000).toISOString()
@@ -24,13 +24,13 @@ async function fillIn(tab: Page, password: string): Promise<void> {
   await tab.keyboard.press('Enter')
 }
 
-/** Everything that a browser keeps or shows of a page, but the value of the field. */
+/** Everything that a browser stores or shows of a page, except the field's value. */
 const kept = (tab: Page): Promise<string> =>
   tab.evaluate<string>(
     'JSON.stringify([location.href, { ...localStorage }, { ...sessionStorage }, history.state, document.cookie, document.documentElement.outerHTML])',
   )
 
-t.test('the page waits for its turn by itself, with the password in its field and nowhere else', { skip }, async (t: Test) => {
+t.test('the page retries by itself, with the password only in its field', { skip }, async (t: Test) => {
   const { agent, browser } = await startOwnersAgent(t, [])
   const tab = await (await browser.newContext({ ignoreHTTPSErrors: true })).newPage()
   const sent: string[] = []
@@ -46,7 +46,7 @@ t.test('the page waits for its turn by itself, with the password in its field an
   await tab.waitForURL(`${AGENT}/admin`)
 })
 
-t.test('a wrong password is said, in place, and the next one can be typed at once', { skip }, async (t: Test) => {
+t.test('a wrong password is reported in place, and the next one can be typed at once', { skip }, async (t: Test) => {
   const { browser } = await startOwnersAgent(t, [])
   const tab = await (await browser.newContext({ ignoreHTTPSErrors: true })).newPage()
   await tab.goto(SIGN_IN)
@@ -59,7 +59,7 @@ t.test('a wrong password is said, in place, and the next one can be typed at onc
   await tab.waitForURL(`${AGENT}/admin`)
 })
 
-t.test('without script there is a button, and a password manager finds a name beside the password', { skip }, async (t: Test) => {
+t.test('without script there is a button, and password managers find a user name field', { skip }, async (t: Test) => {
   const { agent, browser } = await startOwnersAgent(t, [])
   const tab = await (await browser.newContext({ ignoreHTTPSErrors: true, javaScriptEnabled: false })).newPage()
   await tab.goto(SIGN_IN)

@@ -15,7 +15,7 @@ import { ALLOWED, copySnippets, HOSTILE, javascript, startWorld, type World } fr
 t.setTimeout(600_000)
 
 const skip = missing('chromium', 'openssl')
-// The pages are filled in later: the agent's own page has the snippets that they are made of.
+// The pages are filled later, from the snippets of the agent's home page.
 const byPath: Record<string, string | Page> = { ...SCRIPTS }
 const world = skip ? (null as unknown as World) : await startWorld(t, byPath)
 const snippets = skip ? {} : await copySnippets(world)
@@ -26,7 +26,7 @@ const inScript = (name: string): string => html(`<script>${snippets[name]}</scri
 const SHOWN = 'JSON.stringify(shown)'
 const PICTURES = '[...document.images].filter((image) => image.naturalWidth > 0).length'
 
-t.test('every snippet of the page / is run by a test of this file', { skip }, async (t) => {
+t.test('this file tests every snippet of the home page', { skip }, async (t) => {
   const browser = ['feed', 'script', 'fetch', 'async', 'instafeed-value', 'instafeed-function', 'react', 'csp']
   t.same(Object.keys(snippets).toSorted(), [...browser, 'astro', 'curl', 'eleventy'].toSorted())
   t.notMatch(Object.values(snippets).join('\n'), /%(address|token|constant)%/, 'no placeholder is left')
@@ -71,7 +71,7 @@ for (const browser of BROWSERS) {
         const hostile = await world.open(browser, HOSTILE, `/${name}`)
         t.equal(await hostile.tab.evaluate(PICTURES), 0)
         for (const answer of hostile.answers) t.match(answer, /^\/token\.js(on)? 403$/)
-        t.equal(world.instagram.counts['/me/media'] ?? 0, before, 'Instagram was not even asked')
+        t.equal(world.instagram.counts['/me/media'] ?? 0, before, 'Instagram was not called')
         await hostile.close()
 
         const allowed = await world.open(browser, ALLOWED, `/${name}`, { page: `${PICTURES} === ${shown}` })
@@ -89,14 +89,14 @@ for (const browser of BROWSERS) {
       byPath['/feed'] = `<!doctype html><meta charset="utf-8"><body>${snippets['feed']}`
       const allowed = await world.open(browser, ALLOWED, '/feed', { page: `${PICTURES} === 12` })
       t.equal(await allowed.tab.evaluate('document.images[4].alt'), 'Picture number 4')
-      t.match(await allowed.tab.evaluate('document.images[4].src'), /4\.jpg$/, 'of a video its still picture')
+      t.match(await allowed.tab.evaluate('document.images[4].src'), /4\.jpg$/, 'a video’s still picture')
       await allowed.close()
       const said: string[] = []
       const hostile = await world.open(browser, HOSTILE, '/feed')
       hostile.tab.on('console', (message) => void said.push(message.text()))
       await hostile.tab.reload()
       await waitFor('the sentence in the console', () => said.some((line) => /The Instagram feed is not shown: \w/.test(line)))
-      t.equal(await hostile.tab.evaluate('document.body.innerText.trim()'), '', 'the page stays quiet')
+      t.equal(await hostile.tab.evaluate('document.body.innerText.trim()'), '', 'the page shows nothing')
       await hostile.close()
     },
   )
@@ -137,7 +137,7 @@ for (const browser of BROWSERS) {
       await hostile.close()
       byPath['/too-strict'] = strict(snippets['feed'] ?? '', "default-src 'self'")
       const without = await world.open(browser, ALLOWED, '/too-strict', { answers: 0 })
-      t.equal(await without.tab.evaluate(PICTURES), 0, 'the lines are needed')
+      t.equal(await without.tab.evaluate(PICTURES), 0, 'without the lines it fails')
       await without.close()
     },
   )
@@ -184,7 +184,7 @@ t.test('the snippet “eleventy” is a data file that gives the posts to a buil
   t.notMatch(refused.output, world.token)
 })
 
-t.test('the first part of the snippet “astro” runs when the site is built', { skip }, async (t) => {
+t.test('the server part of the snippet “astro” runs at build time', { skip }, async (t) => {
   const frontmatter = /^---\n(.*)\n---\n/s.exec(snippets['astro'] ?? '')?.[1] ?? ''
   const run = (key: string) => inNode(`${fromHere(frontmatter)}\nconsole.log(posts.length, posts[0].media_url)`, key)
   t.match(await run(SERVER_KEY), { code: 0, output: /^25 https:\/\/scontent/ })
@@ -194,7 +194,7 @@ t.test('the first part of the snippet “astro” runs when the site is built', 
   t.match(await run(''), { code: 1, output: /SERVER_KEYS/ })
 })
 
-t.test('the snippet “react” is a client component, as Next’s App Router wants it', { skip }, async (t) => {
+t.test('the snippet “react” is a client component for Next’s App Router', { skip }, async (t) => {
   t.match(snippets['react'], /^'use client'\n/)
 })
 
@@ -213,7 +213,7 @@ t.test('for a named account the snippets have its address', { skip }, async (t) 
   }
 })
 
-/** A build runs where made-up names lead nowhere: to the same servers by their real addresses. */
+/** Replaces made-up names by the servers' real addresses: a build cannot resolve them. */
 function fromHere(code: string): string {
   return code.replaceAll('https://agent.example', world.agent.url).replaceAll('https://graph.instagram.com', world.instagram.url)
 }

@@ -14,32 +14,32 @@ export const INSTAFEED = javascript(read('../../node_modules/instafeed.js/dist/i
 
 export interface World extends Serving {
   browser(name: BrowserName): Promise<Browser>
-  /** WebKit, for which the sites are the whole internet, too. */
+  /** WebKit, which reaches only the sites too. */
   webkit(): Promise<WebKit>
-  /** Opens the page in this browser and waits until nothing more is asked for, and for this outcome. */
+  /** Opens the page in this browser and waits until it makes no more requests, and for this outcome. */
   open(name: BrowserName, site: string, path: string, outcome?: Outcome): Promise<Visit>
 }
 
-/** On a busy machine a page may ask for nothing for a while, and then go on. */
+/** On a busy machine a page may pause between requests. */
 interface Outcome {
-  /** How often the agent has answered; once, if nothing is said. */
+  /** The number of the agent's answers; 1 by default. */
   answers?: number
-  /** An expression that has come true in the page. */
+  /** An expression that becomes true in the page. */
   page?: string
 }
 
 export interface Visit {
   readonly tab: Tab
-  /** What the agent answered since this page was opened, path and status; a browser shows no page what it keeps from it. */
+  /** Path and status of the agent's answers since this page was opened; the page itself cannot see blocked ones. */
   readonly answers: readonly string[]
   close(): Promise<void>
 }
 
-/** An allowed and a hostile site with the same pages, the agent, and Instagram, as browsers know them: by https. */
+/** An allowed and a hostile site with the same pages, the agent, and Instagram, all over https. */
 export async function startWorld(t: Teardown, byPath: Record<string, string | Page>, env: Record<string, string> = {}): Promise<World> {
   const serving = await openServing(t, env)
   const site = pages(byPath)
-  // A whole image, so that one that was shown is told from one that was not.
+  // A complete image, so that the test can see whether it loads.
   const picture: RequestListener = ({ url }, response) => {
     if (url?.endsWith('.mp4')) return void response.writeHead(200, { 'content-type': 'video/mp4' }).end()
     response.writeHead(200, { 'content-type': 'image/svg+xml' }).end('<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>')
@@ -74,7 +74,7 @@ export async function startWorld(t: Teardown, byPath: Record<string, string | Pa
     async open(name, site, path, { answers: enough = 1, page = 'true' } = {}) {
       answers = []
       const mine = answers
-      // A context of its own for each visit: nothing that one site was given is in the cache when the other asks.
+      // A new context for each visit: the cache has nothing from the other site's visit.
       const context = await (await browser(name)).newContext({ ignoreHTTPSErrors: true })
       const tab = await context.newPage()
       await tab.goto(site + path, { waitUntil: 'networkidle' })
@@ -85,7 +85,7 @@ export async function startWorld(t: Teardown, byPath: Record<string, string | Pa
   }
 }
 
-/** The code on the agent's own page `/`, by name, as somebody copies it. */
+/** The snippets of the agent's page `/`, by name, as a reader copies them. */
 export async function copySnippets({ browser }: World, query = ''): Promise<Record<string, string>> {
   const tab = await (await browser('chromium')).newPage()
   await tab.goto(`https://agent.example/${query}`)

@@ -12,9 +12,9 @@ t.setTimeout(600_000)
 const stages = readStages(readRoot('Dockerfile'))
 const [build, agent] = [stages.get('build') ?? [], stages.get('agent') ?? []]
 
-t.test('the image is made in two stages, has a health check, and runs as somebody who is not root', async (t) => {
+t.test('the image is built in two stages, has a health check, and does not run as root', async (t) => {
   t.same([...stages.keys()], ['build', 'agent', 'volume-of-root', ''])
-  t.match(readRoot('Dockerfile').trim(), /\nFROM agent$/, 'what is made without a target')
+  t.match(readRoot('Dockerfile').trim(), /\nFROM agent$/, 'the default target')
   for (const [, line] of readRoot('Dockerfile').matchAll(/^FROM node:(\S+)/gm)) t.equal(line, '26-bookworm-slim')
   t.equal(agent.findLast(({ verb }) => verb === 'USER')?.rest, 'node')
   const health = agent.find(({ verb }) => verb === 'HEALTHCHECK')?.rest ?? ''
@@ -25,11 +25,11 @@ t.test('the image is made in two stages, has a health check, and runs as somebod
     .flatMap(({ rest }) => words(rest).slice(0, -1))
   for (const name of copied) {
     t.ok(existsSync(join(ROOT, name)), `${name} is there`)
-    t.notOk(ignored.includes(basename(name)), `${name} is not kept out of the build`)
+    t.notOk(ignored.includes(basename(name)), `${name} is part of the build context`)
   }
 })
 
-t.test('the steps of the Dockerfile give an agent that needs to write nothing but its data', async (t) => {
+t.test('the steps of the Dockerfile give an agent that writes only its data', async (t) => {
   const context = await cleanClone(t)
   const source = tempFolder(t, 'build')
   const image = tempFolder(t, 'image')
@@ -45,7 +45,7 @@ t.test('the steps of the Dockerfile give an agent that needs to write nothing bu
             recursive: true,
           })
       } else if (verb === 'RUN') {
-        // Here there is no user “node”, and the cache need not be filled anew.
+        // There is no user “node” here, and npm's cache is reused.
         const line = rest.replace('chown node:node', `chown ${user.uid}:${user.gid}`).replaceAll(/npm (ci|prune)/g, `npm $1 ${NPM}`)
         await shell(line, app, platform(t, env))
       } else if (verb === 'ENV') {
@@ -86,7 +86,7 @@ t.test('the steps of the Dockerfile give an agent that needs to write nothing bu
   const health = () => shell(check, image, { env: { ...variables, PORT: new URL(one.url).port } })
   await health()
   t.match(await one.stop(), { code: 0 })
-  await t.rejects(health(), 'an agent that is gone is not healthy')
+  await t.rejects(health(), 'a stopped agent is not healthy')
 
   const again = await startDyno(t, command, options)
   t.equal(await readToken(again), token, 'the volume keeps the token')
@@ -100,7 +100,7 @@ function copyOf(rest: string): [from: string | null, names: string[], to: string
   return [from, all.slice(0, -1), all.at(-1) ?? '']
 }
 
-/** The exec form as a line for a shell. */
+/** The exec form as a shell line. */
 function quoted(list: string): string {
   return (JSON.parse(list) as string[]).map((word) => `'${word.replaceAll("'", `'\\''`)}'`).join(' ')
 }

@@ -3,7 +3,7 @@ export interface Instruction {
   readonly rest: string
 }
 
-/** The stages of a Dockerfile by name, without their FROM; the last one, which has none, is ''. */
+/** The stages of a Dockerfile by name, without their FROM; the unnamed last one is ''. */
 export function readStages(text: string): Map<string, Instruction[]> {
   const stages = new Map<string, Instruction[]>()
   let current: Instruction[] = []

@@ -29,7 +29,7 @@ t.test(
     const instagram = await startInstagram()
     t.teardown(() => instagram.close())
     const starting = instagram.issue()
-    // Heroku's address says nothing of TLS, its server takes nothing else, and nobody signed its certificate.
+    // Heroku's URL does not mention TLS, its server requires it, and its certificate is self-signed.
     const postgres = await startPostgres(t, { ssl: true })
     const database = new URL((await postgres.createDatabase(t)).url)
     database.search = ''
@@ -52,12 +52,12 @@ t.test(
       string,
       string
     >
-    t.match(lines['web'], /^node /, 'not npm, which would stand between the platform’s signals and the agent')
+    t.match(lines['web'], /^node /, 'not npm, which would intercept the platform’s signals')
     t.match(await shell(lines['release'] ?? '', app, { env: { ...env, DYNO: 'release.1' } }), /up to date/)
 
     const web = await startDyno(t, lines['web'] ?? '', { cwd: app, env })
     const token = await readToken(web)
-    t.equal(token, instagram.issued.get(starting)?.replacedBy, 'the token that the first refresh gave')
+    t.equal(token, instagram.issued.get(starting)?.replacedBy, 'the token of the first refresh')
     t.equal((await fetch(`${web.url}/setup`)).status, 200, 'where the button leads')
     t.equal((await fetch(`${web.url}/token.json`, { headers: { origin: `${SITE}.evil.example` } })).status, 403)
     const idle = await web.stop()
@@ -65,7 +65,7 @@ t.test(
     t.ok(idle.tookMs < 30_000, `${idle.tookMs} ms: Heroku kills after 30 s`)
 
     const awake = await startDyno(t, lines['web'] ?? '', { cwd: app, env })
-    t.equal(await readToken(awake), token, 'the token of before, not the starting one')
+    t.equal(await readToken(awake), token, 'the refreshed token, not the starting one')
     t.match(await awake.stop(), { code: 0 })
     t.notMatch(web.output() + awake.output(), /IGAA|[0-9a-f]{64}/, 'no secret in the log')
   },

@@ -18,7 +18,7 @@ const PROCFILE = Object.fromEntries([...readRoot('Procfile').matchAll(/^(\w+): (
 const closed = { additionalProperties: false }
 const unknown = (names: string[]): string[] => names.filter((name) => !(VARIABLES as readonly string[]).includes(name))
 
-t.test('app.json has the keys that Heroku documents, today’s plans, and plain words', async (t) => {
+t.test('app.json has Heroku’s documented keys, current plans, and plain words', async (t) => {
   // https://devcenter.heroku.com/articles/app-json-schema
   const Schema = Type.Object(
     {
@@ -84,7 +84,7 @@ t.test('app.json has the keys that Heroku documents, today’s plans, and plain 
   )
 })
 
-t.test('render.yaml says what Render’s blueprint specification asks for', async (t) => {
+t.test('render.yaml follows Render’s blueprint specification', async (t) => {
   // https://render.com/docs/blueprint-spec
   const blueprint = parseYaml(readRoot('render.yaml'))
   const [web] = blueprint.services
@@ -109,7 +109,7 @@ t.test('render.yaml says what Render’s blueprint specification asks for', asyn
   t.equal(readConfig({ ...env, RENDER: 'true', RENDER_EXTERNAL_URL: 'https://shop.onrender.com' }).appUrl, 'https://shop.onrender.com')
 })
 
-t.test('railway.json builds the Dockerfile and runs the same lines as everywhere', async (t) => {
+t.test('railway.json builds the Dockerfile and runs the common commands', async (t) => {
   // https://docs.railway.com/reference/config-as-code
   const { build, deploy } = JSON.parse(readRoot('railway.json'))
   t.same(build, { builder: 'DOCKERFILE' })
@@ -117,7 +117,7 @@ t.test('railway.json builds the Dockerfile and runs the same lines as everywhere
   t.ok(deploy.drainingSeconds >= EXIT_BY_SECONDS)
 })
 
-t.test('fly.toml keeps the store on its volume, the machine on, and waits for the end of a refresh', async (t) => {
+t.test('fly.toml keeps the store on its volume and the machine running, and its stop waits for a refresh', async (t) => {
   // https://fly.io/docs/reference/configuration/
   interface Fly {
     build: { 'build-target': string }
@@ -157,7 +157,7 @@ t.test('compose.yaml starts the agent when Postgres and Memcached are healthy, a
   t.match(postgres.environment, { POSTGRES_USER: 'token_agent', POSTGRES_DB: 'token_agent' })
 })
 
-t.test('the systemd unit keeps the store where it may write, and waits for the end of a refresh', async (t) => {
+t.test('the systemd unit keeps the store in a writable folder, and its stop waits for a refresh', async (t) => {
   const unit = readRoot('deploy/token-agent.service')
   const value = (name: string): string => new RegExp(`^${name}=(.*)$`, 'm').exec(unit)?.[1] ?? ''
   const env = Object.fromEntries(
@@ -179,7 +179,7 @@ t.test('the systemd unit keeps the store where it may write, and waits for the e
   t.match(docs, `--property=User=${value('User')} --property=EnvironmentFile=${value('EnvironmentFile')}`)
   const folder = tempFolder(t)
   const file = join(folder, 'token-agent.service')
-  // What the unit runs is not installed here.
+  // The unit's program is not installed here.
   writeFileSync(
     file,
     unit
@@ -192,7 +192,7 @@ t.test('the systemd unit keeps the store where it may write, and waits for the e
   else t.comment('systemd-analyze is not here')
 })
 
-t.test('docs/deploying.md names each of these files, and says of none more than a test has seen', async (t) => {
+t.test('docs/deploying.md names each of these files, and claims no more than the tests show', async (t) => {
   const rows = readRoot('docs/deploying.md')
     .split('\n')
     .filter((line) => /^\| .*\]\(\.\.\//.test(line))

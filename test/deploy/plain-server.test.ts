@@ -6,7 +6,7 @@ import { cleanClone, NPM, platform, readToken, SITE, shell, startDyno } from './
 
 t.setTimeout(600_000)
 
-t.test('without the development packages there is nothing to build, and npm start serves all the same', async (t) => {
+t.test('without development packages npm start serves without a build', async (t) => {
   const app = await cleanClone(t)
   const { env } = platform(t, { NODE_ENV: 'production' })
   await shell(`npm ci --omit=dev ${NPM}`, app, { env })

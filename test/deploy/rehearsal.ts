@@ -12,7 +12,7 @@ export const SITE = 'https://shop.example'
 
 export const readRoot = (path: string): string => readFileSync(join(ROOT, path), 'utf8')
 
-/** What is committed, and nothing else that lies about here. */
+/** A clone of the committed files. */
 export async function cleanClone(t: Teardown): Promise<string> {
   const folder = join(tempFolder(t, 'clone'), 'app')
   await shell(`git clone --quiet --depth 1 "file://${ROOT}" app`, dirname(folder), platform(t))
@@ -23,11 +23,11 @@ export interface Platform {
   readonly env: Record<string, string>
 }
 
-/** A machine with the Node that these tests run on, npm's settings, and nothing of this project. */
+/** The environment of a machine with the tests' Node and npm settings, and nothing of this project. */
 export function platform(t: Teardown, more: Record<string, string> = {}): Platform {
   const bin = join(tempFolder(t, 'bin'), 'bin')
   mkdirSync(bin)
-  // Also for the user that a step runs as.
+  // Readable for the user that a step runs as.
   chmodSync(dirname(bin), 0o755)
   symlinkSync(process.execPath, join(bin, 'node'))
   const path = (process.env['PATH'] ?? '').split(delimiter).filter((folder) => !folder.includes('node_modules'))
@@ -37,7 +37,7 @@ export function platform(t: Teardown, more: Record<string, string> = {}): Platfo
   return { env: { ...(Object.fromEntries(kept) as Record<string, string>), PATH: [bin, ...path].join(delimiter), ...more } }
 }
 
-/** Runs a line to its end, as a platform's build does; throws what it printed where it fails. */
+/** Runs a shell line, as a platform's build does; on failure throws its output. */
 export async function shell(line: string, cwd: string, { env }: Platform): Promise<string> {
   const run = await launch('sh', ['-c', line], { cwd, env })
   const { code } = await run.exited
@@ -45,18 +45,18 @@ export async function shell(line: string, cwd: string, { env }: Platform): Promi
   return run.stdout() + run.stderr()
 }
 
-/** Without what the network must bring again: the cache has it where it was there before. */
+/** Prefers npm's cache to the network. */
 export const NPM = '--prefer-offline --no-audit --no-fund'
 
 export interface Dyno {
   readonly url: string
   output(): string
   running(): boolean
-  /** How it ended after SIGTERM, and how long that took. */
+  /** Sends SIGTERM; returns exit code and duration. */
   stop(): Promise<Exit & { tookMs: number }>
 }
 
-/** Starts a line that serves on PORT, and waits until its health check passes. */
+/** Starts a shell line that serves on PORT, and waits for its health check. */
 export async function startDyno(
   t: Teardown,
   line: string,
@@ -86,7 +86,7 @@ export async function startDyno(
   }
 }
 
-/** The token as a page of the allowed site gets it. */
+/** Reads the token as a page of the allowed site. */
 export async function readToken({ url }: Dyno): Promise<unknown> {
   const response = await fetch(`${url}/token.json`, { headers: { origin: SITE } })
   return ((await response.json()) as { token?: string }).token

@@ -20,18 +20,18 @@ export const SERVER_KEY = 'server-key-0123456789abcdef'
 export const WEBHOOK_SECRET = 'webhook-secret-0123456789abcdef'
 const APP_URL = 'http://127.0.0.1:3000'
 
-/** The agent in this process: the real application on a real store. `fetch` asks by inject; nothing listens before `listen`. */
+/** The agent in this process: the real application on a real store. `fetch` uses inject; only `listen` opens a port. */
 export interface OpenAgent {
   readonly instagram: Instagram
-  /** The address that its pages show. */
+  /** The address shown by its pages. */
   readonly url: string
   readonly cwd: string
   /** The log. */
   stdout(): string
   fetch(path: string, init?: RequestInit): Promise<Response>
-  /** A port, for what inject cannot show: bytes on the wire, and browsers. */
+  /** Opens a port, for raw bytes and browsers. */
   listen(port?: number): Promise<number>
-  /** One statement on the embedded store, as another process would run it. */
+  /** Runs a statement on the embedded store over another connection. */
   sql<Row>(statement: string): Row[]
   close(): Promise<void>
 }
@@ -39,13 +39,13 @@ export interface OpenAgent {
 export interface AgentOptions {
   env?: Record<string, string>
   knobs?: Partial<Knobs>
-  /** The folder of the agent before it, for one that starts again. */
+  /** The folder of an earlier agent, for a restart. */
   cwd?: string
   instagram?: Instagram
   accounts?: readonly Kept[]
 }
 
-/** Also closes an agent that the test has closed by itself. */
+/** Starts the agent and closes it after the test; the test may close it earlier. */
 export async function openAgent(t: Teardown, options: AgentOptions = {}): Promise<OpenAgent> {
   const { env = {}, cwd = tempFolder(t, 'agent'), accounts, instagram = await startInstagram({ knobs: options.knobs ?? {} }) } = options
   if (options.instagram === undefined) t.teardown(() => instagram.close())
@@ -109,14 +109,14 @@ export async function openAgent(t: Teardown, options: AgentOptions = {}): Promis
 export interface OwnerWorld {
   readonly agent: OpenAgent
   readonly instagram: Instagram
-  /** A browser in which the owner is signed in. */
+  /** The browser of the signed-in owner. */
   readonly owner: Client
-  /** Another one, in which nobody is. */
+  /** A browser without a session. */
   readonly stranger: Client
   readonly redirectUri: string
 }
 
-/** An agent, Instagram, and an owner who is signed in. */
+/** An agent, Instagram, and a signed-in owner. */
 export async function createOwner(t: Teardown, options: AgentOptions = {}): Promise<OwnerWorld> {
   const agent = await openAgent(t, options)
   const owner = createClient(agent)
@@ -128,7 +128,7 @@ export async function createOwner(t: Teardown, options: AgentOptions = {}): Prom
 export interface Serving {
   readonly agent: OpenAgent
   readonly instagram: Instagram
-  /** The token that is served. */
+  /** The served token. */
   readonly token: string
 }
 
@@ -164,16 +164,16 @@ export function settingsFor({ url, apps }: Instagram): Record<string, string> {
   }
 }
 
-/** A browser as far as forms and cookies go: no script, redirects followed by hand. */
+/** A browser with forms and cookies, without script; tests follow redirects themselves. */
 export interface Client {
   readonly cookies: Map<string, string>
   get(path: string, headers?: Record<string, string>): Promise<Answer>
   head(path: string): Promise<Answer>
-  /** The text of a page, each gap one blank. */
+  /** The text of a page, with white space collapsed. */
   page(path: string): Promise<string>
-  /** Sends a form as the agent's own pages would. */
+  /** Sends a form as the agent's own pages do. */
   post(path: string, form?: Record<string, string>, headers?: Record<string, string>): Promise<Answer>
-  /** Tries again as a 429 asks, while others are drawn. */
+  /** Signs in; retries after each 429 until it is drawn. */
   signIn(password: string): Promise<Answer>
 }
 
@@ -184,7 +184,7 @@ export interface Answer {
   readonly text: string
 }
 
-/** Of this process, or of another one. */
+/** An agent in this or another process. */
 export type Fetching = Pick<OpenAgent, 'fetch'>
 export const HTML = { accept: 'text/html' }
 const SAME_ORIGIN = { 'sec-fetch-site': 'same-origin', 'sec-fetch-mode': 'navigate' }
@@ -224,19 +224,19 @@ function cookieHeader(cookies: ReadonlyMap<string, string>): string {
   return [...cookies].map(([name, value]) => `${name}=${value}`).join('; ')
 }
 
-/** The address at the provider that the page leads to. */
+/** The provider's address that the page leads to. */
 export function authorizeUrlIn(answer: Answer): string {
   return (/<a href="([^"]+)" rel="noreferrer">/.exec(answer.text)?.[1] ?? '').replaceAll('&amp;', '&')
 }
 
-/** What the provider sends the browser back to, as a path of the agent. */
+/** The callback that the provider redirects to, as a path of the agent. */
 export async function approve(authorizeUrl: string): Promise<string> {
   const { headers } = await fetch(authorizeUrl, { redirect: 'manual' })
   const target = new URL(headers.get('location') ?? '')
   return target.pathname + target.search
 }
 
-/** The whole trip; the answer of the callback. */
+/** Connects an account; returns the callback's answer. */
 export async function connect(client: Client, account = 'default'): Promise<Answer> {
   const page = await client.post('/connect/instagram', { account })
   return client.get(await approve(authorizeUrlIn(page)))
@@ -248,19 +248,19 @@ export async function served(agent: Fetching, path = '/token.json', origin = SIT
   return { status: response.status, token: body.token ?? null }
 }
 
-/** What Instagram signs with the app's secret. */
+/** A request signed by Instagram with the app's secret. */
 export function signedRequest(payload: object, secret = 'a-secret-of-the-instagram-app'): string {
   const text = Buffer.from(JSON.stringify(payload)).toString('base64url')
   return `${createHmac('sha256', secret).update(text).digest('base64url')}.${text}`
 }
 
-/** One request with these headers, and what came, for comparing. */
+/** Sends a request with these headers; returns its answer for comparison. */
 export async function ask(agent: Fetching, path: string, asked: Asked = {}): Promise<Answered> {
   const response = await agent.fetch(path, asked)
   return { status: response.status, headers: Object.fromEntries(response.headers), body: await response.text() }
 }
 
-/** Runs the script as a page would, and gives what `name` is then. */
+/** Runs the script as a page does, and returns the value of `name`. */
 export function runScript(script: string, name: string): { value: unknown; descriptor: PropertyDescriptor | undefined } {
   const page: Record<string, unknown> = {}
   new Function('globalThis', script)(page)

@@ -14,7 +14,7 @@ export interface Answered {
   readonly body: string
 }
 
-/** One request with exactly these headers: fetch adds some of its own, and leaves others out. */
+/** Sends a request with exactly these headers; fetch adds some and drops others. */
 export function askPort(port: number, path: string, { method = 'GET', headers = {}, body }: Asked = {}): Promise<Answered> {
   return new Promise((resolve, reject) => {
     const request = send({ port, host: '127.0.0.1', path, method, headers, agent: false }, (response) => {
