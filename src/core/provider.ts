@@ -100,7 +100,7 @@ export interface ProviderCode {
 export interface SetupWords {
   /** The place where tokens and apps are made, such as “at Meta”. */
   readonly place: string
-  /** A heading with its article, such as “An Instagram token”. */
+  /** A heading with its article, such as “A Postbox token”. */
   readonly aToken: string
   /** The first characters of a token, for an example. */
   readonly tokenBegins: string
@@ -139,7 +139,7 @@ export interface Connect {
   readSignedRequest?(signedRequest: string): SignedCall | null
 }
 
-/** A callback of the provider, such as Meta's deauthorize and data-deletion calls. */
+/** A signed callback of the provider, such as a deauthorization or a data-deletion request. */
 export interface SignedCall {
   readonly userId: string
   /** Milliseconds since 1970; null = not in the call. */

@@ -11,7 +11,7 @@ export interface Answer extends Omit<Download, 'bytes'> {
 }
 
 export interface Call {
-  /** The provider's name, as it stands in a sentence. */
+  /** The provider's name in a sentence. */
   readonly service: string
   readonly timeoutMs: number
   readonly fetch: typeof globalThis.fetch
@@ -30,14 +30,14 @@ export async function call(url: URL, how: Call): Promise<Answer> {
 }
 
 /**
- * One bounded call: throws `ProviderError` (`transient`) where no whole answer of a sane size came in time.
+ * One bounded call. Throws a transient `ProviderError` where no complete answer of at most `maxBytes` comes in time.
  *
- * Providers want the token in the query string, and fetch's own errors may quote the URL. So nothing of what was
- * caught is passed on, not even as `cause`: only its system error code (ECONNREFUSED), which cannot hold a token.
+ * Providers want the token in the query string, and fetch's errors may quote the URL. So a caught error is not passed on,
+ * not even as `cause`; only its system error code is (ECONNREFUSED), which cannot hold a token.
  */
 export async function download(url: URL, how: Call): Promise<Download> {
   const { service, timeoutMs, fetch, maxBytes = MAX_BYTES, method = 'GET', body, accept = 'application/json' } = how
-  // One deadline for the headers and the body together: a body that trickles must not outlast the lease.
+  // One deadline for headers and body: a slow body must not outlast the lease.
   const signal = AbortSignal.timeout(timeoutMs)
   try {
     const response = await fetch(url, { signal, method, body: body ?? null, redirect: 'error', headers: { accept } })
@@ -51,7 +51,7 @@ export async function download(url: URL, how: Call): Promise<Download> {
   }
 }
 
-/** Null where there is more; the rest is not read. */
+/** Null where the body is longer; the rest is not read. */
 async function readAtMost(response: Response, maxBytes: number): Promise<Uint8Array | null> {
   const chunks: Uint8Array[] = []
   let size = 0

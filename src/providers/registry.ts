@@ -1,5 +1,5 @@
 import type { ProviderModule } from '../core/provider.ts'
 import { instagram } from './instagram/module.ts'
 
-/** The only list of providers. A new account without a provider of its own belongs to the first one. */
+/** The only list of providers. The first one is the default for a new account. */
 export const PROVIDERS: readonly [ProviderModule, ...ProviderModule[]] = [instagram]

@@ -9,7 +9,7 @@ import { sweep } from './sweep.ts'
 import type { Check, CheckResult, Timetable } from './timetable.ts'
 
 type LookOutcome = 'works' | 'refused' | 'held' | 'failed' | 'lost'
-/** How the looks of this process ended, counted. */
+/** Counts the looks of this process by outcome. */
 export type LookCounters = Record<LookOutcome, number>
 
 export const createLookCounters = (): LookCounters => ({ works: 0, refused: 0, held: 0, failed: 0, lost: 0 })
@@ -18,23 +18,23 @@ export interface CheckDeps extends Pick<RefreshDeps, 'vault' | 'providers' | 'po
   readonly timetable: Timetable
   readonly events: Pick<AccountStore, 'record' | 'events'>
   readonly looks: LookCounters
-  /** Null = ALERT_WEBHOOK_URL is unset. */
+  /** Null when ALERT_WEBHOOK_URL is unset. */
   readonly send: SendAlert | null
-  /** A clock that only goes forward. */
+  /** A monotonic clock. */
   readonly clockMs?: () => number
 }
 
 const HOUR_MS = 3_600_000
 const DAY_MS = 24 * HOUR_MS
 const SLICE = 500
-/** The refreshes of the next tick do not wait for looks that are slow. */
+/** Slow looks must not delay the refreshes of the next tick. */
 const LONGEST_MS = 45_000
 const RECENT_LOOKS = 50
 const MOST_REFUSED = RECENT_LOOKS / 10
 
 /**
- * Once a day asks of each token whether it still works, so that a password change is noticed within a day and not at the
- * next refresh a month later. The refresh alone judges: a refused look makes it due. One run at a time.
+ * Tests each token once a day, so that a password change is noticed within a day and not at the next refresh a month
+ * later. A refused look only makes the refresh due; the refresh decides. One run at a time.
  */
 export function createTokenChecks(deps: CheckDeps, signal: AbortSignal): () => Promise<void> {
   const { clockMs = () => performance.now() } = deps
@@ -48,7 +48,7 @@ export function createTokenChecks(deps: CheckDeps, signal: AbortSignal): () => P
     if (signal.aborted) return
     if (!isReplanned) await replan(deps)
     isReplanned = true
-    // An older release beside this one creates accounts without a look.
+    // An older release beside this one creates accounts without a planned look.
     if (clockMs() - plannedAtMs >= HOUR_MS) {
       await planFirst(deps.timetable)
       plannedAtMs = clockMs()
@@ -67,7 +67,7 @@ export function createTokenChecks(deps: CheckDeps, signal: AbortSignal): () => P
   async function look(check: Check, provider: Provider): Promise<void> {
     const { account, claimedAt } = check
     const goodAt = Math.max(...[account.issuedAt, account.lastRefreshAt, account.checkedAt].map((at) => at?.getTime() ?? 0))
-    // Refreshed by an older release, which plans no looks.
+    // An older release refreshes without planning the next look.
     if (claimedAt.getTime() - goodAt < DAY_MS) {
       await deps.timetable.settleCheck(check, { nextCheckAt: nextCheckAt(new Date(goodAt), deps.policy.random) })
       return
@@ -78,11 +78,11 @@ export function createTokenChecks(deps: CheckDeps, signal: AbortSignal): () => P
     }
     const answer = await ask(check, provider)
     if (answer.kind === 'failed') return settle('failed', { nextCheckAt: new Date(claimedAt.getTime() + answer.waitMs) })
-    const refusals = note(provider.name, { at: claimedAt, refused: answer.kind === 'refused' })
+    const refusals = countRefusals(provider.name, { at: claimedAt, refused: answer.kind === 'refused' })
     if (answer.kind === 'works') return settle('works', { nextCheckAt: tomorrow, checkedAt: claimedAt })
     if (refusals > MOST_REFUSED) {
       await settle('held', { nextCheckAt: tomorrow })
-      return tellTrouble(provider.name, check)
+      return alertTrouble(provider.name, check)
     }
     deps.log.warn({ account: account.name }, 'the daily look at the token was refused; the refresh, which judges, is due at once')
     return settle('refused', { nextCheckAt: tomorrow, refused: true })
@@ -94,21 +94,21 @@ export function createTokenChecks(deps: CheckDeps, signal: AbortSignal): () => P
     try {
       const token = deps.vault.open(account.accessToken ?? '', accountContext(account.name, 'access_token'))
       const { userId } = await provider.profile(token)
-      // Another user's is no token of this account, and its name never becomes the account's.
+      // A token of another user counts as refused.
       return { kind: account.providerUserId === null || account.providerUserId === userId ? 'works' : 'refused' }
     } catch (error) {
       if (error instanceof UnreadableError) return { kind: 'failed', waitMs: DAY_MS }
       if (!(error instanceof ProviderError)) throw error
       if (error.kind === 'reconnect') return { kind: 'refused' }
       if (error.concernsAll) deps.rateLimit.pause(provider.name, error.retryAfterSeconds)
-      // A setting to change is the refresh's to tell; the look only has nothing to add to it.
+      // The refresh reports a setting that must change, so the look only waits.
       const waitMs = error.kind === 'misconfigured' ? DAY_MS : Math.max(HOUR_MS, (error.retryAfterSeconds ?? 0) * 1000)
       return { kind: 'failed', waitMs: Math.min(waitMs, DAY_MS) }
     }
   }
 
-  /** How many of the provider's last looks were refused. */
-  function note(provider: string, one: { at: Date; refused: boolean }): number {
+  /** Adds a look and returns how many of the provider's last looks were refused. */
+  function countRefusals(provider: string, one: { at: Date; refused: boolean }): number {
     const since = one.at.getTime() - DAY_MS
     const looks = [...(recent.get(provider) ?? []), one].filter(({ at }) => at.getTime() > since).slice(-RECENT_LOOKS)
     recent.set(provider, looks)
@@ -117,14 +117,14 @@ export function createTokenChecks(deps: CheckDeps, signal: AbortSignal): () => P
     return refusals
   }
 
-  /** So many at once are no users' doing: nothing is concluded from them, and the operator is alerted once. */
-  async function tellTrouble(provider: string, { claimedAt }: Check): Promise<void> {
+  /** So many refusals at once do not come from users. No account changes, and the operator is alerted once. */
+  async function alertTrouble(provider: string, { claimedAt }: Check): Promise<void> {
     if (inTrouble.has(provider)) return
     inTrouble.add(provider)
-    const told = await deps.events.events(null, 100)
-    const isTold = ({ kind, at }: (typeof told)[number]): boolean =>
+    const events = await deps.events.events(null, 100)
+    const isRecentAlert = ({ kind, at }: (typeof events)[number]): boolean =>
       kind === 'provider_trouble' && claimedAt.getTime() - at.getTime() < DAY_MS
-    if (told.some(isTold)) return
+    if (events.some(isRecentAlert)) return
     const message = `More than a tenth of the last ${RECENT_LOOKS} daily looks at tokens of ${provider} were refused. The agent takes this for trouble of the provider or of the app and judges no account by it: look at the provider’s status page and at the app’s dashboard.`
     deps.log.warn({ provider }, message)
     try {
@@ -145,7 +145,7 @@ export function createTokenChecks(deps: CheckDeps, signal: AbortSignal): () => P
   }
 }
 
-/** The first look of accounts that have none planned lies within a day, spread by their names: an upgrade is no storm. */
+/** Plans the first look of each account within a day, spread by name, so that an upgrade causes no storm of calls. */
 async function planFirst(timetable: Timetable): Promise<void> {
   for (let after: string | undefined = ''; after !== undefined; ) {
     const names: string[] = await timetable.unplanned(after, SLICE)
@@ -154,7 +154,7 @@ async function planFirst(timetable: Timetable): Promise<void> {
   }
 }
 
-/** Once for each start, as only a start changes REFRESH_FREQUENCY and REFRESH_MODE. Several instances come to the same plan. */
+/** Runs once a start, because only a start changes REFRESH_FREQUENCY and REFRESH_MODE. All instances compute the same plan. */
 async function replan({ timetable, providers, policy, log }: CheckDeps): Promise<void> {
   let moved = 0
   for (let after: string | undefined = ''; after !== undefined; ) {
@@ -169,5 +169,5 @@ async function replan({ timetable, providers, policy, log }: CheckDeps): Promise
     moved += moments.length
     after = page.at(-1)?.name
   }
-  if (moved > 0) log.info({ moved }, 'refreshes were planned again, by the present REFRESH_FREQUENCY and REFRESH_MODE')
+  if (moved > 0) log.info({ moved }, 'refreshes were planned again by REFRESH_FREQUENCY and REFRESH_MODE')
 }

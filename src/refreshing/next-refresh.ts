@@ -4,15 +4,15 @@ export type RefreshMode = 'cron' | 'scheduled'
 export interface RefreshPolicy {
   readonly mode: RefreshMode
   readonly frequency: RefreshFrequency
-  /** 0 to 1, other for each installation and attempt: keeps them from all knocking at the same moment. */
+  /** 0 to 1, different at each call: spreads the calls of many installations and accounts. */
   readonly random: () => number
 }
 
-/** What the decision depends on; instants by the database's clock. */
+/** The input of the decision; instants by the database's clock. */
 export interface RefreshHistory {
   readonly issuedAt: Date | null
   readonly expiresAt: Date | null
-  /** Refused by the provider for good: probed once a day. */
+  /** True where the provider refuses the token for good; it is tried once a day. */
   readonly refused: boolean
   /** Failures since the last success. */
   readonly failureCount: number
@@ -28,11 +28,11 @@ const SPREAD_MS = 10 * MINUTE_MS
 const MAX_BACKOFF_MS = 6 * HOUR_MS
 
 /**
- * When to refresh next, after an attempt that ended at `now`.
+ * The next refresh after an attempt that ended at `now`.
  *
- * After a success: one period on (mode `cron`) or only the safety margin (mode `scheduled`), but never later than the
- * moment when a quarter of the token's life remains: monthly alone would leave no room for a retry. After a failure:
- * exponential backoff with jitter, 1 minute to 6 hours, or as long as the provider asked.
+ * After a success: one period later (mode `cron`), but at the latest with a quarter of the token's life left, because a
+ * month alone would leave no room for a retry; mode `scheduled` uses only that margin. After a failure: exponential
+ * backoff with jitter, 1 minute to 6 hours, or as long as the provider asked.
  */
 export function nextRefreshAt(history: RefreshHistory, policy: RefreshPolicy, now: Date): Date {
   const at = now.getTime()
@@ -45,18 +45,18 @@ export function nextRefreshAt(history: RefreshHistory, policy: RefreshPolicy, no
   const issued = issuedAt.getTime()
   const life = expiresAt.getTime() - issued
   const quarterLeft = expiresAt.getTime() - life / 4
-  // The spread is taken off, not added: whatever it does, the quarter of a life for retries stays.
+  // The spread is subtracted, so that a full quarter of the life remains for retries.
   const spread = policy.random() * Math.min(SPREAD_MS, life / 100)
   const wanted = Math.min(at + period, quarterLeft) - spread
-  // A provider may refuse a token younger than 24 h; one that lives less than 32 h is refreshed in time all the same.
+  // A provider may refuse a token younger than 24 h. A token that lives less than 32 h is still refreshed in time.
   const earliest = issued + history.minimumAgeSeconds * 1000 + spread
   return new Date(Math.min(Math.max(wanted, earliest), quarterLeft))
 }
 
-// A little more than a day after the last good answer: with a daily refresh the refresh comes first, and no look is due.
+// A little more than a day after the last success, so that a daily refresh comes first and no look is due.
 const CHECK_MS = DAY_MS + SPREAD_MS
 
-/** When the provider is next asked whether the token still works, after it has answered well at `now`. */
+/** The next daily look, after a success at `now`. */
 export function nextCheckAt(now: Date, random: () => number): Date {
   return new Date(now.getTime() + CHECK_MS + random() * SPREAD_MS)
 }
@@ -68,8 +68,8 @@ export interface PlannedRefresh {
 }
 
 /**
- * When a healthy token is refreshed under a policy that was changed since it was planned. What is overdue by the new policy
- * is spread over a day, so that very many accounts are no storm; it is never put off, however often the agent starts.
+ * The next refresh of a healthy token after a change of the policy. Refreshes that are overdue by the new policy are
+ * spread over a day, so that many accounts cause no storm. A refresh is never postponed, however often the agent starts.
  */
 export function replannedRefreshAt(planned: PlannedRefresh, minimumAgeSeconds: number, policy: RefreshPolicy, now: Date): Date {
   const { issuedAt, expiresAt, nextRefreshAt: before } = planned
@@ -79,9 +79,9 @@ export function replannedRefreshAt(planned: PlannedRefresh, minimumAgeSeconds: n
   return new Date(Math.min(before.getTime(), now.getTime() + policy.random() * DAY_MS))
 }
 
-/** A number from 0 to 1 that is always the same for a name, and spreads names evenly. */
+/** A number from 0 to 1, always the same for a name, evenly spread over names. */
 export function fractionOf(name: string): number {
-  // FNV-1a, and a last mix: names that differ in their last digit alone must lie apart.
+  // FNV-1a with a final mix, so that names that differ only in the last digit are far apart.
   let hash = 0x811c9dc5
   for (let at = 0; at < name.length; at++) hash = Math.imul(hash ^ name.charCodeAt(at), 0x01000193)
   hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b)
@@ -91,8 +91,8 @@ export function fractionOf(name: string): number {
 
 function backoffMs({ failureCount, retryAfterSeconds }: RefreshHistory, random: number): number {
   const longest = Math.min(MAX_BACKOFF_MS, MINUTE_MS * 2 ** Math.min(failureCount, 20))
-  // Half of the wait is left to chance, so that instances that failed together do not return together.
+  // Half of the wait is random, so that instances that failed together do not retry together.
   const jittered = longest * (0.5 + random / 2)
-  const told = Math.min((retryAfterSeconds ?? 0) * 1000, DAY_MS)
-  return Math.max(jittered, told > 0 ? told + random * MINUTE_MS : 0)
+  const retryAfterMs = Math.min((retryAfterSeconds ?? 0) * 1000, DAY_MS)
+  return Math.max(jittered, retryAfterMs > 0 ? retryAfterMs + random * MINUTE_MS : 0)
 }

@@ -5,8 +5,8 @@ import type { Grant, Profile, Provider } from '../core/provider.ts'
 import { accountContext, tryOpen, UnreadableError, type Vault } from '../core/vault.ts'
 import { nextCheckAt, nextRefreshAt, type RefreshPolicy } from './next-refresh.ts'
 
-/** What an attempt came to: what it changes in the row, and what stands in the history. */
-export interface Ending {
+/** The result of an attempt: the change of the row and the event in the history. */
+export interface Outcome {
   readonly change: AccountChange
   readonly event: Pick<AccountEvent, 'kind' | 'outcome' | 'detail'>
   readonly outcome: 'refreshed' | 'verified' | 'failed'
@@ -33,17 +33,17 @@ export const identity = ({ userId, username, appUserId }: Profile): AccountChang
   providerAppUserId: appUserId,
 })
 
-/** One question to a provider about an account. */
+/** One call of a provider for an account. */
 export interface Attempt {
   readonly account: Account
   readonly provider: Provider
-  /** Whose token it is, where the provider has just said so. */
+  /** The token's user, where the provider has just named it. */
   readonly profile: Profile | null
-  readonly askedAt: Date
+  readonly calledAt: Date
 }
 
-export function verified(deps: Deps, { account, provider, profile, askedAt }: Attempt): Ending {
-  const since = account.issuedAt ?? askedAt
+export function verified(deps: Deps, { account, provider, profile, calledAt }: Attempt): Outcome {
+  const since = account.issuedAt ?? calledAt
   const oldEnough = since.getTime() + provider.minimumAgeSeconds * 1000 + deps.policy.random() * 60_000
   return {
     outcome: 'verified',
@@ -51,10 +51,10 @@ export function verified(deps: Deps, { account, provider, profile, askedAt }: At
       ...(profile === null ? {} : identity(profile)),
       ...NO_TROUBLE,
       state: 'active',
-      // At the latest: when it was first seen. From then on its refusals count like those of any other token.
+      // A seeded token counts as issued now at the latest. From now on its refusals count as those of other tokens.
       issuedAt: since,
       nextRefreshAt: new Date(oldEnough),
-      nextCheckAt: nextCheckAt(askedAt, deps.policy.random),
+      nextCheckAt: nextCheckAt(calledAt, deps.policy.random),
     },
     event: {
       kind: 'verified',
@@ -64,61 +64,61 @@ export function verified(deps: Deps, { account, provider, profile, askedAt }: At
   }
 }
 
-/** What a grant makes of the account's row, whatever was there before. */
+/** The change of a row that a grant makes. */
 export function granted(
   { vault, policy }: Deps,
   account: string,
   { accessToken, refreshToken, expiresInSeconds, refreshExpiresInSeconds }: Grant,
-  { askedAt, minimumAgeSeconds }: { readonly askedAt: Date; readonly minimumAgeSeconds: number },
+  { calledAt, minimumAgeSeconds }: { readonly calledAt: Date; readonly minimumAgeSeconds: number },
 ) {
-  // Counted from the question, not the answer: better a second too short than served a second too long.
-  const after = (seconds: number): Date => new Date(askedAt.getTime() + seconds * 1000)
+  // Counted from the call, not from the answer, so that a token is never served too long.
+  const after = (seconds: number): Date => new Date(calledAt.getTime() + seconds * 1000)
   const expiresAt = after(expiresInSeconds)
-  const history = { issuedAt: askedAt, expiresAt, refused: false, failureCount: 0, retryAfterSeconds: null, minimumAgeSeconds }
+  const history = { issuedAt: calledAt, expiresAt, refused: false, failureCount: 0, retryAfterSeconds: null, minimumAgeSeconds }
   return {
     accessToken: vault.seal(accessToken, accountContext(account, 'access_token')),
     refreshToken: refreshToken === null ? null : vault.seal(refreshToken, accountContext(account, 'refresh_token')),
     refreshExpiresAt: refreshToken === null || refreshExpiresInSeconds === null ? null : after(refreshExpiresInSeconds),
     ...NO_TROUBLE,
     state: 'active',
-    issuedAt: askedAt,
+    issuedAt: calledAt,
     expiresAt,
-    nextRefreshAt: nextRefreshAt(history, policy, askedAt),
-    nextCheckAt: nextCheckAt(askedAt, policy.random),
+    nextRefreshAt: nextRefreshAt(history, policy, calledAt),
+    nextCheckAt: nextCheckAt(calledAt, policy.random),
   } satisfies AccountChange
 }
 
-export function refreshed(deps: Deps, { account, provider, profile, askedAt }: Attempt, grant: Grant): Ending {
+export function refreshed(deps: Deps, { account, provider, profile, calledAt }: Attempt, grant: Grant): Outcome {
   const { minimumAgeSeconds } = provider
-  const { refreshToken, refreshExpiresAt, ...change } = granted(deps, account.name, grant, { askedAt, minimumAgeSeconds })
+  const { refreshToken, refreshExpiresAt, ...change } = granted(deps, account.name, grant, { calledAt, minimumAgeSeconds })
   return {
     outcome: 'refreshed',
     change: {
       ...(profile === null ? {} : identity(profile)),
       ...change,
-      // A provider that does not rotate it leaves the one in hand in force.
+      // Without a new refresh token the old one stays valid.
       ...(refreshToken === null ? {} : { refreshToken, refreshExpiresAt }),
-      lastRefreshAt: askedAt,
+      lastRefreshAt: calledAt,
     },
     event: { kind: 'refreshed', outcome: 'ok', detail: `The token was refreshed; it is good until ${change.expiresAt.toISOString()}.` },
   }
 }
 
-/** Keeps the token, and says why it could not be renewed and when the next try is. Anything unforeseen is rethrown. */
-export function failure(deps: Deps, account: Account, error: unknown, now: Date): Ending {
+/** Keeps the token and records the error and the next attempt. Rethrows an unexpected error. */
+export function failure(deps: Deps, account: Account, error: unknown, now: Date): Outcome {
   if (!(error instanceof ProviderError) && !(error instanceof UnreadableError)) throw error
-  const told = error instanceof ProviderError ? error.kind : 'unreadable'
-  const neverWorked = account.providerUserId === null && (told === 'reconnect' || told === 'misconfigured')
+  const errorKind = error instanceof ProviderError ? error.kind : 'unreadable'
+  const neverWorked = account.providerUserId === null && (errorKind === 'reconnect' || errorKind === 'misconfigured')
   const doubt = error instanceof ProviderError && !neverWorked ? error.doubt : null
-  const isDoubted = doubt !== null && !isGivenAgain(account, doubt.answer, now)
-  const [kind, message] = isDoubted ? (['transient', doubt.atFirst] as const) : [told, error.message]
+  const isDoubted = doubt !== null && !isRepeated(account, doubt.answer, now)
+  const [kind, message] = isDoubted ? (['transient', doubt.atFirst] as const) : [errorKind, error.message]
   const refusal = kind === 'reconnect'
-  // A single refusal is not believed: only a second one, at least ten minutes after the first of this run.
+  // A refusal counts only with a second one, at least ten minutes after the first in a row.
   const refusedAt = refusal ? (account.lastErrorCode === null ? now : (account.refusedAt ?? now)) : account.refusedAt
   const confirmed = refusal && refusedAt !== null && now.getTime() - refusedAt.getTime() >= CONFIRMATION_MS
   const failureCount = account.failureCount + 1
   const state = confirmed || neverWorked ? 'reconnect' : account.state
-  // What a person must mend is mended neither by a provider that has trouble nor by a refusal that is not believed yet.
+  // A transient error or a first refusal must not overwrite an error that needs a person.
   const isVague = kind === 'transient' || kind === 'throttled' || (refusal && state !== 'reconnect')
   const { lastErrorCode: cause } = account
   const keepsCause = isVague && (cause === 'misconfigured' || (cause === 'reconnect' && account.state === 'reconnect'))
@@ -158,8 +158,8 @@ export function failure(deps: Deps, account: Account, error: unknown, now: Date)
   }
 }
 
-/** True where the account's last doubted answer was this one, at least ten minutes ago. */
-export function isGivenAgain({ doubted, doubtedAt }: Account, answer: string, now: Date): boolean {
+/** True where the provider gave the same answer first at least ten minutes ago. */
+export function isRepeated({ doubted, doubtedAt }: Account, answer: string, now: Date): boolean {
   return doubted === answer && doubtedAt !== null && now.getTime() - doubtedAt.getTime() >= CONFIRMATION_MS
 }
 

@@ -5,16 +5,16 @@ import type { Grant, Profile, Provider } from '../core/provider.ts'
 import type { Secret } from '../core/secret.ts'
 import { accountContext, type Vault } from '../core/vault.ts'
 import type { RefreshPolicy } from './next-refresh.ts'
-import { type Attempt, type Ending, failure, identity, isGivenAgain, refreshed, verified } from './outcome.ts'
+import { type Attempt, failure, identity, isRepeated, type Outcome, refreshed, verified } from './outcome.ts'
 import type { RateLimit } from './rate-limit.ts'
-import { type SaveDeps, saveEnding } from './unsaved-grant.ts'
+import { type SaveDeps, saveOutcome } from './unsaved-grant.ts'
 
 export interface AttemptDeps extends SaveDeps {
   readonly vault: Vault
   readonly providers: ReadonlyMap<string, Provider>
   readonly policy: RefreshPolicy
   readonly rateLimit: RateLimit
-  /** How the attempts of this process ended, counted. */
+  /** Counts the attempts of this process by outcome. */
   readonly counters: RefreshCounters
 }
 
@@ -30,22 +30,22 @@ export type RefreshCounters = Record<RefreshResult['outcome'], number>
 
 export const createRefreshCounters = (): RefreshCounters => ({ refreshed: 0, verified: 0, failed: 0, lost: 0 })
 
-/** Who asked for it. */
-export interface Asked {
+/** The origin of a refresh. */
+export interface Origin {
   readonly actor: Actor
-  /** The request's id, where it was one: stands in the log line of each attempt that it led to. */
+  /** The id of the HTTP request, for the log line of each attempt. */
   readonly reqId?: string
 }
 
 const MINUTE_MS = 60_000
 const DAY_MS = 86_400_000
 
-/** Three calls at most (whose is it, refresh, and whose is the new one or does the old one still work), and room to commit. */
+/** Enough for three calls (profile, refresh, and the profile of the new or old token) and the commit. */
 export const leaseSeconds = (providers: Iterable<Provider>): number =>
   Math.ceil((3 * Math.max(0, ...[...providers].map((provider) => provider.timeoutMs))) / 1000) + 10
 
-/** One attempt: the claim is committed already; call the provider, then commit, fenced by the attempt's id. */
-export async function refreshAccount(deps: AttemptDeps, claim: Claim, { actor, reqId }: Asked): Promise<RefreshResult> {
+/** One attempt: calls the provider without an open transaction, then commits, fenced by the attempt's id. */
+export async function refreshAccount(deps: AttemptDeps, claim: Claim, { actor, reqId }: Origin): Promise<RefreshResult> {
   const { account } = claim
   const startedMs = performance.now()
   const now = (): Date => new Date(claim.claimedAt.getTime() + performance.now() - startedMs)
@@ -56,8 +56,8 @@ export async function refreshAccount(deps: AttemptDeps, claim: Claim, { actor, r
     )
   }
 
-  const { change, event, outcome } = await ask(deps, claim, now).catch((error: unknown) => failed(deps, account, error, now()))
-  const owned = await saveEnding(deps, claim, change, { ...event, actor, account: account.name })
+  const { change, event, outcome } = await attemptRefresh(deps, claim, now).catch((error: unknown) => failed(deps, account, error, now()))
+  const owned = await saveOutcome(deps, claim, change, { ...event, actor, account: account.name })
   deps.counters[owned ? outcome : 'lost']++
   const durationMs = Math.round(performance.now() - startedMs)
   const about = { reqId, account: account.name, actor, attempt: claim.attemptId, durationMs }
@@ -77,12 +77,12 @@ export async function refreshAccount(deps: AttemptDeps, claim: Claim, { actor, r
   return { account: account.name, outcome, message: event.detail ?? '', nextRefreshAt: next }
 }
 
-async function ask(deps: AttemptDeps, claim: Claim, now: () => Date): Promise<Ending> {
+async function attemptRefresh(deps: AttemptDeps, claim: Claim, now: () => Date): Promise<Outcome> {
   const { account } = claim
-  const kept = await deps.unsaved.find(account.name, account.version, claim.interruptedAt !== null)
-  if (kept !== null) {
+  const unsaved = await deps.unsaved.find(account.name, account.version, claim.interruptedAt !== null)
+  if (unsaved !== null) {
     const detail = 'The token was refreshed earlier, while the store was down; it is saved now.'
-    return { outcome: 'refreshed', change: kept, event: { kind: 'refreshed', outcome: 'ok', detail } }
+    return { outcome: 'refreshed', change: unsaved, event: { kind: 'refreshed', outcome: 'ok', detail } }
   }
   const provider = deps.providers.get(account.provider)
   if (provider === undefined) {
@@ -95,15 +95,15 @@ async function ask(deps: AttemptDeps, claim: Claim, now: () => Date): Promise<En
     accessToken: openToken(deps.vault, account, 'access_token'),
     refreshToken: account.refreshToken === null ? null : openToken(deps.vault, account, 'refresh_token'),
   }
-  // While its age is not known, a refusal to refresh may just mean “too young”: asking whose the token is tells.
+  // While the token's age is unknown, a refused refresh may only mean “too young”. The profile shows whether it works.
   const profile = account.issuedAt === null ? await provider.profile(held.accessToken) : null
-  const askedAt = now()
-  const attempt = { account, provider, profile, askedAt }
+  const calledAt = now()
+  const attempt = { account, provider, profile, calledAt }
   let grant: Grant
   try {
     grant = await provider.refresh(held)
     await checkOwner(provider, profile?.userId ?? account.providerUserId, held.accessToken, grant.accessToken)
-    await checkLife(provider, account, { before: held.accessToken, grant, askedAt })
+    await checkLife(provider, account, { before: held.accessToken, grant, calledAt })
   } catch (error) {
     if (error instanceof ProviderError) {
       const alive = await profileOfYoung(error, attempt, held.accessToken)
@@ -115,8 +115,8 @@ async function ask(deps: AttemptDeps, claim: Claim, now: () => Date): Promise<En
   return refreshed(deps, attempt, grant)
 }
 
-function failed(deps: AttemptDeps, account: Account, error: unknown, now: Date): Ending {
-  // Every other account would be told the same.
+function failed(deps: AttemptDeps, account: Account, error: unknown, now: Date): Outcome {
+  // The limit holds for all accounts of the provider.
   if (error instanceof ProviderError && error.concernsAll) deps.rateLimit.pause(account.provider, error.retryAfterSeconds)
   return failure(deps, account, error, now)
 }
@@ -127,14 +127,14 @@ function openToken(vault: Vault, account: Account, column: 'access_token' | 'ref
   return vault.open(sealed, accountContext(account.name, column))
 }
 
-/** A refresh must not hand this account's readers somebody else's token. */
+/** A refresh must not give this account's readers another user's token. Throws a ProviderError. */
 async function checkOwner(provider: Provider, userId: string | null, before: Secret, after: Secret): Promise<void> {
   if (userId === null || before.reveal() === after.reveal()) return
   let owner: Profile
   try {
     owner = await provider.profile(after)
   } catch (error) {
-    // Where nobody can say whose it is, the new token counts: it was given for the old one, which may be dead by now.
+    // Without an answer the new token counts: the provider gave it for the old one, which may be dead by now.
     if (error instanceof ProviderError && (error.kind === 'transient' || error.kind === 'throttled')) return
     throw new ProviderError('transient', 'The provider handed out a new token that it then refused; the old one stays.', { cause: error })
   }
@@ -144,38 +144,38 @@ async function checkOwner(provider: Provider, userId: string | null, before: Sec
 }
 
 /**
- * A token that works for weeks is not given away for one of seconds, unless the provider says so twice, or the old one
- * has ended with it.
+ * Throws a ProviderError where the new token would end sooner than the old one, unless the provider answers so twice or
+ * the old token is dead.
  */
 async function checkLife(
   provider: Provider,
   account: Account,
-  { before, grant, askedAt }: { before: Secret; grant: Grant; askedAt: Date },
+  { before, grant, calledAt }: { before: Secret; grant: Grant; calledAt: Date },
 ): Promise<void> {
-  const toldEnd = toldEndOf(account, provider)
+  const statedEnd = statedEndOf(account, provider)
   const { expiresInSeconds, refreshToken } = grant
-  const end = askedAt.getTime() + expiresInSeconds * 1000
-  // Where refresh tokens rotate, the old one is known to die: its successor is always saved.
-  if (toldEnd === null || refreshToken !== null || end >= toldEnd.getTime() - DAY_MS) return
+  const end = calledAt.getTime() + expiresInSeconds * 1000
+  // With a rotated refresh token the old token is dead, so the new one is always saved.
+  if (statedEnd === null || refreshToken !== null || end >= statedEnd.getTime() - DAY_MS) return
   const earlier = /^life of (\d+) s$/.exec(account.doubted ?? '')?.[1]
-  // The length or the end: a provider may count down to a fixed moment.
+  // Compares the length and the end: a provider may count down to a fixed time.
   const isSame =
     earlier !== undefined &&
     (Math.abs(Number(earlier) - expiresInSeconds) <= Number(earlier) / 10 ||
       Math.abs((account.doubtedAt?.getTime() ?? 0) + Number(earlier) * 1000 - end) <= MINUTE_MS)
   const answer = isSame ? (account.doubted ?? '') : `life of ${expiresInSeconds} s`
-  if (isGivenAgain(account, answer, askedAt)) return
+  if (isRepeated(account, answer, calledAt)) return
   if (before.reveal() !== grant.accessToken.reveal() && (await isDead(provider, before))) return
   const sentence = 'The provider handed out a token that ends sooner than the one in hand; the old one stays, and the agent asks again.'
   throw new ProviderError('transient', sentence, { doubt: { answer, atFirst: sentence } })
 }
 
-/** When the token in hand ends by the provider's own word; null = it has not said, or said what cannot be. */
-function toldEndOf({ issuedAt, expiresAt, lastRefreshAt, connectedAt }: Account, { maximumLifeSeconds }: Provider): Date | null {
+/** The expiry of the present token as the provider stated it, at most its longest life; null = not stated. */
+function statedEndOf({ issuedAt, expiresAt, lastRefreshAt, connectedAt }: Account, { maximumLifeSeconds }: Provider): Date | null {
   if (issuedAt === null || expiresAt === null) return null
-  // An imported token has an end that somebody wrote down, and a beginning that is neither a refresh nor a grant.
-  const isTold = [lastRefreshAt, connectedAt].some((at) => at?.getTime() === issuedAt.getTime())
-  return isTold ? new Date(Math.min(expiresAt.getTime(), issuedAt.getTime() + maximumLifeSeconds * 1000)) : null
+  // The expiry of an imported token does not come from the provider; its issue date is neither a refresh nor a grant.
+  const isStated = [lastRefreshAt, connectedAt].some((at) => at?.getTime() === issuedAt.getTime())
+  return isStated ? new Date(Math.min(expiresAt.getTime(), issuedAt.getTime() + maximumLifeSeconds * 1000)) : null
 }
 
 async function isDead(provider: Provider, token: Secret): Promise<boolean> {
@@ -185,14 +185,14 @@ async function isDead(provider: Provider, token: Secret): Promise<boolean> {
   )
 }
 
-/** Whose the token is that is only too young to be refreshed; null = that is not why it was refused. */
+/** The profile of a token that works but is too young to be refreshed; null = the refusal has another reason. */
 async function profileOfYoung(
   error: ProviderError,
-  { account: { issuedAt }, provider, askedAt }: Attempt,
+  { account: { issuedAt }, provider, calledAt }: Attempt,
   token: Secret,
 ): Promise<Profile | null> {
   if (error.kind !== 'reconnect' && error.kind !== 'misconfigured') return null
-  if (issuedAt !== null && askedAt.getTime() - issuedAt.getTime() >= provider.minimumAgeSeconds * 1000) return null
-  // Asked after the refusal, not before: it may have died in between.
+  if (issuedAt !== null && calledAt.getTime() - issuedAt.getTime() >= provider.minimumAgeSeconds * 1000) return null
+  // The call follows the refusal, because the token may have died in between.
   return provider.profile(token).catch(() => null)
 }

@@ -1,7 +1,7 @@
 import { accountPages } from '../core/account-pages.ts'
 import type { AccountStore, Claim } from '../core/account-store.ts'
 import { AppError } from '../core/errors.ts'
-import { type Asked, type AttemptDeps, leaseSeconds, type RefreshResult, refreshAccount } from './refresh-account.ts'
+import { type AttemptDeps, leaseSeconds, type Origin, type RefreshResult, refreshAccount } from './refresh-account.ts'
 import { type Queue, sweep } from './sweep.ts'
 
 export interface RefreshDeps extends AttemptDeps {
@@ -10,12 +10,12 @@ export interface RefreshDeps extends AttemptDeps {
   readonly leaseOwner: string
 }
 
-export interface RefreshRequest extends Asked {
+export interface RefreshRequest extends Origin {
   /** Only this account. */
   readonly account?: string
-  /** Also what is not due yet. */
+  /** Also accounts that are not due. */
   readonly force?: boolean
-  /** Gets each result at once, also those that the summary has no room for. */
+  /** Called with each result at once, also beyond the first thousand. */
   readonly onResult?: (result: RefreshResult) => void
 }
 
@@ -28,8 +28,8 @@ export interface RefreshSummary {
 
 const MAX_RESULTS = 1000
 /**
- * Refreshes what is due, some accounts side by side, until nothing is left. What is due lives in the database, so the
- * timer, the boot, the webhook and the command line all call this, at any time, in any number of processes.
+ * Refreshes the accounts that are due, some side by side, until none is left. The database knows what is due, so timer,
+ * boot, webhook and command line may all call this, in any number of processes.
  */
 export async function refreshDue(deps: RefreshDeps, request: RefreshRequest, signal?: AbortSignal): Promise<RefreshSummary> {
   const summary = { refreshed: 0, failed: 0, results: [] as RefreshResult[] }
@@ -52,19 +52,19 @@ async function queuesOf(deps: RefreshDeps, { account, force }: RefreshRequest): 
   }
   const base = { leaseOwner: deps.leaseOwner, leaseSeconds: leaseSeconds(deps.providers.values()) }
   const due = (name: string, wanted: object): ClaimQueue => ({ name, claim: (limit) => deps.store.claimDue({ ...base, ...wanted, limit }) })
-  // What somebody asks for by name is not held up by a provider's wish for quiet: the answer says whether it lasts.
+  // A refresh by name uses a queue of its own, so a pause of the provider does not delay it.
   if (force !== true) {
     if (account !== undefined) return [due('asked for', { account })]
-    // A provider that is slow, or wants quiet, holds up no other. Accounts of one that is not known are told so.
-    const known = [...deps.providers.keys()]
-    return [...known.map((provider) => due(provider, { provider })), due('unknown', { exceptProviders: known })]
+    // Each provider has its own queue, so a slow or paused one delays no other. Accounts of unknown providers fail.
+    const providers = [...deps.providers.keys()]
+    return [...providers.map((provider) => due(provider, { provider })), due('unknown', { exceptProviders: providers })]
   }
   const names = account === undefined ? [] : [account]
   if (account === undefined) for await (const page of accountPages(deps.store)) names.push(...page.map((one) => one.name))
   const claimOne = (name: string): Promise<Claim[]> => deps.store.claimDue({ ...base, limit: 1, account: name, force: true })
   async function claim(limit: number): Promise<Claim[]> {
     const claims: Claim[] = []
-    // None of these may be free, but some of those that follow.
+    // All of these may be leased while later ones are free.
     while (claims.length === 0 && names.length > 0) claims.push(...(await Promise.all(names.splice(0, limit).map(claimOne))).flat())
     return claims
   }

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type AccountSummary, totalOf } from '../accounts/overview.ts'
 
-/** How the agent is doing, as `/readyz` tells it. */
+/** The answer of `/readyz`. */
 export interface Health {
   readonly ready: boolean
   readonly parts: Readonly<Record<string, PartHealth>>
@@ -10,11 +10,11 @@ export interface Health {
 export interface PartHealth {
   readonly state: string
   readonly since: Date
-  /** A sentence of ours on what to do, where more is known than the state. */
+  /** What to do, as a sentence, where the cause is known. */
   readonly message?: string
 }
 
-/** The state of the store, and since when; `waitingSince` is set while the question whether it is there waits. */
+/** The state of the store; `waitingSince` = the start of a running check. */
 export interface StoreHealth {
   readonly up: boolean
   readonly since: Date
@@ -22,7 +22,7 @@ export interface StoreHealth {
   readonly problem: string | null
 }
 
-export interface Watched {
+export interface WatchedParts {
   readonly summary: () => Promise<AccountSummary>
   readonly storeState: () => StoreHealth
   readonly checkStore: () => Promise<void>
@@ -31,17 +31,17 @@ export interface Watched {
 }
 
 export interface HealthWatch {
-  /** Answers within two seconds, also while the store does not. */
+  /** Answers within two seconds, even while the store does not. */
   check(): Promise<Health>
-  /** From here on the agent still serves, but asks to be taken out of rotation. */
+  /** From now on the agent serves but reports that it is not ready, so that a balancer takes it out of rotation. */
   drain(): void
 }
 
-/** A store that takes longer counts as down; its own limit, 2 s for each step, may add up to more. */
+/** A slower store counts as down. Its own limit of 2 s applies to each step and may add up. */
 const TIMEOUT_MS = 1_500
 
-/** Remembers since when this process has seen each part as it is. Ready = able to serve: the store answers, and nobody is stopping us. */
-export function createHealthWatch(services: Watched): HealthWatch {
+/** Remembers since when each part has its state. Ready = the store answers and the process is not stopping. */
+export function createHealthWatch(services: WatchedParts): HealthWatch {
   const parts = new Map<string, PartHealth>()
   let draining = false
 

@@ -10,18 +10,18 @@ export interface MaintenanceDeps {
   readonly send: SendAlert | null
   readonly wrongPasswords: GuessesDeps['wrongPasswords']
   readonly overview: Pick<Overview, 'trimEvents'>
-  /** What the store need not keep for long. */
+  /** Tables whose old rows are deleted. */
   readonly shortLived: readonly { clear(): Promise<void> }[]
   readonly log: Log
-  /** A clock that only goes forward. */
+  /** A monotonic clock. */
   readonly clockMs?: () => number
 }
 
 const DAY_MS = 86_400_000
-const KEPT_DAYS = 400
+const RETENTION_DAYS = 400
 const SLICE = 1000
 
-/** What each tick does beside refreshing: tells the operator, and once a day clears the history. One run at a time. */
+/** The work of a tick beside refreshing: sends alerts, deletes old rows and, once a day, old events. One run at a time. */
 export function createMaintenance(
   { alerts, send, wrongPasswords, overview, shortLived, log, clockMs = () => performance.now() }: MaintenanceDeps,
   signal: AbortSignal,
@@ -36,10 +36,10 @@ export function createMaintenance(
     }
     for (const each of shortLived) await each.clear()
     if (clockMs() - trimmedAtMs < DAY_MS) return
-    // Several instances may come to it on the same day: the second finds nothing left to do.
+    // Several instances may do this on the same day; the second finds nothing to delete.
     const removed = await trimEvents(overview, signal)
     trimmedAtMs = clockMs()
-    if (removed > 0) log.info({ removed }, `events older than ${KEPT_DAYS} days were removed`)
+    if (removed > 0) log.info({ removed }, `events older than ${RETENTION_DAYS} days were removed`)
   }
   return () => {
     running ??= run().finally(() => {
@@ -49,11 +49,11 @@ export function createMaintenance(
   }
 }
 
-/** Removes the events past their retention, in slices, so that no writer waits long for its turn. */
+/** Deletes old events in slices, so that no writer waits long. Returns the number deleted. */
 async function trimEvents(overview: MaintenanceDeps['overview'], signal: AbortSignal): Promise<number> {
   let removed = 0
   while (!signal.aborted) {
-    const slice = await overview.trimEvents(KEPT_DAYS, SLICE)
+    const slice = await overview.trimEvents(RETENTION_DAYS, SLICE)
     removed += slice
     if (slice < SLICE) break
   }

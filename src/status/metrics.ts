@@ -7,15 +7,15 @@ import { READ_BUCKETS, type ReadMeter } from '../reading/read-meter.ts'
 import type { TokenReader } from '../reading/token-reader.ts'
 import type { LookCounters } from '../refreshing/check-tokens.ts'
 import type { AttemptDeps } from '../refreshing/refresh-account.ts'
-import type { Watched } from './health.ts'
+import type { WatchedParts } from './health.ts'
 
 export interface Metrics {
   readonly contentType: string
-  /** The text of a scrape, within two seconds, also while the store does not answer. */
+  /** The text of a scrape. Answers within two seconds, even while the store does not. */
   render(): Promise<string>
 }
 
-interface Measured extends Omit<Watched, 'memcachedState'> {
+interface MeasuredParts extends Omit<WatchedParts, 'memcachedState'> {
   readonly overview: Pick<Overview, 'mostUrgent'>
   readonly store: Pick<AccountStore, 'nowMs'>
   readonly reader: Pick<TokenReader, 'counters'>
@@ -24,12 +24,12 @@ interface Measured extends Omit<Watched, 'memcachedState'> {
   readonly memcachedState: (() => Promise<{ readonly servers: readonly { readonly server: string; readonly up: boolean }[] }>) | null
 }
 
-/** So many accounts have lines of their own, the most urgent first; all are in the totals. */
+/** The most urgent accounts have their own lines; the totals count all. */
 const MAX_ACCOUNTS = 1_000
 const TIMEOUT_MS = 1_500
 
-/** Everything is read when it is asked for: between two scrapes nothing costs anything. */
-export function createMetrics(services: Measured, reads: ReadMeter): Metrics {
+/** Reads all values at a scrape, so nothing is computed between two scrapes. */
+export function createMetrics(services: MeasuredParts, reads: ReadMeter): Metrics {
   const registry = new Registry()
   const registers = [registry]
   collectDefaultMetrics({ register: registry })
@@ -84,29 +84,29 @@ export function createMetrics(services: Measured, reads: ReadMeter): Metrics {
     state.set({ ...labels, state: account.pausedAt === null ? account.state : 'paused' }, 1)
     failures.set(labels, account.failureCount)
   }
-  // While the store is down, what was last seen is shown, and grows old by the clock; token_agent_store_up says so.
-  let seen: readonly Account[] = []
-  async function lookAtAccounts(): Promise<void> {
+  // While the store is down, the last known accounts are shown; token_agent_store_up is 0.
+  let lastAccounts: readonly Account[] = []
+  async function readAccounts(): Promise<void> {
     const [urgent, summary] = await Promise.all([services.overview.mostUrgent(MAX_ACCOUNTS), services.summary(), services.checkStore()])
-    seen = urgent
+    lastAccounts = urgent
     for (const [name, count] of Object.entries(summary.byState)) accounts.set({ state: name }, count)
     needPerson.set(summary.needPerson)
     unreadable.set(summary.unreadable)
     paused.set(summary.paused)
   }
-  let looking: Promise<void> | null = null
+  let reading: Promise<void> | null = null
 
   return {
     contentType: registry.contentType,
     async render() {
-      looking ??= lookAtAccounts()
+      reading ??= readAccounts()
         .catch(() => {})
         .finally(() => {
-          looking = null
+          reading = null
         })
-      await Promise.race([looking, sleep(TIMEOUT_MS, undefined, { ref: false })])
+      await Promise.race([reading, sleep(TIMEOUT_MS, undefined, { ref: false })])
       for (const gauge of [expiry, success, next, state, failures]) gauge.reset()
-      for (const account of seen) showAccount(account, services.store.nowMs())
+      for (const account of lastAccounts) showAccount(account, services.store.nowMs())
       const { up, waitingSince } = services.storeState()
       storeUp.set(up && (waitingSince === null || Date.now() - waitingSince.getTime() < TIMEOUT_MS - 100) ? 1 : 0)
       const memcached = await services.memcachedState?.()
@@ -119,7 +119,7 @@ export function createMetrics(services: Measured, reads: ReadMeter): Metrics {
 const DURATION = 'token_agent_read_duration_seconds'
 const DURATION_HELP = 'How long requests for a token took.'
 
-/** A histogram over buckets that are counted elsewhere. */
+/** A histogram over the buckets of the ReadMeter. */
 class ReadDurations extends Histogram {
   readonly #reads: ReadMeter
   constructor(reads: ReadMeter) {

@@ -4,7 +4,7 @@ import { accountPages } from '../core/account-pages.ts'
 import type { AccountStore } from '../core/account-store.ts'
 import type { Vault } from '../core/vault.ts'
 
-/** One account as `status --json` prints it: names and shape are relied on. */
+/** One account as `status --json` prints it. Scripts rely on the names. */
 export interface AccountStatus {
   readonly account: string
   readonly provider: string
@@ -18,9 +18,9 @@ export interface AccountStatus {
 
 export interface StatusReport {
   readonly accounts: readonly AccountStatus[]
-  /** Names of the accounts that stay broken until a person acts. */
+  /** Names of the accounts that need a person. */
   readonly needPerson: readonly string[]
-  /** Why nothing is refreshed of some accounts, by name. */
+  /** Why an account is not refreshed, by name. */
   readonly idle: ReadonlyMap<string, string>
 }
 
@@ -29,13 +29,13 @@ interface Deps {
   readonly vault: Vault
 }
 
-/** Of one account, or of all at once. */
+/** Reports on one account, or on all at once. */
 export async function reportStatus(deps: Deps, name?: string): Promise<StatusReport> {
   const account = name === undefined ? null : await deps.store.find(name)
   return reportOn(deps, name === undefined ? await deps.store.list() : account === null ? [] : [account])
 }
 
-/** Of all accounts by name, a page at a time. */
+/** Reports on all accounts by name, a page at a time. */
 export async function* statusPages(deps: Deps): AsyncGenerator<StatusReport> {
   for await (const accounts of accountPages(deps.store)) yield reportOn(deps, accounts)
 }

@@ -1,21 +1,21 @@
 import type { AccountSummary } from '../accounts/overview.ts'
 import type { LastHour } from '../reading/read-counts.ts'
-import { createHealthWatch, type Health, type Watched } from './health.ts'
+import { createHealthWatch, type Health, type WatchedParts } from './health.ts'
 import type { Summary } from './summary.ts'
 
-/** How the agent and its accounts are doing. */
+/** The state of the agent and its accounts. */
 export interface Status {
   readonly summary: () => Promise<AccountSummary>
-  /** For the owner's pages: many accounts are counted again meanwhile. */
+  /** Counts many accounts again, for the owner's pages. */
   readonly recount: () => Promise<void>
   readonly health: () => Promise<Health>
-  /** What keeps the agent from using its store, where it knows more than that there is no answer. */
+  /** Why the agent may not use its store, as a sentence; null = only its answers count. */
   readonly storeProblem: () => string | null
-  /** Where this process found the tokens that it gave out. */
+  /** The sources of the tokens that this process served. */
   readonly lastHour: () => LastHour
 }
 
-interface Parts extends Omit<Watched, 'summary'> {
+interface Parts extends Omit<WatchedParts, 'summary'> {
   readonly summary: Summary
   readonly lastHour: () => LastHour
 }
@@ -28,7 +28,6 @@ export function createStatus({ summary, lastHour, ...watched }: Parts): Status &
     health: () => health.check(),
     storeProblem: () => watched.storeState().problem,
     lastHour,
-    /** From here on the agent still serves, but asks to be taken out of rotation. */
     drain: () => health.drain(),
   }
 }

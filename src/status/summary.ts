@@ -8,37 +8,37 @@ interface Deps {
   readonly store: Pick<AccountStore, 'list' | 'now'>
   readonly overview: Pick<Overview, 'summarize' | 'hasMoreThan'>
   readonly vault: Vault
-  /** A clock that only goes forward. */
+  /** A monotonic clock. */
   readonly clockMs?: () => number
 }
 
 export interface Summary {
   /**
-   * How the accounts are doing, in numbers; asked of the store once a second, by one question at a time. Of many accounts
-   * it is what `recount` found last: no page that a stranger may open reads through all of them.
+   * Counts the accounts by condition, at most once a second and one query at a time. With many accounts it returns the
+   * result of the last `recount`, so that no public page scans the whole table.
    */
   take(): Promise<AccountSummary>
-  /** Counts many accounts again, by one question at a time; the store spends a twentieth of its time on it at most. */
+  /** Counts many accounts again, one query at a time, in at most a twentieth of the store's time. */
   recount(): Promise<void>
 }
 
-/** Up to so many, each token is opened, which also finds one that was altered; of more, only the key's name is looked at. */
+/** Up to this number each token is opened, which also finds an altered one; beyond it only the key's id is compared. */
 const MAX_OPENED = 500
 const FRESH_MS = 1_000
 const PAUSE = 20
 
 export function createSummary({ store, overview, vault, clockMs = () => performance.now() }: Deps): Summary {
-  let last: { summary: Promise<AccountSummary>; goodUntilMs: number } | null = null
-  let counted: AccountSummary | null = null
+  let last: { summary: Promise<AccountSummary>; freshUntilMs: number } | null = null
+  let lastCount: AccountSummary | null = null
   let counting: Promise<void> | null = null
   let countAgainAtMs = Number.NEGATIVE_INFINITY
 
   async function look(): Promise<AccountSummary> {
     if (await overview.hasMoreThan(MAX_OPENED)) {
-      if (counted === null) await recount()
-      return counted ?? (await overview.summarize())
+      if (lastCount === null) await recount()
+      return lastCount ?? (await overview.summarize())
     }
-    counted = null
+    lastCount = null
     const summary = await overview.summarize()
     const accounts = totalOf(summary) > MAX_OPENED ? [] : await store.list()
     const unreadable = accounts.filter((account) => isUnreadable(account, vault))
@@ -53,7 +53,7 @@ export function createSummary({ store, overview, vault, clockMs = () => performa
     counting = overview
       .summarize()
       .then((summary) => {
-        counted = summary
+        lastCount = summary
         countAgainAtMs = startedMs + Math.max(FRESH_MS, (clockMs() - startedMs) * PAUSE)
       })
       .finally(() => {
@@ -65,17 +65,17 @@ export function createSummary({ store, overview, vault, clockMs = () => performa
   return {
     recount,
     take() {
-      if (last !== null && clockMs() < last.goodUntilMs) return last.summary
-      const askedAtMs = clockMs()
-      const asked = { summary: look(), goodUntilMs: Number.POSITIVE_INFINITY }
-      last = asked
-      const answered = (): void => {
-        asked.goodUntilMs = askedAtMs + Math.max(FRESH_MS, (clockMs() - askedAtMs) * PAUSE)
+      if (last !== null && clockMs() < last.freshUntilMs) return last.summary
+      const startedAtMs = clockMs()
+      const current = { summary: look(), freshUntilMs: Number.POSITIVE_INFINITY }
+      last = current
+      const setFresh = (): void => {
+        current.freshUntilMs = startedAtMs + Math.max(FRESH_MS, (clockMs() - startedAtMs) * PAUSE)
       }
-      asked.summary.then(answered, () => {
-        asked.goodUntilMs = clockMs()
+      current.summary.then(setFresh, () => {
+        current.freshUntilMs = clockMs()
       })
-      return asked.summary
+      return current.summary
     },
   }
 }

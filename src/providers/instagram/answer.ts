@@ -3,11 +3,11 @@ import type { Grant, Profile } from '../../core/provider.ts'
 import { Secret } from '../../core/secret.ts'
 import { tokenProblem } from '../../core/token.ts'
 
-// What stands in Instagram's answers, checked before anybody believes it.
+// Checks each field of Instagram's answers.
 
-/** Instagram gives 60 days: a token that is said to live longer is planned and served as if it lived this long. */
+/** Instagram documents 60 days. A longer life is cut to this. */
 export const MAX_LIFE_SECONDS = 61 * 24 * 3600
-/** What exceeds this is no lifetime but a mistake, or an instant. */
+/** A larger number is an error or an instant, not a lifetime. */
 const IMPOSSIBLE_LIFE_SECONDS = 400 * 24 * 3600
 
 export function tokenOf({ access_token: token }: Record<string, unknown>): Secret {
@@ -20,8 +20,8 @@ export function tokenOf({ access_token: token }: Record<string, unknown>): Secre
 export function grantOf(fields: Record<string, unknown>): Grant {
   const accessToken = tokenOf(fields)
   const { expires_in: seconds } = fields
-  // A number, as documented. A string of digits is refused too: a changed type may well be a changed unit, and the
-  // token in hand is good for weeks.
+  // A number, as documented. A string of digits is refused: a new type may mean a new unit, and the present token is good
+  // for weeks.
   if (typeof seconds !== 'number' || !Number.isInteger(seconds) || seconds <= 0 || seconds > IMPOSSIBLE_LIFE_SECONDS) {
     throw unusable('token’s lifetime is missing or impossible')
   }
@@ -29,8 +29,8 @@ export function grantOf(fields: Record<string, unknown>): Grant {
 }
 
 /**
- * `user_id` is the account's own id; `id` belongs to the pair of account and app, and would make the same account look
- * like a stranger once its token comes from another app.
+ * `user_id` is the account's id. `id` is app-scoped: it would make the same account look like another one with a token of
+ * another app.
  */
 export function profileOf({ user_id: userId, id, username }: Record<string, unknown>): Profile {
   if (!isId(userId)) throw incomprehensible('without the account’s id')
@@ -45,7 +45,7 @@ function isId(value: unknown): value is string {
   return typeof value === 'string' && /^[1-9]\d{0,31}$/.test(value)
 }
 
-/** Undefined where it is no JSON. */
+/** Undefined where the text is not JSON. */
 export function parse(text: string): unknown {
   try {
     return JSON.parse(text, withWholeIds)
@@ -54,12 +54,12 @@ export function parse(text: string): unknown {
   }
 }
 
-/** A numeric `user_id` exceeds 2^53: as a number, …405 would become …404. Its digits are taken from the text instead. */
+/** A numeric `user_id` exceeds 2^53, so …405 would become …404. The digits come from the text instead. */
 function withWholeIds(key: string, value: unknown, context?: { source?: string }): unknown {
   return (key === 'user_id' || key === 'id') && typeof value === 'number' ? (context?.source ?? value) : value
 }
 
-/** Documented inside `{"data":[…]}`, seen flat: both are taken. */
+/** Accepts the fields inside `{"data":[…]}`, as documented, and flat, as observed. */
 export function fieldsOf(body: unknown): Record<string, unknown> {
   if (!isRecord(body)) throw incomprehensible(body === undefined ? 'that is not JSON' : 'of an unknown shape')
   const inner = Array.isArray(body['data']) ? body['data'][0] : body

@@ -2,7 +2,7 @@ import { ConnectError, ProviderError } from '../../core/errors.ts'
 import type { Answer } from '../http.ts'
 import { errorIn, isAppSwitchedOff, isLimit, whole } from './refusal.ts'
 
-// What Instagram's errors mean while an account is being connected: the owner is there, and can act at once.
+// The meaning of Instagram's errors while the owner connects an account and can act at once.
 
 const AGAIN = 'Nothing was changed. Wait a few minutes, then press “Connect Instagram” again.'
 
@@ -33,7 +33,7 @@ const DEAD = new ConnectError(
   'Instagram no longer accepts the token that it has just given out.',
   'Log in at instagram.com, answer what it asks there, and connect again.',
 )
-// One answer for several causes; naming a single one would send half of the owners the wrong way.
+// Instagram gives this answer for several causes, so the sentence names them all.
 const NOT_LET_IN = new ConnectError(
   'Instagram gave access and then refused it, without saying why: the tester invitation is pending, or the account is a personal one.',
   'In Instagram, accept the invitation (Settings, “Apps and websites”, “Tester invites”) and make the account a Business or Creator account; then connect again.',
@@ -47,23 +47,23 @@ export const PERSONAL = new ConnectError(
   'Make it a Business or Creator account in Instagram’s settings (it is free), then connect again.',
 )
 
-/** What may have happened to an authorization code. The words differ from year to year; their meaning does not. */
+/** Instagram's wordings for a used or expired authorization code; they change from year to year. */
 const SPENT =
   /\b(?:re)?used\b|expired?\b|too old|no longer|invalid|not valid|not (?:be )?found|unknown|revoked|redeemed|consumed|exchanged|incorrect|malformed|mismatch|not match/i
 
-/** “Error code: 400” and “grant_type must be authorization_code” speak of other codes than the one that came with the visitor. */
+/** “Error code: 400” and “grant_type must be authorization_code” do not mean the authorization code. */
 function speaksOfSpentCode(words: string): boolean {
   const others = /(?:error|status|response)[ _]code|\b(?:grant|response)_type\b.*/gi
   return /code(?![a-z])/i.test(words.replace(others, '')) && SPENT.test(words)
 }
 
-/** What the answer refuses, or null where it refuses nothing. */
+/** The error in an answer; null = none. */
 export function connectRefusal(answer: Answer, body: unknown): ConnectError | null {
   const error = errorIn(body)
   if (error === null && answer.status >= 200 && answer.status <= 299) return null
   const code = whole(error?.['code'])
   const subcode = whole(error?.['error_subcode'])
-  // https://api.instagram.com gives every refusal of a code as 400; only its words tell them apart.
+  // https://api.instagram.com answers 400 to every refused code; only the text tells them apart.
   const words = String(error?.['message'] ?? '')
   if (subcode === 36009) return USED_CODE
   if (/redirect.?ur[il]/i.test(words) || subcode === 36008) return REDIRECT_URI
@@ -84,7 +84,7 @@ export function connectRefusal(answer: Answer, body: unknown): ConnectError | nu
   )
 }
 
-/** Nothing else leaves the calls of `connect`. */
+/** Turns a ProviderError into a ConnectError. */
 export function asConnectError(error: unknown): unknown {
   return error instanceof ProviderError ? TROUBLE : error
 }

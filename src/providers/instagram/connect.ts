@@ -18,7 +18,7 @@ export interface InstagramConnectOptions {
   readonly timeoutMs?: number
 }
 
-/** Known from exchanging a token that lasts already. */
+/** Instagram's code where the token to exchange is already long-lived. */
 const SESSION_KEY_INVALID = 452
 
 export function createInstagramConnect(options: InstagramConnectOptions): Required<Connect> {
@@ -51,7 +51,7 @@ export function createInstagramConnect(options: InstagramConnectOptions): Requir
     )
 
   return {
-    // No PKCE is documented, so the verifier stays unused.
+    // Instagram documents no PKCE, so the verifier is unused.
     authorizeUrl: ({ state, redirectUri }) =>
       address(webUrl, '/oauth/authorize', {
         client_id: app.id,
@@ -63,7 +63,7 @@ export function createInstagramConnect(options: InstagramConnectOptions): Requir
 
     exchangeCode: (code, { redirectUri }) =>
       explained(async () => {
-        // Multipart, as in the official sample: one report says that a urlencoded form is refused.
+        // Multipart, as in the official sample; a urlencoded form is reported to be refused.
         const form = new FormData()
         form.set('client_id', app.id)
         form.set('client_secret', app.secret.reveal())
@@ -88,7 +88,7 @@ export function createInstagramConnect(options: InstagramConnectOptions): Requir
         return whole(errorIn(exchanged.body)?.['code']) === SESSION_KEY_INVALID ? null : grantOf(accepted(exchanged))
       }),
 
-    // Not documented for Instagram Login; it is how the Graph API takes back what a user has granted to an app.
+    // The Graph API's way to revoke a user's permissions; not documented for Instagram Login.
     revoke: (accessToken) =>
       explained(async () => {
         accepted(await ask(address(graphUrl, '/me/permissions', { access_token: accessToken.reveal() }), { method: 'DELETE' }))
@@ -106,7 +106,7 @@ async function explained<T>(work: () => Promise<T>): Promise<T> {
   }
 }
 
-/** A list or a text with commas; both are seen. */
+/** Instagram sends a list or a text with commas. */
 function scopesOf(permissions: unknown): string | null {
   const list = Array.isArray(permissions) ? permissions : typeof permissions === 'string' ? permissions.split(',') : []
   const names = list.filter((one) => typeof one === 'string' && /^[a-z_]{1,80}$/.test(one))
@@ -129,12 +129,12 @@ function readSignedRequest(signedRequest: string, secret: Secret): SignedCall | 
   return { userId, issuedAtMs: instantOf(issuedAt), signed: payload }
 }
 
-/** The year 1973 in milliseconds, and 5138 in seconds. */
-const MILLISECONDS_FROM = 100_000_000_000
+/** In milliseconds the year 1973, in seconds the year 5138. */
+const MIN_MILLISECONDS = 100_000_000_000
 
-/** Seconds, as documented; milliseconds are known by their size. */
+/** Seconds, as documented; a larger number counts as milliseconds. */
 function instantOf(value: unknown): number | null {
   const number = typeof value === 'string' && /^\d{1,16}$/.test(value) ? Number(value) : value
   if (typeof number !== 'number' || !Number.isFinite(number)) return null
-  return number < MILLISECONDS_FROM ? number * 1000 : number
+  return number < MIN_MILLISECONDS ? number * 1000 : number
 }

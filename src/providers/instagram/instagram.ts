@@ -47,7 +47,7 @@ export function createInstagram(options: InstagramOptions): Required<Omit<Provid
     },
 
     async picture(accessToken) {
-      // Two calls in the time of one.
+      // Two calls share the time limit of one.
       const withinMs = timeoutMs / 2
       const { profile_picture_url: address } = await get(
         '/me',

@@ -41,7 +41,7 @@ export const instagram: ProviderModule<InstagramConfig> = {
 function read({ text, list, origin, problem }: ProviderEnvironment): InstagramConfig {
   const id = text('INSTAGRAM_APP_ID')
   const secret = text('INSTAGRAM_APP_SECRET')
-  // Half a pair is always a mistake.
+  // One without the other is always a mistake.
   if ((id === null) !== (secret === null)) {
     problem(
       `INSTAGRAM_APP_${id === null ? 'ID' : 'SECRET'}: is missing; copy both the Instagram app ID and secret from the Meta App Dashboard`,
@@ -55,7 +55,7 @@ function read({ text, list, origin, problem }: ProviderEnvironment): InstagramCo
   for (const scope of scopes) {
     if (!/^[a-z_]+$/.test(scope)) problem(`INSTAGRAM_SCOPES: “${printable(scope)}” is not the name of a permission such as ${BASIC}`)
   }
-  // No token is refreshed without it: https://developers.facebook.com/docs/instagram-platform/reference/refresh_access_token
+  // A refresh needs this scope: https://developers.facebook.com/docs/instagram-platform/reference/refresh_access_token
   if (scopes.length > 0 && !scopes.includes(BASIC)) problem(`INSTAGRAM_SCOPES: leaves out ${BASIC}, which every account needs; add it`)
   return {
     graphUrl: origin('INSTAGRAM_GRAPH_URL', 'https://graph.instagram.com'),

@@ -4,20 +4,20 @@ import { type Call, download } from '../http.ts'
 
 // https://developers.facebook.com/docs/instagram-platform/instagram-api-with-instagram-login/get-started
 
-/** What Instagram shows is 10 to 100 KB. */
+/** Instagram's pictures have 10 to 100 KB. */
 const MAX_BYTES = 256 * 1024
 
-// Not documented, seen: scontent-cdg4-1.cdninstagram.com, instagram.fmuc3-1.fna.fbcdn.net.
+// Observed, not documented: scontent-cdg4-1.cdninstagram.com, instagram.fmuc3-1.fna.fbcdn.net.
 const HOSTS = ['.cdninstagram.com', '.fbcdn.net']
 
 export interface PictureOptions extends Pick<Call, 'fetch' | 'timeoutMs'> {
-  /** Where the Graph API itself is; a picture may lie there too. */
+  /** The Graph API's origin, which may hold pictures too. */
   readonly ownOrigin: string
 }
 
 /**
- * Fetches the picture at the address that a profile named, which carries its own signature: no token goes along. The
- * address is somebody else's word, so it leads nowhere but to Instagram's own hosts.
+ * Fetches the picture at the address in a profile. The address is signed, so no token is sent. It comes from outside, so
+ * only Instagram's hosts are allowed. Throws a ProviderError.
  */
 export async function fetchPicture(address: unknown, { ownOrigin, ...how }: PictureOptions): Promise<Picture | null> {
   if (address === undefined || address === null || address === '') return null
@@ -36,7 +36,7 @@ function isInstagrams(url: URL, ownOrigin: string): boolean {
   return url.protocol === 'https:' && url.port === '' && HOSTS.some((host) => url.hostname.endsWith(host))
 }
 
-/** By its first bytes: the header may say anything, and SVG or HTML would be more than a picture. */
+/** Reads the type from the first bytes. The header may lie, and SVG or HTML could run scripts. */
 function typeOf(bytes: Uint8Array): Picture['type'] | null {
   const start = Buffer.from(bytes.subarray(0, 12)).toString('latin1')
   if (start.startsWith('\xff\xd8\xff')) return 'image/jpeg'

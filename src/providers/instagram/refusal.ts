@@ -2,7 +2,7 @@ import type { ProviderErrorKind } from '../../core/errors.ts'
 import { ProviderError } from '../../core/errors.ts'
 import type { Answer } from '../http.ts'
 
-// What Instagram's errors mean and who must act. Its own words are never passed on: some of them quote the token.
+// The meaning of Instagram's errors. Instagram's own text is never passed on, because it may quote the token.
 // https://developers.facebook.com/docs/graph-api/guides/error-handling
 // https://developers.facebook.com/docs/graph-api/overview/rate-limiting
 
@@ -27,13 +27,13 @@ const CREDENTIALS: Meaning = [
   'misconfigured',
   'Instagram does not know the app id and secret: copy both from “API setup with Instagram login”, not from the app’s basic settings.',
 ]
-// One answer for many causes; naming a single one would send half of the owners the wrong way.
+// Instagram gives this answer for many causes, so the sentence names them all.
 const UNSUPPORTED: Meaning = [
   'misconfigured',
   'Instagram refuses the token without saying why. Check three things: the token was made under “API setup with Instagram login” (not Basic Display, not Facebook Login); the account has accepted its tester invitation; the app secret is the Instagram app’s.',
 ]
 
-/** The app itself is switched off: its tokens work again when it is back, so a new one would not help. */
+/** Tokens of a switched-off app work again when it is back, so a new token would not help. */
 const APP_OFF: Meaning = [
   'misconfigured',
   'Meta has switched this app off: open it in the Meta App Dashboard, read the notice there and do what it asks. The token needs no change; the agent goes on by itself when the app is back.',
@@ -50,7 +50,7 @@ const MEANINGS: Readonly<Record<string, Meaning>> = {
   '102': DEAD,
   // https://developers.facebook.com/docs/instagram-platform/instagram-graph-api/reference/error-codes
   '25/2207050': LOGIN,
-  // Known from exchanging a token that is long-lived already; for any other call its words, “Session key invalid”, stand.
+  // “Session key invalid”; connect.ts handles the case of an exchange.
   '452': DEAD,
   '-1': TROUBLE,
   '-2': TROUBLE,
@@ -64,7 +64,7 @@ const MEANINGS: Readonly<Record<string, Meaning>> = {
   '101': CREDENTIALS,
 }
 
-/** What the answer refuses, or null where it refuses nothing. Instagram's status says little: the body decides. */
+/** The error in an answer; null = none. The body decides, because Instagram's status says little. */
 export function refusal(answer: Answer, body: unknown): ProviderError | null {
   const error = errorIn(body)
   const failed = answer.status < 200 || answer.status > 299
@@ -83,7 +83,7 @@ export function refusal(answer: Answer, body: unknown): ProviderError | null {
   })
 }
 
-// The limits of one user, page or business; the others are the app's, and so every account's.
+// Limits of one user, page or business. The others are limits of the app and concern all accounts.
 const BUSINESS_LIMITS = Array.from({ length: 15 }, (_, n) => 80_000 + n)
 const LIMITS_OF_ONE: ReadonlySet<number> = new Set([17, 32, 368, ...BUSINESS_LIMITS])
 const LIMITS_OF_ALL: ReadonlySet<number> = new Set([4, 341, 613])
@@ -100,7 +100,7 @@ const SWITCHED_OFF = [
   /\b(?:app|application)\b[^.]*\b(?:been deleted|does not exist|development mode|not (?:currently )?(?:accessible|available))/i,
 ]
 
-/** Meta says it in several wordings and mostly with code 200, as it does a missing permission. A user who blocks an app is another matter. */
+/** Meta uses several wordings, mostly with code 200, which also means a missing permission. A user who blocks the app does not count. */
 export function isAppSwitchedOff(message: unknown): boolean {
   const words = typeof message === 'string' ? message : ''
   return !/\buser\b/i.test(words) && SWITCHED_OFF.some((wording) => wording.test(words))
@@ -112,19 +112,19 @@ export function errorIn(body: unknown): ErrorFields | null {
   if (typeof body !== 'object' || body === null) return null
   const { error } = body as ErrorFields
   if (typeof error === 'object' && error !== null) return error as ErrorFields
-  // api.instagram.com's older shape: {"error_type", "code", "error_message"}. Its code is the HTTP status, which Meta's
-  // list of errors does not have.
+  // api.instagram.com's older shape: {"error_type", "code", "error_message"}. Its code is the HTTP status, not one of
+  // Meta's error codes.
   if ('error_type' in body || 'error_message' in body) {
     const { error_type: type, error_message: message } = body as ErrorFields
     return { type, message }
   }
   if (error === undefined || error === null) return null
-  // As RFC 6749 has it: {"error": "invalid_grant", "error_description"}
+  // The shape of RFC 6749: {"error": "invalid_grant", "error_description"}
   return { type: error, message: (body as ErrorFields)['error_description'] }
 }
 
 function meaning(status: number, code: number | null, subcode: number | null, error: ErrorFields | null): Meaning | null {
-  // Code 1 is service trouble, except here, where Instagram spends it on a wrong secret.
+  // Code 1 means service trouble, except with this text, where the secret is wrong.
   if (/validating client secret/i.test(String(error?.['message'] ?? ''))) return CREDENTIALS
   if (!isLimit(status, code) && isAppSwitchedOff(error?.['message'])) return APP_OFF
   const known = MEANINGS[`${code}/${subcode}`] ?? MEANINGS[`${code}`]
@@ -157,7 +157,7 @@ function retryAfterSeconds(headers: Headers): number | null {
 function fromRetryAfter(headers: Headers): number {
   const value = headers.get('retry-after') ?? ''
   if (/^\d{1,9}$/.test(value)) return Number(value)
-  // Counted from the answer's own date, so that neither clock need be right.
+  // Counted from the answer's own date, so both clocks may be wrong.
   const seconds = (Date.parse(value) - Date.parse(headers.get('date') ?? '')) / 1000
   return Number.isFinite(seconds) ? seconds : 0
 }
@@ -171,7 +171,7 @@ function fromUsage(header: string | null): number {
       return value
     })
   } catch {
-    // A hint only: an unreadable one is no hint.
+    // The header is only a hint.
   }
   return minutes * 60
 }
