@@ -1,10 +1,10 @@
 import fc from 'fast-check'
 import t from 'tap'
 import { readPastedToken } from '../../src/core/pasted-token.ts'
-import { MISTAKES } from '../../src/providers/instagram/mistakes.ts'
+import { instagram } from '../../src/providers/instagram/module.ts'
 
 const TOKEN = `IGAA${'Ab0_-'.repeat(30)}ZDZD`
-const read = (text: string) => readPastedToken(text, MISTAKES)
+const read = (text: string) => readPastedToken(text, instagram.mistakes)
 
 const FOUND: readonly string[] = [
   TOKEN,
