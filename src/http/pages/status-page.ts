@@ -1,14 +1,13 @@
 import type { FastifyRequest } from 'fastify'
 import { type AccountSummary, totalOf } from '../../accounts/overview.ts'
-import { type AccountHealth, describeStatus, type ProviderHealth, type ViewDeps } from '../../accounts/view.ts'
+import { describeStatus, type ProviderHealth, type ViewDeps } from '../../accounts/view.ts'
 import type { LastHour } from '../../reading/read-counts.ts'
 import { WRONG_A_DAY } from '../../sign-in/report-guesses.ts'
 import type { WrongOfDay } from '../../sign-in/session-store.ts'
 import type { SignIn } from '../../sign-in/sign-in.ts'
 import type { Health } from '../../status/health.ts'
 import type { Status } from '../../status/status.ts'
-import { type AttemptStrip, stripOf } from './attempt-strip.ts'
-import { type LifeBar, lifeBarOf } from './life-bar.ts'
+import { type AccountCard, cardOf } from './account-card.ts'
 import { inTime } from './pages.ts'
 import { isWorking } from './setup-page.ts'
 
@@ -23,8 +22,6 @@ export interface Listing {
   /** The address of another page of the same list. */
   href(page: number): string
 }
-
-export type AccountCard = AccountHealth & { readonly life: LifeBar | null; readonly strip: AttemptStrip | null }
 
 export interface StatusPage {
   readonly working: boolean | null
@@ -125,8 +122,7 @@ async function detailsOf({ owner, status, signIn }: StatusParts, query: ListQuer
   const asked = pageRequestOf(query)
   void status.recount().catch(() => {})
   const [health, found, wrong] = await Promise.all([status.health(), inTime(describeStatus(owner, asked)), inTime(signIn.wrongOfDay())])
-  const accounts =
-    found?.accounts.map((account) => ({ ...account, life: lifeBarOf(account, found.now), strip: stripOf(account.attempts) })) ?? null
+  const accounts = found?.accounts.map((account) => cardOf(account, found.now)) ?? null
   return {
     health,
     given: givenOut(status.lastHour()),

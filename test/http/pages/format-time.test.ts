@@ -1,8 +1,7 @@
 import t from 'tap'
 import type { AccountView } from '../../../src/accounts/view.ts'
-import { runsOf, stripOf } from '../../../src/http/pages/attempt-strip.ts'
+import { lifeBarOf, runsOf, stripOf } from '../../../src/http/pages/account-card.ts'
 import { words } from '../../../src/http/pages/format-time.ts'
-import { lifeBarOf } from '../../../src/http/pages/life-bar.ts'
 
 const now = new Date('2026-10-25T00:30:00Z')
 const after = (seconds: number): Date => new Date(now.getTime() + seconds * 1000)
