@@ -7,7 +7,7 @@ import { createVault } from '../../src/storage/vault.ts'
 const ID = '0123456789abcd0123456789abcdef'
 const EVENT = { id: ID, at: new Date(0), account: null, kind: 'erased', actor: 'provider', outcome: 'ok', detail: null } as const
 
-t.test('a deletion code that is made up costs no look-up, and one of the release before few at a time', async (t) => {
+t.test('a made-up deletion code costs no look-up; unmarked ones of the previous release are looked up few at a time', async (t) => {
   const vault = createVault(['the new key', 'the old key'])
   const asked: ((event: RecordedEvent | null) => void)[] = []
   const findEvent = () => new Promise<RecordedEvent | null>((resolve) => void asked.push(resolve))
@@ -19,7 +19,7 @@ t.test('a deletion code that is made up costs no look-up, and one of the release
   const old = [find(ID), find(ID)]
   await t.rejects(find(ID), { code: 'unavailable' })
   const ours = find(marked(createVault(['the old key']), 'deletion code', ID))
-  t.equal(asked.length, 3, 'a code of ours waits for none of them, also under the key before')
+  t.equal(asked.length, 3, 'a marked code waits for none of them, even under an older key')
   for (const answer of asked) answer(EVENT)
   t.strictSame(await Promise.all([...old, ours]), Array(3).fill({ at: new Date(0), isDone: true }))
 })

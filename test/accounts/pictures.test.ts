@@ -24,20 +24,20 @@ async function setUp(t: Test) {
   return {
     ...world,
     pictures,
-    /** Of the default account, as it stands in the store. */
+    /** Shows the picture of the default account, as stored. */
     show: async (name?: string): Promise<Picture | null> => pictures.of(await world.account(name)),
     pass: (ms: number): void => {
       nowMs += ms
     },
     asked,
-    /** Since all was set up. */
+    /** Calls since the setup. */
     profilesAsked: () => (instagram.counts['/me'] ?? 0) - profiles,
   }
 }
 
 const is = (picture: Picture | null, userId: string): boolean => picture !== null && pictureOf(userId).equals(picture.bytes)
 
-t.test('a picture is fetched once and kept for a day, however many look', async (t) => {
+t.test('a picture is fetched once and cached for a day, for any number of requests', async (t) => {
   const { show, pass, asked, instagram } = await setUp(t)
   const first = await Promise.all(Array.from({ length: 20 }, () => show()))
   t.ok(
@@ -47,7 +47,7 @@ t.test('a picture is fetched once and kept for a day, however many look', async 
   pass(DAY_MS - 1)
   t.ok(is(await show(), USER))
   instagram.fail('*', 'html502')
-  t.ok(is(await show(), USER), 'also while the provider is down')
+  t.ok(is(await show(), USER), 'even while the provider is down')
   instagram.heal()
   t.equal(asked(), 1)
   pass(1)
@@ -55,7 +55,7 @@ t.test('a picture is fetched once and kept for a day, however many look', async 
   t.equal(asked(), 2)
 })
 
-t.test('a provider that fails is asked again after five minutes, not by each look', async (t) => {
+t.test('a failing provider is called again after five minutes, not at each request', async (t) => {
   for (const path of ['/me', '/picture']) {
     const { show, pass, profilesAsked, instagram, lines } = await setUp(t)
     instagram.fail(path, 'html502')
@@ -71,7 +71,7 @@ t.test('a provider that fails is asked again after five minutes, not by each loo
   }
 })
 
-t.test('an account without a picture is asked about once a day', async (t) => {
+t.test('for an account without a picture the provider is called once a day', async (t) => {
   const { show, pass, profilesAsked, instagram } = await setUp(t)
   instagram.knobs.pictureUrl = 'absent'
   for (const ms of [0, HOUR_MS, DAY_MS - HOUR_MS - 1]) {
@@ -84,15 +84,15 @@ t.test('an account without a picture is asked about once a day', async (t) => {
   t.ok(is(await show(), USER))
 })
 
-t.test('once the account is another user’s, the picture of the one before is not shown', async (t) => {
+t.test('after another user takes the account over, the old picture is not shown', async (t) => {
   const { show, seed, instagram, asked } = await setUp(t)
   t.ok(is(await show(), USER))
   await seed(instagram.issue({ userId: USER }))
-  t.ok(is(await show(), USER), 'another token of the same user changes nothing')
+  t.ok(is(await show(), USER), 'a new token of the same user changes nothing')
   t.equal(asked(), 1)
   instagram.fail('/picture', 'html502')
   await seed(instagram.issue({ userId: '17841400000000003' }))
-  t.equal(await show(), null, 'not even while the new one cannot be had')
+  t.equal(await show(), null, 'even while the new picture cannot be fetched')
   instagram.heal()
 
   const late = await setUp(t)
@@ -101,10 +101,10 @@ t.test('once the account is another user’s, the picture of the one before is n
   await late.seed(late.instagram.issue({ userId: '17841400000000003' }))
   t.ok(is(await late.show(), '17841400000000003'))
   await before
-  t.ok(is(await late.show(), '17841400000000003'), 'nor when the old one comes late')
+  t.ok(is(await late.show(), '17841400000000003'), 'even if the old picture arrives late')
 })
 
-t.test('no call is made without a token that is known to work', async (t) => {
+t.test('no call is made without a working token', async (t) => {
   const useless: Record<string, string | number | Date | null> = {
     access_token: null,
     provider_user_id: null,
@@ -125,11 +125,11 @@ t.test('no call is made without a token that is known to work', async (t) => {
   t.match(lines.at(-1)?.message, /No key in ENCRYPTION_KEY opens/)
 })
 
-t.test('what was forgotten is not shown from memory, also when it comes late', async (t) => {
+t.test('a forgotten picture is not shown from memory, even if it arrives late', async (t) => {
   const { show, pictures, set, instagram, asked } = await setUp(t)
   t.ok(await show())
   await set('paused_at', new Date())
-  t.ok(await show(), 'a paused account still looks like itself')
+  t.ok(await show(), 'a paused account keeps its picture')
   pictures.forget('default')
   t.equal(await show(), null)
   await set('paused_at', null)
@@ -142,7 +142,7 @@ t.test('what was forgotten is not shown from memory, also when it comes late', a
   t.equal(await show(), null)
 })
 
-t.test('four are fetched at a time, and the newest hundred are kept', async (t) => {
+t.test('four are fetched at a time, and the newest hundred are cached', async (t) => {
   const { deps, instagram, account } = await setUp(t)
   const pictures = createPictures({ ...deps, rateLimit: createRateLimit({ concurrency: 8, perSecond: 1e6, burst: 1e6 }) })
   const one = await account()
@@ -160,7 +160,7 @@ t.test('four are fetched at a time, and the newest hundred are kept', async (t) 
   for (const account of accounts.slice(1)) await pictures.of(account)
   t.equal(instagram.calls.length, 202, 'kept')
   await pictures.of(accounts[0] ?? one)
-  t.equal(instagram.calls.length, 204, 'all but the oldest')
+  t.equal(instagram.calls.length, 204, 'all but the oldest are cached')
 })
 
 function mostAtOnce(calls: readonly Call[]): number {
@@ -169,7 +169,7 @@ function mostAtOnce(calls: readonly Call[]): number {
   return Math.max(...runs.map(({ startedAt }) => at(startedAt)))
 }
 
-t.test('pictures keep to the rate limit of all calls, and a limit that one of them meets holds for the refreshes too', async (t) => {
+t.test('pictures share the rate limit of all calls, and a limit met by one pauses refreshes too', async (t) => {
   const { deps, later, show, pass, profilesAsked, instagram } = await setUp(t)
   while (deps.rateLimit.take('instagram'));
   t.equal(await show(), null)
@@ -179,7 +179,7 @@ t.test('pictures keep to the rate limit of all calls, and a limit that one of th
   instagram.fail('/me', 'appLimit')
   t.equal(await show(), null)
   t.equal(profilesAsked(), 1)
-  t.equal(await deps.rateLimit.permits('instagram', 1), 0, 'the provider is left in peace')
+  t.equal(await deps.rateLimit.permits('instagram', 1), 0, 'calls are paused')
   instagram.heal()
   pass(5 * MINUTE_MS)
   t.equal(await show(), null)

@@ -12,7 +12,7 @@ import { createVault, generateKey } from '../../src/storage/vault.ts'
 import { createAgentWorld, DAY_MS, HOUR_MS, type World } from '../refreshing/agent-world.ts'
 import { eachEngine } from '../storage/engines.ts'
 
-/** What the start of an instance with these keys does about them; gives the accounts that it made due. */
+/** Starts an instance with these keys; returns the accounts that it makes due. */
 async function start(world: World, vault: Vault): Promise<string[]> {
   const before = await world.deps.store.list()
   await recheckKeys({ overview: createOverview(world.db, vault.keyPrefixes), vault, log: world.deps.log })
@@ -30,7 +30,7 @@ async function look({ db, deps }: World): Promise<Alert[]> {
 
 const everything = ({ db }: World) => db.query<Record<string, unknown>>('select * from accounts order by name')
 
-eachEngine(t, 'a lost key is marked and told at the start, and one that is back clears it at the next', async (t, engine) => {
+eachEngine(t, 'a lost key is marked and alerted at the start; the next start with the key clears the mark', async (t, engine) => {
   const world = await createAgentWorld(t, { open: () => engine.open() })
   const mine = world.deps.vault
   const other = createVault([generateKey()])
@@ -38,14 +38,14 @@ eachEngine(t, 'a lost key is marked and told at the start, and one that is back 
   await world.later(2 * DAY_MS)
   const { accessToken } = await world.account()
 
-  t.strictSame(await start(world, mine), [], 'with the keys that sealed it nothing is due')
+  t.strictSame(await start(world, mine), [], 'with the sealing keys nothing is due')
   t.strictSame(await start(world, other), ['default'])
   t.match(await world.account(), { accessToken, lastErrorCode: null, failureCount: 0, version: 2 }, 'only due: the attempt marks it')
   t.match(await sweep(world, other), { failed: 1 })
   t.match(await world.account(), { accessToken, lastErrorCode: 'unreadable' })
   t.match(await look(world), [{ event: 'unreadable' }])
-  t.strictSame(await start(world, other), [], 'what is marked is not made due by each start')
-  t.strictSame(await createOverview(world.db, other.keyPrefixes).keySuspects('', 10), [], 'nor read')
+  t.strictSame(await start(world, other), [], 'a marked account is not made due again by each start')
+  t.strictSame(await createOverview(world.db, other.keyPrefixes).keySuspects('', 10), [], 'and is not read')
 
   t.strictSame(await start(world, mine), ['default'])
   t.match(await sweep(world, mine), { refreshed: 1 })
@@ -55,21 +55,21 @@ eachEngine(t, 'a lost key is marked and told at the start, and one that is back 
   t.strictSame(await start(world, mine), [])
 })
 
-eachEngine(t, 'what is paused, removed, at work, due anyway or never due of itself is left as it is', async (t, engine) => {
+eachEngine(t, 'paused, removed, leased, due and never-due accounts are not changed', async (t, engine) => {
   const world = await createAgentWorld(t, { open: () => engine.open() })
   const { deps } = world
   const names = ['at-work', 'due', 'empty', 'never-due', 'paused', 'removed']
   for (const name of names) await world.seed(world.instagram.issue(), name)
   const event = { actor: 'owner', outcome: 'ok', detail: null } as const
   await deps.store.claimDue({ leaseOwner: 'somebody', leaseSeconds: 60, limit: 1, account: 'at-work', force: true })
-  // As a clock that is a little behind would have it.
+  // As with a clock that is a little behind.
   await world.set('next_refresh_at', new Date(Date.now() + HOUR_MS), 'at-work')
   await world.set('next_refresh_at', new Date(0), 'due')
   await world.set('access_token', null, 'empty')
   await world.set('next_refresh_at', null, 'never-due')
   await deps.store.update('paused', { pausedAt: deps.store.now() }, { ...event, account: 'paused', kind: 'paused' })
   await deps.store.remove('removed', { ...event, account: 'removed', kind: 'removed' })
-  // As if a removal had left all of it.
+  // A removed row that still has all its data.
   await world.set('access_token', 'v1.otherkey.AAAA.AAAA', 'removed')
   await world.set('next_refresh_at', new Date(Date.now() + HOUR_MS), 'removed')
   const before = await everything(world)
@@ -77,11 +77,11 @@ eachEngine(t, 'what is paused, removed, at work, due anyway or never due of itse
   await start(world, other)
   t.strictSame(await everything(world), before)
   const overview = createOverview(world.db, other.keyPrefixes)
-  t.equal(await overview.makeSuspectsDue(names), 0, 'nor where it has become so since it was looked at')
+  t.equal(await overview.makeSuspectsDue(names), 0, 'nor if they have changed since they were read')
   t.strictSame(await everything(world), before)
 })
 
-eachEngine(t, 'a token that was altered, and is marked, is not made due by each start', async (t, engine) => {
+eachEngine(t, 'a damaged, marked token is not made due again by each start', async (t, engine) => {
   const world = await createAgentWorld(t, { open: () => engine.open() })
   for (const name of ['altered', 'fine']) await world.seed(world.instagram.issue(), name)
   await world.set('access_token', (await world.account('fine')).accessToken, 'altered')
@@ -90,7 +90,7 @@ eachEngine(t, 'a token that was altered, and is marked, is not made due by each 
   t.strictSame(await start(world, world.deps.vault), [])
 })
 
-eachEngine(t, 'while keys are rotated, no instance makes the accounts of another due again and again', async (t, engine) => {
+eachEngine(t, 'during a rotation instances do not keep making each other’s accounts due', async (t, engine) => {
   const world = await createAgentWorld(t, { open: () => engine.open() })
   const [OLD, NEW] = [generateKey(), generateKey()]
   const [before, during] = [createVault([OLD]), createVault([NEW, OLD])]
@@ -102,9 +102,9 @@ eachEngine(t, 'while keys are rotated, no instance makes the accounts of another
     const token = new Secret(await world.token(name))
     await world.set('access_token', vault.seal(token, accountContext(name, 'access_token')), name)
   }
-  t.strictSame(await start(world, during), [], 'it opens what both have sealed')
+  t.strictSame(await start(world, during), [], 'it opens the tokens of both')
   t.strictSame(await start(world, before), ['by-new'])
-  t.strictSame(await start(world, before), [], 'nor another one with the old keys')
+  t.strictSame(await start(world, before), [], 'nor does one with the old keys')
   await sweep(world, before)
   t.match(await world.account('by-new'), { lastErrorCode: 'unreadable' })
   t.strictSame(await start(world, before), [])
@@ -114,7 +114,7 @@ eachEngine(t, 'while keys are rotated, no instance makes the accounts of another
   t.strictSame(await start(world, during), [])
 })
 
-eachEngine(t, 'of very many accounts each is looked at, and none that is well', async (t, engine) => {
+eachEngine(t, 'of very many accounts each suspect is checked, and no healthy one', async (t, engine) => {
   const world = await createAgentWorld(t, { open: () => engine.open() })
   const names = Array.from({ length: 1_201 }, (_, n) => `shop-${n}`)
   const rows = names.map((name, n) => {

@@ -19,7 +19,7 @@ async function opened(world: World, name: string, vault = after): Promise<string
   return vault.open((await world.account(name)).accessToken ?? '', accountContext(name, 'access_token')).reveal()
 }
 
-eachEngine(t, 'every token is sealed again with the newest key, and the old key can go', async (t, engine) => {
+eachEngine(t, 'every token is sealed again with the newest key, so the old key can be removed', async (t, engine) => {
   const world = await createAgentWorld(t, { open: () => engine.open() })
   await sealedBy(world, OLD, 'one', 'token-1')
   await sealedBy(world, NEW, 'two', 'token-2')
@@ -27,7 +27,7 @@ eachEngine(t, 'every token is sealed again with the newest key, and the old key 
   const { version } = await world.account('one')
   t.match(await rotateKeys(world.deps.store, during), { resealed: ['one'], current: ['two'], unreadable: [] })
   t.equal(await opened(world, 'one'), 'token-1')
-  t.equal((await world.account('two')).accessToken, two, 'what is current is not touched')
+  t.equal((await world.account('two')).accessToken, two, 'a current token is not changed')
   t.equal((await world.account('one')).version, version, 'it is the same token')
   t.throws(() => before.open(two ?? '', accountContext('two', 'access_token')))
   t.match(await rotateKeys(world.deps.store, during), { resealed: [], current: ['one', 'two'], unreadable: [] })
@@ -42,7 +42,7 @@ t.test('the refresh token is sealed again too', async (t) => {
   t.equal(after.open(refreshToken ?? '', accountContext('one', 'refresh_token')).reveal(), 'refresh-1')
 })
 
-t.test('what no key opens is named and left as it is, and the others go on', async (t) => {
+t.test('a token that no key opens is reported and left unchanged, and the others are rotated', async (t) => {
   const world = await createAgentWorld(t)
   await sealedBy(world, LOST, 'aaa', 'token-0')
   await sealedBy(world, OLD, 'one', 'token-1')
@@ -51,7 +51,7 @@ t.test('what no key opens is named and left as it is, and the others go on', asy
   t.equal((await world.account('aaa')).accessToken, lost)
 })
 
-t.test('a refresh that comes between reading and writing wins', async (t) => {
+t.test('a refresh between read and write wins', async (t) => {
   const world = await createAgentWorld(t)
   await sealedBy(world, OLD, 'one', 'token-1')
   let first = true

@@ -8,13 +8,13 @@ import { FAULTS, type FaultName } from '../support/instagram-faults.ts'
 
 const YOUNG = { ageSeconds: 60 }
 
-eachEngine(t, 'a seed is checked with the provider, refreshed at once, and known by its user', async (t, engine) => {
+eachEngine(t, 'a seed is checked with the provider, refreshed at once, and gets its user', async (t, engine) => {
   const world = await createAgentWorld(t, { open: () => engine.open() })
   const token = world.instagram.issue({ username: 'the.shop' })
   t.match(await world.seed(token), { outcome: 'taken', result: { outcome: 'refreshed' } })
   const account = await world.account()
   t.match(account, { state: 'active', username: 'the.shop', providerUserId: '17841400000000001', provider: 'instagram', failureCount: 0 })
-  t.ok(account.expiresAt, 'its life is known')
+  t.ok(account.expiresAt, 'its expiry is known')
   t.equal(world.instagram.issued.get(token)?.replacedBy, await world.token())
   t.same((await world.events()).map(({ kind }) => kind).toSorted(), ['refreshed', 'seeded'])
 })
@@ -31,7 +31,7 @@ for (const tooYoungCode of [100, 10, 190] as const) {
 
     const { nextRefreshAt } = await world.account()
     const waitMs = (nextRefreshAt?.getTime() ?? 0) - world.deps.store.now().getTime()
-    t.ok(waitMs > 23.9 * HOUR_MS && waitMs < 24.1 * HOUR_MS, 'a day, not a backoff')
+    t.ok(waitMs > 23.9 * HOUR_MS && waitMs < 24.1 * HOUR_MS, 'a day, not a back-off')
     await world.later(waitMs + MINUTE_MS)
     t.equal((await world.refresh()).refreshed, 1)
     t.match(await world.account(), { state: 'active', failureCount: 0, lastError: null })
@@ -39,7 +39,7 @@ for (const tooYoungCode of [100, 10, 190] as const) {
   })
 }
 
-t.test('forcing a young seed changes nothing and does not put off its day', async (t) => {
+t.test('forcing a young seed changes nothing and does not delay its refresh', async (t) => {
   const world = await createAgentWorld(t)
   await world.seed(world.instagram.issue(YOUNG))
   await world.later(20 * HOUR_MS)
@@ -48,7 +48,7 @@ t.test('forcing a young seed changes nothing and does not put off its day', asyn
   t.equal((await world.refresh()).refreshed, 1)
 })
 
-t.test('a token that works and is never refreshed is explained after its first day', async (t) => {
+t.test('a working token whose refreshes are refused is explained after its first day', async (t) => {
   for (const fault of ['expired', 'unsupported'] as const) {
     t.test(fault, async (t) => {
       const world = await createAgentWorld(t)
@@ -60,7 +60,7 @@ t.test('a token that works and is never refreshed is explained after its first d
         await world.refresh()
         codes.push((await world.account()).lastErrorCode)
       }
-      t.notOk(codes.includes(null), `no round calls it well: ${codes.join(' ')}`)
+      t.notOk(codes.includes(null), `no round clears the error: ${codes.join(' ')}`)
       t.ok(await world.isServed(), 'it works, so it is served')
     })
   }
@@ -78,7 +78,7 @@ t.test('a forced refresh soon after the first refusal does not hide it again', a
   t.match(await world.account(), { state: 'reconnect', lastErrorCode: 'reconnect' })
 })
 
-t.test('while the provider is silent, a seed is served on trust, and confirmed when it is back', async (t) => {
+t.test('while the provider is silent, a seed is served, and confirmed later', async (t) => {
   for (const fault of ['html502', 'reset', 'hang', 'tooMany', 'empty200', 'serviceTrouble'] as const) {
     t.test(fault, async (t) => {
       const world = await createAgentWorld(t, { timeoutMs: 400 })
@@ -96,7 +96,7 @@ t.test('while the provider is silent, a seed is served on trust, and confirmed w
   }
 })
 
-t.test('a token that was pasted in the browser is not served before the provider has confirmed it', async (t) => {
+t.test('a token pasted in the browser is served only after the provider confirms it', async (t) => {
   const world = await createAgentWorld(t)
   const paste = (token: string) =>
     seedAccount(world.deps, { account: 'default', provider: 'instagram', token: new Secret(token), actor: 'owner', fingerprint: null })
@@ -109,9 +109,9 @@ t.test('a token that was pasted in the browser is not served before the provider
     t.notOk(await world.isServed())
     t.notMatch((await world.events())[0]?.detail ?? '', /still served/)
   }
-  t.match(await world.seed(pasted), { outcome: 'taken' }, 'the same one from the command line is the owner’s word')
+  t.match(await world.seed(pasted), { outcome: 'taken' }, 'the same token from the command line is trusted')
   t.ok(await world.isServed())
-  t.match(await paste(world.instagram.issue()), { outcome: 'postponed' }, 'which a paste does not push out')
+  t.match(await paste(world.instagram.issue()), { outcome: 'postponed' }, 'a paste does not replace it')
   t.ok(await world.isServed())
   world.instagram.heal()
   await world.later(MINUTE_MS)
@@ -121,7 +121,7 @@ t.test('a token that was pasted in the browser is not served before the provider
   t.ok(await world.isServed())
 })
 
-t.test('a new token takes the place of one that was refused twice, also while the provider is silent', async (t) => {
+t.test('a new token replaces one that was refused twice, even while the provider is silent', async (t) => {
   for (const actor of ['boot', 'cli', 'owner'] as const) {
     t.test(actor, async (t) => {
       const world = await createAgentWorld(t)
@@ -133,7 +133,7 @@ t.test('a new token takes the place of one that was refused twice, also while th
       await world.refresh()
       world.instagram.fail('*', 'html502')
       const good = world.instagram.issue({ username: 'back' })
-      t.match(await give(good), { outcome: 'postponed' }, 'refused once: it may work yet')
+      t.match(await give(good), { outcome: 'postponed' }, 'after one refusal the token may still work')
       world.instagram.heal()
       world.instagram.fail('/refresh_access_token', 'passwordChanged', 1)
       await world.later(12 * MINUTE_MS)
@@ -142,7 +142,7 @@ t.test('a new token takes the place of one that was refused twice, also while th
       world.instagram.fail('*', 'html502')
       t.match(await give(good), { outcome: 'taken', result: { outcome: 'failed' } })
       t.equal(await world.token(), good)
-      t.equal(await world.isServed(), actor !== 'owner', 'on the owner’s word, which a paste is not')
+      t.equal(await world.isServed(), actor !== 'owner', 'trusted unless it was pasted')
       world.instagram.heal()
       await world.later(5 * MINUTE_MS)
       await world.refresh()
@@ -182,7 +182,7 @@ eachEngine(t, 'a changed starting token takes over once the provider has confirm
   const world = await createAgentWorld(t, { open: () => engine.open() })
   const first = world.instagram.issue()
   t.match(await world.boot(first), { outcome: 'taken' })
-  t.equal(await world.boot(first), null, 'the same one is not taken twice')
+  t.equal(await world.boot(first), null, 'the same token is not seeded twice')
   const second = world.instagram.issue({ username: 'the.other.shop' })
   t.match(await world.boot(second), { outcome: 'taken' })
   t.match(await world.account(), { username: 'the.other.shop', state: 'active' })
@@ -201,7 +201,7 @@ t.test('a changed starting token that the provider refuses never replaces one th
   t.match((await world.events())[0], { kind: 'seed_refused', outcome: 'failed', detail: /working one stays/ })
 })
 
-t.test('nor one that is served on trust', async (t) => {
+t.test('nor one that is served before its confirmation', async (t) => {
   const world = await createAgentWorld(t)
   world.instagram.fail('*', 'html502')
   const trusted = world.instagram.issue()
@@ -212,7 +212,7 @@ t.test('nor one that is served on trust', async (t) => {
   t.ok(await world.isServed())
 })
 
-t.test('of two tokens that nobody can confirm, the newer one is served', async (t) => {
+t.test('of two unconfirmed tokens the newer one is served', async (t) => {
   const world = await createAgentWorld(t)
   world.instagram.fail('*', 'html502')
   await world.boot(world.instagram.issue())
@@ -222,7 +222,7 @@ t.test('of two tokens that nobody can confirm, the newer one is served', async (
   t.ok(await world.isServed())
 })
 
-t.test('while the provider is silent a changed starting token waits, and is asked about again', async (t) => {
+t.test('while the provider is silent a changed starting token waits, and is tried again', async (t) => {
   const world = await createAgentWorld(t)
   await world.boot(world.instagram.issue())
   const before = await world.account()
@@ -247,18 +247,18 @@ t.test('a refused token gives way to any other, checked or not', async (t) => {
   t.ok(await world.isServed())
 })
 
-t.test('a token seeded by the command line is not pushed out by the old starting token at the next boot', async (t) => {
+t.test('at the next start the old starting token does not replace a token seeded by the command line', async (t) => {
   const world = await createAgentWorld(t)
   const starting = world.instagram.issue()
   await world.boot(starting)
   const seeded = world.instagram.issue({ username: 'by.hand' })
-  t.match(await world.seed(seeded), { outcome: 'taken' }, 'from a shell that does not know STARTING_TOKEN')
+  t.match(await world.seed(seeded), { outcome: 'taken' }, 'from a shell without STARTING_TOKEN')
   t.equal(await world.boot(starting), null)
   t.match(await world.account(), { username: 'by.hand' })
-  t.match(await world.boot(world.instagram.issue()), { outcome: 'taken' }, 'a new one takes over all the same')
+  t.match(await world.boot(world.instagram.issue()), { outcome: 'taken' }, 'a new one takes over nevertheless')
 })
 
-t.test('a token that cannot be one is refused before anything is asked or stored', async (t) => {
+t.test('an invalid token is refused before any call or write', async (t) => {
   const world = await createAgentWorld(t)
   for (const text of ['', 'a b', 'https://shop.example/IGAA', 'a\nb', 'x'.repeat(10_240), 'IGAAü']) {
     await t.rejects(world.seed(text), { code: 'invalid', message: /^The token / })
@@ -275,21 +275,21 @@ eachEngine(t, 'two processes that start with the same new token store it once', 
   const results = await Promise.all([world.boot(token), world.boot(token), world.boot(token)])
   t.ok(results.every((result) => result === null || result.outcome === 'taken'))
   t.equal((await world.events()).filter(({ kind }) => kind === 'seeded').length, 1)
-  t.equal(world.instagram.overlaps.count, 0, 'and never ask for it side by side')
+  t.equal(world.instagram.overlaps.count, 0, 'their calls never overlap')
   t.match(await world.account(), { state: 'active' })
 })
 
-t.test('the token that is held already, given once more, is refreshed by one alone', async (t) => {
+t.test('the stored token, seeded again, is refreshed by one process only', async (t) => {
   const world = await createAgentWorld(t, { knobs: { oldString: 'invalid', minimumAgeSeconds: 0 } })
   const token = world.instagram.issue()
   const [first, second] = await Promise.all([world.seed(token), world.seed(token).then(() => world.seed(token))])
   t.same([first.outcome, second.outcome], ['taken', 'taken'])
   t.equal(world.instagram.overlaps.count, 0)
-  t.equal(world.instagram.issued.get(await world.token())?.endedAt, null, 'what is held is alive')
+  t.equal(world.instagram.issued.get(await world.token())?.endedAt, null, 'the stored token works')
   t.match(await world.account(), { state: 'active', lastError: null })
 })
 
-t.test('another token waits for the refresh that is under way, and then takes over', async (t) => {
+t.test('another token waits for the refresh under way, then takes over', async (t) => {
   const world = await createAgentWorld(t, { knobs: { oldString: 'invalid', minimumAgeSeconds: 0 } })
   await world.seed(world.instagram.issue())
   const [claim] = await world.deps.store.claimDue({ leaseOwner: 'another', leaseSeconds: 60, limit: 1, account: 'default', force: true })
@@ -297,13 +297,13 @@ t.test('another token waits for the refresh that is under way, and then takes ov
   const calls = world.instagram.calls.length
   const seeding = world.seed(next)
   t.equal(await Promise.race([seeding, sleep(600, 'waits')]), 'waits')
-  t.equal(world.instagram.calls.length, calls, 'and asks nothing meanwhile')
+  t.equal(world.instagram.calls.length, calls, 'without a call meanwhile')
   if (claim !== undefined) await world.deps.store.release(claim, null)
   t.match(await seeding, { outcome: 'taken', result: { outcome: 'refreshed' } })
   t.match(await world.account(), { username: 'next' })
 })
 
-t.test('a token is not put in place of one that a process holds, or died with', async (t) => {
+t.test('a seed does not replace the token of a leased account', async (t) => {
   const world = await createAgentWorld(t, { timeoutMs: 300 })
   await world.seed(world.instagram.issue())
   const held = await world.token()
@@ -312,13 +312,13 @@ t.test('a token is not put in place of one that a process holds, or died with', 
   t.equal(await world.token(), held)
 })
 
-t.test('a refused token leaves the working one due as it was', async (t) => {
+t.test('a refused token does not change when the working one is due', async (t) => {
   const world = await createAgentWorld(t)
   await world.boot(world.instagram.issue())
   const before = await world.account()
   t.match(await world.boot(world.instagram.issue({ ageSeconds: 61 * 86_400 })), { outcome: 'refused' })
   t.same(await world.account(), before)
-  t.equal((await world.refresh(true)).results.length, 1, 'and nobody holds it')
+  t.equal((await world.refresh(true)).results.length, 1, 'and the lease is released')
 })
 
 t.test('a paused account keeps its good token until another one is confirmed', async (t) => {
@@ -337,7 +337,7 @@ t.test('a paused account keeps its good token until another one is confirmed', a
   t.match(await world.account(), { username: 'next', state: 'active' })
 })
 
-t.test('an old starting token does not come back by way of an account that was removed and made again', async (t) => {
+t.test('an old starting token does not come back after the account was removed and created again', async (t) => {
   const world = await createAgentWorld(t)
   const event = (kind: 'removed' | 'created') => ({ account: 'default', kind, actor: 'cli', outcome: 'ok', detail: null }) as const
   const starting = world.instagram.issue()
@@ -349,7 +349,7 @@ t.test('an old starting token does not come back by way of an account that was r
   t.match(await world.account(), { username: 'newer' })
 })
 
-t.test('a token that died between two questions is not taken for a young one', async (t) => {
+t.test('a token that dies between two calls is not taken for a young one', async (t) => {
   const world = await createAgentWorld(t, { knobs: { minimumAgeSeconds: 0 } })
   const token = world.instagram.issue()
   world.instagram.fail('/refresh_access_token', 'passwordChanged')
@@ -359,7 +359,7 @@ t.test('a token that died between two questions is not taken for a young one', a
   t.equal(result.outcome, 'failed')
 })
 
-t.test('an instance that looked just before another one took the starting token over does not take it again', async (t) => {
+t.test('an instance with an outdated read does not seed a starting token that another has just seeded', async (t) => {
   const world = await createAgentWorld(t)
   const token = world.instagram.issue()
   await world.boot(token)
@@ -367,10 +367,10 @@ t.test('an instance that looked just before another one took the starting token 
   const seed = { account: 'default', provider: 'instagram', token: new Secret(token), actor: 'boot' } as const
   t.match(await seedAccount(world.deps, { ...seed, fingerprint: taken.seedFingerprint }), { outcome: 'taken', result: null })
   t.same(await world.account(), taken)
-  t.equal(world.instagram.calls.length, calls, 'the provider is not asked')
+  t.equal(world.instagram.calls.length, calls, 'the provider is not called')
 })
 
-t.test('a seed in place of one that no key opens is the way out', async (t) => {
+t.test('a seed replaces a token that no key opens', async (t) => {
   const world = await createAgentWorld(t)
   await world.seed(world.instagram.issue())
   await world.set('access_token', 'v1.unknown.AAAA.BBBB')
@@ -378,7 +378,7 @@ t.test('a seed in place of one that no key opens is the way out', async (t) => {
   t.match(await world.account(), { state: 'active', lastError: null })
 })
 
-t.test('the history calls a token by the way in which it came', async (t) => {
+t.test('the history names a token by its source', async (t) => {
   const ways = [
     ['owner', 'The token that was pasted'],
     ['cli', 'The token given on the command line'],
@@ -396,7 +396,7 @@ t.test('the history calls a token by the way in which it came', async (t) => {
   }
 })
 
-t.test('a token does not go to an account of another provider', async (t) => {
+t.test('a token is not stored in an account of another provider', async (t) => {
   const { deps, instagram, boot } = await createAgentWorld(t)
   const event = { account: 'default', kind: 'created', actor: 'cli', outcome: 'ok', detail: null } as const
   await deps.store.insert({ name: 'default', provider: 'another', state: 'unverified', nextRefreshAt: null }, event)

@@ -1,8 +1,8 @@
-/** Origins that stand beside `example.com`, `*.example.org`, … in the test's list and must not be taken for one of them. */
+/** Origins close to `example.com`, `*.example.org`, … of the test's list, which the list must refuse. */
 export const REFUSED_ORIGINS: readonly string[] = [
   // nothing, and what browsers send for pages without an address
   ...['', ' ', 'null', 'NULL', 'undefined', '*', 'about:blank', 'about:srcdoc', 'file://', 'file:///etc/passwd'],
-  // another scheme round, or in place of, a listed site
+  // another scheme around, or in place of, a listed site
   ...['blob:https://example.com', 'blob:https://example.com/0a1b', 'data:text/html,https://example.com', 'filesystem:https://example.com'],
   ...['javascript://example.com', 'ws://example.com', 'wss://example.com', 'ftp://example.com', 'chrome-extension://example.com'],
   ...['view-source:https://example.com', 'http://example.com', 'https+http://example.com', 'httpss://example.com', 'ttps://example.com'],
@@ -267,7 +267,7 @@ export const REFUSED_ORIGINS: readonly string[] = [
     'http://::1]:3000',
     'http://[[::1]]:3000',
   ],
-  // characters that a URL allows in a host and the web does not
+  // characters that URLs allow in a host, and web host names do not
   ...[
     'https://*.example.org',
     'https://*',
@@ -300,7 +300,7 @@ export const REFUSED_ORIGINS: readonly string[] = [
   `${' '.repeat(100_000)}https://example.com`,
 ]
 
-/** One entry of ALLOWED_DOMAINS each, and a word that its problem must have. */
+/** Entries of ALLOWED_DOMAINS, with a word of their problem. */
 export const REFUSED_ENTRIES: readonly (readonly [entry: string, says: RegExp])[] = [
   ...['*', '*/', 'https://*', 'http://*', '*:8080', '*:*', 'https://*:8443', 'https://*/'].map(
     (e) => [e, /every web site; name your own host/] as const,
@@ -456,7 +456,7 @@ export const REFUSED_ENTRIES: readonly (readonly [entry: string, says: RegExp])[
   ...['*.', 'https://', 'https:///', '/', '*.:8080', ':8080', '[]:x'].map((e) => [e, /no host name|port|path/] as const),
 ]
 
-/** An entry, an origin it allows and one, close by, that it does not. */
+/** An entry, an origin that it allows, and a similar one that it refuses. */
 export const ACCEPTED_ENTRIES: readonly (readonly [entry: string, allowed: string, refused: string])[] = [
   ['example.com', 'https://example.com', 'http://example.com'],
   ['example.com/', 'https://example.com', 'https://www.example.com'],

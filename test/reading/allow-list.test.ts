@@ -14,7 +14,7 @@ function listOf(text: string): AllowList {
   return list
 }
 
-t.test('allows what is listed and refuses its neighbour', async (t) => {
+t.test('allows each listed origin and refuses its neighbour', async (t) => {
   for (const [entry, allowed, refused] of ACCEPTED_ENTRIES) {
     const list = listOf(entry)
     t.equal(allows(list, allowed), true, `${entry} allows ${allowed}`)
@@ -43,7 +43,7 @@ t.test('refuses every origin of the corpus', async (t) => {
   )
 })
 
-t.test('names each entry that is wrong, and why', async (t) => {
+t.test('names each wrong entry and its problem', async (t) => {
   for (const [entry, says] of REFUSED_ENTRIES) {
     const { list, problems } = parseAllowList(entry, isPublicSuffix)
     t.equal(problems.length, 1, `${JSON.stringify(entry)} is a problem`)
@@ -55,7 +55,7 @@ t.test('names each entry that is wrong, and why', async (t) => {
   ])
 })
 
-t.test('refuses a wildcard over names that anybody can get further down, and no wildcard beside it', async (t) => {
+t.test('refuses a wildcard over names that anyone can get, at any depth, and no other wildcard', async (t) => {
   for (const host of ['amazonaws.com', 'eu-west-3.amazonaws.com', 'windows.net', 'core.windows.net', 'digitaloceanspaces.com']) {
     t.match(parseAllowList(`*.${host}`, isPublicSuffix).problems, [`everybody’s site under ${host}; name your own host`], host)
   }
@@ -73,7 +73,7 @@ t.test('collects all problems, in order, and none of the good entries among them
   )
 })
 
-t.test('takes spaces, commas, line breaks and tabs between entries, and an empty text as an empty list', async (t) => {
+t.test('accepts spaces, commas, line breaks and tabs between entries, and reads an empty text as an empty list', async (t) => {
   const list = listOf(' example.com,example.org\r\n  https://example.net ,\t*.example.com\u00a0example.com ')
   t.same([...list.exact], ['https://example.com', 'https://example.org', 'https://example.net'])
   t.same([...list.wildcards], ['https://example.com'])
@@ -182,7 +182,7 @@ t.test('agrees with the oracle on arbitrary lists and arbitrary origins', async 
   )
 })
 
-t.test('never allows an origin that the platform does not write in the same way', async () => {
+t.test('never allows an origin that is not canonical', async () => {
   const list = listOf('example.com *.example.com *.münchen.de http://*.example.com:8080')
   fc.assert(
     fc.property(fc.string({ unit: 'binary', maxLength: 12 }), fc.nat(30), (noise, at) => {

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { createBoundedLookUps } from '../../src/reading/bounded-look-up.ts'
 
-t.test('two look-ups run, a hundred wait for their turn, and the next is told at once that there are too many', async (t) => {
+t.test('two look-ups run, a hundred wait, and the next one is refused at once', async (t) => {
   const bounded = createBoundedLookUps()
   const ends: (() => void)[] = []
   let most = 0
@@ -19,7 +19,7 @@ t.test('two look-ups run, a hundred wait for their turn, and the next is told at
     ends[at]?.()
     await new Promise((resolve) => setImmediate(resolve))
   }
-  t.equal((await Promise.all(asked)).length, 102, 'each has its turn, also after one that failed')
+  t.equal((await Promise.all(asked)).length, 102, 'each has its turn, even after a failure')
   t.equal(most, 2)
   t.equal(await bounded(async () => 'free again'), 'free again')
 })

@@ -7,7 +7,7 @@ const { list } = parseAllowList('example.com *.example.org', (host) => getPublic
 const KEY = 'server-key-0123456789'
 const SITE = 'https://example.com'
 
-/** Joins doubled headers, but of two that stand by themselves takes the first: https://nodejs.org/api/http.html#messageheaders */
+/** Headers as Node joins them, or keeps the first of a kind: https://nodejs.org/api/http.html#messageheaders */
 function asNode(rawHeaders: readonly string[]): Record<string, string> {
   const headers: Record<string, string> = {}
   for (let at = 0; at + 1 < rawHeaders.length; at += 2) {
@@ -28,13 +28,13 @@ const reasonOf = (rawHeaders: readonly string[]) => {
   const decision = decide(rawHeaders)
   return decision.allowed ? 'allowed' : decision.reason
 }
-// What Chromium 156 sends with each way of asking.
+// The headers of Chromium 156 for each kind of request.
 const FETCH = ['Sec-Fetch-Site', 'cross-site', 'Sec-Fetch-Mode', 'cors', 'Sec-Fetch-Dest', 'empty']
 const SCRIPT = ['Sec-Fetch-Site', 'cross-site', 'Sec-Fetch-Mode', 'no-cors', 'Sec-Fetch-Dest', 'script']
 const SCRIPT_CORS = ['Sec-Fetch-Site', 'cross-site', 'Sec-Fetch-Mode', 'cors', 'Sec-Fetch-Dest', 'script']
 const NAVIGATE = ['Sec-Fetch-Site', 'none', 'Sec-Fetch-Mode', 'navigate', 'Sec-Fetch-User', '?1', 'Sec-Fetch-Dest', 'document']
 
-t.test('lets a listed site read, and gives back its origin to echo', async (t) => {
+t.test('lets a listed site read, and returns its origin', async (t) => {
   t.same(decide(['Origin', SITE, ...FETCH]), { allowed: true, origin: SITE })
   t.same(decide(['Host', 'agent.test', 'origin', 'https://a.example.org']), { allowed: true, origin: 'https://a.example.org' })
   t.same(decide(['ORIGIN', SITE, ...SCRIPT_CORS], 'script'), { allowed: true, origin: SITE })
@@ -116,7 +116,7 @@ t.test('reads the Referer where there is no Origin, up to its first slash', asyn
   }
 })
 
-t.test('takes a key only from a request that names no web site', async (t) => {
+t.test('accepts a key only without Origin and Referer', async (t) => {
   t.same(decide(['Authorization', `Bearer ${KEY}`]), { allowed: true, origin: null })
   t.same(decide(['authorization', `bearer ${KEY}`, ...FETCH]), { allowed: true, origin: null })
   for (const value of [
@@ -138,7 +138,7 @@ t.test('takes a key only from a request that names no web site', async (t) => {
   t.equal(reasonOf(['Host', 'example.com', 'User-Agent', 'curl/8', 'Accept', '*/*', 'Cookie', `origin=${SITE}`]), 'unnamed')
 })
 
-t.test('knows only the real headers, not ones with a like name', async (t) => {
+t.test('ignores headers with similar names', async (t) => {
   const names = [
     'X-Origin',
     'Origin2',
@@ -157,12 +157,12 @@ t.test('knows only the real headers, not ones with a like name', async (t) => {
   for (const name of names) t.equal(isAllowed([name, SITE]), false, name)
   for (const name of ['Proxy-Authorization', 'X-Authorization', 'If-None-Match', 'Cache-Control'])
     t.equal(isAllowed([name, `Bearer ${KEY}`]), false, name)
-  // A value is no name, wherever it stands.
+  // A header's value is never read as a name.
   t.equal(isAllowed(['Accept', 'Origin', SITE, 'x']), false)
   t.equal(isAllowed(['Origin']), false)
 })
 
-t.test('refuses a header that comes twice, with equal values too and in any spelling', async (t) => {
+t.test('refuses a repeated header, even with equal values and in any spelling', async (t) => {
   const good = ['Origin', SITE, ...FETCH]
   t.equal(isAllowed([...good, 'Accept', 'a', 'Accept', 'b', 'X-A', '1', 'X-A', '1']), true)
   for (const [name, value] of [
@@ -186,7 +186,7 @@ t.test('refuses a header that comes twice, with equal values too and in any spel
   t.equal(reasonOf(['Referer', '', 'Referer', `${SITE}/`]), 'doubled')
 })
 
-t.test('refuses a navigation and every destination that does not fit, for a listed site and with a key', async (t) => {
+t.test('refuses a navigation and every wrong destination, even for a listed site or with a key', async (t) => {
   const callers = [
     ['Origin', SITE],
     ['Referer', `${SITE}/`],
@@ -223,7 +223,7 @@ t.test('refuses a navigation and every destination that does not fit, for a list
   }
 })
 
-t.test('repeats an origin only where it is a web site’s, as browsers write it, of 200 ASCII characters at most', async (t) => {
+t.test('repeats only a canonical http(s) origin of at most 200 ASCII characters', async (t) => {
   const repeated = [
     'https://evil.com',
     'http://localhost:5173',

@@ -4,7 +4,7 @@ import { createWorld } from './token-reader-world.ts'
 
 const event = { account: null, kind: 'changed', actor: 'owner', outcome: 'ok', detail: null } as const
 
-/** What Memcached is to several readers, without its faults. */
+/** A cache shared by several readers, without Memcached's faults. */
 function createCache(): RowCache & { readonly rows: Map<string, string> } {
   const rows = new Map<string, string>()
   return {
@@ -28,7 +28,7 @@ for (const shared of [false, true]) {
     const served = ({ read }: typeof one) => read(null)
     const publish = async (changed: Promise<{ name: string }>) => one.reader.publish((await changed).name)
     await t.rejects(one.read(null), { code: 'unavailable', message: /no token yet/ })
-    await t.rejects(one.read(''), { code: 'not_found' }, 'an empty name is none')
+    await t.rejects(one.read(''), { code: 'not_found' }, 'an empty name is unknown')
     await publish(add('default', 'token-of-default'))
     t.equal(await served(one), 'token-of-default', 'at once in the process that wrote it')
     t.equal(await served(other), 'token-of-default')
@@ -39,11 +39,11 @@ for (const shared of [false, true]) {
     await add('shop', 'token-of-shop')
     await store.makeDefault('shop', event)
     await one.reader.publishDefault()
-    t.equal(await served(one), 'token-of-shop', 'though its version is lower than the one of the default before')
+    t.equal(await served(one), 'token-of-shop', 'although its version is lower than the old default’s')
     other.clock.ms += 1001
     const reads = other.way.reads
     t.equal(await served(other), 'token-of-shop')
-    if (shared) t.equal(other.way.reads, reads, 'from the cache: the version of another account says nothing of this one')
+    if (shared) t.equal(other.way.reads, reads, 'from the cache: versions of different accounts are not compared')
     t.equal(await one.read('default'), 'token-of-default-4')
 
     await publish(replace('shop', 'second-token-of-shop'))
@@ -53,14 +53,14 @@ for (const shared of [false, true]) {
 
     one.way.cut = true
     await one.reader.publishDefault()
-    if (!shared) t.equal(await served(one), 'second-token-of-shop', 'while the store is silent the one before goes on')
+    if (!shared) t.equal(await served(one), 'second-token-of-shop', 'while the store is silent the old default is served')
     one.way.cut = false
 
     await remove('shop')
     await one.reader.publish('shop')
     await one.reader.publishDefault()
     one.clock.ms += 1001
-    await t.rejects(served(one), { message: /no token yet/ }, 'no other account takes its place')
+    await t.rejects(served(one), { message: /no token yet/ }, 'no other account replaces it')
     other.clock.ms += 1001
     await t.rejects(served(other), { message: /no token yet/ })
     await t.rejects(one.read('shop'), { code: 'not_found' })
@@ -68,7 +68,7 @@ for (const shared of [false, true]) {
   })
 }
 
-t.test('the cache holds no name, and a name that somebody writes into it is not believed', async (t) => {
+t.test('the cache holds no name in plain text, and a name written by others is ignored', async (t) => {
   const { add, instance } = await createWorld(t)
   const cache = createCache()
   await add('default', 'token-of-default')
@@ -80,7 +80,7 @@ t.test('the cache holds no name, and a name that somebody writes into it is not 
   t.equal(await fresh.read(null), 'token-of-default')
 })
 
-t.test('an account’s own list that is broken in the store allows nobody', async (t) => {
+t.test('a broken own list in the store allows no site', async (t) => {
   const { add, instance } = await createWorld(t)
   await add('shop', 'token', { allowedDomains: 'good.example http://[' })
   const { allowList } = await instance().snapshot('shop')

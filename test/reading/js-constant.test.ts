@@ -6,14 +6,14 @@ import { builtInNames, constantNameProblem, renderScript } from '../../src/readi
 // A million cases take a few seconds, on a busy machine many more.
 t.setTimeout(120_000)
 
-/** Runs the scripts in one fresh global and returns the names that are there afterwards and were not before. */
+/** Runs the scripts in a fresh global and returns the new names. */
 function definedBy(scripts: string): string[] {
   const context = vm.createContext({})
   vm.runInContext(scripts, context)
   return Object.getOwnPropertyNames(context)
 }
 
-/** Whether the engine takes them as names also in strict, asynchronous and module code. */
+/** Whether the engine accepts them as names in strict, asynchronous and module code. */
 function isBindable(names: string): boolean {
   try {
     new vm.Script(`'use strict'; async function* f() { let ${names} }`)
@@ -23,7 +23,7 @@ function isBindable(names: string): boolean {
   }
 }
 
-/** Names that pass must be names to the engine too, and define only themselves. */
+/** Accepted names must be valid to the engine too, and define only themselves. */
 function provesAll(t: Test, names: readonly string[]) {
   for (let at = 0; at < names.length; at += 10_000) {
     const batch = names.slice(at, at + 10_000)
@@ -60,7 +60,7 @@ const SHORT_WORDS = [
   'USB',
 ]
 
-t.test('takes the default name and the ones that people choose', async (t) => {
+t.test('accepts the default name and common choices', async (t) => {
   const names = [
     'InstagramToken',
     'token',
@@ -80,7 +80,7 @@ t.test('takes the default name and the ones that people choose', async (t) => {
   provesAll(t, names)
 })
 
-t.test('refuses what is no name, a reserved word or a built-in, and says which', async (t) => {
+t.test('refuses invalid names, reserved words and built-ins, with the reason', async (t) => {
   const noName = [
     '1a',
     'a-b',
@@ -112,7 +112,7 @@ t.test('refuses what is no name, a reserved word or a built-in, and says which',
   for (const name of builtIn.split(' ')) t.match(constantNameProblem(name), /already means something/, name)
 })
 
-t.test('never repeats the name in what it says', async () => {
+t.test('never repeats the name in the reason', async () => {
   fc.assert(fc.property(fc.string({ maxLength: 80 }), (noise) => !(constantNameProblem(`canary-${noise}`) ?? '').includes('canary')))
 })
 
@@ -183,7 +183,7 @@ t.test('decides rightly on a million random strings', async (t) => {
   return provesAll(t, [...names])
 })
 
-t.test('gives the token back when the script runs, and has no < in it', async () => {
+t.test('the script defines the token and contains no <', async () => {
   const token = fc.oneof(
     fc.string({ unit: 'binary', maxLength: 200 }),
     fc.string({ unit: fc.integer({ min: 0, max: 0xffff }).map((unit) => String.fromCharCode(unit)) }),
@@ -227,7 +227,7 @@ t.test('gives the token back when the script runs, and has no < in it', async ()
   )
 })
 
-t.test('defines a constant: visible, reachable as a property, not assignable', async (t) => {
+t.test('defines a constant: enumerable, a property of the global, not assignable', async (t) => {
   const context = vm.createContext({})
   vm.runInContext(renderScript('InstagramToken', 'IGAAx'), context)
   t.equal(vm.runInContext('InstagramToken + globalThis.InstagramToken', context), 'IGAAxIGAAx')
@@ -236,7 +236,7 @@ t.test('defines a constant: visible, reachable as a property, not assignable', a
   t.equal(vm.runInContext("InstagramToken = 'other'; InstagramToken", context), 'IGAAx')
 })
 
-t.test('does no harm when the tag is included twice, and the later token counts', async (t) => {
+t.test('may be included twice; the later token counts', async (t) => {
   const context = vm.createContext({})
   for (const token of ['IGAAx', 'IGAAx', 'IGAAy']) vm.runInContext(renderScript('InstagramToken', token), context)
   t.equal(vm.runInContext('InstagramToken', context), 'IGAAy')
@@ -244,7 +244,7 @@ t.test('does no harm when the tag is included twice, and the later token counts'
   t.equal(vm.runInContext('InstagramToken', context), 'IGAAz')
 })
 
-t.test('stays one harmless definition even where a name was not checked', async () => {
+t.test('is one harmless definition even for an unchecked name', async () => {
   fc.assert(
     fc.property(fc.string({ unit: 'binary', maxLength: 40 }), (name) => {
       const script = renderScript(`x${name}`, 'IGAAx')

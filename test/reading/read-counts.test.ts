@@ -3,7 +3,7 @@ import { createReadHistory } from '../../src/reading/read-counts.ts'
 
 const MINUTE_MS = 60_000
 
-t.test('counts the reads of the last hour, and says how far back it looks', async (t) => {
+t.test('counts the reads of the last hour, and gives the span', async (t) => {
   const counters = { process: 0, memcached: 0, store: 0, stale: 0 }
   let nowMs = 5_000
   const history = createReadHistory(counters, () => nowMs)
@@ -18,5 +18,5 @@ t.test('counts the reads of the last hour, and says how far back it looks', asyn
     t.equal(history.lastHour().minutes, Math.min(60, minute))
   }
   counters.store += 3
-  t.equal(history.lastHour().counts.store, 3, 'what came since the last look is counted too')
+  t.equal(history.lastHour().counts.store, 3, 'reads since the last sample count too')
 })

@@ -15,10 +15,10 @@ import { createGate, createWorld } from './token-reader-world.ts'
 const skip = missing('postgres', 'memcached')
 const SILENT = { info() {}, warn() {} }
 const MINUTE_MS = 60_000
-/** Then a look is waited for, however slow the machine is. */
+/** After this time a read waits for its look-up, even on a slow machine. */
 const STALE_MS = 6000
 const [OLD_KEY, NEW_KEY] = [generateKey(), generateKey()]
-/** How often the orders of a race are drawn. */
+/** The number of random orders of a race. */
 const ORDERS = Number(process.env['ORDERS'] ?? 100)
 
 type World = Awaited<ReturnType<typeof createRightsWorld>>
@@ -41,12 +41,12 @@ async function createRightsWorld(t: Test, memcached?: Awaited<ReturnType<typeof 
     memcached: server,
     connect,
     cache,
-    /** What instances put into Memcached in the background is there: it answers in turn. */
+    /** Waits for background puts: Memcached answers in order. */
     async settled() {
       for (let turn = 0; turn < 5; turn++) await cache.get('turn')
     },
     stored: (name: string) => cache.get(keyOf(name)),
-    /** The row as it lies in Memcached. */
+    /** The row in Memcached. */
     copied: (name: string) => waitFor('the row in Memcached', async () => rowIn(await cache.get(keyOf(name)))),
     putBack: (name: string, value: string) => cache.set(keyOf(name), value, 60),
   }
@@ -57,7 +57,7 @@ function rowIn(sealed: string | null): string | null {
   return sealed !== null && sealed.length > 200 ? sealed : null
 }
 
-/** What a site that may no longer read gets. */
+/** Whether a removed site still gets the token. */
 async function isServed({ reader }: Instance, name = 'shop'): Promise<boolean> {
   const { problem, allowList } = await reader.read(name)
   return problem === null && allowList?.exact.has('https://gone.example') === true
@@ -72,7 +72,7 @@ const REMOVALS: readonly { what: string; act(world: World): Promise<void> }[] = 
 const LISTED = { allowedDomains: 'gone.example stays.example' }
 
 for (const { what, act } of REMOVALS) {
-  t.test(`${what} is seen by all instances at their next look, whatever the order of their keys`, { skip }, async (t) => {
+  t.test(`all instances see ${what} at their next look-up, in every order of their keys`, { skip }, async (t) => {
     const world = await createRightsWorld(t)
     const { add, instance, cache } = world
     await add('shop', 'token', LISTED)
@@ -92,7 +92,7 @@ for (const { what, act } of REMOVALS) {
     }
   })
 
-  t.test(`after ${what} the agent's own old values, put back, are believed for a minute at most`, { skip }, async (t) => {
+  t.test(`after ${what} replayed old values of the agent are served for a minute at most`, { skip }, async (t) => {
     const world = await createRightsWorld(t)
     const { add, instance, cache } = world
     await add('shop', 'token', LISTED)
@@ -106,7 +106,7 @@ for (const { what, act } of REMOVALS) {
     for (const seconds of [1, 30, 56, 61, 120, 3600]) {
       for (const one of [acting, informed, other]) {
         one.clock.ms += STALE_MS
-        // By two clocks that go on alike.
+        // Both clocks advance alike.
         one.clock.monotonicMs = one.clock.wallMs = seconds * 1000
         await world.putBack('shop', old)
         const served = await isServed(one)
@@ -115,7 +115,7 @@ for (const { what, act } of REMOVALS) {
     }
   })
 
-  t.test(`${what} by an instance that cannot reach Memcached is seen within a minute, and it says when`, { skip }, async (t) => {
+  t.test(`${what} by an instance without Memcached is seen within a minute, and it names the moment`, { skip }, async (t) => {
     const world = await createRightsWorld(t)
     const { add, instance, cache, connect } = world
     await add('shop', 'token', LISTED)
@@ -130,15 +130,15 @@ for (const { what, act } of REMOVALS) {
     t.notOk(await isServed(acting))
     other.clock.ms += MINUTE_MS
     other.clock.monotonicMs = other.clock.wallMs = MINUTE_MS
-    t.notOk(await isServed(other), 'though the old value is still in Memcached')
+    t.notOk(await isServed(other), 'although the old value is still in Memcached')
   })
 
   for (const lateMs of [1900, 0]) {
-    t.test(`a look that was answered before ${what} and arrives ${lateMs} ms later brings nothing back`, { skip }, async (t) => {
+    t.test(`a look-up answered before ${what} that arrives ${lateMs} ms later restores nothing`, { skip }, async (t) => {
       const world = await createRightsWorld(t)
       const { add, instance, cache, memcached } = world
       await add('shop', 'token', LISTED)
-      // Memcached has lost the row whenever the slow one asks.
+      // Memcached has no row when the slow instance asks.
       const [acting, slow, third] = [
         instance({ cache, secondPutMs: 500 }),
         instance({ cache: { ...cache, get: async () => null } }),
@@ -160,9 +160,9 @@ for (const { what, act } of REMOVALS) {
       await world.settled()
       slow.way.gate = null
       if (lateMs === 0) {
-        t.ok(rowIn(await world.stored('shop')), 'the emptied Memcached has taken the old row')
+        t.ok(rowIn(await world.stored('shop')), 'the flushed Memcached stores the old row')
         await acting.shared?.close()
-        t.notOk(rowIn(await world.stored('shop')), 'until the acting instance has looked again')
+        t.notOk(rowIn(await world.stored('shop')), 'until the second put of the acting instance')
       }
       for (const one of [third, slow]) {
         one.clock.ms += STALE_MS
@@ -172,7 +172,7 @@ for (const { what, act } of REMOVALS) {
   }
 }
 
-t.test('with three instances and an emptied Memcached a removed site is gone in every order', { skip }, async (t) => {
+t.test('with three instances and a flushed Memcached a removed site is refused in every order', { skip }, async (t) => {
   const world = await createRightsWorld(t)
   const { add, instance, cache, memcached, change } = world
   let served = 0
@@ -206,7 +206,7 @@ t.test('with three instances and an emptied Memcached a removed site is gone in 
     await looking
     await world.settled()
     slow.way.gate = null
-    // The acting instance looks again.
+    // The second put of the acting instance.
     await acting.shared?.close()
     for (const one of [acting, slow, third]) {
       one.clock.ms += STALE_MS
@@ -230,17 +230,17 @@ t.test('two agents with one Memcached, one key and the same names never see each
       await world.copied('default')
       one.clock.ms += STALE_MS
       await one.read('default')
-      t.ok(one.reader.counters.memcached > 0, 'each finds its own')
+      t.ok(one.reader.counters.memcached > 0, 'each finds its own row')
     }
   }
 })
 
-t.test('the release before sees what this one takes away', { skip }, async (t) => {
+t.test('the previous release sees the rights that this one removes', { skip }, async (t) => {
   const world = await createRightsWorld(t)
   const { add, db, instance, cache, vault, change } = world
   const { load } = oldRelease(t)
   const [{ createTokenReader }, { createAccountStore }, { createVault }] = await Promise.all([
-    // Its own types are those of another release.
+    // The types differ between releases.
     load<{ createTokenReader(deps: object): { read(name: string): Promise<{ text: { content: string } }> } }>('application/read-token.ts'),
     load<{ createAccountStore(db: object): object }>('storage/account-store.ts'),
     load<{ createVault(keys: string[]): object }>('storage/vault.ts'),
@@ -266,7 +266,7 @@ t.test('the release before sees what this one takes away', { skip }, async (t) =
   await t.rejects((async () => old.read('shop'))(), { message: /paused/ })
 })
 
-t.test('an instance asks the database where it cannot tell how old a value is', { skip }, async (t) => {
+t.test('an instance that is unsure of the time asks the database', { skip }, async (t) => {
   const world = await createRightsWorld(t)
   await world.add('shop', 'token', LISTED)
   const DAY_MS = 86_400_000

@@ -15,7 +15,7 @@ const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms))
 
 async function createSharedWorld(t: Test) {
   const memcached = await startMemcached(t)
-  // Generous: what is asked for here is what is read, not how fast.
+  // Generous: these tests check values, not speed.
   const connect = (deadlineMs = 5000, server = memcached.server) => {
     const cache = createMemcached({ servers: server, deadlineMs, log: SILENT })
     t.teardown(() => cache.close())
@@ -30,7 +30,7 @@ async function createSharedWorld(t: Test) {
 
 type Instance = ReturnType<Awaited<ReturnType<typeof createSharedWorld>>['instance']>
 
-/** Reads for as long as `action` takes, and returns how long each read took, sorted. */
+/** Reads while `action` runs, and returns the sorted durations. */
 async function readMeanwhile(instance: Instance, expected: string, action: () => Promise<unknown>): Promise<number[]> {
   const durations: number[] = []
   const reads: Promise<void>[] = []
@@ -56,7 +56,7 @@ function summary(durations: number[]): string {
   return `${durations.length} reads, p50 ${at(0.5)} ms, p99 ${at(0.99)} ms, longest ${at(1)} ms`
 }
 
-t.test('what one instance has looked up, another takes from Memcached once the store has answered it', { skip }, async (t) => {
+t.test('an instance uses Memcached only after the store has answered it once', { skip }, async (t) => {
   const { add, cache, instance, shared } = await createSharedWorld(t)
   await add('default', 'token')
   await add('other', 'second')
@@ -64,7 +64,7 @@ t.test('what one instance has looked up, another takes from Memcached once the s
   await waitFor('the row in Memcached', () => shared('default'))
   const cold = instance({ cache })
   cold.way.cut = true
-  await t.rejects(cold.read('default'), { code: 'unavailable' }, 'which store it is, only the store tells')
+  await t.rejects(cold.read('default'), { code: 'unavailable' }, 'only the store gives its namespace')
   cold.way.cut = false
   await cold.read('other')
   cold.way.cut = true
@@ -99,7 +99,7 @@ t.test('a cached row older than the last one seen is a miss, and is replaced', {
   await cache.set(keyOf('default'), '', 60)
   clock.ms = 1001
   t.equal(await read('default'), 'new')
-  // Written in the background: later than the old row, it would hide it.
+  // The background put must finish before the old row is written back.
   await waitFor('the new row in Memcached', async () => ![old, '', null].includes(await shared('default')))
   await cache.set(keyOf('default'), old, 60)
   clock.ms = 2002
@@ -110,7 +110,7 @@ t.test('a cached row older than the last one seen is a miss, and is replaced', {
   t.equal(await instance({ cache }).read('default'), 'new')
 })
 
-t.test('a slow reader does not put its old row over a refreshed one', { skip }, async (t) => {
+t.test('a slow reader does not overwrite a refreshed row', { skip }, async (t) => {
   const { add, replace, cache, instance } = await createSharedWorld(t)
   await add('default', 'old')
   await add('other', 'second')
@@ -134,7 +134,7 @@ for (const [change, outcome] of [
   [{}, 'goes on while the store is silent'],
   [{ allowedDomains: 'other.example' }, 'stops, where the newer token has other readers'],
 ] as const) {
-  t.test(`after a late look at a refreshed token the older one ${outcome}`, { skip }, async (t) => {
+  t.test(`after a late look-up of a refreshed token the older one ${outcome}`, { skip }, async (t) => {
     const { add, replace, cache, instance, shared } = await createSharedWorld(t)
     await add('default', 'old', { allowedDomains: 'shop.example' })
     const [late, reading] = [instance({ cache }), instance({ cache })]
@@ -146,7 +146,7 @@ for (const [change, outcome] of [
     late.way.gate = gate.closed
     late.clock.ms = 6000
     const looking = late.read('default')
-    await waitFor('the late look to be answered', () => late.way.answers === 2)
+    await waitFor('the late look-up to be answered', () => late.way.answers === 2)
     late.clock.monotonicMs = late.clock.wallMs = 1900
     gate.open()
     await looking
@@ -159,7 +159,7 @@ for (const [change, outcome] of [
   })
 }
 
-t.test('no altered, foreign or made-up value in Memcached is ever given out', { skip }, async (t) => {
+t.test('no altered, foreign or made-up value in Memcached is ever served', { skip }, async (t) => {
   const { add, cache, keyOf, shared, instance } = await createSharedWorld(t)
   await add('default', 'good')
   await add('another', 'foreign')
@@ -189,12 +189,12 @@ t.test('no altered, foreign or made-up value in Memcached is ever given out', { 
   await reading.read('default')
   for (const value of [...flipped, ...others]) {
     await cache.set(keyOf('default'), value, 60)
-    // Old enough to be waited for.
+    // Old enough that a read waits.
     reading.clock.ms += 5001
     const before = reading.way.reads
     const token = await reading.read('default')
     if (token !== 'good') t.fail(`gave out ${token}`)
-    // What the value was when it was made counts as good; the reader's own put may be on its way.
+    // The original value is good too; the reader's own put may be under way.
     if (value !== good && reading.way.reads !== before + 1) t.fail(`believed ${value.slice(0, 40)}`)
   }
   t.pass(`${flipped.length + others.length} values`)
@@ -208,14 +208,14 @@ t.test('Memcached sees no token, no account name and no unsealed row', { skip },
   t.notMatch(`${keyOf('canary-name')} ${value} ${Buffer.from(value.split('.').at(-1) ?? '', 'base64url')}`, /canary/)
 })
 
-t.test('a token that is not served any more leaves only the word to ask the database', { skip }, async (t) => {
+t.test('a token that is not served any more leaves only a tombstone', { skip }, async (t) => {
   const { add, replace, change, cache, shared, instance } = await createSharedWorld(t)
   await add('default', null, { expiresAt: null })
   const other = instance({ cache })
   await t.rejects(other.read('default'), { code: 'unavailable' })
   await replace('default', 'token')
   other.clock.ms = 1001
-  t.equal(await other.read('default'), 'token', 'seen after a second, without a word from the one that wrote it')
+  t.equal(await other.read('default'), 'token', 'seen after a second, without a publication')
   const length = await waitFor('the row in Memcached', async () => {
     const sealed = (await shared('default')) ?? ''
     return sealed.length > 200 && sealed.length
@@ -271,7 +271,7 @@ t.test('with Memcached cut, reset and killed under load no read fails', { skip }
 })
 
 t.test(
-  'with Postgres stopped under load reads go on, and its answers are taken again when it goes on',
+  'with Postgres suspended under load reads continue, and its answers count again when it resumes',
   {
     skip: missing('postgres'),
   },

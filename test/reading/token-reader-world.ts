@@ -19,7 +19,7 @@ import { createVault, generateKey } from '../../src/storage/vault.ts'
 const MIGRATIONS = join(import.meta.dirname, '../../migrations')
 const DAY_MS = 86_400_000
 
-/** A store with accounts in it, and as many readers on it as a test has instances. */
+/** A store with accounts, and a reader for each instance of the test. */
 export async function createWorld(t: Test, open: () => Promise<Database> = () => openSqlite(':memory:'), keys = [generateKey()]) {
   const db = await open()
   t.teardown(() => db.close().catch(() => {}))
@@ -51,7 +51,7 @@ export async function createWorld(t: Test, open: () => Promise<Database> = () =>
       await store.insert({ name, provider: 'instagram', ...own, ...change }, event)
       return find(name)
     },
-    /** As another process would do it: nobody is told. */
+    /** Writes as another process does, without a publication. */
     async replace(name: string, token: string, change: AccountChange = {}): Promise<Account> {
       const event = { account: name, kind: 'replaced', actor: 'cli', outcome: 'ok', detail: null } as const
       const { version } = await find(name)
@@ -64,10 +64,10 @@ export async function createWorld(t: Test, open: () => Promise<Database> = () =>
     async remove(name: string): Promise<void> {
       await store.remove(name, { account: name, kind: 'removed', actor: 'owner', outcome: 'ok', detail: null })
     },
-    /** One instance, with clocks of its own, whose way to the store can be watched, held up and cut. */
+    /** One instance with its own clocks, whose queries can be counted, delayed and cut. */
     instance({ cache = null, maxSnapshots, realTime = false, keys: ownKeys = keys, secondPutMs = 30 }: InstanceOptions = {}) {
       const way = { reads: 0, answers: 0, cut: false, gate: null as Promise<void> | null, shiftMs: 0, answer: null as Look | null }
-      // Its own time, and by how much this machine's two clocks are off.
+      // Its own time, corrected by the offset of this machine's two clocks.
       const clock = { ms: 0, monotonicMs: 0, wallMs: 0 }
       const databaseClock = createDatabaseClock(
         () => performance.now() + clock.monotonicMs,
@@ -80,7 +80,7 @@ export async function createWorld(t: Test, open: () => Promise<Database> = () =>
           way.reads++
           const { gate, answer } = way
           if (answer !== null) return answer
-          // The answer is on its way while the gate is closed.
+          // A closed gate holds the answer back.
           const look = way.cut ? null : await own.look(name)
           way.answers++
           await gate
@@ -115,13 +115,13 @@ interface InstanceOptions {
   secondPutMs?: number
 }
 
-/** Throws why there is no token. */
+/** Throws the reason if there is no token. */
 function opened(snapshot: Snapshot): TokenSnapshot {
   if (snapshot.problem !== null) throw snapshot.problem
   return snapshot
 }
 
-/** A promise to hold something up with. */
+/** A promise that delays something until it is opened. */
 export function createGate(): { closed: Promise<void>; open: () => void } {
   let open = (): void => {}
   const closed = new Promise<void>((resolve) => {

@@ -8,7 +8,7 @@ import { createGate, createWorld } from './token-reader-world.ts'
 const DAY_MS = 86_400_000
 const unavailable = (words: RegExp) => ({ code: 'unavailable', message: words })
 
-t.test('gives the token out in three forms, each with the tag of its bytes', async (t) => {
+t.test('serves the token in three forms, each with the ETag of its bytes', async (t) => {
   const world = await createWorld(t)
   await world.add('default', 'IGAA-token')
   const snapshot = await world.instance().snapshot('default')
@@ -16,13 +16,13 @@ t.test('gives the token out in three forms, each with the tag of its bytes', asy
   t.equal(snapshot.text.content, 'IGAA-token')
   t.match(snapshot.script().content, 'Object.defineProperty(globalThis, "InstagramToken"')
   t.match(snapshot.script('Other').content, '"Other"')
-  t.equal(snapshot.script('InstagramToken'), snapshot.script(), 'the usual name is rendered once')
+  t.equal(snapshot.script('InstagramToken'), snapshot.script(), 'the default name is rendered once')
   for (const { content, etag } of [snapshot.json, snapshot.text, snapshot.script(), snapshot.script('Other')]) {
     t.equal(etag, `"${shortDigest(content)}"`)
   }
 })
 
-t.test('a browser keeps an answer five minutes, and not beyond the end of the token', async (t) => {
+t.test('a browser caches an answer for five minutes, and not beyond the token’s expiry', async (t) => {
   const world = await createWorld(t)
   const now = world.store.now()
   await world.add('long', 'one')
@@ -35,7 +35,7 @@ t.test('a browser keeps an answer five minutes, and not beyond the end of the to
   t.equal((await snapshot('short')).maxAgeSeconds(now.getTime() + DAY_MS), 0)
 })
 
-t.test('asks the store once for a hundred readers at a time', async (t) => {
+t.test('asks the store once for a hundred concurrent readers', async (t) => {
   const world = await createWorld(t)
   await world.add('default', 'token')
   const { read, way } = world.instance()
@@ -44,7 +44,7 @@ t.test('asks the store once for a hundred readers at a time', async (t) => {
   t.equal(way.reads, 1)
 })
 
-t.test('asks the store at most once a second, whatever the load, and needs no promise in between', async (t) => {
+t.test('asks the store at most once a second under any load, and is synchronous in between', async (t) => {
   const world = await createWorld(t)
   await world.add('default', 'token')
   const { reader, read, way, clock } = world.instance()
@@ -58,7 +58,7 @@ t.test('asks the store at most once a second, whatever the load, and needs no pr
   t.equal(reader.counters.process + reader.counters.store, 3001)
 })
 
-t.test('a token that another process put in place is given out after a second', async (t) => {
+t.test('a token that another process wrote is served after a second', async (t) => {
   const world = await createWorld(t)
   await world.add('default', 'old')
   const { read, clock } = world.instance()
@@ -84,7 +84,7 @@ t.test('an answer is as old as its question', async (t) => {
   t.equal(await read('default'), 'new')
 })
 
-t.test('what was published is given out at once, also where an older answer is still on its way', async (t) => {
+t.test('a published token is served at once, even if an older answer arrives later', async (t) => {
   const world = await createWorld(t)
   await world.add('default', 'old')
   const { reader, read, way, clock } = world.instance()
@@ -102,7 +102,7 @@ t.test('what was published is given out at once, also where an older answer is s
   t.equal(await read('default'), 'new')
 })
 
-t.test('of two writes that are published out of order the newer one stays', async (t) => {
+t.test('of two writes published out of order the newer one stays', async (t) => {
   const world = await createWorld(t)
   await world.add('default', 'old')
   const { reader, read, way } = world.instance()
@@ -117,7 +117,7 @@ t.test('of two writes that are published out of order the newer one stays', asyn
   t.equal(await read('default'), 'new')
 })
 
-t.test('while the store fails, the last token is given out until its own end, and not after it', async (t) => {
+t.test('while the store fails, the last token is served until it expires, and not after', async (t) => {
   const world = await createWorld(t)
   await world.add('default', 'token', { expiresAt: world.expiresIn(DAY_MS) })
   const { reader, read, way, clock, lines } = world.instance()
@@ -138,17 +138,17 @@ t.test('while the store fails, the last token is given out until its own end, an
   way.cut = false
   clock.ms += 250
   await waitFor('the new token', async () => (await read('default')) === 'new')
-  t.equal(lines.length, 2, 'one line when it began, one when it was over')
+  t.equal(lines.length, 2, 'one line at the start, one at the end')
 })
 
-t.test('after a failure nobody waits, and the store is asked again four times a second at most', async (t) => {
+t.test('after a failure no read waits, and the store is asked at most four times a second', async (t) => {
   const world = await createWorld(t)
   await world.add('default', 'token')
   const { reader, read, way, clock } = world.instance()
   await read('default')
   way.cut = true
   clock.ms = 20_000
-  t.equal(await read('default'), 'token', 'the first one finds out')
+  t.equal(await read('default'), 'token', 'the first read finds out')
   const before = way.reads
   for (let ms = 0; ms < 5000; ms += 10) {
     clock.ms += 10
@@ -162,7 +162,7 @@ t.test('after a failure nobody waits, and the store is asked again four times a 
   await waitFor('the new token', async () => (await read('default')) === 'new')
 })
 
-t.test('with a young snapshot nobody waits for a store that hangs; its answer is taken when it comes', async (t) => {
+t.test('with a warm snapshot no read waits for a hanging store; its answer counts when it arrives', async (t) => {
   const world = await createWorld(t)
   await world.add('default', 'old')
   const { reader, read, way, clock } = world.instance()
@@ -171,18 +171,18 @@ t.test('with a young snapshot nobody waits for a store that hangs; its answer is
   const gate = createGate()
   way.gate = gate.closed
   clock.ms = 1001
-  t.equal(await read('default'), 'old', 'after some milliseconds of patience')
+  t.equal(await read('default'), 'old', 'after a timeout of some milliseconds')
   clock.ms += 15
-  t.notOk(reader.read('default') instanceof Promise, 'later ones do not even wait that long')
+  t.notOk(reader.read('default') instanceof Promise, 'later reads do not wait at all')
   clock.ms += 20_000
-  t.notOk(reader.read('default') instanceof Promise, 'nor when the snapshot grows old meanwhile')
+  t.notOk(reader.read('default') instanceof Promise, 'even if the snapshot grows old meanwhile')
   t.equal(way.reads, 2)
   gate.open()
   way.gate = null
   await waitFor('the new token', async () => (await read('default')) === 'new')
 })
 
-t.test('with an old snapshot the answer is waited for', async (t) => {
+t.test('with an old snapshot a read waits for the answer', async (t) => {
   const world = await createWorld(t)
   await world.add('default', 'old')
   const { read, way, clock } = world.instance()
@@ -213,7 +213,7 @@ t.test('with no snapshot and no store it says so, and a flood of readers does no
   t.equal(await read('default'), 'token')
 })
 
-t.test('each reason for having no token is said in its own words', async (t) => {
+t.test('each reason for having no token has its own sentence', async (t) => {
   const world = await createWorld(t)
   await world.add('none', null, { state: 'unverified', providerUserId: null, expiresAt: null })
   await world.add('refused', 'token', { state: 'reconnect', providerUserId: null })
@@ -225,15 +225,15 @@ t.test('each reason for having no token is said in its own words', async (t) => 
   await t.rejects(read('refused'), unavailable(/provider refused.*\/setup/))
   await t.rejects(read('expired'), unavailable(/expired.*\/setup/))
   await t.rejects(read('unreadable'), unavailable(/ENCRYPTION_KEY/))
-  t.equal(await read('fine'), 'token', 'and none of them stops another account')
+  t.equal(await read('fine'), 'token', 'none of them affects another account')
 })
 
-t.test('a token that the provider refuses now, and has confirmed before, is given out until its end', async (t) => {
+t.test('a confirmed token that the provider now refuses is served until it expires', async (t) => {
   const world = await createWorld(t)
   await world.add('default', 'token', { state: 'reconnect', expiresAt: world.expiresIn(60_000) })
   const { read, way, clock } = world.instance()
   t.equal(await read('default'), 'token')
-  // Within the second in which no store is asked, too.
+  // Also within the second in which the store is not asked.
   way.shiftMs = 60_000
   await t.rejects(read('default'), unavailable(/expired/))
   clock.ms = 1001
@@ -247,7 +247,7 @@ t.test('an unknown account is remembered for a second', async (t) => {
   await t.rejects(read('nobody'), { code: 'not_found' })
   t.equal(way.reads, 1)
   await t.rejects(read('Not/A/Name'), { code: 'not_found' })
-  t.equal(way.reads, 1, 'what cannot be a name is not looked up')
+  t.equal(way.reads, 1, 'an invalid name is not looked up')
   await world.add('nobody', 'token')
   clock.ms = 1000
   t.equal(await read('nobody'), 'token')
@@ -258,7 +258,7 @@ t.test('an unknown account is remembered for a second', async (t) => {
   t.equal(await read('other'), 'second')
 })
 
-t.test('a removed account is gone at once, and a refresh that ended before the removal does not bring it back', async (t) => {
+t.test('a removed account is gone at once, and a refresh that ended before the removal does not restore it', async (t) => {
   const world = await createWorld(t)
   await world.add('default', 'token')
   const { reader, read, way, clock } = world.instance()
@@ -280,7 +280,7 @@ t.test('a removed account is gone at once, and a refresh that ended before the r
   await t.rejects(read('default'), { code: 'not_found' })
 })
 
-t.test('an account that another process removed is gone after a second, also after a failure', async (t) => {
+t.test('an account that another process removed is gone after a second, even after a failure', async (t) => {
   const world = await createWorld(t)
   await world.add('default', 'token')
   const [calm, troubled] = [world.instance(), world.instance()]
@@ -295,7 +295,7 @@ t.test('an account that another process removed is gone after a second, also aft
   await t.rejects(calm.read('default'), { code: 'not_found' })
   await t.rejects(calm.read('default'), { code: 'not_found' })
   troubled.clock.ms += 250
-  t.equal(await troubled.read('default'), 'token', 'while it is asked in the background')
+  t.equal(await troubled.read('default'), 'token', 'while the look-up runs in the background')
   await waitFor('the account to be gone', () =>
     troubled.read('default').then(
       () => false,
@@ -304,7 +304,7 @@ t.test('an account that another process removed is gone after a second, also aft
   )
 })
 
-t.test('a name that was unknown a moment ago is known once it is published, however little is kept', async (t) => {
+t.test('a name unknown a moment ago is known once it is published, even with a small memory', async (t) => {
   const world = await createWorld(t)
   const { reader, read } = world.instance({ maxSnapshots: 1 })
   await t.rejects(read('late'), { code: 'not_found' })
@@ -326,7 +326,7 @@ t.test('keeps the snapshots of the accounts that were looked up last', async (t)
   t.equal(way.reads, 13)
 })
 
-t.test('100,000 made-up names neither fill the memory nor push an account out', async (t) => {
+t.test('100,000 made-up names neither fill the memory nor evict an account', async (t) => {
   const world = await createWorld(t)
   await world.add('default', 'token')
   const { reader, read, way } = world.instance()

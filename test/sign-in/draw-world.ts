@@ -11,16 +11,16 @@ import { MIGRATIONS } from '../storage/engines.ts'
 const START_MS = Date.UTC(2026, 0, 1)
 
 export interface DrawWorld {
-  /** One for each instance. */
+  /** One draw for each instance. */
   readonly draws: readonly Draw[]
   nowMs(): number
   sleep(ms: number): Promise<void>
   random(): number
-  /** Lets time pass until the work is done. */
+  /** Advances time until the work is done. */
   until<T>(work: Promise<T>): Promise<T>
 }
 
-/** Instances with one store, where time passes as fast as the machine can think: real code, real SQL, one clock for both. */
+/** Instances on one store with simulated time: real code, real SQL, one clock for both. */
 export async function createDrawWorld(t: Test, { instances = 1, seed = 1 } = {}): Promise<DrawWorld> {
   const sqlite = await openSqlite(':memory:')
   t.teardown(() => sqlite.close())
@@ -61,7 +61,7 @@ export async function createDrawWorld(t: Test, { instances = 1, seed = 1 } = {})
   }
 }
 
-/** The database's clock is this one. */
+/** Makes the database use this clock. */
 function withClock(db: Database, now: () => Date): Database {
   const on = (target: Queryable): Queryable => ({
     query: (sql, params) => target.query(sql.replaceAll("'now'", `'${now().toISOString()}'`), params),
@@ -69,7 +69,7 @@ function withClock(db: Database, now: () => Date): Database {
   return { ...db, ...on(db), transaction: (work) => db.transaction((tx) => work(on(tx))) }
 }
 
-/** Mulberry32: the same run each time. */
+/** Mulberry32: a seeded generator, so that each run is the same. */
 function seeded(seed: number): () => number {
   let state = seed
   return () => {

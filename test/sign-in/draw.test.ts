@@ -1,13 +1,13 @@
 import t, { type Test } from 'tap'
 import { createDrawWorld, type DrawWorld } from './draw-world.ts'
 
-/** What one guesser does with the ticket of a guess that was not looked at. */
+/** How a guesser uses the ticket of a lost draw. */
 type Guesser = 'begins again' | 'comes back at once' | 'comes back late' | 'comes back with copies'
 
 const GUESSES_A_SECOND = 30
 const ATTACK_BEFORE_MS = 8_000
 
-/** The time until the owner is in, and when sign-ins were looked at. */
+/** The time until the owner is signed in, and the times of checks. */
 async function run(t: Test, guesser: Guesser, seed: number, instances = 2): Promise<{ inAfterMs: number; looksAtMs: number[] }> {
   const world = await createDrawWorld(t, { instances, seed })
   const looksAtMs: number[] = []
@@ -32,7 +32,7 @@ async function run(t: Test, guesser: Guesser, seed: number, instances = 2): Prom
     while (!isOver) {
       const wantsCopy = guesser === 'comes back with copies' && world.nowMs() - takenAtMs > 900
       void enter(wantsCopy ? copied : null).then((ticket) => {
-        // The copies of the oldest one that is still valid.
+        // Copies of the oldest valid ticket.
         if (ticket !== null && world.nowMs() - takenAtMs > 2_500) [copied, takenAtMs] = [ticket, world.nowMs()]
       })
       await every(1_000 / GUESSES_A_SECOND)
@@ -61,7 +61,7 @@ const RUNS: Record<Guesser, number> = {
 }
 
 for (const [guesser, runs] of Object.entries(RUNS) as [Guesser, number][]) {
-  t.test(`at 30 guesses a second the owner is in within 45 s in 99 of 100 runs, where a guesser ${guesser}`, async (t) => {
+  t.test(`at 30 guesses a second the owner is signed in within 45 s in 99 of 100 runs, if a guesser ${guesser}`, async (t) => {
     const seconds: number[] = []
     for (let seed = 0; seed < runs; seed++) {
       const { inAfterMs, looksAtMs } = await run(t, guesser, seed)
@@ -75,7 +75,7 @@ for (const [guesser, runs] of Object.entries(RUNS) as [Guesser, number][]) {
   })
 }
 
-t.test('without a guesser the owner is in at once, and a second one a quarter of a second later', async (t) => {
+t.test('without guesses the owner is signed in at once, and a second sign-in a quarter of a second later', async (t) => {
   const world = await createDrawWorld(t)
   const [draw] = world.draws
   t.match(await world.until(draw?.enter(null) as Promise<object>), { drawn: true })
@@ -84,7 +84,7 @@ t.test('without a guesser the owner is in at once, and a second one a quarter of
   t.ok(world.nowMs() <= 80 + 250 + 80)
 })
 
-t.test('a ticket counts from one to five seconds on, and for one look however often it is copied', async (t) => {
+t.test('a ticket is valid from one to five seconds, and for one check, even if it is copied', async (t) => {
   const world = await createDrawWorld(t)
   const draw = world.draws[0] as DrawWorld['draws'][0]
   const ticketOf = async (): Promise<string> => {
@@ -92,7 +92,7 @@ t.test('a ticket counts from one to five seconds on, and for one look however of
     for (const turn of turns) if (!turn.drawn) return turn.ticket
     throw new Error('both were drawn')
   }
-  /** Whether it wins against ten strangers. */
+  /** Whether the ticket wins against ten strangers. */
   const wins = async (ticket: string): Promise<boolean> => {
     const turns = [draw.enter(ticket), ...Array.from({ length: 10 }, () => draw.enter(null))]
     return (await world.until(Promise.all(turns)))[0]?.drawn === true
@@ -117,12 +117,12 @@ t.test('a ticket counts from one to five seconds on, and for one look however of
   t.equal(copies.filter(({ drawn }) => drawn).length, 1)
   const won = []
   for (let n = 0; n < 8; n++) won.push(await wins(ticket))
-  t.ok(won.includes(false), 'and later it is worth no more than none')
+  t.ok(won.includes(false), 'a spent ticket gives no advantage')
   for (const made of ['', 'v1.x', `${ticket}x`, 'id 9 0'])
-    t.type(await world.until(draw.enter(made)), 'object', 'one that is made up is none')
+    t.type(await world.until(draw.enter(made)), 'object', 'a made-up ticket gives no advantage')
 })
 
-t.test('a flood is turned away at once beyond what is kept, and those with a ticket stay', async (t) => {
+t.test('beyond the maximum a flood is turned away at once, and candidates with a ticket stay', async (t) => {
   const world = await createDrawWorld(t)
   const draw = world.draws[0] as DrawWorld['draws'][0]
   const first = await world.until(Promise.all([draw.enter(null), draw.enter(null)]))

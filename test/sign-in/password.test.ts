@@ -2,7 +2,7 @@ import t from 'tap'
 import { Secret } from '../../src/core/secret.ts'
 import { createOneTimePassword, createPasswordCheck, MAX_PASSWORD_LENGTH } from '../../src/sign-in/password.ts'
 
-t.test('the password matches whole, however its accents are typed, and a guess costs no processor time', async (t) => {
+t.test('only the whole password matches, in either form of its accents, and a guess costs little processor time', async (t) => {
   const password = 'schön & lang, 8 Wörter'
   const { matches } = createPasswordCheck(new Secret(password))
   for (const right of [password, password.normalize('NFD'), `  ${password}\n`]) t.ok(matches(right))
@@ -13,16 +13,16 @@ t.test('the password matches whole, however its accents are typed, and a guess c
   t.ok(performance.now() - startedMs < 500)
 })
 
-t.test('the longest password that may be set signs in', async (t) => {
+t.test('the longest allowed password signs in', async (t) => {
   const longest = 'ö'.repeat(MAX_PASSWORD_LENGTH)
   const { matches } = createPasswordCheck(new Secret(longest))
   t.ok(matches(longest.normalize('NFD')))
   t.notOk(matches(longest.slice(1)))
   const form = new URLSearchParams({ password: '語'.repeat(MAX_PASSWORD_LENGTH) })
-  t.ok(form.toString().length < 12 * 1024, 'and its form fits into a request, with a ticket')
+  t.ok(form.toString().length < 12 * 1024, 'its form and a ticket fit into a request')
 })
 
-t.test('a one-time password works once, and what began with a password ends with it', async (t) => {
+t.test('a one-time password works once, and credentials change with the password', async (t) => {
   const { password, check } = createOneTimePassword()
   t.notOk(check.matches('a guess'))
   t.notOk(check.isSpent())

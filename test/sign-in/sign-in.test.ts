@@ -33,7 +33,7 @@ interface World {
   readonly log: Log
   readonly db: Database
   readonly warned: string[]
-  /** How often the store was asked. */
+  /** The number of queries. */
   asked(work: () => Promise<unknown>): Promise<number>
 }
 
@@ -60,7 +60,7 @@ async function createWorld(t: Test): Promise<World> {
     store,
     vault,
     password,
-    // A turn each time: this is about what comes after the draw.
+    // Every draw is won: these tests start after it.
     attempts: { ...attempts, takeTurn: async () => ({ taken: true }) },
     drawTime: { clockMs: () => 0, sleep: async () => {}, random: Math.random },
     wrongPasswords,
@@ -75,7 +75,7 @@ async function createWorld(t: Test): Promise<World> {
   return { signIn, devices, store, vault, wrongPasswords, log, db, warned, asked }
 }
 
-t.test('a made-up session is refused without the store, and those of the release before are looked up all at once', async (t) => {
+t.test('a made-up session is refused without a query, and unmarked ones of the previous release share one list', async (t) => {
   const { signIn, asked } = await createWorld(t)
   const result = await signIn.enter({ ...NOTHING, password: PASSWORD })
   if (result.outcome !== 'signed_in') return t.fail('not signed in')
@@ -97,7 +97,7 @@ t.test('a made-up session is refused without the store, and those of the release
   t.ok((await asked(async () => Promise.all(Array.from({ length: 500 }, () => signIn.findSession(randomId()))))) <= 1)
 })
 
-t.test('a device cookie that is made up is no question, and a stolen one is five guesses', async (t) => {
+t.test('a made-up device cookie costs no query, and a stolen one gives five guesses', async (t) => {
   const { devices, store, vault, asked } = await createWorld(t)
   const cookie = await devices.remember(null, new Date(store.nowMs()))
   const old = vault.seal(new Secret(randomId()), { table: 'cookies', row: 'device', column: 'id' })
@@ -111,10 +111,10 @@ t.test('a device cookie that is made up is no question, and a stolen one is five
     vault,
     credential: 'another password',
   })
-  t.equal(await other.takeTry(cookie), null, 'it ends with the password')
+  t.equal(await other.takeTry(cookie), null, 'a new password ends it')
 })
 
-t.test('a thousand wrong passwords are a warning and one alert, and few events', async (t) => {
+t.test('a thousand wrong passwords cause a warning, one alert and few events', async (t) => {
   const { signIn, wrongPasswords, log, db, warned } = await createWorld(t)
   const alerts: Alert[] = []
   let isDown = true
