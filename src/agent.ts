@@ -6,7 +6,7 @@ import type { Logger } from 'pino'
 import { createPictures } from './accounts/pictures.ts'
 import { recheckKeys } from './accounts/recheck-keys.ts'
 import { type ConfiguredSeed, seedAtStart } from './accounts/seed.ts'
-import type { SendAlert } from './alerts/alert.ts'
+import { type Channel, createAlertChannels } from './alerts/channel.ts'
 import type { Memcached } from './cache/memcached.ts'
 import type { Config } from './config/config.ts'
 import { createKnownSecrets } from './config/known-secrets.ts'
@@ -33,6 +33,7 @@ import { createSummary } from './status/summary.ts'
 import { createOverview } from './storage/account-queries.ts'
 import { createAccountStore } from './storage/account-store.ts'
 import { createAlertStore } from './storage/alert-store.ts'
+import { createChannelStore } from './storage/channel-store.ts'
 import { createInstallationStore } from './storage/installation.ts'
 import { createOAuthStateStore } from './storage/oauth-states.ts'
 import { encryptionKeys, openStore, prepareStore } from './storage/open.ts'
@@ -91,7 +92,8 @@ export async function createAgent(config: Config, log: Logger, { rateLimits = RA
   let running: Promise<RefreshSummary> | null = null
   const overview = createOverview(db, vault.keyPrefixes)
   const summary = createSummary({ store, overview, vault })
-  const send = await openWebhook(config)
+  const channels = createAlertChannels({ channels: await openChannels(config), store: createChannelStore(db), log })
+  const send = channels.kinds.length === 0 ? null : channels.send
   const wrongPasswords = createWrongPasswords(db)
   const looks = createLookCounters()
   const checkTokens = createTokenChecks({ ...refreshDeps, timetable: createTimetable(db), events: store, looks, send }, stopping.signal)
@@ -99,7 +101,7 @@ export async function createAgent(config: Config, log: Logger, { rateLimits = RA
   const oauthStates = createOAuthStateStore(db)
   const signedRequests = createSignedRequests(db)
   const maintainNow = createMaintenance(
-    { alerts: createAlertStore(db), send, wrongPasswords, overview, shortLived: [oauthStates, signedRequests], log },
+    { alerts: createAlertStore(db), channels, wrongPasswords, overview, shortLived: [oauthStates, signedRequests], log },
     stopping.signal,
   )
   const maintain = (): Promise<void> => {
@@ -151,7 +153,7 @@ export async function createAgent(config: Config, log: Logger, { rateLimits = RA
   }
 
   const memcachedState = memcached === null ? null : () => memcached.get('token-agent').then(() => memcached.state())
-  const storeParts = { storeState: () => db.state(), checkStore: () => db.check(), memcachedState }
+  const storeParts = { storeState: () => db.state(), checkStore: () => db.check(), memcachedState, channelStates: channels.states }
   const status = createStatus({ ...storeParts, summary, lastHour: () => readHistory.lastHour() })
 
   return {
@@ -159,6 +161,7 @@ export async function createAgent(config: Config, log: Logger, { rateLimits = RA
     vault,
     refreshDeps,
     owner,
+    alerts: channels,
     signIn,
     status,
     announcePassword,
@@ -226,10 +229,8 @@ async function openMemcached({ memcached }: Config, log: Log): Promise<Memcached
   return createMemcached({ servers, username: username ?? undefined, password: password?.reveal(), log })
 }
 
-async function openWebhook({ alertWebhookUrl: url, appUrl }: Config): Promise<SendAlert | null> {
-  if (url === null) return null
-  const { createWebhook } = await import('./webhook/webhook.ts')
-  return createWebhook({ url, appUrl })
+async function openChannels({ alertWebhookUrl: url, appUrl }: Config): Promise<Channel[]> {
+  return url === null ? [] : [(await import('./webhook/webhook.ts')).createWebhook({ url, appUrl })]
 }
 
 async function loadProviders({ providers }: Config): Promise<Map<string, Provider>> {

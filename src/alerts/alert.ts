@@ -2,7 +2,7 @@ import type { Account } from '../core/account.ts'
 import type { AccountEvent } from '../core/account-store.ts'
 
 /** The troubles of an account, the worst first. */
-const CONDITIONS = ['expired', 'unreadable', 'reconnect', 'misconfigured', 'tenth', 'quarter', 'failing'] as const
+const CONDITIONS = ['expired', 'unreadable', 'reconnect', 'misconfigured', 'tenth', 'week', 'quarter', 'failing'] as const
 export type Condition = (typeof CONDITIONS)[number]
 
 export type AlertKind =
@@ -10,10 +10,12 @@ export type AlertKind =
   | 'person_needed'
   | 'unreadable'
   | 'tenth_of_life_left'
+  | 'week_left'
   | 'quarter_of_life_left'
   | 'failing_for_a_day'
   | 'recovered'
   | 'password_guessed_at'
+  | 'test'
 
 export interface Alert {
   readonly event: AlertKind
@@ -34,15 +36,27 @@ export interface Alerted {
 export interface AlertClaim {
   readonly account: Account
   readonly alerted: Alerted
+  /** Of the channels that have had less than `alerted`: what they have had. */
+  readonly behind: ReadonlyMap<string, Alerted>
   /** By the database's clock. */
   readonly claimedAt: Date
 }
 
+/** How a claim ends. */
+export interface Settlement {
+  readonly alerted: readonly string[]
+  /** Null where no alert was sent now. */
+  readonly event: AccountEvent | null
+  /** The channels that did not take the alert: what they had before, and when to try them again. */
+  readonly behind: ReadonlyMap<string, { readonly had: Alerted; readonly retrySeconds: number }>
+}
+
 export interface AlertStore {
+  /** Makes due what one of the `open` channels still lacks; `kinds` are all that are configured. */
+  requeue(kinds: readonly string[], open: readonly string[], limit: number): Promise<void>
   /** The longest due first. A claim that is never settled is given out again once its lease has lapsed. */
   claimAlerts(limit: number, leaseSeconds: number): Promise<AlertClaim[]>
-  /** Ends a claim and saves the conditions alerted so far. `event` is null where no alert was sent now. */
-  settleAlert(claim: AlertClaim, alerted: readonly string[], event: AccountEvent | null): Promise<void>
+  settleAlert(claim: AlertClaim, settlement: Settlement): Promise<void>
 }
 
 /** Sends one alert. Throws unless the receiver confirms it. */
@@ -52,31 +66,37 @@ export const NOTHING_ALERTED: Alerted = { conditions: [], at: null }
 
 const HOUR_MS = 3_600_000
 const DAY_MS = 24 * HOUR_MS
-const REPEAT_MS = 7 * DAY_MS
+const WEEK_MS = 7 * DAY_MS
+const REPEAT_MS = WEEK_MS
 
-interface Decision {
+export interface Decision {
   /** Null = no alert now. */
   readonly alert: Alert | null
   /** The conditions alerted, once the alert has arrived. */
   readonly alerted: readonly string[]
 }
 
-/** Each condition alerts once per incident and again every seven days while it lasts; flapping does not alert twice. */
-export function decideAlert(account: Account, alerted: Alerted, now: Date): Decision {
+/**
+ * Each condition alerts once per incident and again every seven days while it lasts; flapping does not alert twice. The
+ * conditions of a newer release, which works beside this one, are left to it: they are no reason to say that all is well.
+ */
+export function decideAlert(account: Account, { conditions, at }: Alerted, now: Date): Decision {
+  const known = conditions.filter((condition) => CONDITIONS.some((one) => one === condition))
+  const others = conditions.filter((condition) => !known.includes(condition))
   const holding = conditionsOf(account, now)
   // The owner paused it and knows.
-  if (account.pausedAt !== null) return { alert: null, alerted: [] }
+  if (account.pausedAt !== null) return { alert: null, alerted: others }
   const worst = holding[0]
   if (worst === undefined) {
     // An account without a condition may still be broken: its new token is unconfirmed, or its failure is younger than a
     // day. The incident goes on, or "recovered" would be false and the next failure would alert twice.
-    if (!works(account)) return { alert: null, alerted: alerted.conditions }
-    return { alert: alerted.conditions.length === 0 ? null : recovered(account), alerted: [] }
+    if (!works(account)) return { alert: null, alerted: conditions }
+    return { alert: known.length === 0 ? null : recovered(account), alerted: others }
   }
-  const fresh = holding.find((condition) => !alerted.conditions.includes(condition))
-  const isRepeat = alerted.at !== null && now.getTime() - alerted.at.getTime() >= REPEAT_MS
-  if (fresh === undefined && !isRepeat) return { alert: null, alerted: alerted.conditions }
-  return { alert: alertOf(account, fresh ?? worst), alerted: [...new Set([...alerted.conditions, ...holding])] }
+  const fresh = holding.find((condition) => !known.includes(condition))
+  const isRepeat = at !== null && now.getTime() - at.getTime() >= REPEAT_MS
+  if (fresh === undefined && !isRepeat) return { alert: null, alerted: conditions }
+  return { alert: alertOf(account, fresh ?? worst), alerted: [...new Set([...conditions, ...holding])] }
 }
 
 /** The earliest time at which `decideAlert` may return an alert if the account does not change; null = never. */
@@ -88,7 +108,8 @@ export function nextAlertAt(account: Account, alerted: Alerted, now: Date): Date
   if (failureCount > 0 && failingSince !== null) moments.push(failingSince.getTime() + DAY_MS)
   if (issuedAt !== null && expiresAt !== null) {
     const life = expiresAt.getTime() - issuedAt.getTime()
-    moments.push(expiresAt.getTime() - quarterOf(life), expiresAt.getTime() - life / 10)
+    const lasts = [quarterOf(life), life / 10, ...(hasLastWeek(life) ? [WEEK_MS] : [])]
+    moments.push(...lasts.map((leftMs) => expiresAt.getTime() - leftMs))
   }
   const ahead = moments.filter((moment) => moment !== undefined && moment > now.getTime())
   return ahead.length === 0 ? null : new Date(Math.ceil(Math.min(...(ahead as number[]))))
@@ -115,6 +136,7 @@ function conditionsOf(account: Account, now: Date): Condition[] {
     if (issuedAt === null) return null
     const lifeMs = expiresAt.getTime() - issuedAt.getTime()
     if (leftMs <= lifeMs / 10) return 'tenth'
+    if (leftMs <= WEEK_MS && hasLastWeek(lifeMs)) return 'week'
     return leftMs <= quarterOf(lifeMs) ? 'quarter' : null
   }
   const holding = [cause(), life()]
@@ -124,6 +146,11 @@ function conditionsOf(account: Account, now: Date): Condition[] {
 // A healthy token may be refreshed with a quarter of its life left, so the alert waits up to an hour longer.
 function quarterOf(lifeMs: number): number {
   return lifeMs / 4 - Math.min(HOUR_MS, lifeMs / 100)
+}
+
+// Of a shorter life a quarter is less than a week.
+function hasLastWeek(lifeMs: number): boolean {
+  return quarterOf(lifeMs) > WEEK_MS
 }
 
 function recovered({ name, state, expiresAt }: Account): Alert {
@@ -152,6 +179,8 @@ function sentence({ name, accessToken, expiresAt }: Account, condition: Conditio
       return ['person_needed', `${token} cannot be refreshed until a person changes a setting.${end}`]
     case 'tenth':
       return ['tenth_of_life_left', `${token} has a tenth of its life left and was not renewed.${end}`]
+    case 'week':
+      return ['week_left', `${token} has a week of its life left and was not renewed.${end}`]
     case 'quarter':
       return ['quarter_of_life_left', `${token} has a quarter of its life left and was not renewed.${end}`]
     case 'failing':

@@ -89,6 +89,8 @@ async function run(invocation: Command, applied: readonly string[], config: Conf
       return interruptible(agent, () => importRuby(agent, options.has('force')))
     case 'status':
       return status(agent, config.command, options.has('json'))
+    case 'alert-test':
+      return testAlerts(agent)
     case 'rotate-keys':
       return rotate(agent)
     default:
@@ -129,6 +131,17 @@ async function interruptible(agent: Agent, work: () => Promise<number>): Promise
     // The shell sees that a signal ended the command, and ends its script too.
     if (caught !== null) process.kill(process.pid, caught)
   }
+}
+
+/** The exit code says whether each channel took the test message. */
+async function testAlerts({ alerts }: Agent): Promise<number> {
+  const results = await alerts.test()
+  if (results.length === 0) say('No alert goes anywhere: set ALERT_WEBHOOK_URL, or SMTP_URL and ALERT_EMAIL_TO, or all three.')
+  for (const { title, error } of results) {
+    if (error === null) print(`${title}: the test message arrived.`)
+    else say(`${title}: ${error}`)
+  }
+  return results.length > 0 && results.every(({ error }) => error === null) ? 0 : 1
 }
 
 function say(sentence: string): void {

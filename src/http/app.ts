@@ -6,10 +6,12 @@ import type { DeauthorizeDeps } from '../accounts/deauthorize.ts'
 import type { ManageDeps } from '../accounts/manage.ts'
 import type { Pictures } from '../accounts/pictures.ts'
 import type { ViewDeps } from '../accounts/view.ts'
+import type { AlertChannels } from '../alerts/channel.ts'
 import type { ReadMeter } from '../reading/read-meter.ts'
 import type { SignIn } from '../sign-in/sign-in.ts'
 import type { Status } from '../status/status.ts'
 import { accountRoutes } from './admin/account-routes.ts'
+import { alertRoutes } from './admin/alert-routes.ts'
 import { connectRoutes } from './admin/connect-routes.ts'
 import { ownerScope } from './admin/owner-scope.ts'
 import { pictureRoutes } from './admin/picture-routes.ts'
@@ -41,13 +43,14 @@ export interface AppParts {
   readonly metering: Metering | null
   readonly hook: Hook
   readonly status: Status
+  readonly alerts: Pick<AlertChannels, 'test'>
   readonly signIn: SignIn
   readonly owner: ManageDeps & ViewDeps & ConnectDeps & DeauthorizeDeps & { readonly pictures: Pictures }
 }
 
 /** Creates the web server; it does not listen yet. */
 export async function createApp(parts: AppParts, log: FastifyBaseLogger, trustProxy: boolean | string[]): Promise<FastifyInstance> {
-  const { site, reading, meter, metering, hook, status, signIn, owner } = parts
+  const { site, reading, meter, metering, hook, status, alerts, signIn, owner } = parts
   const { settings } = site
   const { appUrl } = settings
   const app = Fastify({
@@ -83,6 +86,7 @@ export async function createApp(parts: AppParts, log: FastifyBaseLogger, trustPr
       const pages = await ownerScope(owners, { signIn, site, log })
       signInRoutes(owners, { signIn, settings, log, pages })
       accountRoutes(owners, { owner, status, site, pages })
+      alertRoutes(owners, alerts)
       pictureRoutes(owners, owner)
       connectRoutes(owners, { owner, appUrl, log, pages })
     })

@@ -18,7 +18,7 @@ export interface CheckDeps extends Pick<RefreshDeps, 'vault' | 'providers' | 'po
   readonly timetable: Timetable
   readonly events: Pick<AccountStore, 'record' | 'events'>
   readonly looks: LookCounters
-  /** Null when ALERT_WEBHOOK_URL is unset. */
+  /** Null when no alert channel is configured. */
   readonly send: SendAlert | null
   /** A monotonic clock. */
   readonly clockMs?: () => number

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type AccountSummary, totalOf } from '../accounts/overview.ts'
+import type { ChannelState } from '../alerts/channel.ts'
 
 /** The answer of `/readyz`. */
 export interface Health {
@@ -28,6 +29,8 @@ export interface WatchedParts {
   readonly checkStore: () => Promise<void>
   /** Null where there is no Memcached. */
   readonly memcachedState: (() => Promise<{ readonly up: boolean; readonly since: Date }>) | null
+  /** Of the configured channels of alerts. */
+  readonly channelStates: () => readonly ChannelState[]
 }
 
 export interface HealthWatch {
@@ -66,6 +69,9 @@ export function createHealthWatch(services: WatchedParts): HealthWatch {
       setStore()
       const memcached = await services.memcachedState?.()
       if (memcached !== undefined) parts.set('memcached', { state: memcached.up ? 'up' : 'down', since: memcached.since })
+      const tried = services.channelStates().filter(({ isUp }) => isUp !== null)
+      // Not why: anybody may read this. And whether a mail server works takes no instance out of rotation.
+      if (tried.length > 0) set('alerts', tried.every(({ isUp }) => isUp) ? 'up' : 'down')
       set('process', draining ? 'stopping' : 'serving')
       return { ready: parts.get('store')?.state === 'up' && !draining, parts: Object.fromEntries(parts) }
     },

@@ -1,13 +1,13 @@
 import type { Overview } from '../accounts/overview.ts'
-import type { AlertStore, SendAlert } from '../alerts/alert.ts'
+import type { AlertStore } from '../alerts/alert.ts'
+import type { AlertChannels } from '../alerts/channel.ts'
 import { sendAlerts } from '../alerts/send-alerts.ts'
 import type { Log } from '../core/log.ts'
 import { type GuessesDeps, reportGuesses } from '../sign-in/report-guesses.ts'
 
 export interface MaintenanceDeps {
   readonly alerts: AlertStore
-  /** Null when ALERT_WEBHOOK_URL is unset. */
-  readonly send: SendAlert | null
+  readonly channels: AlertChannels
   readonly wrongPasswords: GuessesDeps['wrongPasswords']
   readonly overview: Pick<Overview, 'trimEvents'>
   /** Tables whose old rows are deleted. */
@@ -23,16 +23,17 @@ const SLICE = 1000
 
 /** The work of a tick beside refreshing: sends alerts, deletes old rows and, once a day, old events. One run at a time. */
 export function createMaintenance(
-  { alerts, send, wrongPasswords, overview, shortLived, log, clockMs = () => performance.now() }: MaintenanceDeps,
+  { alerts, channels, wrongPasswords, overview, shortLived, log, clockMs = () => performance.now() }: MaintenanceDeps,
   signal: AbortSignal,
 ): () => Promise<void> {
   let trimmedAtMs = Number.NEGATIVE_INFINITY
   let running: Promise<void> | null = null
 
   async function run(): Promise<void> {
-    if (send !== null) {
-      await sendAlerts({ alerts, send, log }, signal)
-      await reportGuesses({ wrongPasswords, send, log })
+    if (channels.kinds.length > 0) {
+      await sendAlerts({ alerts, channels, log }, signal)
+      if (!signal.aborted) await channels.testNew()
+      await reportGuesses({ wrongPasswords, send: channels.send, log })
     }
     for (const each of shortLived) await each.clear()
     if (clockMs() - trimmedAtMs < DAY_MS) return

@@ -75,6 +75,10 @@ export function createMetrics(services: MeasuredParts, reads: ReadMeter): Metric
   counted('reads', 'Requests for a token, by outcome.', 'outcome', () => reads.outcomes())
   counted('lookups', 'Tokens found for a request, by where they came from.', 'source', () => services.reader.counters)
   registry.registerMetric(new ReadDurations(reads))
+  const perChannel = (name: string, help: string): Gauge =>
+    new Gauge({ name: `token_agent_alert_channel_${name}`, help, labelNames: ['channel'], registers })
+  const channelUp = perChannel('up', '1 where the last message of this channel arrived.')
+  const channelSuccess = perChannel('last_success_timestamp_seconds', 'When a message of this channel last arrived, as Unix time.')
 
   function showAccount(account: Account, now: number): void {
     const labels = { account: account.name, provider: account.provider }
@@ -111,6 +115,10 @@ export function createMetrics(services: MeasuredParts, reads: ReadMeter): Metric
       storeUp.set(up && (waitingSince === null || Date.now() - waitingSince.getTime() < TIMEOUT_MS - 100) ? 1 : 0)
       const memcached = await services.memcachedState?.()
       for (const { server, up: isUp } of memcached?.servers ?? []) memcachedUp.set({ server }, isUp ? 1 : 0)
+      for (const { kind: channel, isUp, lastOkAt } of services.channelStates()) {
+        if (isUp !== null) channelUp.set({ channel }, isUp ? 1 : 0)
+        if (lastOkAt !== null) channelSuccess.set({ channel }, lastOkAt.getTime() / 1000)
+      }
       return registry.metrics()
     },
   }

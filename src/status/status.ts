@@ -1,4 +1,5 @@
 import type { AccountSummary } from '../accounts/overview.ts'
+import type { ChannelState } from '../alerts/channel.ts'
 import type { LastHour } from '../reading/read-counts.ts'
 import { createHealthWatch, type Health, type WatchedParts } from './health.ts'
 import type { Summary } from './summary.ts'
@@ -13,6 +14,8 @@ export interface Status {
   readonly storeProblem: () => string | null
   /** The sources of the tokens that this process served. */
   readonly lastHour: () => LastHour
+  /** The configured channels of alerts, with their last deliveries; for the owner alone. */
+  readonly channels: () => readonly ChannelState[]
 }
 
 interface Parts extends Omit<WatchedParts, 'summary'> {
@@ -28,6 +31,7 @@ export function createStatus({ summary, lastHour, ...watched }: Parts): Status &
     health: () => health.check(),
     storeProblem: () => watched.storeState().problem,
     lastHour,
+    channels: watched.channelStates,
     drain: () => health.drain(),
   }
 }

@@ -29,7 +29,7 @@ const DEFAULT_NAME = `(select case
   ) marked on true where installation.id = 1)`
 // Serializes a change of the default with a removal.
 const LOCK_INSTALLATION = 'update installation set id = id where id = 1'
-const NO_ALERT = 'failing_since = null, alert_told = null, alert_told_at = null, alert_at = null'
+const NO_ALERT = 'failing_since = null, alert_told = null, alert_told_also = null, alert_told_at = null, alert_at = null'
 
 export function createAccountStore(db: Database, clock = createDatabaseClock()): AccountStore {
   const { now, nowPlus, skipLocked } = db.dialect
@@ -184,7 +184,7 @@ export function createAccountStore(db: Database, clock = createDatabaseClock()):
       const params: Param[] = [account.name, attemptId, plannedAt]
       const sets = setsOf(change, params)
       // An alert may have been sent since the claim, so the row's own `alert_told` decides.
-      sets.push(alertAt(`case when alert_told is null then $3 else ${now} end`))
+      sets.push(alertAt(`case when alert_told is null and alert_told_also is null then $3 else ${now} end`))
       if (change.accessToken !== undefined) sets.push('version = version + 1')
       const sql = `update accounts set ${[...sets, 'committed_attempt_id = attempt_id', NO_ATTEMPT].join(', ')}
         where name = $1 and attempt_id = $2`

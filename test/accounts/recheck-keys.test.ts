@@ -11,6 +11,7 @@ import { createAlertStore } from '../../src/storage/alert-store.ts'
 import { createVault, generateKey } from '../../src/storage/vault.ts'
 import { createAgentWorld, DAY_MS, HOUR_MS, type World } from '../refreshing/agent-world.ts'
 import { eachEngine } from '../storage/engines.ts'
+import { channelsOn, into } from '../support/alert-channels.ts'
 
 /** Starts an instance with these keys; returns the accounts that it makes due. */
 async function start(world: World, vault: Vault): Promise<string[]> {
@@ -24,7 +25,7 @@ const sweep = (world: World, vault: Vault) => refreshDue(world.process({ vault }
 
 async function look({ db, deps }: World): Promise<Alert[]> {
   const sent: Alert[] = []
-  await sendAlerts({ alerts: createAlertStore(db), send: async (alert) => void sent.push(alert), log: deps.log })
+  await sendAlerts({ alerts: createAlertStore(db), channels: channelsOn(db, { webhook: into(sent) }), log: deps.log })
   return sent
 }
 

@@ -19,6 +19,7 @@ import { openSqlite } from '../../src/storage/sqlite.ts'
 import { createTimetable } from '../../src/storage/timetable.ts'
 import { createVault, generateKey } from '../../src/storage/vault.ts'
 import { MIGRATIONS } from '../storage/engines.ts'
+import { channelsOn, into } from '../support/alert-channels.ts'
 import { graphError } from '../support/instagram-faults.ts'
 import { createGraph, Refusal } from '../support/instagram-graph.ts'
 import { DEFAULT_KNOBS } from '../support/instagram-knobs.ts'
@@ -90,6 +91,7 @@ for (const frequency of ['daily', 'weekly', 'monthly'] satisfies RefreshFrequenc
       new AbortController().signal,
     )
     const alerts: Alert[] = []
+    const channels = channelsOn(db, { webhook: into(alerts) }, { clockMs })
     const seed = async (): Promise<string> => {
       const token = graph.issue({ userId: '17841400000000001', ageSeconds: 2 * 86_400 })
       await seedAccount(deps, { account: 'default', provider: 'instagram', token: new Secret(token), actor: 'cli', fingerprint: null })
@@ -111,7 +113,7 @@ for (const frequency of ['daily', 'weekly', 'monthly'] satisfies RefreshFrequenc
       }
       await refreshDue(deps, { actor: 'timer' })
       await check()
-      await sendAlerts({ alerts: createAlertStore(db), send: async (alert) => void alerts.push(alert), log, clockMs })
+      await sendAlerts({ alerts: createAlertStore(db), channels, log, clockMs })
       if (endedAt !== null && alerts.at(-1)?.event === 'person_needed') {
         noticedMs.push(nowMs - endedAt)
         graph.tokens.clear()

@@ -6,6 +6,7 @@ import { createOverview } from '../../src/storage/account-queries.ts'
 import { createAlertStore } from '../../src/storage/alert-store.ts'
 import { createWrongPasswords } from '../../src/storage/sign-in-attempts.ts'
 import { createAgentWorld, DAY_MS } from '../refreshing/agent-world.ts'
+import { channelsOn } from '../support/alert-channels.ts'
 
 t.test('a token that was altered counts as one that no key opens, before anybody uses it', async (t) => {
   const { db, deps, seed, set, instagram } = await createAgentWorld(t)
@@ -67,7 +68,7 @@ t.test('the history is cleared once a day, to the last event that is older than 
   const maintain = createMaintenance(
     {
       alerts,
-      send: null,
+      channels: channelsOn(db, {}),
       wrongPasswords: createWrongPasswords(db),
       overview,
       shortLived: [{ clear: async () => void cleared++ }],

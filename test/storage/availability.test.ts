@@ -75,7 +75,13 @@ t.test('/readyz waits for no store that hangs, and says since when it has', asyn
     await db.query('select 1')
     return { byState: { unverified: 0, active: 1, reconnect: 0 }, paused: 0, needPerson: 0, nearEnd: 0, unreadable: 0, needAttention: 0 }
   }
-  const health = createHealthWatch({ summary, storeState: () => db.state(), checkStore: () => db.check(), memcachedState: null })
+  const health = createHealthWatch({
+    summary,
+    storeState: () => db.state(),
+    checkStore: () => db.check(),
+    memcachedState: null,
+    channelStates: () => [],
+  })
   const askedAt = Date.now()
   const patience = new AbortController()
   t.teardown(() => patience.abort())

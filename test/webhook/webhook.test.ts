@@ -56,7 +56,7 @@ async function receiver(t: Test, answer: RequestListener = (_request, response) 
     connections: 0,
     send(options = {}, host = 'hooks.example') {
       const { port } = server.address() as AddressInfo
-      const send = createWebhook({
+      const { send } = createWebhook({
         url: new Secret(`https://${host}:${port}${SECRET_PATH}`),
         appUrl: 'https://agent.example',
         ca: readFileSync(caFile),
@@ -64,18 +64,19 @@ async function receiver(t: Test, answer: RequestListener = (_request, response) 
         isForbidden: (address) => address !== '127.0.0.1',
         ...options,
       })
-      return send(ALERT)
+      return send([ALERT])
     },
   }
   server.on('connection', () => made.connections++)
   return made
 }
 
-t.test('posts JSON that a program, Slack and Discord can read', { skip }, async (t) => {
+t.test('posts JSON that a program reads, and chats that show text or content', { skip }, async (t) => {
   const { send, posts } = await receiver(t)
   await send()
-  const text = 'token-agent at https://agent.example: The token of “shop” is refused.'
-  t.strictSame(posts, [{ path: SECRET_PATH, body: { ...ALERT, text, content: text } }])
+  const link = 'https://agent.example/admin/accounts/shop'
+  const text = `token-agent at https://agent.example: The token of “shop” is refused.\n${link}`
+  t.strictSame(posts, [{ path: SECRET_PATH, body: { ...ALERT, text, content: text, alerts: [{ ...ALERT, link }] } }])
 })
 
 t.test('does not connect to an address that is not public, by name or by number', { skip }, async (t) => {
@@ -151,7 +152,7 @@ t.test('refuses a certificate of no public authority', { skip }, async (t) => {
 
 t.test('refuses every address but https', async (t) => {
   for (const url of ['http://hooks.example/x', 'ftp://hooks.example', 'file:///etc/passwd', 'nonsense']) {
-    await t.rejects(createWebhook({ url: new Secret(url), appUrl: '' })(ALERT), { message: /not an https/ })
+    await t.rejects(createWebhook({ url: new Secret(url), appUrl: '' }).send([ALERT]), { message: /not an https/ })
   }
 })
 
@@ -163,9 +164,12 @@ t.test('no error holds the address, which is a secret', { skip }, async (t) => {
     () => to.send({ isForbidden: () => true }),
     () => to.send({ ca: undefined } as unknown as Partial<WebhookOptions>),
     () =>
-      createWebhook({ url: new Secret(`https://hooks.example:1${SECRET_PATH}`), appUrl: '', lookup: loopback, isForbidden: () => false })(
-        ALERT,
-      ),
+      createWebhook({
+        url: new Secret(`https://hooks.example:1${SECRET_PATH}`),
+        appUrl: '',
+        lookup: loopback,
+        isForbidden: () => false,
+      }).send([ALERT]),
   ]
   for (const attempt of attempts) {
     const error: unknown = await attempt().catch((error: unknown) => error)
