@@ -229,8 +229,9 @@ async function openMemcached({ memcached }: Config, log: Log): Promise<Memcached
   return createMemcached({ servers, username: username ?? undefined, password: password?.reveal(), log })
 }
 
-async function openChannels({ alertWebhookUrl: url, appUrl }: Config): Promise<Channel[]> {
-  return url === null ? [] : [(await import('./webhook/webhook.ts')).createWebhook({ url, appUrl })]
+async function openChannels({ alertWebhookUrl: url, mail, appUrl }: Config): Promise<Channel[]> {
+  const webhook = url === null ? [] : [(await import('./webhook/webhook.ts')).createWebhook({ url, appUrl })]
+  return mail === null ? webhook : [...webhook, (await import('./mail/mail.ts')).createMail({ ...mail, appUrl })]
 }
 
 async function loadProviders({ providers }: Config): Promise<Map<string, Provider>> {

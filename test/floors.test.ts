@@ -37,14 +37,22 @@ async function lint(t: Test, files: Record<string, string>): Promise<Record<stri
 const FORBIDDEN: Record<string, string[]> = {
   'src/core/planted.ts': ['node:fs', 'fastify', 'pg', '../reading/allow-list.ts', '../storage/vault.ts', '../config/config.ts'],
   'src/reading/planted.ts': ['node:fs', 'pg', '../alerts/alert.ts', '../accounts/seed.ts', '../storage/vault.ts', '../cache/memcached.ts'],
-  'src/alerts/planted.ts': ['fastify', '../refreshing/refresh-due.ts', '../status/health.ts', '../webhook/webhook.ts', '../agent.ts'],
+  'src/alerts/planted.ts': [
+    'fastify',
+    '../refreshing/refresh-due.ts',
+    '../status/health.ts',
+    '../webhook/webhook.ts',
+    '../mail/mail.ts',
+    'nodemailer',
+  ],
   'src/refreshing/planted.ts': ['pg', '../accounts/seed.ts', '../sign-in/sign-in.ts', '../providers/http.ts', '../http/app.ts'],
   'src/accounts/planted.ts': ['../sign-in/sign-in.ts', '../status/report.ts', '../storage/vault.ts', '../config/config.ts', '../agent.ts'],
   'src/sign-in/planted.ts': ['@fastify/cookie', '../status/report.ts', '../storage/vault.ts', '../http/app.ts'],
   'src/status/planted.ts': ['../storage/vault.ts', '../http/app.ts', '../agent.ts', '../config/config.ts'],
   'src/storage/planted.ts': ['../http/app.ts', '../providers/http.ts', '../cache/memcached.ts', '../config/config.ts', '../agent.ts'],
   'src/cache/planted.ts': ['../http/app.ts', '../storage/vault.ts', '../providers/http.ts', '../agent.ts'],
-  'src/webhook/planted.ts': ['../http/app.ts', '../storage/vault.ts', '../config/config.ts'],
+  'src/webhook/planted.ts': ['../http/app.ts', '../storage/vault.ts', '../config/config.ts', '../mail/mail.ts'],
+  'src/mail/planted.ts': ['../http/app.ts', '../storage/vault.ts', '../config/mail.ts', '../webhook/webhook.ts'],
   'src/providers/planted.ts': ['../http/app.ts', '../storage/vault.ts', '../config/config.ts', '../logger.ts'],
   'src/providers/instagram/planted.ts': ['../tiktok/tiktok.ts', '../../http/app.ts', '../../storage/vault.ts', '../../config/config.ts'],
   'src/config/planted.ts': [
@@ -57,7 +65,7 @@ const FORBIDDEN: Record<string, string[]> = {
   'src/http/planted.ts': ['../storage/vault.ts', '../cache/memcached.ts', '../providers/http.ts', '../agent.ts', '../config/config.ts'],
   'src/http/admin/planted.ts': ['../../storage/vault.ts', '../../providers/http.ts', '../../agent.ts', '../../config/config.ts'],
   'src/cli/planted.ts': ['../storage/vault.ts', '../http/app.ts', '../providers/http.ts', '../webhook/webhook.ts'],
-  'src/planted.ts': ['./storage/vault.ts', './cache/memcached.ts', './providers/http.ts', './webhook/webhook.ts'],
+  'src/planted.ts': ['./storage/vault.ts', './cache/memcached.ts', './providers/http.ts', './webhook/webhook.ts', './mail/mail.ts'],
 }
 const ALLOWED: Record<string, string[]> = {
   'src/core/planted.ts': ['./account.ts', 'node:crypto', 'node:timers/promises'],
@@ -70,7 +78,7 @@ const ALLOWED: Record<string, string[]> = {
   'src/http/planted.ts': ['./admin/owner-scope.ts', '../accounts/view.ts', 'fastify'],
   'src/http/admin/planted.ts': ['../errors.ts', '../pages/pages.ts', '../../accounts/view.ts', 'fastify'],
   'src/cli/planted.ts': ['../config/config.ts', '../agent.ts', '../accounts/manage.ts'],
-  'src/agent.ts': ['./storage/vault.ts', './cache/memcached.ts', './providers/http.ts', './webhook/webhook.ts'],
+  'src/agent.ts': ['./storage/vault.ts', './cache/memcached.ts', './providers/http.ts', './webhook/webhook.ts', './mail/mail.ts'],
 }
 
 /** One statement a line, each of another module. */

@@ -10,6 +10,7 @@ import type { RefreshFrequency, RefreshMode } from '../refreshing/next-refresh.t
 import { type AgentCommand, agentCommand } from './agent-command.ts'
 import { characters, keySpellings, readEnvironment, type Warning } from './environment.ts'
 import { createKnownSecrets } from './known-secrets.ts'
+import { type MailConfig, readMail } from './mail.ts'
 import { alertUrlProblem, readHost, readPort, readTrustProxy } from './network.ts'
 import { type DatabaseConfig, detectPlatform, guessAppUrl, type Platform, readDatabase } from './platform.ts'
 import { readProvider, readSeed, type Seed } from './providers.ts'
@@ -46,6 +47,7 @@ export interface Config {
   readonly adminPassword: Secret | null
   readonly metricsKey: Secret | null
   readonly alertWebhookUrl: Secret | null
+  readonly mail: MailConfig | null
   /** The providers that their variables enable. */
   readonly providers: readonly ConfiguredProvider[]
   readonly warnings: readonly Warning[]
@@ -84,6 +86,8 @@ const GENERAL = {
   ADMIN_PASSWORD: 'text',
   METRICS_KEY: 'text',
   ALERT_WEBHOOK_URL: 'text',
+  SMTP_URL: 'text',
+  ALERT_EMAIL_TO: 'list',
 } as const satisfies Record<string, VariableKind>
 type Variable = keyof typeof GENERAL
 
@@ -213,6 +217,7 @@ export function readConfig(env: NodeJS.ProcessEnv, providers: readonly ProviderM
     adminPassword: adminPassword === null ? null : new Secret(adminPassword),
     metricsKey: secret('METRICS_KEY', text('METRICS_KEY'), 8, MAKE_KEY),
     alertWebhookUrl: alertUrl === null ? null : new Secret(alertUrl),
+    mail: readMail({ smtpUrl: text('SMTP_URL'), recipients: list('ALERT_EMAIL_TO'), appUrl }, (what) => void problems.push(what)),
     providers: providers.flatMap(
       (module) => readProvider(module, { text, list, origin, problem: (what) => void problems.push(what) }) ?? [],
     ),

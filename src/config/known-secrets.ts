@@ -19,6 +19,7 @@ interface ConfiguredSecrets {
   readonly metricsKey: Secret | null
   readonly webhookSecret: Secret | null
   readonly alertWebhookUrl: Secret | null
+  readonly mail: { readonly url: Secret } | null
   readonly providers: readonly Pick<ConfiguredProvider, 'secrets'>[]
   readonly memcached: { readonly username: string | null; readonly password: Secret | null } | null
   readonly database: { readonly kind: 'sqlite' } | { readonly kind: 'postgres'; readonly url: Secret }
@@ -87,6 +88,7 @@ function* secretsOf(config: ConfiguredSecrets): Generator<[name: string, value: 
   for (const [name, secret] of config.providers.flatMap(({ secrets }) => secrets)) yield [name, secret.reveal()]
   if (config.memcached?.username) yield ['MEMCACHIER_USERNAME', config.memcached.username]
   if (config.database.kind === 'postgres') yield* partsOf('DATABASE_URL', config.database.url.reveal())
+  if (config.mail !== null) yield* partsOf('SMTP_URL', config.mail.url.reveal())
   if (config.alertWebhookUrl !== null) yield* partsOf('ALERT_WEBHOOK_URL', config.alertWebhookUrl.reveal())
 }
 

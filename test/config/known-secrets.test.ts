@@ -15,6 +15,8 @@ const ENV = {
   MEMCACHIER_USERNAME: 'mcuser',
   MEMCACHIER_PASSWORD: 'mcpw',
   ALERT_WEBHOOK_URL: 'https://hooks.example/services/T0/B0/0123456789abcdefghij',
+  SMTP_URL: 'smtp://agent:a%20mail%20password@mail.example',
+  ALERT_EMAIL_TO: 'me@example.com',
   INSTAGRAM_APP_ID: '1',
   INSTAGRAM_APP_SECRET: '0123456789abcdef0123456789abcdef',
   STARTING_TOKEN: 'IGAAseedseedseedseedseed',
@@ -34,6 +36,8 @@ const SECRETS: [name: string, value: string][] = [
   ['MEMCACHIER_PASSWORD', ENV.MEMCACHIER_PASSWORD],
   ['ALERT_WEBHOOK_URL', ENV.ALERT_WEBHOOK_URL],
   ['ALERT_WEBHOOK_URL', '0123456789abcdefghij'],
+  ['SMTP_URL', ENV.SMTP_URL],
+  ['SMTP_URL', 'a mail password'],
   ['INSTAGRAM_APP_SECRET', ENV.INSTAGRAM_APP_SECRET],
   ['the key file', 'added-0123456789'],
 ]

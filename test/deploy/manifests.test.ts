@@ -192,6 +192,11 @@ t.test('the systemd unit keeps the store in a writable folder, and its stop wait
   else t.comment('systemd-analyze is not here')
 })
 
+t.test('each file has a place for the addresses of alerts', async (t) => {
+  for (const file of ['app.json', 'render.yaml', 'compose.yaml', 'fly.toml', 'deploy/token-agent.env', 'docs/deploying.md'])
+    for (const name of ['ALERT_WEBHOOK_URL', 'SMTP_URL', 'ALERT_EMAIL_TO']) t.match(readRoot(file), name, file)
+})
+
 t.test('docs/deploying.md names each of these files, and claims no more than the tests show', async (t) => {
   const rows = readRoot('docs/deploying.md')
     .split('\n')
