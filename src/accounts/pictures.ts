@@ -1,3 +1,4 @@
+import fastq from 'fastq'
 import type { Account } from '../core/account.ts'
 import type { AccountStore } from '../core/account-store.ts'
 import { ProviderError } from '../core/errors.ts'
@@ -37,7 +38,7 @@ const SIDE_BY_SIDE = 4
 /** `clockMs` is monotonic. */
 export function createPictures(deps: Deps, clockMs = (): number => performance.now()): Pictures {
   const cached = new Map<string, CachedPicture>()
-  const inTurn = createTurns(SIDE_BY_SIDE)
+  const questions = fastq.promise(ask, SIDE_BY_SIDE)
 
   async function ask({ name, provider, accessToken }: Account): Promise<Picture | null> {
     if (accessToken === null) return null
@@ -58,7 +59,7 @@ export function createPictures(deps: Deps, clockMs = (): number => performance.n
     const goodFor = (ms: number): void => {
       one.goodUntilMs = clockMs() + ms
     }
-    const picture = inTurn(() => ask(account)).then(
+    const picture = questions.push(account).then(
       (found) => {
         goodFor(KEPT_MS)
         return found
@@ -94,22 +95,4 @@ export function createPictures(deps: Deps, clockMs = (): number => performance.n
 /** The provider answers only with a working token. */
 function mayAsk({ pausedAt, accessToken, state, expiresAt }: Account, now: Date): boolean {
   return pausedAt === null && accessToken !== null && state === 'active' && (expiresAt === null || expiresAt > now)
-}
-
-/** Runs at most `sideBySide` pieces of work at a time; the others wait in order. */
-function createTurns(sideBySide: number): <T>(work: () => Promise<T>) => Promise<T> {
-  const waiting: (() => void)[] = []
-  let running = 0
-  return async (work) => {
-    if (running < sideBySide) running++
-    else await new Promise<void>((go) => waiting.push(go))
-    try {
-      return await work()
-    } finally {
-      const next = waiting.shift()
-      // The next in line inherits the place.
-      if (next === undefined) running--
-      else next()
-    }
-  }
 }
