@@ -5,13 +5,35 @@ import type { Provider, SignedCall } from '../core/provider.ts'
 import { isMarked, marked, type Vault } from '../core/vault.ts'
 import type { RefreshPolicy } from '../refreshing/next-refresh.ts'
 import { nextRefreshAt } from '../refreshing/next-refresh.ts'
+import type { OAuthStateStore } from './oauth-states.ts'
 import type { Pictures } from './pictures.ts'
 import { type PublishDeps, publishChange } from './publish-change.ts'
-import type { SignedRequestScope, SignedRequests } from './signed-requests.ts'
 import { isWaitingGrantOf, waiting } from './waiting-grant.ts'
 
 const MINUTE_MS = 60_000
 const DAY_MS = 24 * 60 * MINUTE_MS
+
+interface SignedRequestEffect {
+  /** The answer to this call and its repetitions. */
+  readonly answer: string
+  /** Keep the row for good, not for two days: the call has no usable time. */
+  readonly keepForGood: boolean
+}
+
+/** Stores inside the call's transaction; `now` is the database's time. */
+interface SignedRequestScope {
+  readonly store: Pick<AccountStore, 'ofUser' | 'replace' | 'record'>
+  readonly states: Pick<OAuthStateStore, 'waiting' | 'forget'>
+  readonly now: Date
+}
+
+/** Calls signed by a provider, with their answers. */
+export interface SignedRequests {
+  /** Runs the effect and keeps its answer in one transaction. A repeated call gets the kept answer and has no effect. */
+  answerOnce(digest: string, effect: (scope: SignedRequestScope) => Promise<SignedRequestEffect>): Promise<string>
+  /** Deletes rows of calls that are too old to have an effect. */
+  clear(): Promise<void>
+}
 
 export interface DeauthorizeDeps extends PublishDeps {
   readonly vault: Vault

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Actor } from '../core/account.ts'
 import type { AccountStore } from '../core/account-store.ts'
 import type { StaleUntil } from '../reading/token-reader.ts'
@@ -14,7 +15,7 @@ export async function publishChange(deps: PublishDeps, name: string, actor: Acto
   let until = await deps.publish(name)
   if (until !== null) {
     // A new process may have no connection to Memcached yet, or one answer came late.
-    await new Promise((resolve) => setTimeout(resolve, TRY_AGAIN_MS))
+    await sleep(TRY_AGAIN_MS)
     until = await deps.publish(name)
   }
   if (until !== null) {

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { acceptToken, type SecretNames } from '../core/accept-token.ts'
 import { type Account, type Actor, isServable } from '../core/account.ts'
 import type { AccountChange, AccountEvent, AccountStore, Claim } from '../core/account-store.ts'
@@ -197,7 +198,7 @@ async function claimInTime({ store, leaseOwner }: SeedDeps, account: string, pro
   for (const until = performance.now() + provider.timeoutMs; ; ) {
     const [claim] = await store.claimDue(request)
     if (claim !== undefined || performance.now() > until) return claim ?? null
-    await new Promise((resolve) => setTimeout(resolve, CLAIM_RETRY_MS))
+    await sleep(CLAIM_RETRY_MS)
   }
 }
 

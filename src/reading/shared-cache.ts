@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { shortDigest } from '../core/digest.ts'
 import { Secret } from '../core/secret.ts'
 import { type SealContext, tryOpen, type Vault } from '../core/vault.ts'
@@ -127,7 +128,7 @@ export function createSharedCache({ cache, vault, clock, secondPutMs = SECOND_PU
       return isTaken
     },
     async close() {
-      while (secondPuts.size > 0) await new Promise((resolve) => setTimeout(resolve, WAIT_MS))
+      while (secondPuts.size > 0) await sleep(WAIT_MS)
     },
   }
 }

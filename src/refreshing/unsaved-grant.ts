@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Account } from '../core/account.ts'
 import type { AccountChange, AccountEvent, AccountStore, Claim } from '../core/account-store.ts'
 import { shortDigest } from '../core/digest.ts'
@@ -94,7 +95,7 @@ export function createUnsavedGrants({ cache, isUp = () => true, vault, cacheId }
         const wasUp = isUp()
         text = await read(account)
         if (text !== null || (wasUp && isUp()) || performance.now() >= until) break
-        await new Promise((resolve) => setTimeout(resolve, POLL_MS))
+        await sleep(POLL_MS)
       }
       if (text === null) return null
       const grant: UnsavedGrant = JSON.parse(text.reveal(), (key, value) => (INSTANTS.has(key) && value !== null ? new Date(value) : value))
@@ -126,7 +127,7 @@ export async function saveOutcome(deps: SaveDeps, claim: Claim, change: AccountC
       if (!hasGrant && tries >= SAVE_RETRY_MS.length) throw error
       if (hasGrant) await deps.unsaved.keep(name, { version, change })
       if (hasGrant && tries === 0) await deps.publish(name, after)
-      await new Promise((resolve) => setTimeout(resolve, SAVE_RETRY_MS[Math.min(tries, SAVE_RETRY_MS.length - 1)]))
+      await sleep(SAVE_RETRY_MS[Math.min(tries, SAVE_RETRY_MS.length - 1)])
     }
   }
 }

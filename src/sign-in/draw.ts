@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { randomId } from '../core/digest.ts'
 import { Secret } from '../core/secret.ts'
 import { type SealContext, tryOpen, type Vault } from '../core/vault.ts'
@@ -48,7 +49,7 @@ const MAX_WAITING = 256
 
 const REAL_TIME: DrawTime = {
   clockMs: () => performance.now(),
-  sleep: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
+  sleep,
   random: Math.random,
 }
 

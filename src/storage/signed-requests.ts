@@ -1,4 +1,4 @@
-import type { SignedRequests } from '../accounts/signed-requests.ts'
+import type { SignedRequests } from '../accounts/deauthorize.ts'
 import { createAccountStore } from './account-store.ts'
 import type { Database } from './database.ts'
 import { createOAuthStateStore } from './oauth-states.ts'
