@@ -10,7 +10,7 @@ import { startTcpProxy } from '../support/tcp-proxy.ts'
 import { waitFor } from '../support/wait-for.ts'
 
 const skip = missing('memcached')
-/** Far above the deadline, far below "never": what a slow machine needs. */
+/** Long enough for a slow machine, far above the deadline. */
 const SETTLED_MS = 2000
 
 interface Line {
@@ -19,7 +19,7 @@ interface Line {
   message: string
 }
 
-// On a busy machine even an answer from the same machine may take longer than 50 ms; only tests of the deadline ask for it.
+// On a busy machine even a local answer may take more than 50 ms, so only tests of the deadline use it.
 const PATIENT_MS = 5000
 
 function cacheOn(t: Test, servers: string, options: { username?: string; password?: string; deadlineMs?: number } = {}) {
@@ -52,7 +52,7 @@ async function durationMs(action: () => Promise<unknown>): Promise<number> {
 
 const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms))
 
-/** A server of another kind on the port: says `answer` to whatever comes. */
+/** A server of another protocol, which sends `answer` to any bytes. */
 async function startLiar(t: Test, answer: (socket: Socket, request: Buffer) => void) {
   const sockets = new Set<Socket>()
   let taken = 0
@@ -72,7 +72,7 @@ async function startLiar(t: Test, answer: (socket: Socket, request: Buffer) => v
   return { server: `127.0.0.1:${(server.address() as AddressInfo).port}`, sockets, taken: () => taken }
 }
 
-t.test('keeps a value for the other instances, until its time is over', { skip }, async (t) => {
+t.test('other instances read a value until it lapses', { skip }, async (t) => {
   const { server } = await startMemcached(t)
   const { cache } = cacheOn(t, server)
   const { cache: other } = cacheOn(t, server)
@@ -85,7 +85,7 @@ t.test('keeps a value for the other instances, until its time is over', { skip }
   t.equal(await other.get('row'), 'välue')
 })
 
-t.test('compares and sets: only the state that was seen is written over', { skip }, async (t) => {
+t.test('compare-and-set replaces only the state that was read', { skip }, async (t) => {
   const { server } = await startMemcached(t)
   const { cache } = cacheOn(t, server)
   const { cache: other } = cacheOn(t, server)
@@ -94,7 +94,7 @@ t.test('compares and sets: only the state that was seen is written over', { skip
   const missing = await seen('row')
   t.equal(missing.text, null)
   t.equal(await cache.cas('row', 'first', 60, missing), true)
-  t.equal(await cache.cas('row', 'second', 60, missing), false, 'one has come in since')
+  t.equal(await cache.cas('row', 'second', 60, missing), false, 'a value was written since')
   const first = await seen('row')
   t.equal(first.text, 'first')
   t.equal(await other.set('row', 'first', 60), true)
@@ -109,7 +109,7 @@ t.test('compares and sets: only the state that was seen is written over', { skip
   t.ok(cache.state().up, 'none of this is a failure')
 })
 
-t.test('leaves out a value that Memcached would refuse', { skip }, async (t) => {
+t.test('a value that Memcached would refuse is not sent', { skip }, async (t) => {
   const { server } = await startMemcached(t)
   const { cache } = cacheOn(t, server)
   await whenUp(cache)
@@ -119,7 +119,7 @@ t.test('leaves out a value that Memcached would refuse', { skip }, async (t) => 
   t.equal((await cache.get('nearly'))?.length, 1000 * 1000)
 })
 
-t.test('a stopped Memcached holds nobody up, and is used again when it goes on', { skip }, async (t) => {
+t.test('a stopped Memcached delays no read, and is used again once it runs', { skip }, async (t) => {
   const memcached = await startMemcached(t)
   const { cache, lines } = cacheOn(t, memcached.server, { deadlineMs: 50 })
   const { cache: patient } = cacheOn(t, memcached.server)
@@ -139,7 +139,7 @@ t.test('a stopped Memcached holds nobody up, and is used again when it goes on',
     )
     await sleep(10)
   }
-  // It takes a moment to stop.
+  // SIGSTOP takes a moment.
   t.ok((await Promise.all(answers)).slice(30).every((answer) => answer === null))
   t.ok(longest < SETTLED_MS, `the longest took ${Math.round(longest)} ms`)
   t.notOk(cache.state().up)
@@ -177,11 +177,11 @@ t.test('one slow answer is a miss, and does not open the breaker', { skip }, asy
   t.equal(await cache.get('row'), null)
   proxy.pass()
   await waitFor('the value', async () => (await cache.get('row')) === 'value')
-  t.ok(proxy.accepted >= 2, 'by a new connection: the old one may still bring the old answer')
+  t.ok(proxy.accepted >= 2, 'over a new connection: the old one may still bring the old answer')
   t.same(lines.slice(linesBefore), [])
 })
 
-t.test('a killed Memcached is found again when it is back', { skip }, async (t) => {
+t.test('a killed Memcached is used again once it is back', { skip }, async (t) => {
   const memcached = await startMemcached(t)
   const { cache } = cacheOn(t, memcached.server)
   await whenUp(cache)
@@ -198,7 +198,7 @@ t.test('a killed Memcached is found again when it is back', { skip }, async (t) 
   t.equal(await cache.get('row'), 'value')
 })
 
-t.test('is found when it starts after the agent', { skip }, async (t) => {
+t.test('a Memcached that starts after the agent is used', { skip }, async (t) => {
   const port = await freePort()
   const { cache } = cacheOn(t, `127.0.0.1:${port}`)
   await whenDown(cache)
@@ -206,7 +206,7 @@ t.test('is found when it starts after the agent', { skip }, async (t) => {
   await whenUp(cache)
 })
 
-t.test('gets back in step after an answer that was cut in the middle', { skip }, async (t) => {
+t.test('recovers from an answer that was cut in the middle', { skip }, async (t) => {
   const { port } = await startMemcached(t)
   const proxy = await startTcpProxy(t, { port })
   const { cache } = cacheOn(t, proxy.server, { deadlineMs: 50 })
@@ -221,7 +221,7 @@ t.test('gets back in step after an answer that was cut in the middle', { skip },
   await waitFor('the value', async () => (await cache.get('row')) === value)
 })
 
-t.test('an answer that stops in the middle, on a connection that stays open, is never taken up again', async (t) => {
+t.test('an answer that stops in the middle of an open connection is dropped', async (t) => {
   let whole = false
   const liar = await startLiar(t, (socket, request) => {
     const answer = Buffer.alloc(24 + 4 + 5)
@@ -230,7 +230,7 @@ t.test('an answer that stops in the middle, on a connection that stays open, is 
     answer.writeUInt32BE(9, 8)
     request.copy(answer, 12, 12, 16)
     answer.write('value', 28)
-    // memjs would take the next answer for the rest of this one, and so on for ever.
+    // memjs would read the next answer as the rest of this one, for ever.
     socket.write(whole ? answer : answer.subarray(0, 26))
   })
   const { cache } = cacheOn(t, liar.server, { deadlineMs: 50 })
@@ -240,7 +240,7 @@ t.test('an answer that stops in the middle, on a connection that stays open, is 
   await waitFor('the value', async () => (await cache.get('row')) === 'value')
 })
 
-t.test('resets from the network end no process', { skip }, async (t) => {
+t.test('a connection reset does not end the process', { skip }, async (t) => {
   const { port } = await startMemcached(t)
   const proxy = await startTcpProxy(t, { port })
   const { cache } = cacheOn(t, proxy.server)
@@ -255,7 +255,7 @@ t.test('resets from the network end no process', { skip }, async (t) => {
   await waitFor('the value', async () => (await cache.get('row')) === 'value')
 })
 
-t.test('hundreds of questions to a stopped server open one connection at a time, and none is left over', { skip }, async (t) => {
+t.test('hundreds of calls to a stopped server open one connection at a time and leak none', { skip }, async (t) => {
   const memcached = await startMemcached(t)
   const sockets: Socket[] = []
   const note = (message: unknown) => void sockets.push((message as { socket: Socket }).socket)
@@ -276,7 +276,7 @@ t.test('hundreds of questions to a stopped server open one connection at a time,
   t.ok(sockets.every((socket) => socket.destroyed))
 })
 
-/** Answers the first question, by which a server proves itself, as Memcached does on a miss. */
+/** Answers the first call, which tests the server, with a miss. */
 function missFirst(lie: (socket: Socket) => void): (socket: Socket, request: Buffer) => void {
   const proven = new Set<Socket>()
   return (socket, request) => {
@@ -290,7 +290,7 @@ function missFirst(lie: (socket: Socket) => void): (socket: Socket, request: Buf
   }
 }
 
-t.test('an answer in another protocol is known by its first bytes', async (t) => {
+t.test('an answer in another protocol is refused by its first byte', async (t) => {
   const say = (socket: Socket) => void socket.write('HTTP/1.1 400 Bad Request\r\nConnection: keep-alive\r\n\r\n')
   const http = await startLiar(t, missFirst(say))
   const { cache } = cacheOn(t, http.server, { deadlineMs: 20_000 })
@@ -303,7 +303,7 @@ t.test('an answer in another protocol is known by its first bytes', async (t) =>
   await whenDown(other)
 })
 
-t.test('an answer without end is cut off', async (t) => {
+t.test('an endless answer is cut off', async (t) => {
   const chunk = Buffer.alloc(256 * 1024, 0x81)
   let sent = 0
   const flood = await startLiar(
@@ -336,7 +336,7 @@ t.test('noise of every kind is a miss', async (t) => {
   const noise = await startLiar(t, (socket, request) => {
     const bytes = Buffer.from(Array.from({ length: Math.floor(random() * 120) }, () => Math.floor(random() * 256)))
     if (random() < 0.5 && bytes.length >= 24) {
-      // As near to an answer as noise can come: right magic, right question.
+      // Noise that looks like an answer: right magic byte, right opcode.
       bytes.writeUInt8(0x81, 0)
       bytes.writeUInt32BE(Math.floor(random() * 80), 8)
       request.copy(bytes, 12, 12, 16)
@@ -353,7 +353,7 @@ t.test('noise of every kind is a miss', async (t) => {
   t.pass('still here')
 })
 
-t.test('one dead server of several costs its own keys alone', { skip }, async (t) => {
+t.test('a dead server of several loses only its own keys', { skip }, async (t) => {
   const live = await startMemcached(t)
   const other = await startMemcached(t)
   const { cache } = cacheOn(t, `${live.server},${other.server}`)
@@ -414,7 +414,7 @@ t.test('after close it answers null and holds no connection', { skip }, async (t
   t.equal(proxy.accepted, 1)
 })
 
-t.test('reads a list of servers, and says what is wrong with one', async (t) => {
+t.test('reads a list of servers and explains a wrong entry', async (t) => {
   t.same(parseServers('mc1.example.com:11212, mc2 [::1]:11213'), [
     { host: 'mc1.example.com', port: 11212 },
     { host: 'mc2', port: 11211 },

@@ -3,7 +3,7 @@ import { runCli, startAgent } from '../support/agent.ts'
 import { startInstagram } from '../support/instagram.ts'
 import { settingsFor } from '../support/owner.ts'
 
-/** A machine without a browser: one folder, one Instagram, and the command line. */
+/** One folder, one stand-in for Instagram, and the command line. */
 async function setUp(t: Test) {
   const instagram = await startInstagram()
   t.teardown(() => instagram.close())
@@ -13,7 +13,7 @@ async function setUp(t: Test) {
   return { instagram, cwd, env, run }
 }
 
-t.test('the whole of it without a browser: add, seed, settings, default, serve, remove', async (t) => {
+t.test('without a browser: add, seed, settings, default, serve, remove', async (t) => {
   const { instagram, cwd, env, run } = await setUp(t)
   t.match(await run('accounts list'), { code: 0, stdout: /no account yet/ })
   t.match(await run('accounts add shop'), { code: 0, stdout: /token-agent seed shop/, stderr: '' })
@@ -54,7 +54,7 @@ t.test('the whole of it without a browser: add, seed, settings, default, serve, 
   t.match(await run('accounts remove shop'), { code: 1, stderr: /no account of this name/ })
 })
 
-t.test('a command that is not understood says what it takes, and opens nothing', async (t) => {
+t.test('a misunderstood command shows its usage and opens nothing', async (t) => {
   const { run } = await setUp(t)
   for (const [args, says] of [
     ['accounts', /takes one of list, add, remove/],

@@ -26,7 +26,7 @@ async function refreshIsServed(t: Test, instagram: Instagram, env: Record<string
   const before = await served()
   t.equal(instagram.issued.get(starting)?.replacedBy, before)
   for (let round = 0; round < 2; round++) {
-    // Asked all the time, as by visitors: the reader's snapshot and the shared cache are warm.
+    // Constant reads keep the reader's snapshot and the shared cache warm.
     const reading = new AbortController()
     const visitors = (async () => {
       while (!reading.signal.aborted) await served()
@@ -42,7 +42,7 @@ async function refreshIsServed(t: Test, instagram: Instagram, env: Record<string
   }
 }
 
-t.test('a refresh by the command line is served by the running agent within a second (embedded store)', async (t) => {
+t.test('the running agent serves the command line’s refresh within a second (embedded store)', async (t) => {
   const { instagram, cwd } = await createShell(t)
   await refreshIsServed(t, instagram, {}, cwd)
 })
@@ -59,7 +59,7 @@ t.test(
   },
 )
 
-t.test('seeding by the command line outlives a start with the old STARTING_TOKEN', async (t) => {
+t.test('a seed by the command line survives a start with the old STARTING_TOKEN', async (t) => {
   const { instagram, cwd } = await createShell(t)
   const env = { INSTAGRAM_GRAPH_URL: instagram.url }
   const starting = instagram.issue({ username: 'old' })

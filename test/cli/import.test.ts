@@ -10,7 +10,7 @@ const skip = missing('postgres')
 const KEY = 'an-encryption-key-of-a-test'
 const DAY_MS = 24 * 3600_000
 
-/** An old app's database, and the command line of a new agent that is pointed at it, in another time zone. */
+/** An old app's database and the command line of a new agent on it, in another time zone. */
 async function setUp(t: Test, table = 'expires_at timestamp') {
   const instagram = await startInstagram()
   t.teardown(() => instagram.close())
@@ -23,7 +23,7 @@ async function setUp(t: Test, table = 'expires_at timestamp') {
   return {
     instagram,
     db,
-    /** What the Ruby agent wrote: an instant in UTC, without its zone. */
+    /** An instant as the Ruby agent wrote it: UTC without a zone. */
     keep: (token: string | null, expiresAt: Date | null, success = true) =>
       db.query('insert into tokens (value, expires_at, success) values ($1, $2::text::timestamp, $3)', [
         token,
@@ -39,7 +39,7 @@ async function setUp(t: Test, table = 'expires_at timestamp') {
 
 const inDays = (days: number): Date => new Date(Date.now() + days * DAY_MS)
 
-t.test('import takes the old app’s token over, and leaves its table as it is', { skip }, async (t) => {
+t.test('import takes over the old app’s token and does not change its table', { skip }, async (t) => {
   const { instagram, keep, cli, oldRows, account } = await setUp(t)
   const token = instagram.issue()
   await keep(token, inDays(40))
@@ -56,7 +56,7 @@ t.test('import takes the old app’s token over, and leaves its table as it is',
   t.match(await account(), { state: 'active', version: 2 })
   t.notMatch((await account())?.access_token, token, 'sealed')
 
-  await t.test('a second time it changes nothing, unless it is forced', async (t) => {
+  await t.test('a second import changes nothing without --force', async (t) => {
     const again = await cli(['import'])
     t.equal(again.code, 1)
     t.match(again.stderr, /has a token that works.*--force/)
@@ -73,7 +73,7 @@ t.test('import takes the old app’s token over, and leaves its table as it is',
   })
 })
 
-t.test('while Instagram is silent the old table’s expiry holds, to the second, in any time zone', { skip }, async (t) => {
+t.test('while Instagram is silent the old table’s expiry counts, to the second, in any time zone', { skip }, async (t) => {
   const { instagram, keep, cli, account } = await setUp(t)
   instagram.fail('*', 'empty500')
   const expiresAt = inDays(40)
@@ -84,7 +84,7 @@ t.test('while Instagram is silent the old table’s expiry holds, to the second,
   t.equal((await account())?.expires_at.getTime(), expiresAt.getTime())
 })
 
-t.test('the token that a failed refresh left behind is tried: its expiry there says nothing', { skip }, async (t) => {
+t.test('after a failed refresh of the old app the token is tried and its expiry ignored', { skip }, async (t) => {
   const { instagram, keep, cli, account } = await setUp(t)
   await keep(instagram.issue(), inDays(-30), false)
   const { code, stdout } = await cli(['import'])
@@ -93,7 +93,7 @@ t.test('the token that a failed refresh left behind is tried: its expiry there s
   t.ok(((await account())?.expires_at.getTime() ?? 0) > Date.now())
 })
 
-t.test('an expired token is not taken, with the remedy', { skip }, async (t) => {
+t.test('an expired token is refused with a remedy', { skip }, async (t) => {
   const { instagram, keep, cli, account } = await setUp(t)
   await keep(instagram.issue(), inDays(-3))
   const { code, stderr } = await cli(['import'])
@@ -102,7 +102,7 @@ t.test('an expired token is not taken, with the remedy', { skip }, async (t) => 
   t.equal(await account(), undefined)
 })
 
-t.test('an expiry that no calendar here has says nothing: the token is taken, and Instagram tells its life', { skip }, async (t) => {
+t.test('an infinite expiry is ignored: the token is taken and Instagram gives its life', { skip }, async (t) => {
   for (const written of ['infinity', '-infinity', '0044-03-15 BC', '294276-12-31']) {
     const { instagram, db, cli, account } = await setUp(t)
     await db.query('insert into tokens (value, expires_at, success) values ($1, $2::text::timestamp, true)', [instagram.issue(), written])
@@ -112,7 +112,7 @@ t.test('an expiry that no calendar here has says nothing: the token is taken, an
   }
 })
 
-t.test('of several rows the one that lives longest is taken; a time with a zone is read as it is', { skip }, async (t) => {
+t.test('of several rows the last to expire is taken; a time with a zone is read as it is', { skip }, async (t) => {
   const { instagram, db, cli, account } = await setUp(t, 'expires_at timestamptz')
   instagram.fail('*', 'empty500')
   const longest = inDays(50)
@@ -128,7 +128,7 @@ t.test('of several rows the one that lives longest is taken; a time with a zone 
   t.equal((await account())?.expires_at.getTime(), longest.getTime())
 })
 
-t.test('what is not the old app’s database is told so in a sentence, and nothing is changed', { skip }, async (t) => {
+t.test('another database than the old app’s is refused in a sentence, and nothing changes', { skip }, async (t) => {
   const { db, cli, keep } = await setUp(t, '')
   const says = async (words: RegExp) => {
     const { code, stderr } = await cli(['import'])
@@ -159,7 +159,7 @@ t.test('what is not the old app’s database is told so in a sentence, and nothi
   await says(/The token has a space/)
 })
 
-t.test('with the embedded store import says where the old token is', async (t) => {
+t.test('with the embedded store import explains where the old token is', async (t) => {
   const { code, stderr } = await runCli(t, ['import'])
   t.equal(code, 1)
   t.match(stderr, /Postgres; set DATABASE_URL/)

@@ -5,7 +5,7 @@ import { runCli as run } from '../support/agent.ts'
 import { startInstagram } from '../support/instagram.ts'
 import { tempFolder } from '../support/temp-folder.ts'
 
-/** A folder with a store of its own, and the command line in it. */
+/** A folder with its own store, and the command line in it. */
 async function createShell(t: Test, more: Record<string, string> = {}) {
   const instagram = await startInstagram()
   t.teardown(() => instagram.close())
@@ -14,7 +14,7 @@ async function createShell(t: Test, more: Record<string, string> = {}) {
   return { instagram, cwd, env, cli: (args: string[], stdin = '') => run(t, args, { cwd, env, stdin }) }
 }
 
-t.test('help is on standard output and no mistake', async (t) => {
+t.test('help goes to standard output with exit code 0', async (t) => {
   for (const args of [['--help'], ['help'], ['seed', '-h']]) {
     const { code, stdout, stderr } = await run(t, args)
     t.equal(code, 0, args.join(' '))
@@ -24,7 +24,7 @@ t.test('help is on standard output and no mistake', async (t) => {
   }
 })
 
-t.test('a command that is not understood is exit code 2, with help where to look', async (t) => {
+t.test('a misunderstood command ends with code 2 and points to the help', async (t) => {
   const mistakes: [string[], RegExp][] = [
     [[], /Usage/],
     [['sing'], /no command “sing”/],
@@ -52,7 +52,7 @@ t.test('a command that is not understood is exit code 2, with help where to look
   )
 })
 
-t.test('a wrong configuration is all of its problems and exit code 1, whatever the command', async (t) => {
+t.test('with a wrong configuration each command prints all problems and ends with code 1', async (t) => {
   for (const command of ['serve', 'seed', 'status']) {
     const { code, stderr } = await run(t, [command], { env: { REFRESH_MODE: 'x', ALLOWED_DOMAINS: '*.github.io' } })
     t.equal(code, 1, command)
@@ -61,7 +61,7 @@ t.test('a wrong configuration is all of its problems and exit code 1, whatever t
   }
 })
 
-t.test('the life of a token, by the command line alone', async (t) => {
+t.test('the life of a token by the command line', async (t) => {
   const { instagram, cwd, cli } = await createShell(t)
 
   t.match(await cli(['status']), { code: 0, stdout: /no account yet.*token-agent seed/, stderr: '' })
@@ -107,10 +107,10 @@ t.test('the life of a token, by the command line alone', async (t) => {
 
   instagram.fail('/refresh_access_token', 'html502')
   t.match(await cli(['refresh', 'default', '--force']), { code: 1, stdout: /default: failed\..*tries again by itself/ })
-  t.match(await cli(['status']), { code: 0, stdout: /last error +Instagram/ }, 'nobody need do anything')
+  t.match(await cli(['status']), { code: 0, stdout: /last error +Instagram/ }, 'no person is needed')
 })
 
-t.test('what is pasted as a token and is none is refused with its reason, and nothing is stored', async (t) => {
+t.test('a pasted text without a token is refused with a reason, and nothing is stored', async (t) => {
   const { instagram, cli } = await createShell(t)
   const pasted: [string, RegExp][] = [
     ['', /is empty/],
@@ -136,24 +136,28 @@ t.test('what is pasted as a token and is none is refused with its reason, and no
   t.equal(instagram.calls.length, 0)
 })
 
-t.test('a token given where a name belongs is not repeated, and told where it goes', async (t) => {
+t.test('a token in place of a name is not repeated, and the message says where it goes', async (t) => {
   const { code, stdout, stderr } = await run(t, ['seed', 'IGAAsecretSECRET'])
   t.equal(code, 2)
   t.match(stderr, /goes to standard input/)
   t.notMatch(stdout + stderr, /IGAA/)
 })
 
-t.test('the version is told', async (t) => {
+t.test('--version prints the version', async (t) => {
   for (const option of ['--version', '-v']) t.match(await run(t, [option]), { code: 0, stdout: /^\d+\.\d+\.\d+\n$/ })
 })
 
-t.test('an account that is paused or empty is no failure, and said to be so', async (t) => {
+t.test('a paused or empty account is no failure and is named', async (t) => {
   const { instagram, cli } = await createShell(t)
   await cli(['seed'], instagram.issue())
   await cli(['accounts', 'add', 'empty'])
   t.match(await cli(['refresh', 'empty', '--force']), { stdout: 'empty: without a token, so there is nothing to refresh.\n' })
   await cli(['refresh', '--force'])
-  t.match(await cli(['status']), { stdout: /empty[^@]*unverified \(without a token, needs a person\)/ }, 'a forced refresh leaves it alone')
+  t.match(
+    await cli(['status']),
+    { stdout: /empty[^@]*unverified \(without a token, needs a person\)/ },
+    'a forced refresh does not touch it',
+  )
   await cli(['accounts', 'remove', 'empty'])
   await cli(['accounts', 'pause', 'default'])
   t.match(await cli(['refresh', '--force']), { code: 0, stdout: 'default: paused, so there is nothing to refresh.\n' })
@@ -172,10 +176,10 @@ t.test('a token that the provider refuses never replaces one that works', async 
   t.match(await cli(['status']), { code: 0, stdout: /@works/ })
   t.match(await cli(['seed', 'second'], instagram.issue({ family: 'basic_display' })), { code: 1, stdout: /stored, but: .*Basic Display/ })
   t.match(await cli(['status']), { code: 1, stdout: /second[\s\S]*reconnect \(needs a person\)/ })
-  t.match(await cli(['refresh', 'default']), { code: 0 }, 'the other one’s trouble is not this one’s')
+  t.match(await cli(['refresh', 'default']), { code: 0 }, 'another account’s trouble does not count')
 })
 
-t.test('keys are rotated, and a lost key is told', async (t) => {
+t.test('keys are rotated, and a lost key is reported', async (t) => {
   const [one, two, three] = ['1'.repeat(32), '2'.repeat(32), '3'.repeat(32)]
   const { instagram, cwd, env } = await createShell(t)
   const cli = (key: string, args: string[], stdin = '') => run(t, args, { cwd, stdin, env: { ...env, ENCRYPTION_KEY: key } })
@@ -185,5 +189,5 @@ t.test('keys are rotated, and a lost key is told', async (t) => {
   t.match(await cli(three, ['rotate-keys']), { code: 1, stdout: /default: no key in ENCRYPTION_KEY opens it/ })
   t.match(await cli(three, ['status']), { code: 1, stdout: /No key in ENCRYPTION_KEY opens/ })
   t.match(await cli(three, ['refresh', '--force']), { code: 1, stdout: /ENCRYPTION_KEY/ })
-  t.match(await cli(two, ['rotate-keys']), { code: 0, stdout: /1 had the newest key already/ }, 'it was not overwritten')
+  t.match(await cli(two, ['rotate-keys']), { code: 0, stdout: /1 had the newest key already/ }, 'the value was not overwritten')
 })

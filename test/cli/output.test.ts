@@ -12,7 +12,7 @@ import { waitFor } from '../support/wait-for.ts'
 
 const CLI = join(import.meta.dirname, '../../src/cli/main.ts')
 
-t.test('a reader that goes away ends each command quietly, with exit code 0', async (t) => {
+t.test('a closed pipe ends each command quietly with code 0', async (t) => {
   const cwd = tempFolder(t, 'pipe')
   await keepAccounts(
     cwd,
@@ -41,17 +41,17 @@ t.test('a reader that goes away ends each command quietly, with exit code 0', as
     )
   }
   const all = await runCli(t, ['status', '--json'], { cwd, env })
-  t.equal(JSON.parse(all.stdout).length, 1100, 'read to its end it is one valid array')
+  t.equal(JSON.parse(all.stdout).length, 1100, 'the whole output is one valid array')
   t.match((await runCli(t, ['accounts', 'list', '--json'], { cwd, env })).stdout, /^\[\n {2}\{\n {4}"name": "shop-0",/)
 })
 
-t.test('output that a full disk does not take is a failure, in a sentence', async (t) => {
+t.test('a full disk under the output is a failure with a sentence', async (t) => {
   const shell = await launch('bash', ['--norc', '-c', '"$NODE" "$CLI" --help >/dev/full'], { env: { NODE: process.execPath, CLI } })
   t.equal((await shell.exited).code, 1)
   t.match(shell.stderr(), /^The output could not be written: ENOSPC[^\n]*\n$/)
 })
 
-t.test('the agent serves on where its log goes away, says so once, and stops in good order', async (t) => {
+t.test('an agent whose log closes says so once, keeps serving, and stops cleanly', async (t) => {
   for (const kind of ['pipe', 'disk'] as const) {
     const cwd = tempFolder(t, 'log')
     const port = await freePort()
@@ -76,7 +76,7 @@ t.test('the agent serves on where its log goes away, says so once, and stops in 
   }
 })
 
-t.test('no text of ours names a command that would not be found, or that a registry would be asked for', async (t) => {
+t.test('no page or document shows a command that does not exist or that a registry would resolve', async (t) => {
   const { stdout } = await launch('bash', ['--norc', '-c', 'git ls-files src views docs README.md CHANGELOG.md deploy bin'], {
     cwd: join(import.meta.dirname, '../..'),
   }).then(async (git) => {

@@ -12,7 +12,7 @@ import { waitFor } from '../support/wait-for.ts'
 
 const CLI = join(import.meta.dirname, '../../src/cli/main.ts')
 
-/** A command with a database behind a proxy, which says that it waits after 200 ms rather than ten seconds. */
+/** A command with a database behind a proxy. It prints its notices every 200 ms, not every ten seconds. */
 async function createShell(t: Test) {
   const instagram = await startInstagram({ knobs: { minimumAgeSeconds: 0, oldString: 'invalid' } })
   t.teardown(() => instagram.close())
@@ -34,7 +34,7 @@ async function createShell(t: Test) {
     command.stdin.end()
     return command
   }
-  /** Up to the moment at which the provider has given a new token, and the database is gone. */
+  /** Runs until the provider has issued a new token and the database is gone. */
   const interrupted = async () => {
     instagram.fail('/refresh_access_token', { kind: 'slowAnswer', ms: 400 })
     const calls = () => instagram.calls.filter(({ path }) => path === '/refresh_access_token').length
@@ -53,13 +53,13 @@ async function createShell(t: Test) {
 
 const skip = missing('postgres')
 
-t.test('a refresh whose database goes away says so again and again, and saves the answer when it is back', { skip }, async (t) => {
+t.test('a refresh that loses its database prints notices, and saves the grant once it is back', { skip }, async (t) => {
   const { proxy, interrupted, database } = await createShell(t)
   const command = await interrupted()
   proxy.pass()
   t.match(await command.exited, { code: 0 })
   t.match(command.stdout(), /^default: refreshed\. The token was refreshed; it is good until \d{4}-\d\d-\d\d \d\d:\d\d UTC\.$/m)
-  // On a busy machine the look at the migrations is told of too.
+  // On a busy machine there is a notice of the migration too.
   for (const line of command
     .stderr()
     .trim()
@@ -69,7 +69,7 @@ t.test('a refresh whose database goes away says so again and again, and saves th
   t.match(await database.query('select version from accounts'), [{ version: 3 }])
 })
 
-t.test('Ctrl-C while it waits lets the answer be saved, and a second one ends at once', { skip }, async (t) => {
+t.test('a waiting command saves the grant after Ctrl-C, and ends at once after a second one', { skip }, async (t) => {
   const { proxy, interrupted, database } = await createShell(t)
   const patient = await interrupted()
   patient.signal('SIGINT')
@@ -85,7 +85,7 @@ t.test('Ctrl-C while it waits lets the answer be saved, and a second one ends at
   t.match(await impatient.exited, { signal: 'SIGINT' })
 })
 
-t.test('an answer that takes longer than two seconds is no database that is down', { skip }, async (t) => {
+t.test('a query of more than two seconds does not mean that the database is down', { skip }, async (t) => {
   const { database, start } = await createShell(t)
   await database.query('select pg_advisory_lock(1); alter table accounts rename to accounts_kept')
   await database.query('create view accounts as select accounts_kept.* from accounts_kept, pg_sleep(2.2)')
@@ -100,7 +100,7 @@ t.test('an answer that takes longer than two seconds is no database that is down
   }
 })
 
-t.test('a database that is lost or hangs ends a command with a sentence', { skip }, async (t) => {
+t.test('a lost or hanging database ends a command with a sentence', { skip }, async (t) => {
   const { proxy, start } = await createShell(t)
   proxy.blackHole()
   const command = await start(['status'])

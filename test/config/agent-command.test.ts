@@ -11,7 +11,7 @@ const AROUND: Surroundings = {
 }
 const UNIT = { SYSTEMD_EXEC_PID: '4711' }
 
-t.test('the command that a person is to type is one that works on the platform', async (t) => {
+t.test('the shown command works on each platform', async (t) => {
   const lines: [string, NodeJS.ProcessEnv, Partial<Surroundings>, string][] = [
     ['Heroku', { DYNO: 'web.1' }, {}, 'heroku run -- node bin/token-agent.js seed shop'],
     ['Render', { RENDER: 'true' }, {}, 'node bin/token-agent.js seed shop'],

@@ -3,7 +3,7 @@ import t from 'tap'
 import { type Config, ConfigError, readConfig, VARIABLES } from '../../src/config/config.ts'
 import { explainListen } from '../../src/config/network.ts'
 
-/** Fails where the configuration is taken. */
+/** Fails where the configuration has no problem. */
 function problemsOf(env: Record<string, string>): readonly string[] {
   try {
     readConfig(env)
@@ -16,7 +16,7 @@ function problemsOf(env: Record<string, string>): readonly string[] {
 
 const POSTGRES = { DATABASE_URL: 'postgres://me:pw@db.example/agent', ENCRYPTION_KEY: 'a'.repeat(32) }
 
-t.test('an empty environment is a whole configuration', async (t) => {
+t.test('an empty environment is a complete configuration', async (t) => {
   t.match(readConfig({}), {
     host: '0.0.0.0',
     port: 3000,
@@ -37,7 +37,7 @@ t.test('an empty environment is a whole configuration', async (t) => {
   })
 })
 
-// A wrong value, and a word that its problem must have besides the variable's name.
+// A variable, a wrong value, and a pattern that its problem must match.
 const WRONG: [name: string, value: string, words: RegExp][] = [
   ['STARTING_TOKEN', 'a b', /space or a line break/],
   ['STARTING_TOKEN', '{"access_token": ""}', /no field is called access_token/],
@@ -122,7 +122,7 @@ const WRONG: [name: string, value: string, words: RegExp][] = [
   ['INSTAGRAM_WEB_URL', 'https://x/y', /must be an address/],
 ]
 
-t.test('each wrong variable is named, with what is wrong and what to do', async (t) => {
+t.test('each wrong variable is a problem with its name and a remedy', async (t) => {
   for (const [name, value, words] of WRONG) {
     const problems = problemsOf({ [name]: value })
     t.ok(problems.length > 0, `${name}=${value.slice(0, 40)} is refused`)
@@ -132,7 +132,7 @@ t.test('each wrong variable is named, with what is wrong and what to do', async 
   }
 })
 
-t.test('no variable is left out of that list', async (t) => {
+t.test('that list covers every variable', async (t) => {
   const covered = new Set(WRONG.map(([name]) => name))
   t.same(
     VARIABLES.filter((name) => !covered.has(name)),
@@ -140,7 +140,7 @@ t.test('no variable is left out of that list', async (t) => {
   )
 })
 
-t.test('one mistake is one problem, and no other variable is blamed for it', async (t) => {
+t.test('one mistake is one problem of one variable', async (t) => {
   const alone: [name: string, value: string][] = [
     ['PORT', 'abc'],
     ['APP_URL', 'https://agent.example.com.'],
@@ -151,7 +151,7 @@ t.test('one mistake is one problem, and no other variable is blamed for it', asy
   t.match(problemsOf({ ...POSTGRES, DATABASE_URL: `${POSTGRES.DATABASE_URL}?sslmode=maybe`, PORT: 'abc' }), [/^PORT: /, /^DATABASE_URL: /])
 })
 
-t.test('what is right beside those mistakes is taken', async (t) => {
+t.test('valid values close to those mistakes are accepted', async (t) => {
   const proxies = (text: string) => readConfig({ TRUST_PROXY: text }).trustProxy
   t.same(proxies('Loopback 10.0.0.0/8, 192.0.2.1 fd00::/8 ::1'), ['loopback', '10.0.0.0/8', '192.0.2.1', 'fd00::/8', '::1'])
   t.equal(proxies('true'), true)
@@ -161,21 +161,21 @@ t.test('what is right beside those mistakes is taken', async (t) => {
   for (const host of ['::', 'fe80::1%eth0', 'localhost', 'my_host.internal']) t.equal(readConfig({ HOST: host }).host, host)
 })
 
-t.test('port 0 lets the system choose: then no page is the agent’s own, unless APP_URL names it', async (t) => {
+t.test('with port 0 the agent has no own origin unless APP_URL names it', async (t) => {
   const chosen = readConfig({ PORT: '0' })
   t.equal(chosen.port, 0)
   t.equal(chosen.allowList.exact.size, 0)
   t.same([...readConfig({ PORT: '0', APP_URL: 'https://tokens.example' }).allowList.exact], ['https://tokens.example'])
 })
 
-t.test('a port that only an administrator may use is named as such', async (t) => {
+t.test('a port that needs an administrator is explained', async (t) => {
   const denied = Object.assign(new Error('listen EACCES: permission denied 0.0.0.0:80'), { code: 'EACCES' })
   t.match(explainListen(denied, { host: '0.0.0.0', port: 80 }), { code: 'invalid', message: /^PORT: 80 .* choose one from 1024 up/ })
   const other = new Error('something else')
   t.equal(explainListen(other, { host: '0.0.0.0', port: 80 }), other)
 })
 
-t.test('all problems are told at once', async (t) => {
+t.test('all problems are reported at once', async (t) => {
   const error = t.throws(() =>
     readConfig({ PORT: 'x', REFRESH_MODE: 'x', LOG_LEVEL: 'x', ALLOWED_DOMAINS: '* *.github.io' }),
   ) as unknown as ConfigError
@@ -207,7 +207,7 @@ t.test('a problem shows no secret', async (t) => {
   t.ok(problemsOf(values).length >= 12)
 })
 
-t.test('what the older agent told people to replace counts as unset, and so does nothing at all', async (t) => {
+t.test('placeholders of the older agent and empty values count as unset', async (t) => {
   const config = readConfig({ STARTING_TOKEN: 'copy_token_here', APP_NAME: 'copy_app_name_here', ALLOWED_DOMAINS: 'yourwebsite.com' })
   t.same(config.seeds, [])
   t.equal(config.allowedDomains, null)
@@ -217,20 +217,20 @@ t.test('what the older agent told people to replace counts as unset, and so does
   t.same(readConfig(Object.fromEntries(VARIABLES.map((name) => [name, ' \n']))), readConfig({}))
 })
 
-t.test('HIDE_HELP_PAGES takes the words that people use for yes and no, in any case', async (t) => {
+t.test('HIDE_HELP_PAGES accepts the usual words for yes and no, in any case', async (t) => {
   const hides = (value: string): boolean => readConfig({ HIDE_HELP_PAGES: value }).hideHelpPages
   for (const yes of ['true', '1', 'yes', 'on', 'TRUE', 'Yes']) t.equal(hides(yes), true, yes)
   for (const no of ['false', '0', 'no', 'off', 'False', '']) t.equal(hides(no), false, no)
 })
 
-t.test('spaces round a value are not part of it', async (t) => {
+t.test('spaces around a value are removed', async (t) => {
   const config = readConfig({ STARTING_TOKEN: ' IGAAabc\n', APP_URL: ' https://agent.example/ ', JS_CONSTANT_NAME: ' Shop ' })
   t.equal(config.seeds[0]?.token.reveal(), 'IGAAabc')
   t.equal(config.appUrl, 'https://agent.example')
   t.equal(config.jsConstantName, 'Shop')
 })
 
-t.test('the address is taken from what the platform tells', async (t) => {
+t.test('the platform’s variables give the address', async (t) => {
   const guesses: [Record<string, string>, string][] = [
     [{ HEROKU_APP_DEFAULT_DOMAIN_NAME: 'shop-1234.herokuapp.com', APP_NAME: 'shop' }, 'https://shop-1234.herokuapp.com'],
     [{ RENDER_EXTERNAL_URL: 'https://shop.onrender.com' }, 'https://shop.onrender.com'],
@@ -240,7 +240,7 @@ t.test('the address is taken from what the platform tells', async (t) => {
     [{ PORT: '4000' }, 'http://localhost:4000'],
   ]
   for (const [env, appUrl] of guesses) t.equal(readConfig({ ...POSTGRES, ...env }).appUrl, appUrl)
-  t.equal(readConfig({ APP_NAME: 'shop', APP_URL: 'https://tokens.example' }).appUrl, 'https://tokens.example', 'what is set counts')
+  t.equal(readConfig({ APP_NAME: 'shop', APP_URL: 'https://tokens.example' }).appUrl, 'https://tokens.example', 'APP_URL wins')
   t.equal(readConfig({ APP_NAME: 'shop' }).appUrlIsGuess, false)
 })
 
@@ -283,7 +283,7 @@ t.test('Postgres needs a key, and the problem says how to make one', async (t) =
   t.match(readConfig({ ...POSTGRES, DYNO: 'web.1' }).database, { selfSignedChain: true })
 })
 
-t.test('quotes around a value are taken off, for every variable, with a warning that names it and shows no value', async (t) => {
+t.test('quotes around any value are removed, with a warning that names the variable and shows no value', async (t) => {
   const plain: Record<string, string> = {
     STARTING_TOKEN: 'IGAAcanary',
     APP_NAME: 'canary',
@@ -324,7 +324,7 @@ t.test('quotes around a value are taken off, for every variable, with a warning 
     (config.database.kind === 'postgres' ? config.database.url.reveal() : '')
   const expected = readConfig(plain)
   t.same(expected.warnings, [])
-  t.same(Object.keys(plain).sort(), [...VARIABLES].sort(), 'every variable is here')
+  t.same(Object.keys(plain).sort(), [...VARIABLES].sort(), 'every variable is covered')
   const quotings: ((value: string) => string)[] = [
     ...['""', "''", '``', '“”', '‘’', '«»'].map((pair) => (value: string) => `${pair[0]}${value}${pair[1]}`),
     (value) => ` " ${value} " `,
@@ -345,10 +345,10 @@ t.test('quotes around a value are taken off, for every variable, with a warning 
     t.notMatch(config.warnings.map(({ text }) => text).join(), /canary/i)
   }
   const empty = Object.fromEntries(VARIABLES.map((name) => [name, '""']))
-  t.same(shown(readConfig(empty)), shown(readConfig({})), 'nothing in quotes is nothing')
+  t.same(shown(readConfig(empty)), shown(readConfig({})), 'empty quotes count as unset')
 })
 
-t.test('what an agent runs with never stops its next release: it is warned of', async (t) => {
+t.test('a value that the release before accepted is a warning, not a problem', async (t) => {
   const warned: [Record<string, string>, RegExp][] = [
     [{ SERVER_KEYS: '"123456"' }, /^SERVER_KEYS: stands in quotes/],
     [{ ADMIN_PASSWORD: '"123456"' }, /^ADMIN_PASSWORD: stands in quotes/],
@@ -368,7 +368,7 @@ t.test('what an agent runs with never stops its next release: it is warned of', 
     t.same(readConfig({ ALLOWED_DOMAINS }).warnings, [], ALLOWED_DOMAINS)
 })
 
-t.test('a password that can be guessed is warned of, to the owner alone', async (t) => {
+t.test('only the owner sees the warning of a weak password', async (t) => {
   for (const ADMIN_PASSWORD of ['12345678', 'elevenchars', 'qwerty123456', 'QWERTY123456', 'leavemealone', 'é'.repeat(11)]) {
     const { warnings } = readConfig({ ADMIN_PASSWORD })
     t.match(warnings, [{ forOwner: true, text: /^ADMIN_PASSWORD: (has fewer than 12|is one of the 100,000)/ }], ADMIN_PASSWORD)
@@ -401,7 +401,7 @@ t.test('a printed configuration shows no secret', async (t) => {
   t.notMatch(JSON.stringify(config) + inspect(config, { depth: 10, showHidden: true }), /canary/)
 })
 
-t.test('README and app.json speak of the variables that there are', async (t) => {
+t.test('README and app.json name exactly the existing variables', async (t) => {
   const read = (name: string): string => readFileSync(new URL(`../../${name}`, import.meta.url), 'utf8')
   const deployed = Object.keys(JSON.parse(read('app.json')).env)
   t.same(
@@ -412,6 +412,6 @@ t.test('README and app.json speak of the variables that there are', async (t) =>
   const rows = read('README.md')
     .split('\n')
     .filter((line) => /^\| *`[A-Z_]+`/.test(line))
-  const told = rows.flatMap((line) => [...(line.split('|')[1] ?? '').matchAll(/`([A-Z_]+)`/g)].map(([, name]) => name ?? ''))
-  t.same(told.toSorted(), [...VARIABLES].toSorted(), 'the README’s table lists each one once')
+  const listed = rows.flatMap((line) => [...(line.split('|')[1] ?? '').matchAll(/`([A-Z_]+)`/g)].map(([, name]) => name ?? ''))
+  t.same(listed.toSorted(), [...VARIABLES].toSorted(), 'the README’s table lists each one once')
 })

@@ -45,7 +45,7 @@ const SECRETS: [name: string, value: string][] = [
 const secrets = createKnownSecrets(readConfig(ENV))
 secrets.add('the key file', 'added-0123456789')
 
-t.test('each secret of the configuration is known: alone, in quotes, as a setting, and cut off', async (t) => {
+t.test('each secret of the configuration is recognized: alone, in quotes, as a setting, and cut off', async (t) => {
   for (const [name, value] of SECRETS) {
     const pasted = [value, ` ${value}\n`, `"${value}"`, `“${value}”`, `'${value}'`, `${name}=${value}`, `access_token="${value}"`]
     for (const text of [...pasted, `{"access_token":"${value}"}`, encodeURIComponent(value)]) t.equal(secrets.nameIn(text), name, text)
@@ -55,24 +55,24 @@ t.test('each secret of the configuration is known: alone, in quotes, as a settin
   }
 })
 
-t.test('a token is no secret of the configuration, nor is a text with a short word in it', async (t) => {
+t.test('a token is no secret of the configuration, nor is a text with a short word', async (t) => {
   for (const text of [ENV.STARTING_TOKEN, `IGAA${'mcpw'.repeat(40)}`, 'https://graph.instagram.com/mcuser?access_token=IGAAx', 'agent', ''])
     t.equal(secrets.nameIn(text), null, text)
 })
 
-t.test('a field that everybody can read takes no secret, but a word that a database has for its password', async (t) => {
+t.test('a public field refuses secrets, but accepts a word that is a database’s password', async (t) => {
   t.equal(secrets.nameOf('webhook-secret'), 'WEBHOOK_SECRET')
   t.equal(secrets.nameOf('"metrics-key" '), 'METRICS_KEY')
   for (const text of ['mcuser', 'db word', 'webhook', 'shop']) t.equal(secrets.nameOf(text), null, text)
 })
 
-t.test('a key is the same with quotes around it, for a client that was set up by the same file, and no other is', async (t) => {
+t.test('a client’s key matches with quotes around it, and no other key does', async (t) => {
   const isKey = isOneOf([new Secret('key-of-a-test'), new Secret('another-key')])
   for (const given of ['key-of-a-test', '"key-of-a-test"', "'another-key'"]) t.ok(isKey(given), given)
   for (const given of ['', '""', 'key-of-a-tes', 'key-of-a-test"x', 'another-key,key-of-a-test']) t.notOk(isKey(given), given)
 })
 
-t.test('quotes without end cost no time', async (t) => {
+t.test('a text of many quotes is parsed quickly', async (t) => {
   const isKey = isOneOf([new Secret('key-of-a-test')])
   const startedMs = performance.now()
   for (let time = 0; time < 200; time++) isKey('"'.repeat(8000))

@@ -49,11 +49,11 @@ const FOUND: readonly string[] = [
   `${TOKEN} is mine, token: the other`,
 ]
 
-t.test('the token is found in the shapes that people paste it in', async (t) => {
+t.test('the token is found in each shape of a pasted text', async (t) => {
   for (const text of FOUND) t.same(read(text), { token: TOKEN, problem: null }, text.replace(TOKEN, 'IGAA…'))
 })
 
-t.test('what is no token is named for what it is, and never repeated', async (t) => {
+t.test('a text without a token gets its own reason and is never repeated', async (t) => {
   const canary = 'canary0123456789canary0123456789'
   const wrong: [string, RegExp][] = [
     ['', /is empty/],
@@ -88,10 +88,10 @@ t.test('what is no token is named for what it is, and never repeated', async (t)
     t.notMatch(problem ?? '', /canary/)
     t.equal(token, null)
   }
-  t.equal(readPastedToken(`EAAB${canary}`, []).token, `EAAB${canary}`, 'what another provider takes is its own matter')
+  t.equal(readPastedToken(`EAAB${canary}`, []).token, `EAAB${canary}`, 'another provider may accept it')
 })
 
-t.test('a token of any visible characters is left as it is', async () => {
+t.test('a token of any visible characters stays unchanged', async () => {
   const visible = fc.string({ unit: fc.integer({ min: 0x21, max: 0x7e }).map((code) => String.fromCharCode(code)), maxLength: 200 })
   fc.assert(
     fc.property(visible, (rest) => {

@@ -7,11 +7,11 @@ import { Secret } from '../../src/core/secret.ts'
 const CANARY = 'IGAAcanary0123456789'
 const secret = new Secret(CANARY)
 
-t.test('gives its value to the one who asks for it', async (t) => {
+t.test('reveal() returns the value', async (t) => {
   t.equal(secret.reveal(), CANARY)
 })
 
-t.test('prints as [secret] wherever it is put into text', async (t) => {
+t.test('prints as [secret] in every text', async (t) => {
   const held = { account: { token: secret, list: [secret] } }
   const error = new Error('failed', { cause: secret })
   const texts = {
@@ -32,7 +32,7 @@ t.test('prints as [secret] wherever it is put into text', async (t) => {
   }
 })
 
-t.test('does not stand in a log line', async (t) => {
+t.test('is in no log line', async (t) => {
   let lines = ''
   const log = pino(
     { level: 'trace' },
@@ -53,7 +53,7 @@ t.test('does not stand in a log line', async (t) => {
   t.equal(lines.includes('canary'), false)
 })
 
-t.test('has no property, own or inherited, that leads to its value', async (t) => {
+t.test('no property, own or inherited, holds the value', async (t) => {
   t.same(Reflect.ownKeys(secret), [])
   t.same({ ...secret }, {})
   t.equal(inspect(structuredClone({ copy: secret })).includes('canary'), false)

@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import t from 'tap'
 import { tokenProblem } from '../../src/core/token.ts'
 
-t.test('takes any visible ASCII up to 8 KB', async (t) => {
+t.test('accepts any visible ASCII up to 8 KB', async (t) => {
   fc.assert(
     fc.property(
       fc.string({ unit: fc.integer({ min: 0x21, max: 0x7e }).map((code) => String.fromCharCode(code)), minLength: 1, maxLength: 300 }),
@@ -16,7 +16,7 @@ t.test('takes any visible ASCII up to 8 KB', async (t) => {
   t.equal(tokenProblem('IGAA"in\'side</script>'), null)
 })
 
-t.test('names what is wrong with a token', async (t) => {
+t.test('each malformed token gets its own reason', async (t) => {
   const wrong: [string, RegExp][] = [
     ['', /is empty/],
     ['x'.repeat(8193), /8193 characters long/],
@@ -37,7 +37,7 @@ t.test('names what is wrong with a token', async (t) => {
   for (const [token, problem] of wrong) t.match(tokenProblem(token), problem)
 })
 
-t.test('never repeats the token in what it says', async () => {
+t.test('no reason repeats the token', async () => {
   fc.assert(
     fc.property(fc.string({ unit: 'binary', minLength: 24, maxLength: 300 }), (noise) => {
       const token = `IGAAcanary${noise}`

@@ -35,7 +35,7 @@ t.test('/readyz names each part and since when, also while the database hangs, a
     status: 200,
     parts: { store: { state: 'up' }, process: { state: 'serving' }, encryption: { state: 'every token opens' } },
   })
-  t.equal((await readyz()).parts['store']?.since, first.parts['store']?.since, 'nothing changes while nothing happens')
+  t.equal((await readyz()).parts['store']?.since, first.parts['store']?.since, 'the state does not change by itself')
 
   await agent.fetch('/metrics', { headers: { authorization: `Bearer ${KEYS.METRICS_KEY}` } })
 
@@ -60,7 +60,7 @@ t.test('/readyz names each part and since when, also while the database hangs, a
   const metrics = await agent.fetch('/metrics', { headers: { authorization: `Bearer ${KEYS.METRICS_KEY}` } })
   const text = await metrics.text()
   t.match(text, /^token_agent_store_up 0$/m)
-  t.match(text, /^token_agent_token_expiry_seconds\{account="default"/m, 'what was last seen')
+  t.match(text, /^token_agent_token_expiry_seconds\{account="default"/m, 'the last known account')
 
   postgres.thaw()
   memcached.kill()
@@ -73,7 +73,7 @@ t.test('/readyz names each part and since when, also while the database hangs, a
   t.equal(up.parts['process']?.since, first.parts['process']?.since)
 })
 
-t.test('/readyz tells when something began, also where nobody had asked until then', async (t) => {
+t.test('/readyz names the start of a state also without an earlier request', async (t) => {
   const instagram = await startInstagram()
   t.teardown(() => instagram.close())
   const env = { ...KEYS, INSTAGRAM_GRAPH_URL: instagram.url }

@@ -8,7 +8,7 @@ import { createWrongPasswords } from '../../src/storage/sign-in-attempts.ts'
 import { createAgentWorld, DAY_MS } from '../refreshing/agent-world.ts'
 import { channelsOn } from '../support/alert-channels.ts'
 
-t.test('a token that was altered counts as one that no key opens, before anybody uses it', async (t) => {
+t.test('an altered token counts as unreadable before its first use', async (t) => {
   const { db, deps, seed, set, instagram } = await createAgentWorld(t)
   await seed(instagram.issue(), 'one')
   await seed(instagram.issue(), 'two')
@@ -19,7 +19,7 @@ t.test('a token that was altered counts as one that no key opens, before anybody
   t.match(await createSummary({ ...deps, overview }).take(), { unreadable: 1, needPerson: 1 })
 })
 
-t.test('the store is asked by one question at a time, and not again at once, the slower it is the less', async (t) => {
+t.test('the store gets one query at a time, and fewer the slower it answers', async (t) => {
   const { deps, db } = await createAgentWorld(t)
   const real = createOverview(db, deps.vault.keyPrefixes)
   let now = 0
@@ -52,7 +52,7 @@ t.test('the store is asked by one question at a time, and not again at once, the
   t.equal(asked, 3)
 })
 
-t.test('the history is cleared once a day, to the last event that is older than 400 days', async (t) => {
+t.test('once a day all events older than 400 days are deleted', async (t) => {
   const { db, deps } = await createAgentWorld(t)
   const event = { account: null, kind: 'signed_in', actor: 'owner', outcome: 'ok', detail: null } as const
   const old = async (): Promise<void> => {
@@ -86,5 +86,5 @@ t.test('the history is cleared once a day, to the last event that is older than 
   now += DAY_MS
   await maintain()
   t.equal(await left(), 1)
-  t.equal(cleared, 3, 'what is short-lived is cleared each time')
+  t.equal(cleared, 3, 'short-lived rows are deleted at each run')
 })
