@@ -2,6 +2,7 @@ import t, { type Test } from 'tap'
 import { runCli, startAgent } from '../support/agent.ts'
 import { startInstagram } from '../support/instagram.ts'
 import { settingsFor } from '../support/owner.ts'
+import { waitFor } from '../support/wait-for.ts'
 
 /** One folder, one stand-in for Instagram, and the command line. */
 async function setUp(t: Test) {
@@ -44,13 +45,14 @@ t.test('without a browser: add, seed, settings, default, serve, remove', async (
   t.match(await read('/token.js', 'https://shop.example'), /^403/)
   t.match(await read('/accounts/default/token.js', 'https://shop.example'), /^200 .*"InstagramToken"/)
   t.match(await run('accounts pause shop'), { code: 0 })
-  await new Promise((resolve) => setTimeout(resolve, 1100))
-  t.match(await read('/token.js', 'https://www.blog.example'), /^503/)
+  const refused = (origin: string, words: RegExp) =>
+    waitFor('the read to be refused', async () => words.test(await read('/token.js', origin)), { timeoutMs: 3_000 })
+  await refused('https://www.blog.example', /^503/)
   t.match(await run('accounts resume shop'), { code: 0 })
   t.match(await run('accounts remove shop --revoke'), { code: 0, stdout: /history stays/ })
   t.equal([...instagram.issued.values()].find((one) => one.userId !== '' && one.endedBy === 'revoked')?.endedBy, 'revoked')
-  await new Promise((resolve) => setTimeout(resolve, 1100))
-  t.match(await read('/token.js', 'https://shop.example'), /^503 .*no token yet/, 'no other account takes its place')
+  // No other account takes its place.
+  await refused('https://shop.example', /^503 .*no token yet/s)
   t.match(await run('accounts remove shop'), { code: 1, stderr: /no account of this name/ })
 })
 

@@ -52,6 +52,8 @@ async function createShell(t: Test) {
 }
 
 const skip = missing('postgres')
+// They wait most of the time, each for a database of its own.
+t.jobs = 4
 
 t.test('a refresh that loses its database prints notices, and saves the grant once it is back', { skip }, async (t) => {
   const { proxy, interrupted, database } = await createShell(t)
@@ -89,11 +91,8 @@ t.test('a query of more than two seconds does not mean that the database is down
   const { database, start } = await createShell(t)
   await database.query('select pg_advisory_lock(1); alter table accounts rename to accounts_kept')
   await database.query('create view accounts as select accounts_kept.* from accounts_kept, pg_sleep(2.2)')
-  for (const args of [
-    ['status', '--json'],
-    ['accounts', 'list'],
-  ]) {
-    const command = await start(args)
+  const commands = await Promise.all([start(['status', '--json']), start(['accounts', 'list'])])
+  for (const command of commands) {
     t.match(await command.exited, { code: 0 }, command.stderr())
     t.match(command.stdout(), /the\.shop/)
     t.match(command.stderr(), /^Waiting for the database, .* Ctrl-C ends it\.$/m)

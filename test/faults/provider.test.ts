@@ -11,6 +11,8 @@ import { waitFor } from '../support/wait-for.ts'
 import { callHook, createInstallation, readToken, SECRETS } from './installation.ts'
 import { figures, startLoad } from './load.ts'
 
+// They wait most of the time, each for an agent of its own.
+t.jobs = 4
 const MINUTE_MS = 60_000
 const REFRESH = '/refresh_access_token'
 
@@ -151,7 +153,12 @@ t.test(
     proxy.reset()
     const stopped = agent.stop('SIGTERM')
     await waitFor('the answer that cannot be saved', () => agent.stdout().includes('could not be saved'))
-    await sleep(4_000)
+    await waitFor('the drain to end', async () =>
+      agent.fetch('/healthz').then(
+        () => false,
+        () => true,
+      ),
+    )
     proxy.pass()
     t.match(await stopped, { code: 0 })
     t.equal(await site.token('default'), newest)
