@@ -177,7 +177,7 @@ async function distinctQueries(): Promise<Row[]> {
   return [
     growth(`memory, distinct queries`, samples),
     {
-      what: 'store reads a second meanwhile',
+      what: 'store reads a second',
       ours: median(reads),
       theirs: 1,
       unit: '/s',

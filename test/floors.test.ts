@@ -14,7 +14,7 @@ interface Diagnostic {
   location: { path: string; start?: { line: number } }
 }
 
-/** What the linter says of these files, beside none of ours: `rule:line` for each violation, by file. */
+/** Runs the linter on these files alone: `rule:line` for each violation, by file. */
 async function lint(t: Test, files: Record<string, string>): Promise<Record<string, string[]>> {
   const folder = tempFolder(t, 'floors')
   cpSync(join(ROOT, 'biome.json'), join(folder, 'biome.json'))

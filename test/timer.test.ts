@@ -6,7 +6,7 @@ import { type Clock, startSchedule } from '../src/timer.ts'
 const MINUTE_MS = 60_000
 const HOUR_MS = 60 * MINUTE_MS
 
-/** A machine whose time passes only by hand. */
+/** A machine with simulated time. */
 function createClock() {
   let monotonic = 0
   let lead = Date.parse('2026-01-01T00:00:00Z')
@@ -34,7 +34,7 @@ function createClock() {
   return {
     clock,
     restarts: () => restarts,
-    /** Runs each timer at its time, to the end of what it begins. */
+    /** Advances time; runs each timer and the work that it starts. */
     async pass(ms: number) {
       for (const end = monotonic + ms; ; ) {
         const next = [...timers].toSorted((a, b) => a.at - b.at)[0]
@@ -48,11 +48,11 @@ function createClock() {
         await settled()
       }
     },
-    /** The wall clock is set, or went on while the machine slept. */
+    /** Steps the wall clock, as a clock correction or a sleep does. */
     step(ms: number) {
       lead += ms
     },
-    /** The process is stopped for so long. */
+    /** Suspends the process for so long. */
     stand(ms: number) {
       monotonic += ms
     },
@@ -65,7 +65,7 @@ interface Work {
   sweep(): Promise<void>
 }
 
-/** A schedule whose ticks are written down, after its first one. */
+/** A schedule that records its ticks, after the first one. */
 async function start(t: Test, work: Partial<Work> = {}) {
   const seen = { seeds: 0, rechecks: 0, sweeps: [] as RefreshRequest[], maintained: 0, warnings: [] as string[], order: [] as string[] }
   const services = {
@@ -105,19 +105,19 @@ t.test('the first tick is at the start: it seeds the starting token, then refres
   t.equal(seen.maintained, 1)
 })
 
-t.test('a tick follows each minute, and one as at the start when the leases of a process that crashed are over', async (t) => {
+t.test('a tick follows each minute, and another “boot” tick once the leases of a crashed process have ended', async (t) => {
   const { pass, actors, seen } = await start(t)
   await pass(41_999)
   t.same(actors(), ['boot'])
   await pass(1)
   t.same(actors(), ['boot', 'boot'])
-  t.equal(seen.rechecks, 2, 'it also compares the keys with what was leased')
+  t.equal(seen.rechecks, 2, 'it also compares the keys with formerly leased rows')
   await pass(5 * MINUTE_MS - 42_000)
   t.same(actors(), ['boot', 'boot', ...Array(5).fill('timer')])
   t.equal(seen.rechecks, 2)
 })
 
-t.test('a machine that slept, or whose clock was set, ticks within seconds, and a process that stood still', async (t) => {
+t.test('after a sleep, a clock step or a suspension it ticks within seconds', async (t) => {
   for (const ms of [HOUR_MS, -HOUR_MS, 24 * HOUR_MS, 5_000]) {
     const { step, pass, actors, restarts } = await start(t)
     step(ms)
@@ -135,15 +135,15 @@ t.test('a machine that slept, or whose clock was set, ticks within seconds, and 
   drifting.step(4_999)
   drifting.stand(2_500)
   await drifting.pass(2_000)
-  t.same(drifting.actors(), ['boot'], 'a busy machine is not one that slept')
+  t.same(drifting.actors(), ['boot'], 'a busy machine has not slept')
 })
 
-t.test('a starting token that could not be checked is checked again at the next tick, and one that was is not', async (t) => {
+t.test('a starting token that could not be checked is tried again at the next tick, a checked one is not', async (t) => {
   let answers = false
   const { pass, seen } = await start(t, { seed: async () => answers })
   t.equal(seen.seeds, 1)
   await pass(MINUTE_MS)
-  t.equal(seen.seeds, 3, 'at the end of the leases too')
+  t.equal(seen.seeds, 3, 'also at the end of the leases')
   answers = true
   await pass(2 * MINUTE_MS)
   t.equal(seen.seeds, 4)
@@ -163,7 +163,7 @@ t.test('the key check repeats until the store answers, delays no refresh, and th
   t.equal(seen.rechecks, 4)
 })
 
-t.test('a tick that fails is logged, and the next one comes all the same', async (t) => {
+t.test('a failing tick is logged, and the next one comes', async (t) => {
   let broken = true
   const sweep = () => (broken ? Promise.reject(new Error('the store is down')) : Promise.resolve())
   const { pass, seen } = await start(t, { sweep })
@@ -174,7 +174,7 @@ t.test('a tick that fails is logged, and the next one comes all the same', async
   t.equal(seen.warnings.length, 1)
 })
 
-t.test('ticks never run side by side, and the alerts do not wait for a long one', async (t) => {
+t.test('ticks never overlap, and alerts do not wait for a long one', async (t) => {
   const { promise, resolve } = Promise.withResolvers<void>()
   const { schedule, step, pass, seen } = await start(t, { sweep: () => promise })
   await pass(MINUTE_MS)

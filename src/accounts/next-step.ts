@@ -83,9 +83,9 @@ function whatNext(account: Situation, { now, isAtRisk }: StepFacts, { way, isBro
   if (condition === 'empty') return say(`It waits for its first token: ${way}.`)
   if (condition === 'needs you') {
     if (account.lastErrorCode === 'unreadable')
-      return say(`Web sites get no token until the key that sealed it is back in ENCRYPTION_KEY. Where that key is lost, ${way}.`)
+      return say(`Web sites get no token until the key that sealed it is back in ENCRYPTION_KEY. If that key is lost, ${way}.`)
     if (hasExpired) return say(`The token has expired, and web sites get none: ${way}.`)
-    if (isBroken) return say('Put right what is named above, then press “Try again now”; the agent tries again by itself', nextRefreshAt)
+    if (isBroken) return say('Correct the problem above, then press “Try again now”; the agent tries again by itself', nextRefreshAt)
     // The error itself may name the way already.
     const todo = wantsNewToken ? '' : `${capital(way)}. `
     if (account.userId === null) return say(`${todo}Web sites get no token until then.`)

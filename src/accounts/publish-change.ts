@@ -28,5 +28,5 @@ export async function publishChange(deps: PublishDeps, name: string, actor: Acto
 
 export function staleSentence(until: Date): string {
   const time = until.toISOString().slice(11, 19)
-  return `The other instances could not be told, because Memcached did not answer: they may serve this account as it was until ${time} UTC.`
+  return `Memcached did not answer, so other instances may serve the old state of this account until ${time} UTC.`
 }

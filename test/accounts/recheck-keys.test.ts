@@ -62,7 +62,7 @@ eachEngine(t, 'paused, removed, leased, due and never-due accounts are not chang
   const names = ['at-work', 'due', 'empty', 'never-due', 'paused', 'removed']
   for (const name of names) await world.seed(world.instagram.issue(), name)
   const event = { actor: 'owner', outcome: 'ok', detail: null } as const
-  await deps.store.claimDue({ leaseOwner: 'somebody', leaseSeconds: 60, limit: 1, account: 'at-work', force: true })
+  await deps.store.claimDue({ leaseOwner: 'another', leaseSeconds: 60, limit: 1, account: 'at-work', force: true })
   // As with a clock that is a little behind.
   await world.set('next_refresh_at', new Date(Date.now() + HOUR_MS), 'at-work')
   await world.set('next_refresh_at', new Date(0), 'due')

@@ -20,7 +20,7 @@ t.test('refreshes have failed for long, and the token expires soon', async (t) =
     t.match(await client.page('/status'), /big bad.*Needs attention/)
     t.match(await client.page('/setup'), /wrong-step" id="step-token"/)
   }
-  t.match(await tenth.owner.page('/status'), /it expires soon.*is tried again in 3 days/)
+  t.match(await tenth.owner.page('/status'), /it expires soon.*the agent tries to refresh the token of .*default.* in 3 days/)
   t.match(await tenth.owner.page('/setup'), /step-token.*to be safe.*#its-token">Connect again</)
   t.notMatch(await tenth.stranger.page('/setup'), /default<|shop<|expire/, 'strangers see nothing more')
 })

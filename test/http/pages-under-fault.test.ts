@@ -18,10 +18,10 @@ const PAGES = [
   '/connect/instagram',
   '/nothing',
 ]
-/** Of the words that a template shows where it was given nothing. */
+/** Words that a template shows for missing data. */
 const HOLES = /\bundefined\b|\bnull\b|\bNaN\b|\[object|Invalid Date|\[secret\]/
 
-/** Each page, by each visitor: an answer in HTML, whole, without holes, with words for what is wrong. */
+/** Checks each page for each visitor: complete HTML without missing data. */
 async function look(t: Test, { owner, stranger }: OwnerWorld, statuses: number[] = [200, 303, 404]): Promise<void> {
   for (const [who, client] of Object.entries({ owner, stranger })) {
     for (const path of PAGES) {
@@ -35,7 +35,7 @@ async function look(t: Test, { owner, stranger }: OwnerWorld, statuses: number[]
   }
 }
 
-/** Summaries are counted again every second or so. */
+/** Waits until the summary, which is recounted about once a second, shows on the page. */
 const soon = (client: Client, path: string, words: RegExp): Promise<unknown> =>
   waitFor(`${path} to say ${words}`, async () => words.test(await client.page(path)), { everyMs: 250 })
 

@@ -101,18 +101,18 @@ t.test('no site can frame the pages, and they send no referrer to other sites', 
   t.equal(headers.get('x-frame-options'), 'SAMEORIGIN')
 })
 
-t.test('without a password the log has one that works once', async (t) => {
+t.test('without a password the log has a one-time password', async (t) => {
   const first = await openWithout(t)
   const password = ONE_TIME.exec(first.stdout())?.[1] ?? ''
   const client = createClient(first)
-  t.match(await client.get('/admin/sign-in'), { text: /log has one that works once/ })
+  t.match(await client.get('/admin/sign-in'), { text: /log has a one-time password/ })
   t.match(await client.signIn('let me in please'), { status: 403 })
   const claims = await Promise.all([1, 2, 3].map(() => createClient(first).signIn(password)))
   t.strictSame(claims.map(({ status }) => status).sort(), [303, 403, 403], 'once, even for three at the same moment')
   t.match(await client.get('/admin/sign-in'), { text: /has been used.*href="\/setup#on-\w+">Where that is kept/s })
   const setup = await client.get('/setup')
   t.match(setup.text, /one-time password of this start has been used.*ADMIN_PASSWORD/s)
-  t.notMatch(setup.text, /log has a password that works once/, 'a used password is not offered')
+  t.notMatch(setup.text, /log has a one-time password/, 'a used password is not offered')
   await first.close()
   t.match(await createClient(await openWithout(t, first.cwd)).signIn(password), { status: 403 }, 'and only until the next start')
 })

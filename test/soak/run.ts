@@ -63,13 +63,13 @@ export async function soak(t: Teardown, minutes: number): Promise<SoakReport> {
   const faults: Record<string, number> = {}
   const observer = createObserver(instagram, owners, () => [...present])
   let starts = 0
-  const told = new Set<Instance>()
+  const reported = new Set<Instance>()
   const start = async (): Promise<Instance> => {
     starts++
     const agent = await startAgent(t, { env: site.env })
     const instance: Instance = { agent, warm: new Set(), leaving: false }
     void agent.exited.then(({ code }) => {
-      if (told.has(instance)) return
+      if (reported.has(instance)) return
       // Reported once, not for each read that fails.
       instance.leaving = true
       observer.violated(`a process ended by itself with ${code}: ${lastError(agent)}`)
@@ -79,7 +79,7 @@ export async function soak(t: Teardown, minutes: number): Promise<SoakReport> {
   const instances = await Promise.all(Array.from({ length: INSTANCES }, start))
   const any = (): Instance => instances[Math.floor(Math.random() * instances.length)] as Instance
   const end = async (instance: Instance, how: 'kill' | 'stop'): Promise<void> => {
-    told.add(instance)
+    reported.add(instance)
     // A stopping agent is read until it ends.
     if (how === 'kill') instance.leaving = true
     const leaves = how === 'stop' ? sleep(3_000).then(() => (instance.leaving = true)) : null

@@ -138,7 +138,7 @@ function soonestOf(accounts: readonly AccountCard[]): Details['soonest'] {
   const due = accounts.flatMap((account) => {
     const { name, condition, failureCount, nextRefreshAt: at } = account
     if (at === null || condition === 'needs you') return []
-    return [{ name, at, what: failureCount > 0 ? 'tried again' : condition === 'checking' ? 'checked' : 'refreshed' }]
+    return [{ name, at, what: failureCount > 0 ? 'tries to refresh' : condition === 'checking' ? 'checks' : 'refreshes' }]
   })
   return due.sort((a, b) => a.at.getTime() - b.at.getTime())[0] ?? null
 }
