@@ -67,7 +67,7 @@ export function userDeauthorized(deps: DeauthorizeDeps, provider: string, signed
 }
 
 /** Handles Meta's data deletion call: erases the user's data. Resolves with the answer's JSON, which has a confirmation code. */
-export function userWantsErasure(deps: DeauthorizeDeps, provider: string, signedRequest: string): Promise<string> {
+export function deleteUserData(deps: DeauthorizeDeps, provider: string, signedRequest: string): Promise<string> {
   return answerOnce(deps, provider, signedRequest, async ({ title }, call, scope) => {
     const lastError = `The ${title} user had the account’s data erased: connect the account again.`
     const concern = await concernedAccounts(deps, provider, call, scope)
@@ -89,7 +89,7 @@ const CODE = 'deletion code'
 const CODE_FORM = /^([0-9a-f]{14})([0-9a-f]{16})([0-9a-f]{32})?$/
 
 /** The deletion request with this code; null = none. `isDone` is false if it was ignored for its age. */
-export async function findErasure(
+export async function findDeletion(
   { store, vault }: { store: Pick<AccountStore, 'findEvent'>; vault: Vault },
   code: string,
 ): Promise<{ at: Date; isDone: boolean } | null> {
@@ -168,7 +168,7 @@ function plausibleIssuedAtMs({ issuedAtMs }: SignedCall, now: Date): number | nu
 interface Concern {
   readonly accounts: Awaited<ReturnType<SignedRequestScope['store']['ofUser']>>
   /** Connected after the call was made, so the user has approved the app again. */
-  readonly spared: readonly string[]
+  readonly skipped: readonly string[]
   /** Older than a provider still retries a call. */
   readonly isOld: boolean
 }
@@ -187,20 +187,20 @@ async function concernedAccounts(
     if (isWaitingGrantOf(deps.vault, state, call.userId, isBefore)) await states.forget(state.id)
   }
   const all = await store.ofUser(provider, call.userId)
-  const spared = all.filter(({ connectedAt }) => isBefore(connectedAt))
-  return { accounts: all.filter((account) => !spared.includes(account)), spared: spared.map(({ name }) => name), isOld }
+  const skipped = all.filter(({ connectedAt }) => isBefore(connectedAt))
+  return { accounts: all.filter((account) => !skipped.includes(account)), skipped: skipped.map(({ name }) => name), isOld }
 }
 
 /** Records that a call came too late for all or some of the user's accounts. Resolves with the event's id; null if it did not. */
 async function recordIgnored(
   title: string,
-  { spared, isOld }: Concern,
+  { skipped, isOld }: Concern,
   { store }: SignedRequestScope,
   what: string,
 ): Promise<string | null> {
-  if (spared.length === 0 && !isOld) return null
+  if (skipped.length === 0 && !isOld) return null
   const why = isOld ? 'was made more than a day ago' : 'was made before the account was connected'
-  const account = spared.length === 1 ? (spared[0] ?? null) : null
+  const account = skipped.length === 1 ? (skipped[0] ?? null) : null
   return store.record(eventOf(account, 'call_ignored', 'ok', `The call of ${title} that ${what} ${why}, so it was ignored.`))
 }
 

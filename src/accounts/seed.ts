@@ -63,13 +63,13 @@ export async function seedAccount(deps: SeedDeps, given: Seed): Promise<SeedResu
     username: null,
     state: 'unverified',
     issuedAt: null,
-    expiresAt: writtenDown(seed, provider, now),
+    expiresAt: cappedExpiry(seed, provider, now),
     nextRefreshAt: now,
     nextCheckAt: null,
     ...NO_TROUBLE,
     connectedAt: now,
     trustedAt: isTrusted(seed, existing) ? now : null,
-    ...seedMark(seed),
+    ...fingerprintChange(seed),
   }
   const event = (kind: 'seeded' | 'seed_refused' | 'replaced', detail: string): AccountEvent => ({
     account: seed.account,
@@ -82,16 +82,16 @@ export async function seedAccount(deps: SeedDeps, given: Seed): Promise<SeedResu
   if (existing === null) {
     const account = { ...fresh, name: seed.account, provider: seed.provider, state: 'unverified' as const }
     // If another instance was faster, it is refreshing the same seed now.
-    if (!(await deps.store.insert(account, event('seeded', `${wayOf(seed)} was stored.`)))) return taken(null)
+    if (!(await deps.store.insert(account, event('seeded', `${sourceOf(seed)} was stored.`)))) return taken(null)
   } else {
     // Another instance, started with the same token, has just stored it. A second write would void its refresh.
     if (seed.actor === 'boot' && existing.seedFingerprint === seed.fingerprint) return taken(null)
-    if (isHeld(deps, existing, seed.token)) {
+    if (isStored(deps, existing, seed.token)) {
       // The same token again, as by a double click. Storing it again would void a refresh under way.
       const trusted = isTrusted(seed, existing) ? { trustedAt: now } : {}
       await deps.store.update(
         seed.account,
-        { ...trusted, ...seedMark(seed) },
+        { ...trusted, ...fingerprintChange(seed) },
         event('seeded', 'The token that is stored already was given once more.'),
       )
     } else {
@@ -105,7 +105,7 @@ export async function seedAccount(deps: SeedDeps, given: Seed): Promise<SeedResu
 }
 
 /** Names the token by its source. */
-function wayOf({ actor, variable = 'the configuration' }: Pick<Seed, 'actor' | 'variable'>): string {
+function sourceOf({ actor, variable = 'the configuration' }: Pick<Seed, 'actor' | 'variable'>): string {
   if (actor === 'owner') return 'The token that was pasted'
   return actor === 'cli' ? 'The token given on the command line' : `The token of ${variable}`
 }
@@ -114,7 +114,7 @@ function taken(result: RefreshResult | null, message = result?.message ?? 'Anoth
   return { outcome: 'taken', result, message }
 }
 
-const seedMark = ({ fingerprint }: Seed): AccountChange => (fingerprint === null ? {} : { seedFingerprint: fingerprint })
+const fingerprintChange = ({ fingerprint }: Seed): AccountChange => (fingerprint === null ? {} : { seedFingerprint: fingerprint })
 
 /**
  * Without another token to fall back on, pages get a trusted token before the provider has confirmed it. A paste in the
@@ -129,11 +129,11 @@ function isTrusted({ actor }: Seed, existing: Account | null): boolean {
 const isGivenUp = ({ state }: Account): boolean => state === 'reconnect'
 
 /** A given expiry, capped at the provider's documented maximum. */
-function writtenDown({ expiresAt = null }: Seed, { maximumLifeSeconds }: Provider, now: Date): Date | null {
+function cappedExpiry({ expiresAt = null }: Seed, { maximumLifeSeconds }: Provider, now: Date): Date | null {
   return expiresAt === null ? null : new Date(Math.min(expiresAt.getTime(), now.getTime() + maximumLifeSeconds * 1000))
 }
 
-function isHeld({ vault }: SeedDeps, { name, accessToken }: Account, token: Secret): boolean {
+function isStored({ vault }: SeedDeps, { name, accessToken }: Account, token: Secret): boolean {
   return accessToken !== null && tryOpen(vault, accessToken, accountContext(name, 'access_token'))?.reveal() === token.reveal()
 }
 
@@ -153,7 +153,7 @@ async function replaceToken(
   { seed, existing, provider, fresh }: Replacement,
   event: (kind: 'seed_refused' | 'replaced', detail: string) => AccountEvent,
 ): Promise<SeedResult | null> {
-  const done = event('replaced', `${wayOf(seed)} took over.`)
+  const done = event('replaced', `${sourceOf(seed)} took over.`)
   // No process refreshes a paused or empty account, so no claim is needed.
   const isIdle = existing.pausedAt !== null || existing.accessToken === null
   const claim = isIdle ? null : await claimInTime(deps, seed.account, provider)
@@ -179,7 +179,7 @@ async function replaceToken(
         return { outcome: 'postponed', message: error.message }
       }
       if (!silent) {
-        await deps.store.record(event('seed_refused', `${wayOf(seed)} was refused, and the working one stays. ${error.message}`))
+        await deps.store.record(event('seed_refused', `${sourceOf(seed)} was refused, and the working one stays. ${error.message}`))
         await release()
         return { outcome: 'refused', message: error.message }
       }
@@ -213,7 +213,7 @@ export interface ConfiguredSeed {
 }
 
 /** Seeds a configured token if it differs from the last one; null = nothing to do. */
-export async function takeConfiguredToken(deps: SeedDeps, { variable, ...seed }: ConfiguredSeed): Promise<SeedResult | null> {
+export async function seedConfigured(deps: SeedDeps, { variable, ...seed }: ConfiguredSeed): Promise<SeedResult | null> {
   if ((await deps.store.seedFingerprint(seed.account)) === seed.fingerprint) return null
   return seedAccount(deps, { ...seed, variable, actor: 'boot' })
 }
@@ -222,7 +222,7 @@ export async function takeConfiguredToken(deps: SeedDeps, { variable, ...seed }:
 export async function seedAtStart(deps: SeedDeps, seed: ConfiguredSeed): Promise<boolean> {
   const { variable } = seed
   try {
-    const taken = await takeConfiguredToken(deps, seed)
+    const taken = await seedConfigured(deps, seed)
     if (taken === null) return true
     if (taken.outcome !== 'taken') deps.log.warn({ outcome: taken.outcome }, `${variable} has not taken over: ${taken.message}`)
     return taken.outcome !== 'postponed'

@@ -19,12 +19,12 @@ export function createTurnServer(options: ServerOptions, answer: RequestListener
   const waiting = new WeakMap<Socket, { requests: number }>()
   let total = 0
 
-  function hold(socket: Socket): { requests: number } {
-    const held = { requests: 0 }
-    waiting.set(socket, held)
+  function track(socket: Socket): { requests: number } {
+    const queue = { requests: 0 }
+    waiting.set(socket, queue)
     // Node resumes the socket after each answer.
     socket.on('resume', () => {
-      if (held.requests > 0) socket.pause()
+      if (queue.requests > 0) socket.pause()
     })
     // Node makes an error with a stack for each request that the closing cuts off: thousands at once.
     const { stackTraceLimit } = Error
@@ -33,10 +33,10 @@ export function createTurnServer(options: ServerOptions, answer: RequestListener
     })
     socket.once('close', () => {
       Error.stackTraceLimit = stackTraceLimit
-      total -= held.requests
-      held.requests = 0
+      total -= queue.requests
+      queue.requests = 0
     })
-    return held
+    return queue
   }
 
   return createServer(options, (request, response) => {
@@ -44,21 +44,21 @@ export function createTurnServer(options: ServerOptions, answer: RequestListener
     if (response.socket !== null) return answer(request, response)
     const { socket } = request
     if (socket.destroyed) return
-    const held = waiting.get(socket) ?? hold(socket)
+    const queue = waiting.get(socket) ?? track(socket)
     if (total >= MAX_WAITING) return void socket.destroy()
-    if (held.requests === 0) {
+    if (queue.requests === 0) {
       socket.pause()
       socket.setTimeout(STUCK_MS)
     }
-    held.requests++
+    queue.requests++
     total++
     response.once('socket', () => {
       // A separate turn of the event loop lets other connections be read in between.
       setImmediate(() => {
         if (socket.destroyed) return
-        held.requests--
+        queue.requests--
         total--
-        if (held.requests === 0) {
+        if (queue.requests === 0) {
           socket.setTimeout(0)
           socket.resume()
         }

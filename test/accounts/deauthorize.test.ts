@@ -1,5 +1,5 @@
 import t from 'tap'
-import { findErasure } from '../../src/accounts/deauthorize.ts'
+import { findDeletion } from '../../src/accounts/deauthorize.ts'
 import type { RecordedEvent } from '../../src/core/account-store.ts'
 import { marked } from '../../src/core/vault.ts'
 import { createVault } from '../../src/storage/vault.ts'
@@ -11,7 +11,7 @@ t.test('a made-up deletion code costs no look-up; unmarked ones of the previous 
   const vault = createVault(['the new key', 'the old key'])
   const asked: ((event: RecordedEvent | null) => void)[] = []
   const findEvent = () => new Promise<RecordedEvent | null>((resolve) => void asked.push(resolve))
-  const find = (code: string) => findErasure({ store: { findEvent }, vault }, code)
+  const find = (code: string) => findDeletion({ store: { findEvent }, vault }, code)
   const other = createVault(['another key'])
   for (const code of ['', 'x'.repeat(62), `${ID}${'0'.repeat(32)}`, marked(other, 'deletion code', ID), marked(vault, 'oauth state', ID)])
     t.equal(await find(code), null, code)

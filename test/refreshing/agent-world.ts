@@ -1,5 +1,5 @@
 import type { Test } from 'tap'
-import { type SeedDeps, type SeedResult, seedAccount, takeConfiguredToken } from '../../src/accounts/seed.ts'
+import { type SeedDeps, type SeedResult, seedAccount, seedConfigured } from '../../src/accounts/seed.ts'
 import { type Account, DEFAULT_ACCOUNT, isServable } from '../../src/core/account.ts'
 import type { RecordedEvent } from '../../src/core/account-store.ts'
 import { Secret } from '../../src/core/secret.ts'
@@ -126,7 +126,7 @@ export async function createAgentWorld(t: Test, { knobs = {}, open, timeoutMs = 
       return { looks, check: createTokenChecks(own, new AbortController().signal) }
     },
     boot: (token) =>
-      takeConfiguredToken(deps, {
+      seedConfigured(deps, {
         variable: 'STARTING_TOKEN',
         account: 'default',
         provider: 'instagram',

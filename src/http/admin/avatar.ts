@@ -4,9 +4,9 @@ let letters: Intl.Segmenter | undefined
 /** White text is readable on each, in light and dark mode. */
 const COLOURS = ['#4a4fc0', '#8a3a78', '#1b6a5c', '#9a4618', '#2b6299', '#5f5a1b']
 
-/** An SVG avatar for an account without a picture: the first letter of `called`, on the account's colour. */
-export function drawLetter(account: string, called: string): string {
-  const letter = initialOf(called).replace(/[&<>]/g, (char) => `&#${char.codePointAt(0)};`)
+/** An SVG avatar for an account without a picture: the first letter of `displayName`, on the account's colour. */
+export function drawLetter(account: string, displayName: string): string {
+  const letter = initialOf(displayName).replace(/[&<>]/g, (char) => `&#${char.codePointAt(0)};`)
   return `<svg xmlns="http://www.w3.org/2000/svg" width="44" height="44" viewBox="0 0 44 44"><rect width="44" height="44" fill="${colourOf(account)}"/><text x="22" y="22" fill="#fff" font-family="system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif" font-size="20" font-weight="650" text-anchor="middle" dominant-baseline="central">${letter}</text></svg>`
 }
 

@@ -1,7 +1,7 @@
 import formbody from '@fastify/formbody'
 import type { JsonSchemaToTsProvider } from '@fastify/type-provider-json-schema-to-ts'
 import type { FastifyPluginAsync } from 'fastify'
-import { type DeauthorizeDeps, findErasure, userDeauthorized, userWantsErasure } from '../../accounts/deauthorize.ts'
+import { type DeauthorizeDeps, deleteUserData, findDeletion, userDeauthorized } from '../../accounts/deauthorize.ts'
 import type { AccountStore } from '../../core/account-store.ts'
 import { CONTENT_TYPES } from '../errors.ts'
 import { createPages, registerPageHeaders } from '../pages/pages.ts'
@@ -37,12 +37,12 @@ export const callbackRoutes: FastifyPluginAsync<Parts> = async (scope, { owner, 
   })
 
   app.post('/callbacks/:provider/delete', { schema: { params: Params, body: Signed } }, async ({ params, body }, reply) => {
-    const answer = await userWantsErasure(owner, params.provider, body.signed_request)
+    const answer = await deleteUserData(owner, params.provider, body.signed_request)
     return reply.header('cache-control', 'no-store').type(JSON_TYPE).send(answer)
   })
 
   app.get<{ Params: { code: string } }>('/callbacks/:provider/deletions/:code', async ({ params: { code } }, reply) => {
-    const request = await findErasure(owner, code)
+    const request = await findDeletion(owner, code)
     return pages.send(reply.code(request === null ? 404 : 200), 'deletion', { request })
   })
 }

@@ -12,7 +12,7 @@ const TYPES: Readonly<Record<string, string>> = {
 
 interface Asset {
   readonly content: Buffer
-  readonly packed: Buffer
+  readonly gzipped: Buffer
   readonly version: string
 }
 
@@ -24,7 +24,7 @@ function assetOf(folder: string, name: string): Asset {
   let asset = known.get(path)
   if (asset === undefined) {
     const content = readFileSync(path)
-    asset = { content, packed: gzipSync(content), version: createHash('sha256').update(content).digest('base64url').slice(0, 10) }
+    asset = { content, gzipped: gzipSync(content), version: createHash('sha256').update(content).digest('base64url').slice(0, 10) }
     known.set(path, asset)
   }
   return asset
@@ -35,13 +35,13 @@ export function assetUrl(folder: string, name: string): string {
   return `/${name}?v=${assetOf(folder, name).version}`
 }
 
-export function takesGzip({ headers }: FastifyRequest): boolean {
+export function acceptsGzip({ headers }: FastifyRequest): boolean {
   return /\bgzip\b(?!;\s*q=0(?:\.0*)?(?:[,\s]|$))/.test(headers['accept-encoding'] ?? '')
 }
 
 export function assetRoutes(app: FastifyInstance, folder: string): void {
   const serve = (name: string) => (request: FastifyRequest, reply: FastifyReply) => {
-    const { content, packed, version } = assetOf(folder, name)
+    const { content, gzipped, version } = assetOf(folder, name)
     const isThisOne = (request.query as { v?: unknown }).v === version
     reply
       .type(TYPES[name] ?? 'application/octet-stream')
@@ -49,7 +49,7 @@ export function assetRoutes(app: FastifyInstance, folder: string): void {
       .header('etag', `"${version}"`)
       .header('vary', 'accept-encoding')
     if (request.headers['if-none-match'] === `"${version}"`) return reply.code(304).send()
-    return takesGzip(request) ? reply.header('content-encoding', 'gzip').send(packed) : reply.send(content)
+    return acceptsGzip(request) ? reply.header('content-encoding', 'gzip').send(gzipped) : reply.send(content)
   }
   for (const name of Object.keys(TYPES)) app.get(`/${name}`, { config: { quiet: true } }, serve(name))
   // Browsers request it unasked, and accept an SVG by its content type.

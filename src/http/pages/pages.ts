@@ -3,7 +3,7 @@ import helmet, { type FastifyHelmetOptions } from '@fastify/helmet'
 import { Eta } from 'eta'
 import type { FastifyInstance, FastifyReply } from 'fastify'
 import type { Settings, Site } from '../site.ts'
-import { assetUrl, takesGzip } from './assets.ts'
+import { acceptsGzip, assetUrl } from './assets.ts'
 import { words as times } from './format-time.ts'
 import { labels } from './labels.ts'
 
@@ -16,13 +16,13 @@ export interface Pages {
 
 interface SharedAnswer {
   readonly plain: Buffer
-  readonly packed: Buffer
+  readonly gzipped: Buffer
 }
 
 const words = { ...times, ...labels }
 const byFolder = new Map<string, Eta>()
 /** In characters; a smaller page fits one packet anyway. */
-const WORTH_PACKING = 1400
+const MIN_GZIP_LENGTH = 1400
 /** How long a page waits for a hanging part; longer than a busy store takes to answer. */
 const TIMEOUT_MS = 2_000
 const SHARED_MS = 1_000
@@ -30,7 +30,7 @@ const SHARED_MS = 1_000
 export function createPages({ viewsFolder, settings, now }: Site, clockMs = () => performance.now()): Pages {
   const eta = byFolder.get(viewsFolder) ?? new Eta({ views: viewsFolder, cache: true, autoEscape: true })
   byFolder.set(viewsFolder, eta)
-  const press = createPress()
+  const enqueue = createPageQueue()
   const asset = (name: string): string => assetUrl(viewsFolder, name)
   const render = (view: string, data: object): string => eta.render(view, { settings, words, asset, time, now: now(), ...data })
 
@@ -39,13 +39,13 @@ export function createPages({ viewsFolder, settings, now }: Site, clockMs = () =
       const { request } = reply
       const path = request.routeOptions.url ?? ''
       const signedIn = (request.ownerSession ?? '') !== ''
-      const isAdmitted = press(signedIn ? 'owner' : 'stranger', async () => {
+      const isAdmitted = enqueue(signedIn ? 'owner' : 'stranger', async () => {
         try {
           const own = typeof data === 'function' ? await data() : data
           if (reply.raw.destroyed) return
           const html = render(view, { path, signedIn, ...own })
-          const packs = html.length >= WORTH_PACKING && takesGzip(request)
-          sendHtml(reply, packs ? gzipSync(html) : html, packs)
+          const gzips = html.length >= MIN_GZIP_LENGTH && acceptsGzip(request)
+          sendHtml(reply, gzips ? gzipSync(html) : html, gzips)
         } catch (error) {
           reply.send(error)
         }
@@ -57,7 +57,7 @@ export function createPages({ viewsFolder, settings, now }: Site, clockMs = () =
 
       async function make(): Promise<SharedAnswer> {
         const html = render(view, { path, signedIn: false, ...(await data()) })
-        return { plain: Buffer.from(html), packed: gzipSync(html) }
+        return { plain: Buffer.from(html), gzipped: gzipSync(html) }
       }
       function current(): Promise<SharedAnswer> {
         if (last !== null && clockMs() < last.goodUntilMs) return last.answer
@@ -74,17 +74,17 @@ export function createPages({ viewsFolder, settings, now }: Site, clockMs = () =
         return made.answer
       }
       return async (reply) => {
-        const { plain, packed } = await current()
-        const packs = takesGzip(reply.request)
-        return sendHtml(reply, packs ? packed : plain, packs)
+        const { plain, gzipped } = await current()
+        const gzips = acceptsGzip(reply.request)
+        return sendHtml(reply, gzips ? gzipped : plain, gzips)
       }
     },
   }
 }
 
-function sendHtml(reply: FastifyReply, html: string | Buffer, isPacked: boolean): FastifyReply {
+function sendHtml(reply: FastifyReply, html: string | Buffer, isGzipped: boolean): FastifyReply {
   reply.type('text/html; charset=utf-8').header('cache-control', 'no-store')
-  if (isPacked) reply.header('content-encoding', 'gzip')
+  if (isGzipped) reply.header('content-encoding', 'gzip')
   return reply.send(html)
 }
 
@@ -99,7 +99,7 @@ type Visitor = 'owner' | 'stranger'
 const MAX_PAGES: Record<Visitor, number> = { owner: 8, stranger: 16 }
 
 /** Renders one page per turn of the event loop, the owner's first, so that reads come in between; false = too many wait. */
-function createPress(): (visitor: Visitor, make: () => Promise<void>) => boolean {
+function createPageQueue(): (visitor: Visitor, make: () => Promise<void>) => boolean {
   const pages: Record<Visitor, number> = { owner: 0, stranger: 0 }
   const waiting: Record<Visitor, (() => void)[]> = { owner: [], stranger: [] }
   const isIdle = (): boolean => waiting.owner.length + waiting.stranger.length === 0

@@ -94,7 +94,7 @@ export async function describeSetup(parts: SetupParts, isOwner: boolean): Promis
   const [first] = ways
   const states = statesOf({
     database: summary === null ? 'wrong' : 'done',
-    password: mode === 'off' ? 'open' : isOwner && settings.warnings.some(isOfPassword) ? 'wrong' : 'done',
+    password: mode === 'off' ? 'open' : isOwner && settings.warnings.some(isPasswordWarning) ? 'wrong' : 'done',
     token: summary !== null && working === false ? 'wrong' : working === true ? 'done' : 'open',
     sites: hasSites ? 'done' : 'open',
     address: settings.appUrlIsGuess ? 'open' : 'done',
@@ -144,7 +144,7 @@ function configuredOf(settings: Settings): SetupPage['configured'] {
   ]
 }
 
-const isOfPassword = ({ text, forOwner }: Settings['warnings'][number]): boolean => forOwner && text.startsWith('ADMIN_PASSWORD:')
+const isPasswordWarning = ({ text, forOwner }: Settings['warnings'][number]): boolean => forOwner && text.startsWith('ADMIN_PASSWORD:')
 
 /** `own`: the default account's own list, if it has one. */
 function warningsFor(isOwner: boolean, configured: Settings['warnings'], own: AllowList | null): string[] {
@@ -173,11 +173,11 @@ function exampleFor(states: SetupPage['states'], mode: string, ofToken: string):
   return states.address === 'next' ? 'APP_URL=https://token.example.com' : 'ALLOWED_DOMAINS=www.example.com'
 }
 
-function statesOf(judged: Record<StepName, 'done' | 'wrong' | 'open'>): Record<StepName, StepState> {
-  const names = Object.keys(judged) as StepName[]
+function statesOf(results: Record<StepName, 'done' | 'wrong' | 'open'>): Record<StepName, StepState> {
+  const names = Object.keys(results) as StepName[]
   // Without the database no later step can be done.
-  const first = judged.database === 'wrong' ? undefined : names.find((name) => judged[name] === 'open')
-  const states = names.map((name) => [name, judged[name] !== 'open' ? judged[name] : name === first ? 'next' : 'later'])
+  const first = results.database === 'wrong' ? undefined : names.find((name) => results[name] === 'open')
+  const states = names.map((name) => [name, results[name] !== 'open' ? results[name] : name === first ? 'next' : 'later'])
   return Object.fromEntries(states) as Record<StepName, StepState>
 }
 

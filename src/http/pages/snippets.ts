@@ -3,7 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { join, parse } from 'node:path'
 
 /** The values that a snippet is filled with. */
-export interface SnippetPlace {
+export interface SnippetValues {
   readonly appUrl: string
   /** Null = the account that the addresses without a name serve. */
   readonly account: string | null
@@ -14,7 +14,7 @@ export interface SnippetPlace {
 export type Snippets = Readonly<Record<string, string>>
 
 /** Fills the files of views/snippets, which the browser tests run too. Reads them for the first page. */
-export function createSnippets(viewsFolder: string): (place: SnippetPlace) => Snippets {
+export function createSnippets(viewsFolder: string): (place: SnippetValues) => Snippets {
   const folder = join(viewsFolder, 'snippets')
   let files: ReadonlyArray<readonly [name: string, text: string]> | null = null
   return ({ appUrl, account, constantName }) => {

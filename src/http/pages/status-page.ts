@@ -93,9 +93,9 @@ export async function describeStatusPage(parts: StatusParts, request: FastifyReq
   ])
   const needAttention = summary?.needAttention ?? 0
   // The summary may be some seconds old; the accounts on this page are current.
-  const isIll = details !== null && (details.accounts === null || details.accounts.some(({ needsAttention }) => needsAttention))
+  const isBroken = details !== null && (details.accounts === null || details.accounts.some(({ needsAttention }) => needsAttention))
   return {
-    working: isIll || (owner !== null && needAttention > 0) ? false : isWorking(summary),
+    working: isBroken || (owner !== null && needAttention > 0) ? false : isWorking(summary),
     details: details && { ...details, attention: attentionOf(summary, details) },
     sessionUnknown: request?.sessionUnknown ?? false,
   }

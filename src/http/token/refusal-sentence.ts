@@ -1,7 +1,7 @@
 import type { Refusal } from '../../reading/decide-read.ts'
 
 /** Where the allow-list that refused the site is kept. */
-export interface ListPlace {
+export interface ListLocation {
   /** False: ALLOWED_DOMAINS decides. */
   readonly isOwn: boolean
   /** From the address; null = the default account. */
@@ -10,7 +10,7 @@ export interface ListPlace {
 }
 
 /** One or two sentences for the site’s developer: the site, the reason, and the setting to change. */
-export function refusalSentence({ reason, site }: Refusal, place: ListPlace): string {
+export function refusalSentence({ reason, site }: Refusal, place: ListLocation): string {
   switch (reason) {
     case 'origin':
     case 'referer':
@@ -32,7 +32,7 @@ export function refusalSentence({ reason, site }: Refusal, place: ListPlace): st
   }
 }
 
-function listOf({ isOwn, account, appUrl }: ListPlace): string {
+function listOf({ isOwn, account, appUrl }: ListLocation): string {
   if (!isOwn) return `the variable ALLOWED_DOMAINS of the agent at ${appUrl}, and restart it.`
   const page = account === null ? `${appUrl}/admin, open the account that /token.js serves,` : `${appUrl}/admin/accounts/${account}`
   return `the account’s own list: at ${page} under “Who may read the token”.`

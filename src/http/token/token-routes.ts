@@ -89,7 +89,7 @@ export const tokenRoutes: FastifyPluginAsync<Parts> = async (app, { reading, met
   // decision.
   function handle(request: FastifyRequest, reply: FastifyReply, pass?: () => void): Promise<void> | undefined {
     const { resource = 'json' } = request.routeOptions.config
-    if (isRespelt(request, resource)) {
+    if (isNonCanonical(request, resource)) {
       sendError(reply, NOTHING_HERE)
       return
     }
@@ -123,7 +123,7 @@ export const tokenRoutes: FastifyPluginAsync<Parts> = async (app, { reading, met
  * True for `/token%2ejs`, `/token.js#.css` or `http://any.example/token.js`, which the router reads as `/token.js`. A cache
  * in front may read another file and apply its rules. No page of ours and no browser writes such an address.
  */
-function isRespelt({ raw: { url = '' }, params }: FastifyRequest, resource: TokenResource): boolean {
+function isNonCanonical({ raw: { url = '' }, params }: FastifyRequest, resource: TokenResource): boolean {
   const query = url.indexOf('?')
   const { account } = params as { account?: string }
   // Every other spelling of a routed address is longer.
