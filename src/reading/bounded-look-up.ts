@@ -1,3 +1,4 @@
+import fastq from 'fastq'
 import { AppError } from '../core/errors.ts'
 
 const AT_ONCE = 2
@@ -8,22 +9,10 @@ const MAX_WAITING = 100
  * known accounts and the owner's pages do not wait behind them.
  */
 export function createBoundedLookUps(): <T>(lookUp: () => Promise<T>) => Promise<T> {
-  const waiting: (() => void)[] = []
-  let running = 0
-
-  return async (lookUp) => {
-    if (running >= AT_ONCE) {
-      if (waiting.length >= MAX_WAITING) throw new AppError('busy', BUSY)
-      await new Promise<void>((resolve) => waiting.push(resolve))
-    } else running++
-    try {
-      return await lookUp()
-    } finally {
-      // The next one inherits the place.
-      const next = waiting.shift()
-      if (next === undefined) running--
-      else next()
-    }
+  const lookUps = fastq.promise((lookUp: () => Promise<unknown>) => lookUp(), AT_ONCE)
+  return async <T>(lookUp: () => Promise<T>) => {
+    if (lookUps.length() >= MAX_WAITING) throw new AppError('busy', BUSY)
+    return lookUps.push(lookUp) as Promise<T>
   }
 }
 
