@@ -6,15 +6,15 @@ import { Secret } from '../../src/core/secret.ts'
 import { accountContext } from '../../src/core/vault.ts'
 import { createRateLimit } from '../../src/refreshing/rate-limit.ts'
 import { createVault, generateKey } from '../../src/storage/vault.ts'
-import { createAgentWorld, DAY_MS, HOUR_MS, MINUTE_MS } from '../refreshing/agent-world.ts'
 import type { Call } from '../support/instagram.ts'
 import { pictureOf } from '../support/instagram-pictures.ts'
+import { createStoreWorld, DAY_MS, HOUR_MS, MINUTE_MS } from '../support/store-world.ts'
 import { waitFor } from '../support/wait-for.ts'
 
 const USER = '17841400000000001'
 
 async function setUp(t: Test) {
-  const world = await createAgentWorld(t)
+  const world = await createStoreWorld(t)
   const { instagram, deps } = world
   let nowMs = 0
   const pictures = createPictures(deps, () => nowMs)

@@ -9,30 +9,29 @@ import { reportStatus } from '../../src/status/report.ts'
 import { createOverview } from '../../src/storage/account-queries.ts'
 import { createAlertStore } from '../../src/storage/alert-store.ts'
 import { createVault, generateKey } from '../../src/storage/vault.ts'
-import { createAgentWorld, DAY_MS, HOUR_MS, type World } from '../refreshing/agent-world.ts'
 import { eachEngine } from '../storage/engines.ts'
 import { channelsOn, into } from '../support/alert-channels.ts'
 
 /** Starts an instance with these keys; returns the accounts that it makes due. */
-async function start(world: World, vault: Vault): Promise<string[]> {
+async function start(world: StoreWorld, vault: Vault): Promise<string[]> {
   const before = await world.deps.store.list()
   await recheckKeys({ overview: createOverview(world.db, vault.keyPrefixes), vault, log: world.deps.log })
   const after = await world.deps.store.list()
   return after.filter(({ nextRefreshAt }, n) => nextRefreshAt?.getTime() !== before[n]?.nextRefreshAt?.getTime()).map(({ name }) => name)
 }
 
-const sweep = (world: World, vault: Vault) => refreshDue(world.process({ vault }), { actor: 'boot' })
+const sweep = (world: StoreWorld, vault: Vault) => refreshDue(world.process({ vault }), { actor: 'boot' })
 
-async function look({ db, deps }: World): Promise<Alert[]> {
+async function look({ db, deps }: StoreWorld): Promise<Alert[]> {
   const sent: Alert[] = []
   await sendAlerts({ alerts: createAlertStore(db), channels: channelsOn(db, { webhook: into(sent) }), log: deps.log })
   return sent
 }
 
-const everything = ({ db }: World) => db.query<Record<string, unknown>>('select * from accounts order by name')
+const everything = ({ db }: StoreWorld) => db.query<Record<string, unknown>>('select * from accounts order by name')
 
 eachEngine(t, 'a lost key is marked and alerted at the start; the next start with the key clears the mark', async (t, engine) => {
-  const world = await createAgentWorld(t, { open: () => engine.open() })
+  const world = await createStoreWorld(t, { open: () => engine.open() })
   const mine = world.deps.vault
   const other = createVault([generateKey()])
   await world.seed(world.instagram.issue())
@@ -57,7 +56,7 @@ eachEngine(t, 'a lost key is marked and alerted at the start; the next start wit
 })
 
 eachEngine(t, 'paused, removed, leased, due and never-due accounts are not changed', async (t, engine) => {
-  const world = await createAgentWorld(t, { open: () => engine.open() })
+  const world = await createStoreWorld(t, { open: () => engine.open() })
   const { deps } = world
   const names = ['at-work', 'due', 'empty', 'never-due', 'paused', 'removed']
   for (const name of names) await world.seed(world.instagram.issue(), name)
@@ -83,7 +82,7 @@ eachEngine(t, 'paused, removed, leased, due and never-due accounts are not chang
 })
 
 eachEngine(t, 'a damaged, marked token is not made due again by each start', async (t, engine) => {
-  const world = await createAgentWorld(t, { open: () => engine.open() })
+  const world = await createStoreWorld(t, { open: () => engine.open() })
   for (const name of ['altered', 'fine']) await world.seed(world.instagram.issue(), name)
   await world.set('access_token', (await world.account('fine')).accessToken, 'altered')
   await refreshDue(world.deps, { actor: 'timer', account: 'altered', force: true })
@@ -92,7 +91,7 @@ eachEngine(t, 'a damaged, marked token is not made due again by each start', asy
 })
 
 eachEngine(t, 'during a rotation instances do not keep making each other’s accounts due', async (t, engine) => {
-  const world = await createAgentWorld(t, { open: () => engine.open() })
+  const world = await createStoreWorld(t, { open: () => engine.open() })
   const [OLD, NEW] = [generateKey(), generateKey()]
   const [before, during] = [createVault([OLD]), createVault([NEW, OLD])]
   for (const [name, vault] of [
@@ -116,7 +115,7 @@ eachEngine(t, 'during a rotation instances do not keep making each other’s acc
 })
 
 eachEngine(t, 'of very many accounts each suspect is checked, and no healthy one', async (t, engine) => {
-  const world = await createAgentWorld(t, { open: () => engine.open() })
+  const world = await createStoreWorld(t, { open: () => engine.open() })
   const names = Array.from({ length: 1_201 }, (_, n) => `shop-${n}`)
   const rows = names.map((name, n) => {
     const vault = n % 3 === 0 ? world.deps.vault : createVault([`key ${n % 3}`])

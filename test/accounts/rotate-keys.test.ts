@@ -4,23 +4,23 @@ import { Secret } from '../../src/core/secret.ts'
 import { accountContext } from '../../src/core/vault.ts'
 import { refreshDue } from '../../src/refreshing/refresh-due.ts'
 import { createVault, generateKey } from '../../src/storage/vault.ts'
-import { createAgentWorld, DAY_MS, type World } from '../refreshing/agent-world.ts'
 import { eachEngine } from '../storage/engines.ts'
+import { createStoreWorld, DAY_MS, type StoreWorld } from '../support/store-world.ts'
 
 const [OLD, NEW, LOST] = [generateKey(), generateKey(), generateKey()]
 const [before, during, after] = [createVault([OLD]), createVault([NEW, OLD]), createVault([NEW])]
 
-async function sealedBy(world: World, key: string, name: string, token: string): Promise<void> {
+async function sealedBy(world: StoreWorld, key: string, name: string, token: string): Promise<void> {
   await world.seed(world.instagram.issue(), name)
   await world.set('access_token', createVault([key]).seal(new Secret(token), accountContext(name, 'access_token')), name)
 }
 
-async function opened(world: World, name: string, vault = after): Promise<string> {
+async function opened(world: StoreWorld, name: string, vault = after): Promise<string> {
   return vault.open((await world.account(name)).accessToken ?? '', accountContext(name, 'access_token')).reveal()
 }
 
 eachEngine(t, 'every token is sealed again with the newest key, so the old key can be removed', async (t, engine) => {
-  const world = await createAgentWorld(t, { open: () => engine.open() })
+  const world = await createStoreWorld(t, { open: () => engine.open() })
   await sealedBy(world, OLD, 'one', 'token-1')
   await sealedBy(world, NEW, 'two', 'token-2')
   const two = (await world.account('two')).accessToken
@@ -34,7 +34,7 @@ eachEngine(t, 'every token is sealed again with the newest key, so the old key c
 })
 
 t.test('the refresh token is sealed again too', async (t) => {
-  const world = await createAgentWorld(t)
+  const world = await createStoreWorld(t)
   await sealedBy(world, OLD, 'one', 'token-1')
   await world.set('refresh_token', before.seal(new Secret('refresh-1'), accountContext('one', 'refresh_token')), 'one')
   await rotateKeys(world.deps.store, during)
@@ -43,7 +43,7 @@ t.test('the refresh token is sealed again too', async (t) => {
 })
 
 t.test('a token that no key opens is reported and left unchanged, and the others are rotated', async (t) => {
-  const world = await createAgentWorld(t)
+  const world = await createStoreWorld(t)
   await sealedBy(world, LOST, 'aaa', 'token-0')
   await sealedBy(world, OLD, 'one', 'token-1')
   const lost = (await world.account('aaa')).accessToken
@@ -52,7 +52,7 @@ t.test('a token that no key opens is reported and left unchanged, and the others
 })
 
 t.test('a refresh between read and write wins', async (t) => {
-  const world = await createAgentWorld(t)
+  const world = await createStoreWorld(t)
   await sealedBy(world, OLD, 'one', 'token-1')
   let first = true
   const store = {
@@ -69,7 +69,7 @@ t.test('a refresh between read and write wins', async (t) => {
 })
 
 t.test('keys are rotated while tokens are refreshed: none is lost', async (t) => {
-  const world = await createAgentWorld(t)
+  const world = await createStoreWorld(t)
   const names = Array.from({ length: 10 }, (_, n) => `shop-${n}`)
   const deps = { ...world.deps, vault: during }
   for (const name of names) {

@@ -2,14 +2,14 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { seedAccount } from '../../src/accounts/seed.ts'
 import { Secret } from '../../src/core/secret.ts'
-import { createAgentWorld, DAY_MS, HOUR_MS, MINUTE_MS } from '../refreshing/agent-world.ts'
 import { eachEngine } from '../storage/engines.ts'
 import { FAULTS, type FaultName } from '../support/instagram-faults.ts'
+import { createStoreWorld, DAY_MS, HOUR_MS, MINUTE_MS } from '../support/store-world.ts'
 
 const YOUNG = { ageSeconds: 60 }
 
 eachEngine(t, 'a seed is checked with the provider, refreshed at once, and gets its user', async (t, engine) => {
-  const world = await createAgentWorld(t, { open: () => engine.open() })
+  const world = await createStoreWorld(t, { open: () => engine.open() })
   const token = world.instagram.issue({ username: 'the.shop' })
   t.match(await world.seed(token), { outcome: 'taken', result: { outcome: 'refreshed' } })
   const account = await world.account()
@@ -21,7 +21,7 @@ eachEngine(t, 'a seed is checked with the provider, refreshed at once, and gets 
 
 for (const tooYoungCode of [100, 10, 190] as const) {
   t.test(`a seed too young to be refreshed is normal, and refreshed after a day (code ${tooYoungCode})`, async (t) => {
-    const world = await createAgentWorld(t, { knobs: { tooYoungCode } })
+    const world = await createStoreWorld(t, { knobs: { tooYoungCode } })
     const token = world.instagram.issue(YOUNG)
     t.match(await world.seed(token), { outcome: 'taken', result: { outcome: 'verified', message: /too young.*normal/ } })
     t.equal(await world.token(), token)
@@ -40,7 +40,7 @@ for (const tooYoungCode of [100, 10, 190] as const) {
 }
 
 t.test('forcing a young seed changes nothing and does not delay its refresh', async (t) => {
-  const world = await createAgentWorld(t)
+  const world = await createStoreWorld(t)
   await world.seed(world.instagram.issue(YOUNG))
   await world.later(20 * HOUR_MS)
   t.match((await world.refresh(true)).results, [{ outcome: 'verified' }])
@@ -51,7 +51,7 @@ t.test('forcing a young seed changes nothing and does not delay its refresh', as
 t.test('a working token whose refreshes are refused is explained after its first day', async (t) => {
   for (const fault of ['expired', 'unsupported'] as const) {
     t.test(fault, async (t) => {
-      const world = await createAgentWorld(t)
+      const world = await createStoreWorld(t)
       await world.seed(world.instagram.issue(YOUNG))
       world.instagram.fail('/refresh_access_token', fault)
       const codes: (string | null)[] = []
@@ -67,7 +67,7 @@ t.test('a working token whose refreshes are refused is explained after its first
 })
 
 t.test('a forced refresh soon after the first refusal does not hide it again', async (t) => {
-  const world = await createAgentWorld(t)
+  const world = await createStoreWorld(t)
   await world.seed(world.instagram.issue(YOUNG))
   world.instagram.fail('/refresh_access_token', 'expired')
   await world.later(DAY_MS + 20 * MINUTE_MS)
@@ -81,7 +81,7 @@ t.test('a forced refresh soon after the first refusal does not hide it again', a
 t.test('while the provider is silent, a seed is served, and confirmed later', async (t) => {
   for (const fault of ['html502', 'reset', 'hang', 'tooMany', 'empty200', 'serviceTrouble'] as const) {
     t.test(fault, async (t) => {
-      const world = await createAgentWorld(t, { timeoutMs: 400 })
+      const world = await createStoreWorld(t, { timeoutMs: 400 })
       const token = world.instagram.issue()
       world.instagram.fail('*', fault)
       t.match(await world.seed(token), { outcome: 'taken', result: { outcome: 'failed' } })
@@ -97,7 +97,7 @@ t.test('while the provider is silent, a seed is served, and confirmed later', as
 })
 
 t.test('a token pasted in the browser is served only after the provider confirms it', async (t) => {
-  const world = await createAgentWorld(t)
+  const world = await createStoreWorld(t)
   const paste = (token: string) =>
     seedAccount(world.deps, { account: 'default', provider: 'instagram', token: new Secret(token), actor: 'owner', fingerprint: null })
   world.instagram.fail('*', 'html502')
@@ -124,7 +124,7 @@ t.test('a token pasted in the browser is served only after the provider confirms
 t.test('a new token replaces one that was refused twice, even while the provider is silent', async (t) => {
   for (const actor of ['boot', 'cli', 'owner'] as const) {
     t.test(actor, async (t) => {
-      const world = await createAgentWorld(t)
+      const world = await createStoreWorld(t)
       await world.seed(world.instagram.issue())
       await world.later(8 * DAY_MS)
       const give = (token: string) =>
@@ -159,7 +159,7 @@ t.test('a seed that the provider refuses is kept, not served, and explained', as
   t.equal(refusals.length, 8)
   for (const fault of refusals) {
     t.test(fault, async (t) => {
-      const world = await createAgentWorld(t)
+      const world = await createStoreWorld(t)
       const token = world.instagram.issue()
       world.instagram.fail('*', fault)
       t.match(await world.seed(token), { outcome: 'taken', result: { outcome: 'failed', message: /Instagram|token/ } })
@@ -173,13 +173,13 @@ t.test('a seed that the provider refuses is kept, not served, and explained', as
 })
 
 t.test('tokens of another family and of a pending tester are refused with the three things to check', async (t) => {
-  const world = await createAgentWorld(t)
+  const world = await createStoreWorld(t)
   await world.seed(world.instagram.issue({ family: 'basic_display' }))
   t.match(await world.account(), { state: 'reconnect', lastError: /Basic Display.*tester invitation.*secret/ })
 })
 
 eachEngine(t, 'a changed starting token takes over once the provider has confirmed it', async (t, engine) => {
-  const world = await createAgentWorld(t, { open: () => engine.open() })
+  const world = await createStoreWorld(t, { open: () => engine.open() })
   const first = world.instagram.issue()
   t.match(await world.boot(first), { outcome: 'taken' })
   t.equal(await world.boot(first), null, 'the same token is not seeded twice')
@@ -191,7 +191,7 @@ eachEngine(t, 'a changed starting token takes over once the provider has confirm
 })
 
 t.test('a changed starting token that the provider refuses never replaces one that works', async (t) => {
-  const world = await createAgentWorld(t)
+  const world = await createStoreWorld(t)
   await world.boot(world.instagram.issue())
   const before = await world.account()
   const refused = world.instagram.issue({ ageSeconds: 61 * 86_400 })
@@ -202,7 +202,7 @@ t.test('a changed starting token that the provider refuses never replaces one th
 })
 
 t.test('nor one that is served before its confirmation', async (t) => {
-  const world = await createAgentWorld(t)
+  const world = await createStoreWorld(t)
   world.instagram.fail('*', 'html502')
   const trusted = world.instagram.issue()
   await world.boot(trusted)
@@ -213,7 +213,7 @@ t.test('nor one that is served before its confirmation', async (t) => {
 })
 
 t.test('of two unconfirmed tokens the newer one is served', async (t) => {
-  const world = await createAgentWorld(t)
+  const world = await createStoreWorld(t)
   world.instagram.fail('*', 'html502')
   await world.boot(world.instagram.issue())
   const newer = world.instagram.issue()
@@ -223,7 +223,7 @@ t.test('of two unconfirmed tokens the newer one is served', async (t) => {
 })
 
 t.test('while the provider is silent a changed starting token waits, and is tried again', async (t) => {
-  const world = await createAgentWorld(t)
+  const world = await createStoreWorld(t)
   await world.boot(world.instagram.issue())
   const before = await world.account()
   const second = world.instagram.issue()
@@ -237,7 +237,7 @@ t.test('while the provider is silent a changed starting token waits, and is trie
 })
 
 t.test('a refused token gives way to any other, checked or not', async (t) => {
-  const world = await createAgentWorld(t)
+  const world = await createStoreWorld(t)
   world.instagram.fail('*', 'expired')
   await world.boot(world.instagram.issue())
   t.notOk(await world.isServed())
@@ -248,7 +248,7 @@ t.test('a refused token gives way to any other, checked or not', async (t) => {
 })
 
 t.test('at the next start the old starting token does not replace a token seeded by the command line', async (t) => {
-  const world = await createAgentWorld(t)
+  const world = await createStoreWorld(t)
   const starting = world.instagram.issue()
   await world.boot(starting)
   const seeded = world.instagram.issue({ username: 'by.hand' })
@@ -259,7 +259,7 @@ t.test('at the next start the old starting token does not replace a token seeded
 })
 
 t.test('an invalid token is refused before any call or write', async (t) => {
-  const world = await createAgentWorld(t)
+  const world = await createStoreWorld(t)
   for (const text of ['', 'a b', 'https://shop.example/IGAA', 'a\nb', 'x'.repeat(10_240), 'IGAAü']) {
     await t.rejects(world.seed(text), { code: 'invalid', message: /^The token / })
   }
@@ -270,7 +270,7 @@ t.test('an invalid token is refused before any call or write', async (t) => {
 })
 
 eachEngine(t, 'two processes that start with the same new token store it once', async (t, engine) => {
-  const world = await createAgentWorld(t, { open: () => engine.open() })
+  const world = await createStoreWorld(t, { open: () => engine.open() })
   const token = world.instagram.issue()
   const results = await Promise.all([world.boot(token), world.boot(token), world.boot(token)])
   t.ok(results.every((result) => result === null || result.outcome === 'taken'))
@@ -280,7 +280,7 @@ eachEngine(t, 'two processes that start with the same new token store it once', 
 })
 
 t.test('the stored token, seeded again, is refreshed by one process only', async (t) => {
-  const world = await createAgentWorld(t, { knobs: { oldString: 'invalid', minimumAgeSeconds: 0 } })
+  const world = await createStoreWorld(t, { knobs: { oldString: 'invalid', minimumAgeSeconds: 0 } })
   const token = world.instagram.issue()
   const [first, second] = await Promise.all([world.seed(token), world.seed(token).then(() => world.seed(token))])
   t.same([first.outcome, second.outcome], ['taken', 'taken'])
@@ -290,7 +290,7 @@ t.test('the stored token, seeded again, is refreshed by one process only', async
 })
 
 t.test('another token waits for the refresh under way, then takes over', async (t) => {
-  const world = await createAgentWorld(t, { knobs: { oldString: 'invalid', minimumAgeSeconds: 0 } })
+  const world = await createStoreWorld(t, { knobs: { oldString: 'invalid', minimumAgeSeconds: 0 } })
   await world.seed(world.instagram.issue())
   const [claim] = await world.deps.store.claimDue({ leaseOwner: 'another', leaseSeconds: 60, limit: 1, account: 'default', force: true })
   const next = world.instagram.issue({ username: 'next' })
@@ -304,7 +304,7 @@ t.test('another token waits for the refresh under way, then takes over', async (
 })
 
 t.test('a seed does not replace the token of a leased account', async (t) => {
-  const world = await createAgentWorld(t, { timeoutMs: 300 })
+  const world = await createStoreWorld(t, { timeoutMs: 300 })
   await world.seed(world.instagram.issue())
   const held = await world.token()
   await world.deps.store.claimDue({ leaseOwner: 'another', leaseSeconds: 60, limit: 1, account: 'default', force: true })
@@ -313,7 +313,7 @@ t.test('a seed does not replace the token of a leased account', async (t) => {
 })
 
 t.test('a refused token does not change when the working one is due', async (t) => {
-  const world = await createAgentWorld(t)
+  const world = await createStoreWorld(t)
   await world.boot(world.instagram.issue())
   const before = await world.account()
   t.match(await world.boot(world.instagram.issue({ ageSeconds: 61 * 86_400 })), { outcome: 'refused' })
@@ -322,7 +322,7 @@ t.test('a refused token does not change when the working one is due', async (t) 
 })
 
 t.test('a paused account keeps its good token until another one is confirmed', async (t) => {
-  const world = await createAgentWorld(t)
+  const world = await createStoreWorld(t)
   await world.boot(world.instagram.issue())
   const good = await world.token()
   await world.deps.store.update(
@@ -338,7 +338,7 @@ t.test('a paused account keeps its good token until another one is confirmed', a
 })
 
 t.test('an old starting token does not come back after the account was removed and created again', async (t) => {
-  const world = await createAgentWorld(t)
+  const world = await createStoreWorld(t)
   const event = (kind: 'removed' | 'created') => ({ account: 'default', kind, actor: 'cli', outcome: 'ok', detail: null }) as const
   const starting = world.instagram.issue()
   await world.boot(starting)
@@ -350,7 +350,7 @@ t.test('an old starting token does not come back after the account was removed a
 })
 
 t.test('a token that dies between two calls is not taken for a young one', async (t) => {
-  const world = await createAgentWorld(t, { knobs: { minimumAgeSeconds: 0 } })
+  const world = await createStoreWorld(t, { knobs: { minimumAgeSeconds: 0 } })
   const token = world.instagram.issue()
   world.instagram.fail('/refresh_access_token', 'passwordChanged')
   world.instagram.fail('/me', { kind: 'answer', body: '{"user_id":"17841400000000001","username":"the.shop"}' }, 1)
@@ -360,7 +360,7 @@ t.test('a token that dies between two calls is not taken for a young one', async
 })
 
 t.test('an instance with an outdated read does not seed a starting token that another has just seeded', async (t) => {
-  const world = await createAgentWorld(t)
+  const world = await createStoreWorld(t)
   const token = world.instagram.issue()
   await world.boot(token)
   const [taken, calls] = [await world.account(), world.instagram.calls.length]
@@ -371,7 +371,7 @@ t.test('an instance with an outdated read does not seed a starting token that an
 })
 
 t.test('a seed replaces a token that no key opens', async (t) => {
-  const world = await createAgentWorld(t)
+  const world = await createStoreWorld(t)
   await world.seed(world.instagram.issue())
   await world.set('access_token', 'v1.unknown.AAAA.BBBB')
   t.match(await world.seed(world.instagram.issue()), { outcome: 'taken', result: { outcome: 'refreshed' } })
@@ -385,7 +385,7 @@ t.test('the history names a token by its source', async (t) => {
     ['boot', 'The token of STARTING_TOKEN'],
   ] as const
   for (const [actor, words] of ways) {
-    const world = await createAgentWorld(t)
+    const world = await createStoreWorld(t)
     const seed = { account: 'shop', provider: 'instagram', actor, variable: 'STARTING_TOKEN' }
     const give = (token: string) => seedAccount(world.deps, { ...seed, token: new Secret(token), fingerprint: token.slice(-32) })
     await give(world.instagram.issue())
@@ -397,7 +397,7 @@ t.test('the history names a token by its source', async (t) => {
 })
 
 t.test('a token is not stored in an account of another provider', async (t) => {
-  const { deps, instagram, boot } = await createAgentWorld(t)
+  const { deps, instagram, boot } = await createStoreWorld(t)
   const event = { account: 'default', kind: 'created', actor: 'cli', outcome: 'ok', detail: null } as const
   await deps.store.insert({ name: 'default', provider: 'another', state: 'unverified', nextRefreshAt: null }, event)
   await t.rejects(boot(instagram.issue()), { code: 'invalid', message: /belongs to another provider/ })

@@ -3,9 +3,9 @@ import type { Alert } from '../../src/alerts/alert.ts'
 import { type Channel, DeliveryError } from '../../src/alerts/channel.ts'
 import { sendAlerts } from '../../src/alerts/send-alerts.ts'
 import { createAlertStore } from '../../src/storage/alert-store.ts'
-import { createAgentWorld, DAY_MS, type World } from '../refreshing/agent-world.ts'
 import { eachEngine } from '../storage/engines.ts'
 import { channelsOn } from '../support/alert-channels.ts'
+import { createStoreWorld, DAY_MS, type StoreWorld } from '../support/store-world.ts'
 
 const MINUTE_MS = 60_000
 
@@ -27,7 +27,7 @@ function receiver() {
 }
 
 /** One instance with two channels; `tick` is what each minute does, after so much time. */
-async function twoChannels(world: World) {
+async function twoChannels(world: StoreWorld) {
   const [webhook, email] = [receiver(), receiver()]
   let clock = 0
   const clockMs = (): number => clock
@@ -46,7 +46,7 @@ async function twoChannels(world: World) {
   }
 }
 
-async function refused(world: World, names: readonly string[]): Promise<void> {
+async function refused(world: StoreWorld, names: readonly string[]): Promise<void> {
   for (const name of names) await world.seed(world.instagram.issue(), name)
   await world.later(8 * DAY_MS)
   world.instagram.fail('/refresh_access_token', 'noPermission')
@@ -54,7 +54,7 @@ async function refused(world: World, names: readonly string[]): Promise<void> {
 }
 
 eachEngine(t, 'an alert that one channel took is settled, and the other channel is tried again alone', async (t, engine) => {
-  const world = await createAgentWorld(t, { open: () => engine.open() })
+  const world = await createStoreWorld(t, { open: () => engine.open() })
   const { webhook, email, tick, backlog } = await twoChannels(world)
   email.isUp = false
   await refused(world, ['default'])
@@ -75,7 +75,7 @@ eachEngine(t, 'an alert that one channel took is settled, and the other channel 
 })
 
 eachEngine(t, 'a channel that missed an incident does not hear of its end', async (t, engine) => {
-  const world = await createAgentWorld(t, { open: () => engine.open() })
+  const world = await createStoreWorld(t, { open: () => engine.open() })
   const { webhook, email, tick, backlog } = await twoChannels(world)
   email.isUp = false
   await refused(world, ['default'])
@@ -89,7 +89,7 @@ eachEngine(t, 'a channel that missed an incident does not hear of its end', asyn
 })
 
 eachEngine(t, 'many accounts share one message', async (t, engine) => {
-  const world = await createAgentWorld(t, { open: () => engine.open() })
+  const world = await createStoreWorld(t, { open: () => engine.open() })
   const { webhook, email, tick } = await twoChannels(world)
   const names = Array.from({ length: 60 }, (_, n) => `shop-${n + 1}`)
   await refused(world, names)
@@ -107,7 +107,7 @@ eachEngine(t, 'many accounts share one message', async (t, engine) => {
 })
 
 t.test('a channel that is down for a week is tried a few times an hour, and then gets what still holds', async (t) => {
-  const world = await createAgentWorld(t)
+  const world = await createStoreWorld(t)
   const { webhook, email, tick, channels } = await twoChannels(world)
   email.isUp = false
   await refused(world, ['shop', 'mended'])
@@ -129,7 +129,7 @@ t.test('a channel that is down for a week is tried a few times an hour, and then
 })
 
 t.test('a channel that hangs does not hold up the other', async (t) => {
-  const world = await createAgentWorld(t)
+  const world = await createStoreWorld(t)
   const { db, deps } = world
   const webhook = receiver()
   const hanging = Promise.withResolvers<void>()
@@ -143,7 +143,7 @@ t.test('a channel that hangs does not hold up the other', async (t) => {
 })
 
 eachEngine(t, 'a new target gets one test message, of two instances, and none at the next start', async (t, engine) => {
-  const db = (await createAgentWorld(t, { open: () => engine.open() })).db
+  const db = (await createStoreWorld(t, { open: () => engine.open() })).db
   const [webhook, other] = [receiver(), receiver()]
   const start = async (): Promise<void> => channelsOn(await engine.open(), { webhook: webhook.send }).testNew()
   await Promise.all([start(), start()])
@@ -154,7 +154,7 @@ eachEngine(t, 'a new target gets one test message, of two instances, and none at
 })
 
 t.test('an instance that died at the first message is followed by another', async (t) => {
-  const { db } = await createAgentWorld(t)
+  const { db } = await createStoreWorld(t)
   const webhook = receiver()
   await db.query("insert into alert_channels (channel, target, lease_until) values ('webhook', 'webhook', $1)", [new Date(Date.now() - 1)])
   await channelsOn(db, { webhook: webhook.send }).testNew()
@@ -162,7 +162,7 @@ t.test('an instance that died at the first message is followed by another', asyn
 })
 
 t.test('the button tries every channel, also one that rests, and says how each went', async (t) => {
-  const { db } = await createAgentWorld(t)
+  const { db } = await createStoreWorld(t)
   const [webhook, email] = [receiver(), receiver()]
   email.isUp = false
   const channels = channelsOn(db, { webhook: webhook.send, email: email.send })
@@ -184,7 +184,7 @@ t.test('the button tries every channel, also one that rests, and says how each w
 })
 
 t.test('what a channel throws by mistake is not shown', async (t) => {
-  const { db, deps } = await createAgentWorld(t)
+  const { db, deps } = await createStoreWorld(t)
   const channels = channelsOn(db, { webhook: () => Promise.reject(new Error('canary')) }, { log: deps.log })
   t.notMatch(JSON.stringify([await channels.test(), channels.states()]), /canary/)
 })

@@ -4,11 +4,10 @@ import { type Channel, DeliveryError } from '../../src/alerts/channel.ts'
 import { type AlertDeps, sendAlerts } from '../../src/alerts/send-alerts.ts'
 import { createAlertStore } from '../../src/storage/alert-store.ts'
 import type { Database } from '../../src/storage/database.ts'
-import { createAgentWorld, DAY_MS, HOUR_MS, type World } from '../refreshing/agent-world.ts'
 import { eachEngine } from '../storage/engines.ts'
 import { channelsOn, into } from '../support/alert-channels.ts'
 
-interface Alerting extends World {
+interface Alerting extends StoreWorld {
   readonly sent: Alert[]
   /** Another instance on its own connection. */
   instance(db: Database, send?: Channel['send']): AlertDeps
@@ -19,7 +18,7 @@ interface Alerting extends World {
 
 const INSTANTS = ['failing_since', 'alert_told_at', 'alert_told_also_at', 'alert_at', 'alert_lease_until']
 
-async function alerting(world: World): Promise<Alerting> {
+async function alerting(world: StoreWorld): Promise<Alerting> {
   const sent: Alert[] = []
   const { log } = world.deps
   const instance: Alerting['instance'] = (db, send = into(sent)) => ({
@@ -49,11 +48,11 @@ async function alerting(world: World): Promise<Alerting> {
   }
 }
 
-const alertEvents = async (world: World): Promise<string[]> =>
+const alertEvents = async (world: StoreWorld): Promise<string[]> =>
   (await world.events()).filter(({ kind }) => kind === 'alert_sent').map(({ detail }) => detail ?? '')
 
 eachEngine(t, 'an incident alerts at each new condition, again every week, and when it ends', async (t, engine) => {
-  const world = await alerting(await createAgentWorld(t, { open: () => engine.open(), policy: { frequency: 'monthly' } }))
+  const world = await alerting(await createStoreWorld(t, { open: () => engine.open(), policy: { frequency: 'monthly' } }))
   await world.seed(world.instagram.issue())
   t.strictSame(await world.look(), [])
   await world.wait(31 * DAY_MS)
@@ -90,7 +89,7 @@ eachEngine(t, 'an incident alerts at each new condition, again every week, and w
 })
 
 eachEngine(t, 'a need for a person alerts at once, and again only after a recovery', async (t, engine) => {
-  const world = await alerting(await createAgentWorld(t, { open: () => engine.open() }))
+  const world = await alerting(await createStoreWorld(t, { open: () => engine.open() }))
   const token = world.instagram.issue()
   await world.seed(token)
   await world.wait(8 * DAY_MS)
@@ -112,7 +111,7 @@ eachEngine(t, 'a need for a person alerts at once, and again only after a recove
 })
 
 eachEngine(t, 'a change of condition is no recovery and does not alert twice', async (t, engine) => {
-  const world = await alerting(await createAgentWorld(t, { open: () => engine.open() }))
+  const world = await alerting(await createStoreWorld(t, { open: () => engine.open() }))
   await world.seed(world.instagram.issue())
   await world.wait(8 * DAY_MS)
   const faults = ['noPermission', 'html502', 'noPermission', 'expired', 'noPermission'] as const
@@ -128,7 +127,7 @@ eachEngine(t, 'a change of condition is no recovery and does not alert twice', a
 })
 
 eachEngine(t, 'a new token recovers an expired account only once the provider confirms it', async (t, engine) => {
-  const world = await alerting(await createAgentWorld(t, { open: () => engine.open() }))
+  const world = await alerting(await createStoreWorld(t, { open: () => engine.open() }))
   await world.seed(world.instagram.issue())
   world.instagram.fail('/refresh_access_token', 'html502')
   world.instagram.fail('/me', 'html502')
@@ -145,7 +144,7 @@ eachEngine(t, 'a new token recovers an expired account only once the provider co
 })
 
 eachEngine(t, 'an account erased by its user needs a person, and alerts once', async (t, engine) => {
-  const world = await alerting(await createAgentWorld(t, { open: () => engine.open() }))
+  const world = await alerting(await createStoreWorld(t, { open: () => engine.open() }))
   const erase = async (name: string): Promise<void> => {
     const { version } = await world.account(name)
     const nothing = { accessToken: null, state: 'reconnect', lastErrorCode: 'reconnect', expiresAt: null, issuedAt: null } as const
@@ -169,7 +168,7 @@ eachEngine(t, 'an account erased by its user needs a person, and alerts once', a
 })
 
 eachEngine(t, 'a token that no key opens alerts', async (t, engine) => {
-  const world = await alerting(await createAgentWorld(t, { open: () => engine.open() }))
+  const world = await alerting(await createStoreWorld(t, { open: () => engine.open() }))
   await world.seed(world.instagram.issue())
   await world.set('access_token', 'v1.otherkey.AAAA.AAAA')
   await world.refresh(true)
@@ -178,7 +177,7 @@ eachEngine(t, 'a token that no key opens alerts', async (t, engine) => {
 })
 
 eachEngine(t, 'three instances that run at once send each alert once', async (t, engine) => {
-  const world = await alerting(await createAgentWorld(t, { open: () => engine.open() }))
+  const world = await alerting(await createStoreWorld(t, { open: () => engine.open() }))
   const names = Array.from({ length: 25 }, (_, n) => `shop-${n + 1}`)
   for (const name of names) await world.seed(world.instagram.issue(), name)
   await world.wait(8 * DAY_MS)
@@ -195,7 +194,7 @@ eachEngine(t, 'three instances that run at once send each alert once', async (t,
 })
 
 eachEngine(t, 'an alert is sent again after a crash before its settling, and after a failed delivery', async (t, engine) => {
-  const world = await alerting(await createAgentWorld(t, { open: () => engine.open() }))
+  const world = await alerting(await createStoreWorld(t, { open: () => engine.open() }))
   await world.seed(world.instagram.issue())
   await world.wait(8 * DAY_MS)
   world.instagram.fail('/refresh_access_token', 'noPermission')
@@ -217,7 +216,7 @@ eachEngine(t, 'an alert is sent again after a crash before its settling, and aft
 })
 
 eachEngine(t, 'a change during a delivery alerts after it', async (t, engine) => {
-  const world = await alerting(await createAgentWorld(t, { open: () => engine.open() }))
+  const world = await alerting(await createStoreWorld(t, { open: () => engine.open() }))
   await world.seed(world.instagram.issue())
   await world.wait(8 * DAY_MS)
   world.instagram.fail('/refresh_access_token', 'noPermission', 1)
@@ -232,7 +231,7 @@ eachEngine(t, 'a change during a delivery alerts after it', async (t, engine) =>
 })
 
 t.test('a webhook that is down is called once in a run, not once an account', async (t) => {
-  const world = await alerting(await createAgentWorld(t))
+  const world = await alerting(await createStoreWorld(t))
   for (let n = 0; n < 20; n++) await world.seed(world.instagram.issue(), `shop-${n}`)
   await world.wait(8 * DAY_MS)
   world.instagram.fail('/refresh_access_token', 'noPermission')
@@ -249,7 +248,7 @@ t.test('a webhook that is down is called once in a run, not once an account', as
 })
 
 t.test('paused and removed accounts do not alert', async (t) => {
-  const world = await alerting(await createAgentWorld(t))
+  const world = await alerting(await createStoreWorld(t))
   for (const name of ['paused', 'removed']) await world.seed(world.instagram.issue(), name)
   await world.wait(8 * DAY_MS)
   world.instagram.fail('/refresh_access_token', 'noPermission')

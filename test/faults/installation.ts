@@ -1,12 +1,9 @@
 import type { Account } from '../../src/core/account.ts'
 import type { AccountChange, RecordedEvent } from '../../src/core/account-store.ts'
-import { Secret } from '../../src/core/secret.ts'
-import { accountContext } from '../../src/core/vault.ts'
-import { createAccountStore } from '../../src/storage/account-store.ts'
 import { migrate } from '../../src/storage/migrate.ts'
 import { openPostgres } from '../../src/storage/postgres.ts'
-import { createVault } from '../../src/storage/vault.ts'
-import { MIGRATIONS } from '../storage/engines.ts'
+import { MIGRATIONS } from '../support/accounts.ts'
+import { createAccounts } from '../support/store-world.ts'
 import type { Teardown } from '../support/temp-folder.ts'
 
 /** Secrets of the agents. No output of an agent may contain one. */
@@ -20,13 +17,13 @@ export const SECRETS = {
 export interface Installation {
   /** The environment of each agent. */
   readonly env: Record<string, string>
-  add(name: string, token: string, change?: AccountChange): Promise<void>
+  add(name: string, token: string, change?: AccountChange): Promise<Account>
   account(name: string): Promise<Account>
   /** The stored token in plain text. */
   token(name: string): Promise<string>
   events(name: string): Promise<RecordedEvent[]>
   /** Replaces the token, as a person does. */
-  replace(name: string, token: string): Promise<void>
+  replace(name: string, token: string): Promise<Account>
   query<Row>(sql: string, params?: (string | number | Date | null)[]): Promise<Row[]>
   /** Makes all accounts due, or one. */
   makeDue(name?: string): Promise<void>
@@ -49,16 +46,10 @@ export async function createInstallation(t: Teardown, options: Options): Promise
   const db = openPostgres(databaseUrl, { onConnectionLost: () => {} })
   t.teardown(() => db.close())
   await migrate(db, MIGRATIONS)
-  const store = createAccountStore(db)
-  const vault = createVault([encryptionKey])
-  const seal = (name: string, token: string): string => vault.seal(new Secret(token), accountContext(name, 'access_token'))
-  const account = async (name: string): Promise<Account> => {
-    const found = await store.find(name)
-    if (found === null) throw new Error(`There is no account ${name}.`)
-    return found
-  }
-  const event = (kind: 'seeded' | 'replaced', name: string) => ({ account: name, kind, actor: 'cli', outcome: 'ok', detail: null }) as const
+  const accounts = createAccounts(db, [encryptionKey])
+  const { store } = accounts
   return {
+    ...accounts,
     env: {
       ...SECRETS,
       ENCRYPTION_KEY: encryptionKey,
@@ -66,34 +57,10 @@ export async function createInstallation(t: Teardown, options: Options): Promise
       INSTAGRAM_GRAPH_URL: instagramUrl,
       ...(memcached === undefined ? {} : { MEMCACHIER_SERVERS: memcached }),
     },
-    async add(name, token, change = {}) {
-      const row = {
-        name,
-        provider: 'instagram',
-        state: 'active',
-        accessToken: seal(name, token),
-        // Trusted like a seed, which is served before its provider has confirmed it.
-        trustedAt: store.now(),
-        nextRefreshAt: store.now(),
-        ...change,
-      } as const
-      await store.insert(row, event('seeded', name))
-    },
-    account,
-    token: async (name) => vault.open((await account(name)).accessToken ?? '', accountContext(name, 'access_token')).reveal(),
-    events: (name) => store.events(name, 100),
-    async replace(name, token) {
-      const { version } = await account(name)
-      const change = {
-        accessToken: seal(name, token),
-        failureCount: 0,
-        lastErrorCode: null,
-        lastError: null,
-        refusedAt: null,
-        state: 'active',
-      } as const
-      await store.replace(name, version, change, event('replaced', name))
-    },
+    // Trusted like a seed, which is served before its provider has confirmed it.
+    add: (name, token, change = {}) => accounts.add(name, token, { trustedAt: store.now(), nextRefreshAt: store.now(), ...change }),
+    replace: (name, token) =>
+      accounts.replace(name, token, { failureCount: 0, lastErrorCode: null, lastError: null, refusedAt: null, state: 'active' }),
     query: (sql, params) => db.query(sql, params),
     async makeDue(name) {
       await db.query('update accounts set next_refresh_at = statement_timestamp() where $1::text is null or name = $1', [name ?? null])

@@ -1,6 +1,6 @@
 import t from 'tap'
 import type { RowCache } from '../../src/reading/row-cache.ts'
-import { createWorld } from './token-reader-world.ts'
+import { createStoreWorld } from '../support/store-world.ts'
 
 const event = { account: null, kind: 'changed', actor: 'owner', outcome: 'ok', detail: null } as const
 
@@ -22,9 +22,9 @@ function createCache(): RowCache & { readonly rows: Map<string, string> } {
 
 for (const shared of [false, true]) {
   t.test(`the address without a name serves the default account, ${shared ? 'with' : 'without'} a shared cache`, async (t) => {
-    const { store, add, find, replace, remove, instance } = await createWorld(t)
+    const { store, add, account, replace, remove, openReader } = await createStoreWorld(t)
     const cache = shared ? createCache() : null
-    const [one, other] = [instance({ cache }), instance({ cache })]
+    const [one, other] = [openReader({ cache }), openReader({ cache })]
     const served = ({ read }: typeof one) => read(null)
     const publish = async (changed: Promise<{ name: string }>) => one.reader.publish((await changed).name)
     await t.rejects(one.read(null), { code: 'unavailable', message: /no token yet/ })
@@ -64,25 +64,25 @@ for (const shared of [false, true]) {
     other.clock.ms += 1001
     await t.rejects(served(other), { message: /no token yet/ })
     await t.rejects(one.read('shop'), { code: 'not_found' })
-    t.match(await find('default'), { version: 6 })
+    t.match(await account('default'), { version: 6 })
   })
 }
 
 t.test('the cache holds no name in plain text, and a name written by others is ignored', async (t) => {
-  const { add, instance } = await createWorld(t)
+  const { add, openReader } = await createStoreWorld(t)
   const cache = createCache()
   await add('default', 'token-of-default')
   await add('shop', 'token-of-shop')
-  t.equal(await instance({ cache }).read(null), 'token-of-default')
+  t.equal(await openReader({ cache }).read(null), 'token-of-default')
   t.notMatch(JSON.stringify([...cache.rows]), /default|shop/)
-  const fresh = instance({ cache })
+  const fresh = openReader({ cache })
   for (const key of cache.rows.keys()) cache.rows.set(key, 'shop')
   t.equal(await fresh.read(null), 'token-of-default')
 })
 
 t.test('a broken own list in the store allows no site', async (t) => {
-  const { add, instance } = await createWorld(t)
+  const { add, openReader } = await createStoreWorld(t)
   await add('shop', 'token', { allowedDomains: 'good.example http://[' })
-  const { allowList } = await instance().snapshot('shop')
+  const { allowList } = await openReader().snapshot('shop')
   t.strictSame(allowList, { exact: new Set(), wildcards: new Set() })
 })

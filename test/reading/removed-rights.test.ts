@@ -9,8 +9,8 @@ import { startMemcached } from '../support/memcached.ts'
 import { oldRelease } from '../support/old-release.ts'
 import { missing } from '../support/services.ts'
 import { createDatabase } from '../support/shared-postgres.ts'
+import { createStoreWorld } from '../support/store-world.ts'
 import { waitFor } from '../support/wait-for.ts'
-import { createGate, createWorld } from './token-reader-world.ts'
 
 const skip = missing('postgres', 'memcached')
 const SILENT = { info() {}, warn() {} }
@@ -21,13 +21,13 @@ const [OLD_KEY, NEW_KEY] = [generateKey(), generateKey()]
 /** The number of random orders of a race. */
 const ORDERS = Number(process.env['ORDERS'] ?? 100)
 
-type World = Awaited<ReturnType<typeof createRightsWorld>>
-type Instance = ReturnType<World['instance']>
+type StoreWorld = Awaited<ReturnType<typeof createRightsWorld>>
+type Instance = ReturnType<StoreWorld['openReader']>
 
 async function createRightsWorld(t: Test, memcached?: Awaited<ReturnType<typeof startMemcached>>) {
   const server = memcached ?? (await startMemcached(t))
   const { url } = await createDatabase(t)
-  const world = await createWorld(t, async () => openPostgres(url), [OLD_KEY])
+  const world = await createStoreWorld(t, { open: async () => openPostgres(url), keys: [OLD_KEY] })
   const connect = (to = server.server) => {
     const cache = createMemcached({ servers: to, deadlineMs: 5000, log: SILENT })
     t.teardown(() => cache.close())
@@ -63,7 +63,7 @@ async function isServed({ reader }: Instance, name = 'shop'): Promise<boolean> {
   return problem === null && allowList?.exact.has('https://gone.example') === true
 }
 
-const REMOVALS: readonly { what: string; act(world: World): Promise<void> }[] = [
+const REMOVALS: readonly { what: string; act(world: StoreWorld): Promise<unknown> }[] = [
   { what: 'a site taken off the list', act: ({ change }) => change('shop', { allowedDomains: 'stays.example' }) },
   { what: 'a pause', act: ({ change, store }) => change('shop', { pausedAt: store.now() }) },
   { what: 'a removal', act: ({ remove }) => remove('shop') },
@@ -74,13 +74,13 @@ const LISTED = { allowedDomains: 'gone.example stays.example' }
 for (const { what, act } of REMOVALS) {
   t.test(`all instances see ${what} at their next look-up, in every order of their keys`, { skip }, async (t) => {
     const world = await createRightsWorld(t)
-    const { add, instance, cache } = world
+    const { add, openReader, cache } = world
     await add('shop', 'token', LISTED)
-    const acting = instance({ cache, keys: [NEW_KEY, OLD_KEY] })
+    const acting = openReader({ cache, keys: [NEW_KEY, OLD_KEY] })
     const others = [
       [OLD_KEY, NEW_KEY],
       [NEW_KEY, OLD_KEY],
-    ].map((keys) => instance({ cache, keys }))
+    ].map((keys) => openReader({ cache, keys }))
     for (const one of [acting, ...others]) t.ok(await isServed(one))
     await world.copied('shop')
     await act(world)
@@ -94,9 +94,9 @@ for (const { what, act } of REMOVALS) {
 
   t.test(`after ${what} replayed old values of the agent are served for a minute at most`, { skip }, async (t) => {
     const world = await createRightsWorld(t)
-    const { add, instance, cache } = world
+    const { add, openReader, cache } = world
     await add('shop', 'token', LISTED)
-    const [acting, informed, other] = [instance({ cache }), instance({ cache }), instance({ cache })]
+    const [acting, informed, other] = [openReader({ cache }), openReader({ cache }), openReader({ cache })]
     for (const one of [acting, informed, other]) t.ok(await isServed(one))
     const old = await world.copied('shop')
     await act(world)
@@ -117,10 +117,10 @@ for (const { what, act } of REMOVALS) {
 
   t.test(`${what} by an instance without Memcached is seen within a minute, and it names the moment`, { skip }, async (t) => {
     const world = await createRightsWorld(t)
-    const { add, instance, cache, connect } = world
+    const { add, openReader, cache, connect } = world
     await add('shop', 'token', LISTED)
-    const acting = instance({ cache: connect(`127.0.0.1:${await freePort()}`) })
-    const other = instance({ cache })
+    const acting = openReader({ cache: connect(`127.0.0.1:${await freePort()}`) })
+    const other = openReader({ cache })
     for (const one of [acting, other]) t.ok(await isServed(one))
     await world.copied('shop')
     await act(world)
@@ -136,18 +136,18 @@ for (const { what, act } of REMOVALS) {
   for (const lateMs of [1900, 0]) {
     t.test(`a look-up answered before ${what} that arrives ${lateMs} ms later restores nothing`, { skip }, async (t) => {
       const world = await createRightsWorld(t)
-      const { add, instance, cache, memcached } = world
+      const { add, openReader, cache, memcached } = world
       await add('shop', 'token', LISTED)
       // Memcached has no row when the slow instance asks.
       const [acting, slow, third] = [
-        instance({ cache, secondPutMs: 500 }),
-        instance({ cache: { ...cache, get: async () => null } }),
-        instance({ cache }),
+        openReader({ cache, secondPutMs: 500 }),
+        openReader({ cache: { ...cache, get: async () => null } }),
+        openReader({ cache }),
       ]
       for (const one of [acting, slow, third]) t.ok(await isServed(one))
       await world.settled()
-      const gate = createGate()
-      slow.way.gate = gate.closed
+      const gate = Promise.withResolvers<void>()
+      slow.way.gate = gate.promise
       slow.clock.ms += STALE_MS
       const waiting = isServed(slow)
       await waitFor('the slow one to be answered', () => slow.way.answers === 2)
@@ -155,7 +155,7 @@ for (const { what, act } of REMOVALS) {
       await acting.reader.publish('shop')
       await flush(memcached.port)
       slow.clock.monotonicMs = slow.clock.wallMs = lateMs
-      gate.open()
+      gate.resolve()
       await waiting
       await world.settled()
       slow.way.gate = null
@@ -174,24 +174,24 @@ for (const { what, act } of REMOVALS) {
 
 t.test('with three instances and a flushed Memcached a removed site is refused in every order', { skip }, async (t) => {
   const world = await createRightsWorld(t)
-  const { add, instance, cache, memcached, change } = world
+  const { add, openReader, cache, memcached, change } = world
   let served = 0
   for (let order = 0; order < ORDERS; order++) {
     const name = `shop-${order}`
     await add(name, 'token', LISTED)
     const [acting, slow, third] = [
-      instance({ cache }),
-      instance({ cache: { ...cache, get: async () => null } }),
-      instance({ cache }),
+      openReader({ cache }),
+      openReader({ cache: { ...cache, get: async () => null } }),
+      openReader({ cache }),
     ] as const
     for (const one of [acting, slow, third]) await isServed(one, name)
-    const gate = createGate()
-    slow.way.gate = gate.closed
+    const gate = Promise.withResolvers<void>()
+    slow.way.gate = gate.promise
     slow.clock.ms += STALE_MS
     const looking = isServed(slow, name)
     await waitFor('the slow one to be answered', () => slow.way.answers === 2, { everyMs: 1 })
     const steps = [
-      async () => gate.open(),
+      async () => gate.resolve(),
       () => flush(memcached.port),
       async () => {
         third.clock.ms += STALE_MS
@@ -223,7 +223,7 @@ t.test('two agents with one Memcached, one key and the same names never see each
   for (let round = 0; round < 5; round++) {
     for (const [index, world] of worlds.entries()) {
       if (round === 3) await world.change('default', { allowedDomains: 'a.example' })
-      const one = world.instance({ cache: world.cache })
+      const one = world.openReader({ cache: world.cache })
       if (round === 3) await one.reader.publish('default')
       t.equal(await one.read('default'), `token-${index}`)
       t.equal(await one.read(null), `token-${index}`)
@@ -237,7 +237,7 @@ t.test('two agents with one Memcached, one key and the same names never see each
 
 t.test('the previous release sees the rights that this one removes', { skip }, async (t) => {
   const world = await createRightsWorld(t)
-  const { add, db, instance, cache, vault, change } = world
+  const { add, db, openReader, cache, vault, change } = world
   const { load } = oldRelease(t)
   const [{ createTokenReader }, { createAccountStore }, { createVault }] = await Promise.all([
     // The types differ between releases.
@@ -258,7 +258,7 @@ t.test('the previous release sees the rights that this one removes', { skip }, a
   })
   t.equal((await old.read('shop')).text.content, 'token')
   await waitFor('its row in Memcached', async () => rowIn(await cache.get(shortDigest(`${vault.keyIds.at(-1)} row shop`))))
-  const acting = instance({ cache })
+  const acting = openReader({ cache })
   await acting.read('shop')
   await change('shop', { pausedAt: world.store.now() })
   t.equal(await acting.reader.publish('shop'), null)
@@ -270,7 +270,7 @@ t.test('an instance that is unsure of the time asks the database', { skip }, asy
   const world = await createRightsWorld(t)
   await world.add('shop', 'token', LISTED)
   const DAY_MS = 86_400_000
-  const one = world.instance({ cache: world.cache })
+  const one = world.openReader({ cache: world.cache })
   const looks = async (how: string, expected: number) => {
     await world.copied('shop')
     const before = one.way.reads

@@ -5,9 +5,9 @@ import { openPostgres } from '../../src/storage/postgres.ts'
 import { startMemcached } from '../support/memcached.ts'
 import { startPostgres } from '../support/postgres.ts'
 import { missing } from '../support/services.ts'
+import { createStoreWorld } from '../support/store-world.ts'
 import { startTcpProxy } from '../support/tcp-proxy.ts'
 import { waitFor } from '../support/wait-for.ts'
-import { createGate, createWorld } from './token-reader-world.ts'
 
 const skip = missing('memcached')
 const SILENT = { info() {}, warn() {} }
@@ -21,14 +21,14 @@ async function createSharedWorld(t: Test) {
     t.teardown(() => cache.close())
     return cache
   }
-  const world = await createWorld(t)
+  const world = await createStoreWorld(t)
   const cache = connect()
   await waitFor('Memcached to be there', () => cache.state().up)
   const keyOf = (name: string) => shortDigest(`v2 ${world.cacheId} row ${name}`)
   return { ...world, memcached, connect, cache, keyOf, shared: (name: string) => cache.get(keyOf(name)) }
 }
 
-type Instance = ReturnType<Awaited<ReturnType<typeof createSharedWorld>>['instance']>
+type Instance = ReturnType<Awaited<ReturnType<typeof createSharedWorld>>['openReader']>
 
 /** Reads while `action` runs, and returns the sorted durations. */
 async function readMeanwhile(instance: Instance, expected: string, action: () => Promise<unknown>): Promise<number[]> {
@@ -57,12 +57,12 @@ function summary(durations: number[]): string {
 }
 
 t.test('an instance uses Memcached only after the store has answered it once', { skip }, async (t) => {
-  const { add, cache, instance, shared } = await createSharedWorld(t)
+  const { add, cache, openReader, shared } = await createSharedWorld(t)
   await add('default', 'token')
   await add('other', 'second')
-  t.equal(await instance({ cache }).read('default'), 'token')
+  t.equal(await openReader({ cache }).read('default'), 'token')
   await waitFor('the row in Memcached', () => shared('default'))
-  const cold = instance({ cache })
+  const cold = openReader({ cache })
   cold.way.cut = true
   await t.rejects(cold.read('default'), { code: 'unavailable' }, 'only the store gives its namespace')
   cold.way.cut = false
@@ -74,9 +74,9 @@ t.test('an instance uses Memcached only after the store has answered it once', {
 })
 
 t.test('a published token reaches the other instances within a second, without the store', { skip }, async (t) => {
-  const { add, replace, cache, instance, shared } = await createSharedWorld(t)
+  const { add, replace, cache, openReader, shared } = await createSharedWorld(t)
   await add('default', 'old')
-  const [refreshing, other] = [instance({ cache }), instance({ cache })]
+  const [refreshing, other] = [openReader({ cache }), openReader({ cache })]
   t.equal(await refreshing.read('default'), 'old')
   t.equal(await other.read('default'), 'old')
   await waitFor('the row in Memcached', () => shared('default'))
@@ -90,9 +90,9 @@ t.test('a published token reaches the other instances within a second, without t
 })
 
 t.test('a cached row older than the last one seen is a miss, and is replaced', { skip }, async (t) => {
-  const { add, replace, cache, keyOf, shared, instance } = await createSharedWorld(t)
+  const { add, replace, cache, keyOf, shared, openReader } = await createSharedWorld(t)
   await add('default', 'old')
-  const { read, clock, way } = instance({ cache })
+  const { read, clock, way } = openReader({ cache })
   await read('default')
   const old = await waitFor('the row in Memcached', () => shared('default'))
   await replace('default', 'new')
@@ -107,23 +107,23 @@ t.test('a cached row older than the last one seen is a miss, and is replaced', {
   t.equal(await read('default'), 'new')
   t.equal(way.reads, readsBefore + 1)
   await waitFor('the new row in Memcached', async () => ![old, null].includes(await shared('default')))
-  t.equal(await instance({ cache }).read('default'), 'new')
+  t.equal(await openReader({ cache }).read('default'), 'new')
 })
 
 t.test('a slow reader does not overwrite a refreshed row', { skip }, async (t) => {
-  const { add, replace, cache, instance } = await createSharedWorld(t)
+  const { add, replace, cache, openReader } = await createSharedWorld(t)
   await add('default', 'old')
   await add('other', 'second')
-  const [slow, refreshing, third] = [instance({ cache }), instance({ cache }), instance({ cache })]
+  const [slow, refreshing, third] = [openReader({ cache }), openReader({ cache }), openReader({ cache })]
   await third.read('other')
-  const gate = createGate()
-  slow.way.gate = gate.closed
+  const gate = Promise.withResolvers<void>()
+  slow.way.gate = gate.promise
   const waiting = slow.read('default')
   await waitFor('the slow reader to be at the store', () => slow.way.reads === 1)
   await sleep(20)
   await replace('default', 'new')
   await refreshing.reader.publish('default')
-  gate.open()
+  gate.resolve()
   t.equal(await waiting, 'old')
   await sleep(50)
   t.equal(await third.read('default'), 'new')
@@ -135,20 +135,20 @@ for (const [change, outcome] of [
   [{ allowedDomains: 'other.example' }, 'stops, where the newer token has other readers'],
 ] as const) {
   t.test(`after a late look-up of a refreshed token the older one ${outcome}`, { skip }, async (t) => {
-    const { add, replace, cache, instance, shared } = await createSharedWorld(t)
+    const { add, replace, cache, openReader, shared } = await createSharedWorld(t)
     await add('default', 'old', { allowedDomains: 'shop.example' })
-    const [late, reading] = [instance({ cache }), instance({ cache })]
+    const [late, reading] = [openReader({ cache }), openReader({ cache })]
     t.equal(await reading.read('default'), 'old')
     const first = await waitFor('the row in Memcached', () => shared('default'))
     await late.read('default')
     await replace('default', 'new', change)
-    const gate = createGate()
-    late.way.gate = gate.closed
+    const gate = Promise.withResolvers<void>()
+    late.way.gate = gate.promise
     late.clock.ms = 6000
     const looking = late.read('default')
     await waitFor('the late look-up to be answered', () => late.way.answers === 2)
     late.clock.monotonicMs = late.clock.wallMs = 1900
-    gate.open()
+    gate.resolve()
     await looking
     await waitFor('the tombstone', async () => ![first, null].includes(await shared('default')))
     reading.way.cut = true
@@ -160,11 +160,11 @@ for (const [change, outcome] of [
 }
 
 t.test('no altered, foreign or made-up value in Memcached is ever served', { skip }, async (t) => {
-  const { add, cache, keyOf, shared, instance } = await createSharedWorld(t)
+  const { add, cache, keyOf, shared, openReader } = await createSharedWorld(t)
   await add('default', 'good')
   await add('another', 'foreign')
-  await instance({ cache }).read('default')
-  await instance({ cache }).read('another')
+  await openReader({ cache }).read('default')
+  await openReader({ cache }).read('another')
   const good = await waitFor('the row in Memcached', () => shared('default'))
   const foreign = await waitFor('the row in Memcached', () => shared('another'))
   const forged = JSON.stringify({ name: 'default', version: 99, accessToken: 'evil', expiresAt: null, allowedDomains: null })
@@ -185,7 +185,7 @@ t.test('no altered, foreign or made-up value in Memcached is ever served', { ski
     '\u0000',
     'é'.repeat(500),
   ]
-  const reading = instance({ cache })
+  const reading = openReader({ cache })
   await reading.read('default')
   for (const value of [...flipped, ...others]) {
     await cache.set(keyOf('default'), value, 60)
@@ -201,17 +201,17 @@ t.test('no altered, foreign or made-up value in Memcached is ever served', { ski
 })
 
 t.test('Memcached sees no token, no account name and no unsealed row', { skip }, async (t) => {
-  const { add, cache, keyOf, shared, instance } = await createSharedWorld(t)
+  const { add, cache, keyOf, shared, openReader } = await createSharedWorld(t)
   await add('canary-name', 'canary-token', { username: 'canary-user', refreshToken: 'canary-refresh' })
-  await instance({ cache }).read('canary-name')
+  await openReader({ cache }).read('canary-name')
   const value = await waitFor('the row in Memcached', () => shared('canary-name'))
   t.notMatch(`${keyOf('canary-name')} ${value} ${Buffer.from(value.split('.').at(-1) ?? '', 'base64url')}`, /canary/)
 })
 
 t.test('a token that is not served any more leaves only a tombstone', { skip }, async (t) => {
-  const { add, replace, change, cache, shared, instance } = await createSharedWorld(t)
+  const { add, replace, change, cache, shared, openReader } = await createSharedWorld(t)
   await add('default', null, { expiresAt: null })
-  const other = instance({ cache })
+  const other = openReader({ cache })
   await t.rejects(other.read('default'), { code: 'unavailable' })
   await replace('default', 'token')
   other.clock.ms = 1001
@@ -221,7 +221,7 @@ t.test('a token that is not served any more leaves only a tombstone', { skip }, 
     return sealed.length > 200 && sealed.length
   })
   await change('default', { state: 'reconnect', providerUserId: null })
-  const refreshing = instance({ cache })
+  const refreshing = openReader({ cache })
   await refreshing.reader.publish('default')
   await t.rejects(refreshing.read('default'), { code: 'unavailable', message: /refused/ })
   const left = (await shared('default'))?.length ?? 0
@@ -231,10 +231,10 @@ t.test('a token that is not served any more leaves only a tombstone', { skip }, 
 })
 
 t.test('with Memcached stopped under load no read fails or hangs, and new tokens still arrive', { skip }, async (t) => {
-  const { add, replace, connect, instance, memcached, shared } = await createSharedWorld(t)
+  const { add, replace, connect, openReader, memcached, shared } = await createSharedWorld(t)
   await add('default', 'token')
   const cache = connect(50)
-  const serving = instance({ cache, realTime: true })
+  const serving = openReader({ cache, realTime: true })
   await serving.read('default')
   await waitFor('the row in Memcached', () => shared('default'))
   const durations = await readMeanwhile(serving, 'token', async () => {
@@ -251,10 +251,10 @@ t.test('with Memcached stopped under load no read fails or hangs, and new tokens
 })
 
 t.test('with Memcached cut, reset and killed under load no read fails', { skip }, async (t) => {
-  const { add, connect, instance, memcached } = await createSharedWorld(t)
+  const { add, connect, openReader, memcached } = await createSharedWorld(t)
   await add('default', 'token')
   const proxy = await startTcpProxy(t, { port: memcached.port })
-  const serving = instance({ cache: connect(50, proxy.server), realTime: true })
+  const serving = openReader({ cache: connect(50, proxy.server), realTime: true })
   await serving.read('default')
   const durations = await readMeanwhile(serving, 'token', async () => {
     for (const harm of [() => proxy.cutAfter(40), () => proxy.reset(), () => proxy.blackHole(), () => proxy.delay(200)]) {
@@ -277,9 +277,9 @@ t.test(
   },
   async (t) => {
     const postgres = await startPostgres(t)
-    const world = await createWorld(t, async () => openPostgres(postgres.url))
+    const world = await createStoreWorld(t, { open: async () => openPostgres(postgres.url) })
     await world.add('default', 'token')
-    const serving = world.instance({ realTime: true })
+    const serving = world.openReader({ realTime: true })
     await serving.read('default')
     const durations = await readMeanwhile(serving, 'token', async () => {
       await sleep(300)

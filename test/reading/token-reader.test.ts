@@ -2,16 +2,16 @@ import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import t from 'tap'
 import { shortDigest } from '../../src/core/digest.ts'
+import { createStoreWorld } from '../support/store-world.ts'
 import { waitFor } from '../support/wait-for.ts'
-import { createGate, createWorld } from './token-reader-world.ts'
 
 const DAY_MS = 86_400_000
 const unavailable = (words: RegExp) => ({ code: 'unavailable', message: words })
 
 t.test('serves the token in three forms, each with the ETag of its bytes', async (t) => {
-  const world = await createWorld(t)
+  const world = await createStoreWorld(t)
   await world.add('default', 'IGAA-token')
-  const snapshot = await world.instance().snapshot('default')
+  const snapshot = await world.openReader().snapshot('default')
   t.same(JSON.parse(snapshot.json.content), { token: 'IGAA-token' })
   t.equal(snapshot.text.content, 'IGAA-token')
   t.match(snapshot.script().content, 'Object.defineProperty(globalThis, "InstagramToken"')
@@ -23,12 +23,12 @@ t.test('serves the token in three forms, each with the ETag of its bytes', async
 })
 
 t.test('a browser caches an answer for five minutes, and not beyond the token’s expiry', async (t) => {
-  const world = await createWorld(t)
+  const world = await createStoreWorld(t)
   const now = world.store.now()
   await world.add('long', 'one')
   await world.add('unknown-life', 'two', { expiresAt: null })
   await world.add('short', 'three', { expiresAt: new Date(now.getTime() + 90_900) })
-  const { snapshot } = world.instance()
+  const { snapshot } = world.openReader()
   t.equal((await snapshot('long')).maxAgeSeconds(now.getTime()), 300)
   t.equal((await snapshot('unknown-life')).maxAgeSeconds(now.getTime()), 300)
   t.equal((await snapshot('short')).maxAgeSeconds(now.getTime()), 90)
@@ -36,18 +36,18 @@ t.test('a browser caches an answer for five minutes, and not beyond the token’
 })
 
 t.test('asks the store once for a hundred concurrent readers', async (t) => {
-  const world = await createWorld(t)
+  const world = await createStoreWorld(t)
   await world.add('default', 'token')
-  const { read, way } = world.instance()
+  const { read, way } = world.openReader()
   const tokens = await Promise.all(Array.from({ length: 100 }, () => read('default')))
   t.ok(tokens.every((token) => token === 'token'))
   t.equal(way.reads, 1)
 })
 
 t.test('asks the store at most once a second under any load, and is synchronous in between', async (t) => {
-  const world = await createWorld(t)
+  const world = await createStoreWorld(t)
   await world.add('default', 'token')
-  const { reader, read, way, clock } = world.instance()
+  const { reader, read, way, clock } = world.openReader()
   await read('default')
   for (clock.ms = 0; clock.ms < 10_000; clock.ms += 10) {
     const found = reader.read('default')
@@ -59,9 +59,9 @@ t.test('asks the store at most once a second under any load, and is synchronous 
 })
 
 t.test('a token that another process wrote is served after a second', async (t) => {
-  const world = await createWorld(t)
+  const world = await createStoreWorld(t)
   await world.add('default', 'old')
-  const { read, clock } = world.instance()
+  const { read, clock } = world.openReader()
   t.equal(await read('default'), 'old')
   await world.replace('default', 'new')
   clock.ms = 1001
@@ -69,14 +69,14 @@ t.test('a token that another process wrote is served after a second', async (t) 
 })
 
 t.test('an answer is as old as its question', async (t) => {
-  const world = await createWorld(t)
+  const world = await createStoreWorld(t)
   await world.add('default', 'old')
-  const { reader, read, way, clock } = world.instance()
-  const gate = createGate()
-  way.gate = gate.closed
+  const { reader, read, way, clock } = world.openReader()
+  const gate = Promise.withResolvers<void>()
+  way.gate = gate.promise
   const waiting = read('default')
   clock.ms = 900
-  gate.open()
+  gate.resolve()
   await waiting
   t.notOk(reader.read('default') instanceof Promise)
   clock.ms = 1001
@@ -85,42 +85,42 @@ t.test('an answer is as old as its question', async (t) => {
 })
 
 t.test('a published token is served at once, even if an older answer arrives later', async (t) => {
-  const world = await createWorld(t)
+  const world = await createStoreWorld(t)
   await world.add('default', 'old')
-  const { reader, read, way, clock } = world.instance()
+  const { reader, read, way, clock } = world.openReader()
   await read('default')
-  const gate = createGate()
-  way.gate = gate.closed
+  const gate = Promise.withResolvers<void>()
+  way.gate = gate.promise
   clock.ms = 1001
   const waiting = read('default')
   await world.replace('default', 'new')
   way.gate = null
   await reader.publish('default')
   t.equal(await read('default'), 'new')
-  gate.open()
+  gate.resolve()
   t.equal(await waiting, 'new')
   t.equal(await read('default'), 'new')
 })
 
 t.test('of two writes published out of order the newer one stays', async (t) => {
-  const world = await createWorld(t)
+  const world = await createStoreWorld(t)
   await world.add('default', 'old')
-  const { reader, read, way } = world.instance()
-  const gate = createGate()
-  way.gate = gate.closed
+  const { reader, read, way } = world.openReader()
+  const gate = Promise.withResolvers<void>()
+  way.gate = gate.promise
   const late = reader.publish('default')
   way.gate = null
   await world.replace('default', 'new')
   await reader.publish('default')
-  gate.open()
+  gate.resolve()
   await late
   t.equal(await read('default'), 'new')
 })
 
 t.test('while the store fails, the last token is served until it expires, and not after', async (t) => {
-  const world = await createWorld(t)
+  const world = await createStoreWorld(t)
   await world.add('default', 'token', { expiresAt: world.expiresIn(DAY_MS) })
-  const { reader, read, way, clock, lines } = world.instance()
+  const { reader, read, way, clock, lines } = world.openReader()
   await read('default')
   way.cut = true
   for (let hour = 1; hour < 24; hour++) {
@@ -142,9 +142,9 @@ t.test('while the store fails, the last token is served until it expires, and no
 })
 
 t.test('after a failure no read waits, and the store is asked at most four times a second', async (t) => {
-  const world = await createWorld(t)
+  const world = await createStoreWorld(t)
   await world.add('default', 'token')
-  const { reader, read, way, clock } = world.instance()
+  const { reader, read, way, clock } = world.openReader()
   await read('default')
   way.cut = true
   clock.ms = 20_000
@@ -163,13 +163,13 @@ t.test('after a failure no read waits, and the store is asked at most four times
 })
 
 t.test('with a warm snapshot no read waits for a hanging store; its answer counts when it arrives', async (t) => {
-  const world = await createWorld(t)
+  const world = await createStoreWorld(t)
   await world.add('default', 'old')
-  const { reader, read, way, clock } = world.instance()
+  const { reader, read, way, clock } = world.openReader()
   await read('default')
   await world.replace('default', 'new')
-  const gate = createGate()
-  way.gate = gate.closed
+  const gate = Promise.withResolvers<void>()
+  way.gate = gate.promise
   clock.ms = 1001
   t.equal(await read('default'), 'old', 'after a timeout of some milliseconds')
   clock.ms += 15
@@ -177,32 +177,32 @@ t.test('with a warm snapshot no read waits for a hanging store; its answer count
   clock.ms += 20_000
   t.notOk(reader.read('default') instanceof Promise, 'even if the snapshot grows old meanwhile')
   t.equal(way.reads, 2)
-  gate.open()
+  gate.resolve()
   way.gate = null
   await waitFor('the new token', async () => (await read('default')) === 'new')
 })
 
 t.test('with an old snapshot a read waits for the answer', async (t) => {
-  const world = await createWorld(t)
+  const world = await createStoreWorld(t)
   await world.add('default', 'old')
-  const { read, way, clock } = world.instance()
+  const { read, way, clock } = world.openReader()
   await read('default')
   await world.replace('default', 'new')
   clock.ms = 5001
-  const gate = createGate()
-  way.gate = gate.closed
+  const gate = Promise.withResolvers<void>()
+  way.gate = gate.promise
   const waiting = Promise.all([read('default'), read('default')])
   const first = await Promise.race([waiting, new Promise((resolve) => setTimeout(resolve, 100, 'nothing yet'))])
   t.equal(first, 'nothing yet')
-  gate.open()
+  gate.resolve()
   t.same(await waiting, ['new', 'new'])
   t.equal(way.reads, 2)
 })
 
 t.test('with no snapshot and no store it says so, and a flood of readers does not reach the store', async (t) => {
-  const world = await createWorld(t)
+  const world = await createStoreWorld(t)
   await world.add('default', 'token')
-  const { read, way, clock } = world.instance()
+  const { read, way, clock } = world.openReader()
   way.cut = true
   const refused = await Promise.allSettled(Array.from({ length: 50 }, () => read('default')))
   t.ok(refused.every((one) => one.status === 'rejected'))
@@ -214,13 +214,13 @@ t.test('with no snapshot and no store it says so, and a flood of readers does no
 })
 
 t.test('each reason for having no token has its own sentence', async (t) => {
-  const world = await createWorld(t)
+  const world = await createStoreWorld(t)
   await world.add('none', null, { state: 'unverified', providerUserId: null, expiresAt: null })
   await world.add('refused', 'token', { state: 'reconnect', providerUserId: null })
   await world.add('expired', 'token', { expiresAt: world.expiresIn(-1000) })
   await world.add('unreadable', 'token', { accessToken: world.seal('another', 'token') })
   await world.add('fine', 'token')
-  const { read } = world.instance()
+  const { read } = world.openReader()
   await t.rejects(read('none'), unavailable(/no token yet.*\/setup/))
   await t.rejects(read('refused'), unavailable(/provider refused.*\/setup/))
   await t.rejects(read('expired'), unavailable(/expired.*\/setup/))
@@ -229,9 +229,9 @@ t.test('each reason for having no token has its own sentence', async (t) => {
 })
 
 t.test('a confirmed token that the provider now refuses is served until it expires', async (t) => {
-  const world = await createWorld(t)
+  const world = await createStoreWorld(t)
   await world.add('default', 'token', { state: 'reconnect', expiresAt: world.expiresIn(60_000) })
-  const { read, way, clock } = world.instance()
+  const { read, way, clock } = world.openReader()
   t.equal(await read('default'), 'token')
   // Also within the second in which the store is not asked.
   way.shiftMs = 60_000
@@ -241,8 +241,8 @@ t.test('a confirmed token that the provider now refuses is served until it expir
 })
 
 t.test('an unknown account is remembered for a second', async (t) => {
-  const world = await createWorld(t)
-  const { reader, read, way, clock } = world.instance()
+  const world = await createStoreWorld(t)
+  const { reader, read, way, clock } = world.openReader()
   await t.rejects(read('nobody'), { code: 'not_found' })
   await t.rejects(read('nobody'), { code: 'not_found' })
   t.equal(way.reads, 1)
@@ -253,18 +253,18 @@ t.test('an unknown account is remembered for a second', async (t) => {
   t.equal(await read('nobody'), 'token')
 
   await world.add('other', 'second')
-  await t.rejects(world.instance().read('third'), { code: 'not_found' })
+  await t.rejects(world.openReader().read('third'), { code: 'not_found' })
   await reader.publish('other')
   t.equal(await read('other'), 'second')
 })
 
 t.test('a removed account is gone at once, and a refresh that ended before the removal does not restore it', async (t) => {
-  const world = await createWorld(t)
+  const world = await createStoreWorld(t)
   await world.add('default', 'token')
-  const { reader, read, way, clock } = world.instance()
+  const { reader, read, way, clock } = world.openReader()
   await read('default')
-  const gate = createGate()
-  way.gate = gate.closed
+  const gate = Promise.withResolvers<void>()
+  way.gate = gate.promise
   clock.ms = 1001
   const waiting = read('default')
   const published = reader.publish('default')
@@ -272,7 +272,7 @@ t.test('a removed account is gone at once, and a refresh that ended before the r
   await world.remove('default')
   await reader.publish('default')
   await t.rejects(read('default'), { code: 'not_found' })
-  gate.open()
+  gate.resolve()
   await published
   await t.rejects(waiting, { code: 'not_found' })
   await t.rejects(read('default'), { code: 'not_found' })
@@ -281,9 +281,9 @@ t.test('a removed account is gone at once, and a refresh that ended before the r
 })
 
 t.test('an account that another process removed is gone after a second, even after a failure', async (t) => {
-  const world = await createWorld(t)
+  const world = await createStoreWorld(t)
   await world.add('default', 'token')
-  const [calm, troubled] = [world.instance(), world.instance()]
+  const [calm, troubled] = [world.openReader(), world.openReader()]
   for (const { read } of [calm, troubled]) await read('default')
   troubled.way.cut = true
   troubled.clock.ms = 1001
@@ -305,8 +305,8 @@ t.test('an account that another process removed is gone after a second, even aft
 })
 
 t.test('a name unknown a moment ago is known once it is published, even with a small memory', async (t) => {
-  const world = await createWorld(t)
-  const { reader, read } = world.instance({ maxSnapshots: 1 })
+  const world = await createStoreWorld(t)
+  const { reader, read } = world.openReader({ maxSnapshots: 1 })
   await t.rejects(read('late'), { code: 'not_found' })
   for (const name of ['late', 'other']) {
     await world.add(name, 'token')
@@ -316,10 +316,10 @@ t.test('a name unknown a moment ago is known once it is published, even with a s
 })
 
 t.test('keeps the snapshots of the accounts that were looked up last', async (t) => {
-  const world = await createWorld(t)
+  const world = await createStoreWorld(t)
   const names = Array.from({ length: 12 }, (_, index) => `account-${index}`)
   for (const name of names) await world.add(name, `token-${name}`)
-  const { reader, read, way } = world.instance({ maxSnapshots: 10 })
+  const { reader, read, way } = world.openReader({ maxSnapshots: 10 })
   for (const name of names) t.equal(await read(name), `token-${name}`)
   t.notOk(reader.read('account-2') instanceof Promise)
   await read('account-1')
@@ -327,9 +327,9 @@ t.test('keeps the snapshots of the accounts that were looked up last', async (t)
 })
 
 t.test('100,000 made-up names neither fill the memory nor evict an account', async (t) => {
-  const world = await createWorld(t)
+  const world = await createStoreWorld(t)
   await world.add('default', 'token')
-  const { reader, read, way } = world.instance()
+  const { reader, read, way } = world.openReader()
   await read('default')
   // The memory of this process is measured, so the database stays out of it.
   way.answer = { at: new Date(), cacheId: null, account: null, isRemoved: false }

@@ -1,4 +1,4 @@
-import t from 'tap'
+import t, { type Test } from 'tap'
 import type { Alert } from '../../src/alerts/alert.ts'
 import { fractionOf } from '../../src/refreshing/next-refresh.ts'
 import { createRateLimit } from '../../src/refreshing/rate-limit.ts'
@@ -6,19 +6,19 @@ import { refreshDue } from '../../src/refreshing/refresh-due.ts'
 import { createTimetable } from '../../src/storage/timetable.ts'
 import { eachEngine } from '../storage/engines.ts'
 import { oldRelease } from '../support/old-release.ts'
-import { createAgentWorld, DAY_MS, HOUR_MS, MINUTE_MS, type World } from './agent-world.ts'
+import { createStoreWorld, DAY_MS, HOUR_MS, MINUTE_MS, type StoreWorld } from '../support/store-world.ts'
 
-type Options = Parameters<typeof createAgentWorld>[1]
+type Options = Parameters<typeof createStoreWorld>[1]
 
 /** A world with accounts whose next refresh is far off, on the day after their last one. */
-async function dayAfter(t: Parameters<typeof createAgentWorld>[0], options: Options = {}, names = ['default']) {
-  const world = await createAgentWorld(t, { policy: { frequency: 'monthly' }, ...options })
+async function dayAfter(t: Test, options: Options = {}, names = ['default']) {
+  const world = await createStoreWorld(t, { policy: { frequency: 'monthly' }, ...options })
   for (const name of names) await world.seed(world.instagram.issue(), name)
   await world.later(DAY_MS + 21 * MINUTE_MS)
   return world
 }
 
-const looksAt = (world: World): number => world.instagram.counts['/me'] ?? 0
+const looksAt = (world: StoreWorld): number => world.instagram.counts['/me'] ?? 0
 
 eachEngine(t, 'each token is looked at once a day, and its refresh stays where it was', async (t, engine) => {
   const world = await dayAfter(t, { open: () => engine.open() }, ['default', 'shop'])
@@ -38,7 +38,7 @@ eachEngine(t, 'each token is looked at once a day, and its refresh stays where i
 })
 
 t.test('with daily refreshes there is nothing to look at', async (t) => {
-  const world = await createAgentWorld(t, { policy: { frequency: 'daily' } })
+  const world = await createStoreWorld(t, { policy: { frequency: 'daily' } })
   await world.seed(world.instagram.issue())
   const { looks, check } = world.checker()
   for (let minutes = 0; minutes < 73 * 60; minutes += 20) {
@@ -200,7 +200,7 @@ t.test(
 )
 
 eachEngine(t, 'an upgrade of very many accounts spreads the first looks over a day', async (t, engine) => {
-  const world = await createAgentWorld(t, { open: () => engine.open(), policy: { frequency: 'monthly' } })
+  const world = await createStoreWorld(t, { open: () => engine.open(), policy: { frequency: 'monthly' } })
   const count = 3000
   await insertMany(world, count, { issuedAt: new Date(Date.now() - 10 * DAY_MS), nextRefreshAt: new Date(Date.now() + 20 * DAY_MS) })
   const { check } = world.checker({ providers: new Map() })
@@ -260,7 +260,7 @@ eachEngine(
 
 eachEngine(t, 'a changed frequency or mode plans each refresh again, without a storm, also with several instances', async (t, engine) => {
   const day = (n: number) => new Date(Date.now() + n * DAY_MS)
-  const world = await createAgentWorld(t, { open: () => engine.open() })
+  const world = await createStoreWorld(t, { open: () => engine.open() })
   // Refreshed ten days ago, by a policy that was monthly.
   await insertMany(world, 1000, { issuedAt: day(-10), nextRefreshAt: day(20) })
   const start = (policy: { mode?: 'cron' | 'scheduled'; frequency?: 'daily' | 'weekly' | 'monthly' }, instances = 1) =>
@@ -325,7 +325,7 @@ t.test('names that differ in a digit lie apart', async (t) => {
 })
 
 async function insertMany(
-  world: World,
+  world: StoreWorld,
   count: number,
   { issuedAt, nextRefreshAt }: { issuedAt: Date; nextRefreshAt: Date },
 ): Promise<void> {

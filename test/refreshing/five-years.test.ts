@@ -23,7 +23,7 @@ import { channelsOn, into } from '../support/alert-channels.ts'
 import { graphError } from '../support/instagram-faults.ts'
 import { createGraph, Refusal } from '../support/instagram-graph.ts'
 import { DEFAULT_KNOBS } from '../support/instagram-knobs.ts'
-import { DAY_MS, HOUR_MS, MINUTE_MS } from './agent-world.ts'
+import { DAY_MS, HOUR_MS, MINUTE_MS } from '../support/store-world.ts'
 
 const START = Date.parse('2026-11-25T08:00:00Z')
 const YEARS = 5

@@ -1,12 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import type { Provider } from '../../src/core/provider.ts'
 import { nextRefreshAt } from '../../src/refreshing/next-refresh.ts'
 import { createRateLimit } from '../../src/refreshing/rate-limit.ts'
 import { createRefreshCounters } from '../../src/refreshing/refresh-account.ts'
 import { refreshDue } from '../../src/refreshing/refresh-due.ts'
 import { sweep } from '../../src/refreshing/sweep.ts'
-import { createAgentWorld, DAY_MS, type World } from './agent-world.ts'
+import { createStoreWorld, DAY_MS, type StoreWorld } from '../support/store-world.ts'
 
 const LIMITS = { concurrency: 4, perSecond: 10, burst: 20 }
 
@@ -59,14 +59,14 @@ t.test('keeps quiet for as long as it was told, a minute where it was told nothi
   }
 })
 
-async function worldWith(t: Parameters<typeof createAgentWorld>[0], amount: number): Promise<World> {
-  const world = await createAgentWorld(t)
+async function worldWith(t: Test, amount: number): Promise<StoreWorld> {
+  const world = await createStoreWorld(t)
   for (let n = 0; n < amount; n++) await world.seed(world.instagram.issue(), `shop-${n}`)
   await world.later(8 * DAY_MS)
   world.instagram.calls.length = 0
   return world
 }
-const refreshes = ({ instagram }: World) => instagram.calls.filter(({ path }) => path === '/refresh_access_token')
+const refreshes = ({ instagram }: StoreWorld) => instagram.calls.filter(({ path }) => path === '/refresh_access_token')
 
 t.test('a sweep calls no faster than its rate limit, and each provider has a turn', async (t) => {
   const world = await worldWith(t, 12)

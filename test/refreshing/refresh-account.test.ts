@@ -1,4 +1,4 @@
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { seedAccount } from '../../src/accounts/seed.ts'
 import { Secret } from '../../src/core/secret.ts'
 import { accountContext } from '../../src/core/vault.ts'
@@ -9,19 +9,19 @@ import { reportStatus } from '../../src/status/report.ts'
 import { createVault, generateKey } from '../../src/storage/vault.ts'
 import { eachEngine } from '../storage/engines.ts'
 import { FAULTS, type FaultName } from '../support/instagram-faults.ts'
-import { createAgentWorld, DAY_MS, MINUTE_MS, type World } from './agent-world.ts'
+import { createStoreWorld, DAY_MS, MINUTE_MS, type StoreWorld } from '../support/store-world.ts'
 
 const CONFIRMATION_MS = 10 * MINUTE_MS
 
 /** A world with an account whose token was refreshed eight days ago. */
-async function refreshedOnce(t: Parameters<typeof createAgentWorld>[0], options: Parameters<typeof createAgentWorld>[1] = {}) {
-  const world = await createAgentWorld(t, options)
+async function refreshedOnce(t: Test, options: Parameters<typeof createStoreWorld>[1] = {}) {
+  const world = await createStoreWorld(t, options)
   await world.seed(world.instagram.issue())
   await world.later(8 * DAY_MS)
   return world
 }
 
-async function waitsBetween(t: Parameters<typeof createAgentWorld>[0], world: World, fromMs: number, toMs: number): Promise<void> {
+async function waitsBetween(t: Test, world: StoreWorld, fromMs: number, toMs: number): Promise<void> {
   const { nextRefreshAt } = await world.account()
   const ms = (nextRefreshAt?.getTime() ?? 0) - world.deps.store.now().getTime()
   t.ok(ms > fromMs - 5_000 && ms <= toMs + 5_000, `waits ${Math.round(ms / 1000)} s, which is not ${fromMs / 1000} to ${toMs / 1000} s`)
@@ -290,7 +290,7 @@ t.test('a shorter life is taken at once where the old token has ended with the a
 })
 
 t.test('only what the provider told is compared: neither an imported end nor one beyond what can be', async (t) => {
-  const world = await createAgentWorld(t)
+  const world = await createStoreWorld(t)
   const seed = (expiresAt: Date, ageSeconds: number, account: string) =>
     seedAccount(world.deps, {
       account,
@@ -315,7 +315,7 @@ t.test('only what the provider told is compared: neither an imported end nor one
 })
 
 t.test('“still served” is said only where it is true', async (t) => {
-  const says = async (world: World): Promise<boolean> => {
+  const says = async (world: StoreWorld): Promise<boolean> => {
     world.instagram.fail('/refresh_access_token', 'html502', 1)
     await world.refresh(true)
     const [event] = await world.events()
@@ -519,13 +519,13 @@ t.test('an answer that the store cannot take is held until it can', async (t) =>
 })
 
 t.test('by schedule only the safety margin counts: a quarter of the token’s life', async (t) => {
-  const world = await createAgentWorld(t, { policy: { mode: 'scheduled', frequency: 'daily' } })
+  const world = await createStoreWorld(t, { policy: { mode: 'scheduled', frequency: 'daily' } })
   await world.seed(world.instagram.issue())
   await waitsBetween(t, world, 44 * DAY_MS, 45 * DAY_MS)
 })
 
 t.test('monthly leaves room for a retry too', async (t) => {
-  const world = await createAgentWorld(t, { policy: { frequency: 'monthly' }, knobs: { lifetimeSeconds: 20 * 86_400 } })
+  const world = await createStoreWorld(t, { policy: { frequency: 'monthly' }, knobs: { lifetimeSeconds: 20 * 86_400 } })
   await world.seed(world.instagram.issue())
   await waitsBetween(t, world, 15 * DAY_MS - 10 * MINUTE_MS, 15 * DAY_MS)
 })

@@ -2,12 +2,12 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { refreshDue } from '../../src/refreshing/refresh-due.ts'
 import { eachEngine } from '../storage/engines.ts'
-import { createAgentWorld, DAY_MS } from './agent-world.ts'
+import { createStoreWorld, DAY_MS } from '../support/store-world.ts'
 
 const NAMES = Array.from({ length: 20 }, (_, n) => `shop-${n + 1}`)
 
 eachEngine(t, 'everything that is due is refreshed, each account once, however many processes sweep', async (t, engine) => {
-  const world = await createAgentWorld(t, { open: () => engine.open() })
+  const world = await createStoreWorld(t, { open: () => engine.open() })
   for (const name of NAMES) await world.seed(world.instagram.issue(), name)
   await world.later(8 * DAY_MS)
   const before = world.instagram.counts['/refresh_access_token'] ?? 0
@@ -25,7 +25,7 @@ eachEngine(t, 'everything that is due is refreshed, each account once, however m
 })
 
 t.test('one account can be asked for by its name, and one that does not exist is said to be none', async (t) => {
-  const world = await createAgentWorld(t)
+  const world = await createStoreWorld(t)
   await world.seed(world.instagram.issue(), 'one')
   await world.seed(world.instagram.issue(), 'two')
   await world.later(8 * DAY_MS)
@@ -35,7 +35,7 @@ t.test('one account can be asked for by its name, and one that does not exist is
 })
 
 t.test('what is not due is left alone unless it is forced', async (t) => {
-  const world = await createAgentWorld(t)
+  const world = await createStoreWorld(t)
   for (const name of NAMES.slice(0, 10)) await world.seed(world.instagram.issue(), name)
   await world.later(2 * DAY_MS)
   t.match(await world.refresh(), { refreshed: 0, failed: 0, results: [] })
@@ -43,7 +43,7 @@ t.test('what is not due is left alone unless it is forced', async (t) => {
 })
 
 t.test('no account waits for one whose provider hangs', async (t) => {
-  const world = await createAgentWorld(t, { timeoutMs: 1500 })
+  const world = await createStoreWorld(t, { timeoutMs: 1500 })
   for (const name of NAMES.slice(0, 12)) await world.seed(world.instagram.issue(), name)
   await world.later(8 * DAY_MS)
   world.instagram.fail('/refresh_access_token', 'hang', 1)
@@ -55,7 +55,7 @@ t.test('no account waits for one whose provider hangs', async (t) => {
 })
 
 t.test('a stop lets what was asked be answered and saved, and begins nothing new', async (t) => {
-  const world = await createAgentWorld(t)
+  const world = await createStoreWorld(t)
   for (const name of NAMES) await world.seed(world.instagram.issue(), name)
   await world.later(8 * DAY_MS)
   world.instagram.fail('/refresh_access_token', { kind: 'slowAnswer', ms: 300 })
@@ -73,7 +73,7 @@ t.test('a stop lets what was asked be answered and saved, and begins nothing new
 })
 
 t.test('no refresh begins where the store cannot take its claim', async (t) => {
-  const world = await createAgentWorld(t)
+  const world = await createStoreWorld(t)
   await world.seed(world.instagram.issue())
   await world.later(8 * DAY_MS)
   const before = world.instagram.calls.length

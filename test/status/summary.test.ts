@@ -5,11 +5,11 @@ import { createSummary } from '../../src/status/summary.ts'
 import { createOverview } from '../../src/storage/account-queries.ts'
 import { createAlertStore } from '../../src/storage/alert-store.ts'
 import { createWrongPasswords } from '../../src/storage/sign-in-attempts.ts'
-import { createAgentWorld, DAY_MS } from '../refreshing/agent-world.ts'
 import { channelsOn } from '../support/alert-channels.ts'
+import { createStoreWorld, DAY_MS } from '../support/store-world.ts'
 
 t.test('an altered token counts as unreadable before its first use', async (t) => {
-  const { db, deps, seed, set, instagram } = await createAgentWorld(t)
+  const { db, deps, seed, set, instagram } = await createStoreWorld(t)
   await seed(instagram.issue(), 'one')
   await seed(instagram.issue(), 'two')
   const overview = createOverview(db, deps.vault.keyPrefixes)
@@ -20,7 +20,7 @@ t.test('an altered token counts as unreadable before its first use', async (t) =
 })
 
 t.test('the store gets one query at a time, and fewer the slower it answers', async (t) => {
-  const { deps, db } = await createAgentWorld(t)
+  const { deps, db } = await createStoreWorld(t)
   const real = createOverview(db, deps.vault.keyPrefixes)
   let now = 0
   let asked = 0
@@ -53,7 +53,7 @@ t.test('the store gets one query at a time, and fewer the slower it answers', as
 })
 
 t.test('once a day all events older than 400 days are deleted', async (t) => {
-  const { db, deps } = await createAgentWorld(t)
+  const { db, deps } = await createStoreWorld(t)
   const event = { account: null, kind: 'signed_in', actor: 'owner', outcome: 'ok', detail: null } as const
   const old = async (): Promise<void> => {
     for (let n = 0; n < 2_300; n++) await deps.store.record(event)

@@ -7,7 +7,7 @@ import { migrate } from '../../src/storage/migrate.ts'
 import { openSqlite } from '../../src/storage/sqlite.ts'
 import { createVault } from '../../src/storage/vault.ts'
 
-const MIGRATIONS = join(import.meta.dirname, '../../migrations')
+export const MIGRATIONS = join(import.meta.dirname, '../../migrations')
 export const ENCRYPTION_KEY = 'the-key-of-the-accounts-of-these-tests'
 const DAY_MS = 86_400_000
 
