@@ -11,6 +11,7 @@ import { createAlertStore } from '../../src/storage/alert-store.ts'
 import { createVault, generateKey } from '../../src/storage/vault.ts'
 import { eachEngine } from '../storage/engines.ts'
 import { channelsOn, into } from '../support/alert-channels.ts'
+import { createStoreWorld, DAY_MS, HOUR_MS, type StoreWorld } from '../support/store-world.ts'
 
 /** Starts an instance with these keys; returns the accounts that it makes due. */
 async function start(world: StoreWorld, vault: Vault): Promise<string[]> {

@@ -6,6 +6,7 @@ import { createAlertStore } from '../../src/storage/alert-store.ts'
 import type { Database } from '../../src/storage/database.ts'
 import { eachEngine } from '../storage/engines.ts'
 import { channelsOn, into } from '../support/alert-channels.ts'
+import { createStoreWorld, DAY_MS, HOUR_MS, type StoreWorld } from '../support/store-world.ts'
 
 interface Alerting extends StoreWorld {
   readonly sent: Alert[]
