@@ -1,108 +1,12 @@
-import { existsSync } from 'node:fs'
 import { createServer, type RequestListener } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import t from 'tap'
 import { BROWSERS, launchBrowser } from './support/browser.ts'
-import { memcachedServer, startMemcached } from './support/memcached.ts'
-import { createDatabaseOn, queryOnce, startPostgres } from './support/postgres.ts'
-import { isAlive } from './support/process-list.ts'
 import { sendRaw } from './support/raw-http.ts'
 import { missing } from './support/services.ts'
-import { createDatabase } from './support/shared-postgres.ts'
 import { pages, proxyTo, startSites } from './support/sites.ts'
 import { startTcpProxy } from './support/tcp-proxy.ts'
 import type { Teardown } from './support/temp-folder.ts'
-
-t.test('PostgreSQL', { skip: missing('postgres') }, async (t) => {
-  t.test('gives each test its own database, and drops it', async (t) => {
-    let url = ''
-    await t.test('inside', async (t) => {
-      const [one, two] = [await createDatabase(t), await createDatabase(t)]
-      url = one.url
-      await one.query('create table things (name text)')
-      t.same(await one.query('select * from things'), [])
-      await t.rejects(two.query('select * from things'), { code: '42P01' })
-    })
-    await t.rejects(queryOnce(url, 'select 1'), { code: '3D000' }, 'it is gone afterwards')
-  })
-
-  t.test('a private server stops, starts again, is frozen and thawed, and leaves nothing', async (t) => {
-    let left = { pid: 0, folder: '' }
-    await t.test('inside', async (t) => {
-      const server = await startPostgres(t, { settings: { max_connections: 7 } })
-      left = server
-      t.same(await server.query('show max_connections'), [{ max_connections: '7' }])
-      await server.query('create table kept (name text)')
-      await server.stop('fast')
-      await t.rejects(server.query('select 1'), { code: 'ECONNREFUSED' })
-      await server.start()
-      t.same(await server.query('select * from kept'), [])
-      server.freeze()
-      const answer = server.query('select 2 as two')
-      const first = await Promise.race([answer, new Promise((resolve) => setTimeout(resolve, 300, 'silence'))])
-      t.equal(first, 'silence')
-      server.thaw()
-      t.same(await answer, [{ two: 2 }])
-      server.freeze()
-    })
-    t.equal(isAlive(left.pid), false)
-    t.equal(existsSync(left.folder), false)
-  })
-
-  t.test('accepts only TLS, with a chain that its authority verifies', { skip: missing('openssl') }, async (t) => {
-    const server = await startPostgres(t, { ssl: true })
-    t.same(await server.query('select ssl from pg_stat_ssl where pid = pg_backend_pid()'), [{ ssl: true }])
-    const plain = new URL(server.url)
-    plain.search = ''
-    await t.rejects(queryOnce(plain.href, 'select 1'), { code: '28000' })
-    plain.search = `?sslmode=verify-ca&sslrootcert=${server.caFile}`
-    t.same(await queryOnce(plain.href, 'select 1 as one'), [{ one: 1 }])
-    plain.search = '?sslmode=verify-full'
-    await t.rejects(queryOnce(plain.href, 'select 1'), /self-signed certificate/)
-  })
-
-  t.test('fills its disk up', { skip: process.getuid?.() === 0 ? false : 'needs root to mount a small disk' }, async (t) => {
-    const server = await startPostgres(t, { tmpfsMegabytes: 80 })
-    const database = await createDatabaseOn(server.url, t)
-    await database.query('create table filler (bytes text)')
-    await database.query('alter table filler alter bytes set storage plain')
-    const fill = 'insert into filler select repeat(md5(n::text), 50) from generate_series(1, 100000) as n'
-    await t.rejects(database.query(fill))
-  })
-})
-
-t.test('Memcached', { skip: missing('memcached') }, async (t) => {
-  t.test('stores, hangs, dies, restarts empty, and leaves nothing', async (t) => {
-    let pid = 0
-    await t.test('inside', async (t) => {
-      const cache = await startMemcached(t)
-      t.match((await sendRaw(cache.port, 'set key 0 60 5\r\nvalue\r\nget key\r\nquit\r\n')).raw, /STORED\r\nVALUE key 0 5\r\nvalue/)
-      cache.freeze()
-      const answer = sendRaw(cache.port, 'get key\r\nquit\r\n')
-      const first = await Promise.race([answer, new Promise((resolve) => setTimeout(resolve, 300, 'silence'))])
-      t.equal(first, 'silence')
-      cache.thaw()
-      t.match((await answer).raw, /VALUE key/)
-      await cache.kill()
-      t.equal((await sendRaw(cache.port, 'get key\r\n')).raw, '')
-      await cache.restart()
-      t.equal((await sendRaw(cache.port, 'get key\r\nquit\r\n')).raw, 'END\r\n')
-      pid = cache.pid
-    })
-    t.equal(isAlive(pid), false)
-  })
-
-  t.test('asks for a password', { skip: missing('sasl') }, async (t) => {
-    const cache = await startMemcached(t, { sasl: { username: 'agent', password: 'right' } })
-    t.equal(await signIn(cache.port, 'agent', 'right'), 0)
-    t.equal(await signIn(cache.port, 'agent', 'wrong'), 0x20)
-  })
-
-  t.test('uses an external server if there is one', async (t) => {
-    const port = Number((await memcachedServer(t)).split(':')[1])
-    t.match((await sendRaw(port, 'version\r\nquit\r\n')).raw, /^VERSION/)
-  })
-})
 
 t.test('the fault proxy', async (t) => {
   const listener: RequestListener = (request, response) => {
@@ -212,20 +116,4 @@ async function listen(t: Teardown, listener: RequestListener): Promise<number> {
     server.close()
   })
   return (server.address() as AddressInfo).port
-}
-
-/** The status of a SASL PLAIN request in Memcached's binary protocol. */
-async function signIn(port: number, username: string, password: string): Promise<number> {
-  const mechanism = 'PLAIN'
-  const value = `\0${username}\0${password}`
-  const header = Buffer.alloc(24)
-  header.writeUInt8(0x80, 0)
-  header.writeUInt8(0x21, 1)
-  header.writeUInt16BE(mechanism.length, 2)
-  header.writeUInt32BE(mechanism.length + value.length, 8)
-  const quit = Buffer.alloc(24)
-  quit.writeUInt8(0x80, 0)
-  quit.writeUInt8(0x07, 1)
-  const { raw } = await sendRaw(port, header, mechanism + value, quit)
-  return Buffer.from(raw, 'latin1').readUInt16BE(6)
 }

@@ -58,19 +58,7 @@ t.test('without a browser: add, seed, settings, default, serve, remove', async (
 
 t.test('a misunderstood command shows its usage and opens nothing', async (t) => {
   const { run } = await setUp(t)
-  for (const [args, says] of [
-    ['accounts', /takes one of list, add, remove/],
-    ['accounts toString', /takes one of/],
-    ['accounts add', /takes the account’s name/],
-    ['accounts add Shop!', /not an account’s name/],
-    ['accounts add shop instagram more', /takes no “more”/],
-    ['accounts add shop --revoke', /takes no --revoke/],
-    ['accounts list shop', /takes no “shop”/],
-    ['accounts list --force', /--force/],
-    ['accounts set-constant shop a b', /takes no “b”/],
-  ] as const) {
-    t.match(await run(args), { code: 2, stdout: '', stderr: says }, args)
-  }
+  t.match(await run('accounts'), { code: 2, stdout: '', stderr: /takes one of list, add, remove/ })
   for (const help of ['--help', 'help']) t.match(await run(`accounts ${help}`), { code: 0, stdout: /accounts set-domains/ })
   t.match(await run('accounts pause nobody'), { code: 1, stderr: /no account of this name/ })
 })

@@ -69,6 +69,32 @@ t.test('a token is refused as the name of an account, a constant or a web site',
   for (const token of ['IGAAsecretSECRET', 'Kx7Qp2Lm9Rt4Vw8Zb3Nc']) t.match(refusal(['accounts', 'set-constant', 'shop', token]), /public/)
 })
 
+t.test('a misunderstood command is refused with the part that is wrong', async (t) => {
+  const mistakes: [string, RegExp][] = [
+    ['constructor', /no command “constructor”/],
+    ['__proto__', /no command/],
+    ['serve default', /serve takes no “default”/],
+    ['migrate --force', /migrate takes no --force/],
+    ['status --force', /status takes no --force/],
+    ['status --json=yes', /json/],
+    ['status default', /status takes no “default”/],
+    ['refresh --json', /refresh takes no --json/],
+    ['refresh a b', /refresh takes no “b”/],
+    ['seed A', /not an account’s name/],
+    ['seed ../x', /not an account’s name/],
+    ['accounts', /takes one of list, add, remove/],
+    ['accounts toString', /takes one of/],
+    ['accounts add', /takes the account’s name/],
+    ['accounts add Shop!', /not an account’s name/],
+    ['accounts add shop instagram more', /takes no “more”/],
+    ['accounts add shop --revoke', /takes no --revoke/],
+    ['accounts list shop', /takes no “shop”/],
+    ['accounts list --force', /--force/],
+    ['accounts set-constant shop a b', /takes no “b”/],
+  ]
+  for (const [words, says] of mistakes) t.match(refusal(words.split(' ')), says, words)
+})
+
 t.test('ordinary names, constants and web sites are accepted', async (t) => {
   for (const name of ['default', 'shop-2024', 'moss-and-clay', 'a', 'client-0042-spring'])
     t.match(readArguments(['accounts', 'add', name], command), { name: 'accounts add', account: name })

@@ -113,7 +113,7 @@ export async function createDatabaseOn(serverUrl: string, t: Teardown): Promise<
   return { name, url: url.href, query: (sql, values) => queryOnce(url.href, sql, values) }
 }
 
-export async function queryOnce<Row extends pg.QueryResultRow>(url: string, sql: string, values: unknown[] = []): Promise<Row[]> {
+async function queryOnce<Row extends pg.QueryResultRow>(url: string, sql: string, values: unknown[] = []): Promise<Row[]> {
   const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: 5_000 })
   // Killing the server must not end the test's process.
   client.on('error', () => {})
