@@ -31,7 +31,7 @@ const CASES: readonly (Partial<NewAccount> & { name: string })[] = [
   { name: 'foreign', accessToken: seal('foreign', foreign), expiresAt: inDays(30), nextRefreshAt: inDays(15) },
   { name: 'altered', accessToken: seal('fine'), expiresAt: inDays(30), failureCount: 1, lastErrorCode: 'unreadable' },
 ]
-/** Tokens in danger, and some that look like it. */
+/** Accounts that need attention, and some that only look like it. */
 const NEAR_END: typeof CASES = [
   { name: 'dying', accessToken: seal('dying'), issuedAt: inDays(-55), expiresAt: inDays(5), failureCount: 30, lastErrorCode: 'transient' },
   { name: 'early', accessToken: seal('early'), issuedAt: inDays(-53), expiresAt: inDays(7), failureCount: 20, lastErrorCode: 'transient' },
@@ -43,7 +43,7 @@ const FAILING: typeof CASES = [
   { name: 'an-hour', accessToken: seal('an-hour'), ...hourly },
 ]
 
-eachStore(t, 'counts as the rules of the domain do', async (t, db) => {
+eachStore(t, 'counts as core/account.ts does', async (t, db) => {
   const store = createAccountStore(db)
   for (const one of [...CASES, ...NEAR_END]) await store.insert({ provider: 'instagram', state: 'active', ...one }, event)
   await store.insert({ name: 'gone', provider: 'instagram', state: 'reconnect' }, event)
@@ -67,7 +67,7 @@ eachStore(t, 'counts as the rules of the domain do', async (t, db) => {
   t.match(await createOverview(db, foreign.keyPrefixes).summarize(), { unreadable: 13 - 1 })
 })
 
-eachStore(t, 'turns the pages with those that need attention in front, and counts them as the rules of the domain do', async (t, db) => {
+eachStore(t, 'pages begin with the accounts that need attention, counted as core/account.ts does', async (t, db) => {
   const store = createAccountStore(db)
   for (const one of [...CASES, ...NEAR_END, ...FAILING]) await store.insert({ provider: 'instagram', state: 'active', ...one }, event)
   for (const [name, since] of [
@@ -93,17 +93,17 @@ eachStore(t, 'turns the pages with those that need attention in front, and count
   t.equal((await overview.page({ ...all, onlyNeedy: true, limit: 1 })).total, expected.length)
   const whole = await names({})
   t.strictSame(whole.slice(0, needy.length), needy, 'in front')
-  t.ok(needy.indexOf('refused') < needy.indexOf('a-day'), 'what needs a person before what the agent goes on trying')
+  t.ok(needy.indexOf('refused') < needy.indexOf('a-day'), 'accounts that need a person come before those that the agent retries')
   const others = whole.slice(needy.length)
   t.equal(whole.length, (await store.list()).length, 'all of them')
   t.strictSame(others, others.toSorted(), 'the others by name')
   const turned = []
   for (let offset = 0; offset < whole.length; offset += 3) turned.push(...(await names({ offset, limit: 3 })))
-  t.strictSame(turned, whole, 'each once, however the pages are cut')
+  t.strictSame(turned, whole, 'each account once, whatever the page size')
   t.strictSame(await names({ search: 'EARL' }), ['early'])
 })
 
-eachStore(t, 'shows first what fails, then what is due, and no more than it was asked for', async (t, db) => {
+eachStore(t, 'mostUrgent lists failing accounts, then due ones, up to the limit', async (t, db) => {
   const store = createAccountStore(db)
   for (const one of CASES) await store.insert({ provider: 'instagram', state: 'active', ...one }, event)
   const urgent = async (limit: number) => (await createOverview(db, vault.keyPrefixes).mostUrgent(limit)).map(({ name }) => name)
@@ -114,7 +114,7 @@ eachStore(t, 'shows first what fails, then what is due, and no more than it was 
   t.strictSame(due, ['expired', 'life-not-known', 'sealed-earlier', 'foreign', 'fine'])
 })
 
-eachStore(t, 'removes the oldest events, a slice at a time', async (t, db) => {
+eachStore(t, 'deletes the oldest events in slices', async (t, db) => {
   const store = createAccountStore(db)
   for (let n = 0; n < 5; n++) await store.record(event)
   const rows = await db.query<{ id: string }>('select id from events order by id')
@@ -145,7 +145,7 @@ async function fill(db: Database): Promise<void> {
   await db.query('analyze accounts')
 }
 
-eachStore(t, 'what runs each minute and each scrape finds its rows by an index, not by reading them all', async (t, db, engine) => {
+eachStore(t, 'the queries of each tick and scrape use an index', async (t, db, engine) => {
   await fill(db)
   const plans: string[] = []
   const explaining: Database = {

@@ -44,11 +44,11 @@ function present<T>(value: T | null): T {
   return value
 }
 
-/** Puts a lease into the past, as time would. */
+/** Moves a lease into the past. */
 const lapse = (db: Database) =>
   db.query(`update accounts set lease_until = ${db.dialect.nowPlus('$1')} where lease_until is not null`, [-1])
 
-eachStore(t, 'gives every value back as it was, to the millisecond', async (t, db) => {
+eachStore(t, 'returns each value as it was written, to the millisecond', async (t, db) => {
   const full: Required<NewAccount> = {
     name: 'x'.repeat(40),
     provider: 'instagram',
@@ -99,7 +99,7 @@ eachStore(t, 'inserts a name once, with its event', async (t, db) => {
   )
 })
 
-eachStore(t, 'refuses what no account can be', async (t, db) => {
+eachStore(t, 'refuses impossible values', async (t, db) => {
   const store = await storeWith(db, due('one'))
   await t.rejects(store.insert(due(''), event(null)))
   await t.rejects(store.insert(due('x'.repeat(41)), event(null)))
@@ -109,7 +109,7 @@ eachStore(t, 'refuses what no account can be', async (t, db) => {
   await t.rejects(db.query("update accounts set attempt_id = 'a'"))
 })
 
-eachStore(t, 'claims what is due and free, most overdue first, up to the limit', async (t, db) => {
+eachStore(t, 'claims the due and free accounts, the most overdue first, up to the limit', async (t, db) => {
   const at = (minute: number) => new Date(PAST.getTime() + minute * 60_000)
   const overdue = [due('b', at(3)), due('d', at(1)), due('c', at(2)), due('a', at(4))]
   const store = await storeWith(db, due('later', FUTURE), due('never', null), ...overdue)
@@ -126,7 +126,7 @@ eachStore(t, 'claims what is due and free, most overdue first, up to the limit',
   t.strictSame(await store.claimDue(SWEEP), [])
 })
 
-eachStore(t, 'claims one account alone, and by force also before its time, but never from its owner', async (t, db) => {
+eachStore(t, 'claims one account by name, with force also before it is due, but never a leased one', async (t, db) => {
   const store = await storeWith(db, due('a'), due('later', FUTURE), due('never', null))
   t.strictSame(await store.claimDue({ ...SWEEP, account: 'later' }), [])
   t.equal((await only(store.claimDue({ ...SWEEP, account: 'later', force: true }))).account.name, 'later')
@@ -134,7 +134,7 @@ eachStore(t, 'claims one account alone, and by force also before its time, but n
   t.strictSame(await store.claimDue({ ...SWEEP, account: 'later', force: true, leaseOwner: 'b' }), [])
 })
 
-eachStore(t, 'takes a forced attempt up again when its process has died', async (t, db) => {
+eachStore(t, 'a forced attempt of a dead process is retried', async (t, db) => {
   const store = await storeWith(db, due('later', FUTURE), due('never', null))
   await store.claimDue({ ...SWEEP, force: true })
   await lapse(db)
@@ -143,7 +143,7 @@ eachStore(t, 'takes a forced attempt up again when its process has died', async 
   t.ok(again.every(({ interruptedAt }) => interruptedAt !== null))
 })
 
-eachStore(t, 'gives a lapsed lease to the next owner, and tells when the first began', async (t, db) => {
+eachStore(t, 'the next owner of a lapsed lease learns when the first attempt began', async (t, db) => {
   const store = await storeWith(db, due('a'))
   const lost = await only(store.claimDue(SWEEP))
   t.equal(lost.interruptedAt, null)
@@ -156,17 +156,17 @@ eachStore(t, 'gives a lapsed lease to the next owner, and tells when the first b
   t.equal((await store.find('a'))?.accessToken, 'v1.sealed')
   t.equal(await store.commit(taken, { accessToken: 'v1.new', nextRefreshAt: FUTURE }, event('a')), true)
   t.match(await store.find('a'), { accessToken: 'v1.new', version: 2 })
-  t.equal((await store.events('a', 9)).length, 2, 'the late one left no event')
+  t.equal((await store.events('a', 9)).length, 2, 'the late attempt left no event')
 })
 
-eachStore(t, 'still saves an answer after the lease, where nobody else has taken over', async (t, db) => {
+eachStore(t, 'a late result is saved where no other process took over', async (t, db) => {
   const store = await storeWith(db, due('a'))
   const claim = await only(store.claimDue(SWEEP))
   await lapse(db)
   t.equal(await store.commit(claim, { accessToken: 'v1.new' }, event('a')), true)
 })
 
-eachStore(t, 'says yes again to an owner that lost the answer to its commit, and writes nothing twice', async (t, db) => {
+eachStore(t, 'a repeated commit returns true and writes nothing twice', async (t, db) => {
   const store = await storeWith(db, due('a'))
   const claim = await only(store.claimDue(SWEEP))
   t.equal(await store.commit(claim, { accessToken: 'v1.new' }, event('a')), true)
@@ -177,7 +177,7 @@ eachStore(t, 'says yes again to an owner that lost the answer to its commit, and
   t.equal(await store.commit(claim, { accessToken: 'v1.new' }, event('a')), false)
 })
 
-eachStore(t, 'ends an attempt: the account is free, and starts afresh at its next time', async (t, db) => {
+eachStore(t, 'the end of an attempt frees the account until it is due again', async (t, db) => {
   const store = await storeWith(db, due('a'))
   const claim = await only(store.claimDue(SWEEP))
   const change = { failureCount: 1, lastError: 'Try later.', nextRefreshAt: FUTURE }
@@ -187,14 +187,14 @@ eachStore(t, 'ends an attempt: the account is free, and starts afresh at its nex
   t.equal((await only(store.claimDue({ ...SWEEP, force: true }))).interruptedAt, null)
 })
 
-eachStore(t, 'replaces the version that was read, once, and voids the attempt under way', async (t, db) => {
+eachStore(t, 'replaces the version that was read, once, and voids the running attempt', async (t, db) => {
   const store = await storeWith(db, due('a'))
   const claim = await only(store.claimDue(SWEEP))
   t.equal(await store.replace('a', 1, { accessToken: 'v1.other', issuedAt: null }, event('a', 'replaced')), true)
   t.equal(await store.replace('a', 1, { accessToken: 'v1.third' }, event('a', 'replaced')), false)
   t.equal(await store.commit(claim, { accessToken: 'v1.stale' }, event('a')), false)
   t.match(await store.find('a'), { accessToken: 'v1.other', version: 2 })
-  t.equal((await only(store.claimDue({ ...SWEEP, force: true }))).interruptedAt, null, 'free at once')
+  t.equal((await only(store.claimDue({ ...SWEEP, force: true }))).interruptedAt, null, 'the claim is free at once')
   t.strictSame(
     (await store.events('a', 9)).map(({ kind }) => kind),
     ['replaced', 'seeded'],
@@ -204,7 +204,7 @@ eachStore(t, 'replaces the version that was read, once, and voids the attempt un
 eachStore(t, 'changes nothing where the event cannot be written', async (t, db) => {
   const store = await storeWith(db, due('a'))
   const claim = await only(store.claimDue(SWEEP))
-  // Another outcome than the table takes, from a caller without types.
+  // An outcome that the table refuses, from an untyped caller.
   const broken: AccountEvent = JSON.parse(JSON.stringify({ ...event('a'), outcome: 'perhaps' }))
   await t.rejects(store.commit(claim, { accessToken: 'v1.new' }, broken))
   await t.rejects(store.replace('a', 1, { accessToken: 'v1.new' }, broken))
@@ -214,7 +214,7 @@ eachStore(t, 'changes nothing where the event cannot be written', async (t, db) 
   t.equal(await store.commit(claim, { accessToken: 'v1.new' }, event('a')), true, 'the attempt is still open')
 })
 
-eachStore(t, 'tells the events of one account, newest first', async (t, db) => {
+eachStore(t, 'lists the events of one account, newest first', async (t, db) => {
   const store = await storeWith(db)
   for (let i = 0; i < 20; i++) await store.record({ ...event('a'), detail: String(i) })
   await store.record(event('b'))
@@ -229,7 +229,7 @@ eachStore(t, 'tells the events of one account, newest first', async (t, db) => {
   t.strictSame(await store.events('nobody', 5), [])
 })
 
-eachStore(t, 'reseals a row that nobody has changed since it was read', async (t, db) => {
+eachStore(t, 'reseals a row only if it has not changed since it was read', async (t, db) => {
   const store = await storeWith(db, due('a'))
   const read = present(await store.find('a'))
   t.equal(await store.reseal(read, { accessToken: 'v1.again', refreshToken: null }), true)
@@ -237,14 +237,14 @@ eachStore(t, 'reseals a row that nobody has changed since it was read', async (t
   t.match(await store.find('a'), { accessToken: 'v1.again', version: 1 })
 })
 
-eachStore(t, 'counts time by the database’s clock, whatever this machine believes', async (t, db) => {
+eachStore(t, 'counts time by the database’s clock, not this machine’s', async (t, db) => {
   const ahead: Database = { ...db, dialect: { ...db.dialect, now: db.dialect.nowPlus('172800') } }
   const store = createAccountStore(ahead)
   const fromHere = () => Math.round((store.now().getTime() - Date.now()) / 3_600_000)
-  t.equal(fromHere(), 0, 'before the first answer there is only this machine’s')
+  t.equal(fromHere(), 0, 'before the first answer this machine’s clock counts')
   await store.insert(due('a', new Date(Date.now() + 86_400_000)), event('a', 'seeded'))
   t.equal(fromHere(), 48)
-  t.equal((await only(store.claimDue(SWEEP))).account.name, 'a', 'due tomorrow here, since yesterday there')
+  t.equal((await only(store.claimDue(SWEEP))).account.name, 'a', 'due tomorrow by this clock, since yesterday by the database’s')
 })
 
 eachStore(t, 'gives each account to one of several processes that sweep at once', async (t, db, engine) => {
@@ -264,7 +264,7 @@ eachStore(t, 'gives each account to one of several processes that sweep at once'
   t.strictSame(claimed.sort(), names.sort())
 })
 
-eachStore(t, 'waits for nobody: an account that somebody is taking at this moment is his', async (t, db, engine) => {
+eachStore(t, 'a sweep skips an account that another process is claiming', async (t, db, engine) => {
   const store = await storeWith(db, due('held'), due('free', new Date(PAST.getTime() + 1000)))
   const other = await engine.open()
   const held = Promise.withResolvers<void>()
@@ -277,7 +277,7 @@ eachStore(t, 'waits for nobody: an account that somebody is taking at this momen
   })
   await held.promise
   const claiming = store.claimDue(SWEEP)
-  // SQLite has one writer, so there the claim comes after; Postgres must not wait for the row.
+  // SQLite has one writer, so its claim comes later; Postgres must not wait for the row.
   if (engine.name === 'sqlite') letGo.resolve()
   const claims = await claiming
   letGo.resolve()
@@ -288,7 +288,7 @@ eachStore(t, 'waits for nobody: an account that somebody is taking at this momen
   )
 })
 
-eachStore(t, 'reseals under load without ever bringing an old token back', async (t, db, engine) => {
+eachStore(t, 'resealing under load never restores an old token', async (t, db, engine) => {
   const [old, fresh] = [generateKey(), generateKey()]
   const place = accountContext('a', 'access_token')
   const before = createVault([old])
@@ -305,7 +305,7 @@ eachStore(t, 'reseals under load without ever bringing an old token back', async
     }
   })()
   for (let version = 1; version <= 30; version++) {
-    // Written by an agent that does not know the new key yet.
+    // An agent without the new key wrote it.
     t.equal(await store.replace('a', version, { accessToken: seal(before, `token-${version + 1}`) }, event('a', 'replaced')), true)
     t.equal(after.open(present(await store.find('a')).accessToken ?? '', place).reveal(), `token-${version + 1}`)
   }
@@ -313,7 +313,7 @@ eachStore(t, 'reseals under load without ever bringing an old token back', async
   await rotation
 })
 
-eachStore(t, 'a claim by name waits for a row that somebody has locked; a sweep passes it over', async (t, db, engine) => {
+eachStore(t, 'a claim by name waits for a locked row; a sweep skips it', async (t, db, engine) => {
   const store = await storeWith(db, due('locked'))
   const other = await engine.open()
   let claiming: Promise<unknown[]> | undefined
@@ -324,10 +324,10 @@ eachStore(t, 'a claim by name waits for a row that somebody has locked; a sweep 
     t.equal(await Promise.race([claiming, sleep(200, 'waits')]), 'waits')
   })
   t.match(await claiming, [{ account: { name: 'locked' } }])
-  t.same(await store.claimDue({ ...SWEEP, leaseOwner: 'b', account: 'locked', force: true }), [], 'and then it is taken')
+  t.same(await store.claimDue({ ...SWEEP, leaseOwner: 'b', account: 'locked', force: true }), [], 'it is claimed once the lock is gone')
 })
 
-t.test('finds what is due among 100,000 accounts by the index', async (t) => {
+t.test('finds the due accounts among 100,000 by an index', async (t) => {
   const claimSql = async (db: Database) => {
     const asked: { sql: string; params: readonly Param[] | undefined }[] = []
     const watched: Database = {
@@ -346,7 +346,7 @@ t.test('finds what is due among 100,000 accounts by the index', async (t) => {
   }
   eachStore(t, 'the plan', async (t, db, { name }) => {
     const later = db.dialect.nowPlus('60 * (i - 50)')
-    // With the patience that migrations get: so many rows take longer than a query may.
+    // With the time limit of migrations: so many rows take longer than a query may.
     await db.exclusively(async (tx) => {
       await tx.script(`insert into accounts (name, provider, state, next_refresh_at, created_at)
         select 'account-' || i, 'instagram', 'active', ${later}, ${db.dialect.now} from (${series[name]}) as numbers; analyze`)
@@ -356,6 +356,6 @@ t.test('finds what is due among 100,000 accounts by the index', async (t) => {
     const rows = await db.query(`${name === 'sqlite' ? 'explain query plan' : 'explain'} ${question.sql}`, question.params)
     const plan = rows.map((row) => JSON.stringify(row)).join('\n')
     t.match(plan, /Index Cond: \(next_refresh_at <=|USING INDEX accounts_next_refresh_at \(next_refresh_at</)
-    t.notMatch(plan, /Seq Scan on accounts|SCAN accounts/, 'and nothing is read from end to end')
+    t.notMatch(plan, /Seq Scan on accounts|SCAN accounts/, 'no table is scanned')
   })
 })

@@ -30,9 +30,9 @@ const unavailable = async (): Promise<never> => {
   throw new AppError('unavailable', 'The database does not answer.')
 }
 
-t.test('a store is down since the first question that it left unanswered, and up since it answered again', async (t) => {
+t.test('a store is down since its first unanswered query, and up since its next answer', async (t) => {
   const { trouble, db } = await troubled(t)
-  t.match(db.state(), { up: false, waitingSince: null }, 'nobody knows yet')
+  t.match(db.state(), { up: false, waitingSince: null }, 'the state is unknown at first')
   await db.query('select 1')
   const first = db.state()
   t.match(first, { up: true, waitingSince: null })
@@ -47,9 +47,9 @@ t.test('a store is down since the first question that it left unanswered, and up
   await asked
   const down = db.state()
   t.match(down, { up: false, waitingSince: null })
-  t.ok(Math.abs(down.since.getTime() - askedAt) < 40, 'counted from the question, not from the end of its patience')
+  t.ok(Math.abs(down.since.getTime() - askedAt) < 40, 'counted from the query, not from its time-out')
   await db.query('select 1').catch(() => {})
-  t.strictSame(db.state(), down, 'since the first one')
+  t.strictSame(db.state(), down, 'since the first query')
 
   trouble.before = async () => {}
   await db.transaction((tx) => tx.query('select 1'))
@@ -57,13 +57,13 @@ t.test('a store is down since the first question that it left unanswered, and up
   t.ok(db.state().since > down.since)
 })
 
-t.test('a mistake of ours is an answer, not a silence', async (t) => {
+t.test('an SQL error counts as an answer', async (t) => {
   const { db } = await troubled(t)
   await t.rejects(db.query('select from nowhere'))
   t.equal(db.state().up, true)
 })
 
-t.test('/readyz waits for no store that hangs, and says since when it has', async (t) => {
+t.test('/readyz does not wait for a hanging store, and says since when it hangs', async (t) => {
   const { trouble, db } = await troubled(t)
   await db.query('select 1')
   let release = (): void => {}
@@ -95,7 +95,7 @@ t.test('/readyz waits for no store that hangs, and says since when it has', asyn
   t.match(await health.check(), { ready: false, parts: { process: { state: 'stopping' } } })
 })
 
-t.test('a question that takes long is no store that is down, where the store answers others', { skip: missing('postgres') }, async (t) => {
+t.test('a slow query does not mean that the store is down', { skip: missing('postgres') }, async (t) => {
   const { url } = await createDatabase(t)
   const other = await startTcpProxy(t, { host: new URL(url).hostname, port: Number(new URL(url).port || 5432) })
   const db = watchDatabase(openPostgres(other.through(url), { queryTimeoutMs: 300 }))
@@ -105,7 +105,7 @@ t.test('a question that takes long is no store that is down, where the store ans
   t.match(db.state(), { up: true, problem: null })
   const crowd = Array.from({ length: 12 }, () => db.query('select pg_sleep(0.25)').catch((error: unknown) => error))
   await db.check()
-  t.match(db.state(), { up: true, waitingSince: null }, 'it is asked on a connection of its own')
+  t.match(db.state(), { up: true, waitingSince: null }, 'the check has its own connection')
   await Promise.all(crowd)
   other.blackHole()
   await t.rejects(Promise.all([db.check(), db.query('select 1')]), { code: 'unavailable', message: /does not answer/ })

@@ -1,4 +1,4 @@
-// A process of its own for the tests beside it: child.ts <command> <engine> <address> [<argument>]
+// A child process for the tests of this folder: child.ts <command> <engine> <address> [<argument>]
 import { once } from 'node:events'
 import { createAccountStore } from '../../src/storage/account-store.ts'
 import { migrate } from '../../src/storage/migrate.ts'
@@ -9,7 +9,7 @@ const db = await openEngine(engine, address)
 
 switch (command) {
   case 'migrate':
-    // All start from the same line.
+    // All children start at the same time.
     process.stdout.write('ready\n')
     await once(process.stdin, 'data')
     process.stdout.write(`applied ${JSON.stringify(await migrate(db, argument))}\n`)

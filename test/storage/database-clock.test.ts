@@ -5,7 +5,7 @@ const START_MS = Date.parse('2026-11-26T12:00:00Z')
 const MINUTE_MS = 60_000
 const DAY_MS = 86_400_000
 
-/** A database and a machine, each with a clock of its own; `tookMs` = how long an answer takes. */
+/** A database and a machine, each with its own clock; `tookMs` = the duration of an answer. */
 function createWorld() {
   const at = { monotonicMs: 1000, wallMs: START_MS, databaseMs: START_MS }
   const clock = createDatabaseClock(
@@ -31,21 +31,21 @@ function createWorld() {
   }
 }
 
-t.test('carries the database’s clock on, however this machine’s clock is set', async (t) => {
+t.test('follows the database’s clock, whatever this machine’s clock shows', async (t) => {
   const { at, clock, pass, hear, errorMs } = createWorld()
   t.notOk(clock.isSure(), 'not before the first answer')
   t.equal(clock.nowMs(), at.wallMs)
   at.wallMs -= DAY_MS
   await hear()
   t.equal(errorMs(), 0)
-  t.ok(clock.isSure(), 'a clock that is a day behind is no trouble')
+  t.ok(clock.isSure(), 'a clock that is a day behind does not matter')
   pass(4 * MINUTE_MS)
   t.equal(errorMs(), 0)
   t.ok(clock.isSure())
   for (const stepMs of [-DAY_MS, 2 * DAY_MS, -3000]) {
     at.wallMs += stepMs
     t.equal(errorMs(), 0, 'a step changes nothing')
-    t.notOk(clock.isSure(), 'but the machine may have been suspended, so the database is asked')
+    t.notOk(clock.isSure(), 'the machine may have been suspended')
     await hear()
     t.ok(clock.isSure())
   }
@@ -53,10 +53,10 @@ t.test('carries the database’s clock on, however this machine’s clock is set
   t.notOk(clock.isSure(), 'after minutes without an answer')
 })
 
-t.test('an answer that was waited for long, or slept through, dates nothing', async (t) => {
+t.test('a late answer, or one after a suspension, does not set the clock', async (t) => {
   const { clock, hear, errorMs } = createWorld()
   await hear(10 * MINUTE_MS)
-  t.notOk(clock.isSure(), 'where the first one is such, it is better than none, and not believed')
+  t.notOk(clock.isSure(), 'a late first answer sets the clock, but it is not sure')
   await hear(100)
   t.ok(clock.isSure())
   await hear(5000)
@@ -64,13 +64,13 @@ t.test('an answer that was waited for long, or slept through, dates nothing', as
   t.ok(clock.isSure())
 })
 
-t.test('after a fail-over to a clock that is behind, nothing dated by the one before looks young', async (t) => {
+t.test('after a failover to a clock that is behind, no value of the old clock looks young', async (t) => {
   const { at, clock, pass, hear, errorMs } = createWorld()
   await hear()
   at.databaseMs -= 90_000
   await hear()
   t.equal(errorMs(), 0, 'the new clock counts')
-  // Values of the old clock go on looking young until the new one has passed it by a minute.
+  // Values of the old clock look young until the new clock is a minute past it.
   for (const seconds of [0, 60, 149]) {
     pass(seconds * 1000)
     await hear()
@@ -82,5 +82,5 @@ t.test('after a fail-over to a clock that is behind, nothing dated by the one be
   t.ok(clock.isSure())
   at.databaseMs += 90_000
   await hear()
-  t.ok(clock.isSure(), 'one that is ahead makes old values look older')
+  t.ok(clock.isSure(), 'with a clock that is ahead old values only look older')
 })

@@ -10,7 +10,7 @@ const ready = (name: string) => ({ name, provider: 'instagram', state: 'active',
 const event = (account: string): AccountEvent => ({ account, kind: 'made_default', actor: 'owner', outcome: 'ok', detail: null })
 const release = oldRelease(t)
 
-/** The store as the release before knows it, on connections of its own. */
+/** The store of the release before, on its own connections. */
 async function openOld(engine: Engine, t: { teardown(clearUp: () => unknown): unknown }): Promise<AccountStore> {
   const accounts = await release.load<typeof import('../../src/storage/account-store.ts')>('storage/account-store.ts')
   const { openSqlite } = await release.load<typeof import('../../src/storage/sqlite.ts')>('storage/sqlite.ts')
@@ -20,7 +20,7 @@ async function openOld(engine: Engine, t: { teardown(clearUp: () => unknown): un
   return accounts.createAccountStore(db)
 }
 
-eachEngine(t, 'made the default at the same moment by this release and the one before, one account is it, for both', async (t, engine) => {
+eachEngine(t, 'when this release and the one before set the default at once, both serve the same account', async (t, engine) => {
   const db = await engine.open()
   await migrate(db, MIGRATIONS)
   const store = createAccountStore(db)
@@ -31,7 +31,7 @@ eachEngine(t, 'made the default at the same moment by this release and the one b
   for (let round = 0; round < 50; round++) {
     const turn = (n: number): string => NAMES[(n + round) % NAMES.length] ?? ''
     const made = await Promise.all(doors.map((door, n) => door.makeDefault(turn(n), event(turn(n)))))
-    t.notOk(made.includes(false), 'each is done, and none is an error')
+    t.notOk(made.includes(false), 'each call succeeds')
     const served = await store.find(null)
     t.ok(served !== null)
     t.equal((await old.find(null))?.name, served?.name)
@@ -40,7 +40,7 @@ eachEngine(t, 'made the default at the same moment by this release and the one b
   t.comment(`at most ${marked} accounts bear the mark of the release before`)
   const served = (await store.find(null))?.name ?? ''
   await store.remove(served, event(served))
-  t.equal(await store.find(null), null, 'where it is removed, no other takes its place, whatever marks are left')
+  t.equal(await store.find(null), null, 'after its removal no other account becomes the default, whatever marks are left')
 })
 
 for (const [marks, served] of [
@@ -68,7 +68,7 @@ for (const [marks, served] of [
       await store.remove(served, event(served))
       t.equal(await store.find(null), null)
       await old.makeDefault('club', event('club'))
-      t.match(await store.find(null), { name: 'club' }, 'the release before is heard')
+      t.match(await store.find(null), { name: 'club' }, 'a default set by the release before counts')
     },
   )
 }

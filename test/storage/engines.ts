@@ -10,16 +10,16 @@ import { tempFolder } from '../support/temp-folder.ts'
 
 export const MIGRATIONS = join(import.meta.dirname, '../../migrations')
 
-/** An empty store of one test's own. */
+/** An empty store for one test. */
 export interface Engine {
   readonly name: 'sqlite' | 'postgres'
   /** A file's path or a URL. */
   readonly address: string
-  /** Another connection to the same store, as another process would have; closed afterwards. */
+  /** Another connection to the store, as of another process; closed after the test. */
   open(): Promise<Database>
 }
 
-/** Runs a test on both engines, each time on a store of its own. */
+/** Runs a test on both engines, each with its own empty store. */
 export function eachEngine(t: Test, name: string, work: (t: Test, engine: Engine) => Promise<void>): void {
   t.test(`${name} (SQLite)`, async (t) => {
     const address = join(tempFolder(t), 'agent.db')
@@ -31,7 +31,7 @@ export function eachEngine(t: Test, name: string, work: (t: Test, engine: Engine
   })
 }
 
-/** The same with a store that has its tables. */
+/** The same, with a migrated store. */
 export function eachStore(t: Test, name: string, work: (t: Test, db: Database, engine: Engine) => Promise<void>): void {
   eachEngine(t, name, async (t, engine) => {
     const db = await engine.open()

@@ -8,7 +8,7 @@ import { eachStore } from './engines.ts'
 
 const HERE = 'https://token.example.com'
 
-eachStore(t, 'a store keeps its name in the cache, and gets another one at another address', async (t, db) => {
+eachStore(t, 'a store keeps its namespace in the cache, and gets a new one at another address', async (t, db) => {
   const installation = createInstallationStore(db)
   t.equal(await installation.read(), null)
   await prepareInstallation(db, null)
@@ -19,14 +19,14 @@ eachStore(t, 'a store keeps its name in the cache, and gets another one at anoth
   await prepareInstallation(db, HERE)
   t.strictSame(await installation.read(), first)
   await prepareInstallation(db, null)
-  t.strictSame(await installation.read(), first, 'a command in a shell without the address takes it for no copy')
+  t.strictSame(await installation.read(), first, 'a command without the address does not take the store for a copy')
   await prepareInstallation(db, 'https://staging.example.com')
   t.not((await installation.read())?.cacheId, first?.cacheId)
   await installation.signOutEverywhere()
   t.ok((await installation.read())?.signedOutAt instanceof Date)
 })
 
-eachStore(t, 'a copied file gets a name of its own', async (t, db, { name, address }) => {
+eachStore(t, 'a copied file gets its own namespace', async (t, db, { name, address }) => {
   if (name !== 'sqlite') return
   await prepareInstallation(db, HERE)
   const original = await createInstallationStore(db).read()

@@ -6,7 +6,7 @@ import { loadOrCreateKeyFile } from '../../src/storage/key-file.ts'
 import { launch } from '../support/process.ts'
 import { tempFolder } from '../support/temp-folder.ts'
 
-t.test('makes a key once, for its owner alone', async (t) => {
+t.test('the first start creates a key that only its owner may read', async (t) => {
   const umask = process.umask(0)
   t.teardown(() => process.umask(umask))
   const path = join(tempFolder(t), 'data', 'agent.key')
@@ -15,7 +15,7 @@ t.test('makes a key once, for its owner alone', async (t) => {
   t.strictSame(await loadOrCreateKeyFile(path), keys)
   t.equal(statSync(path).mode & 0o777, 0o600)
   t.equal(statSync(dirname(path)).mode & 0o777, 0o700)
-  t.strictSame(readdirSync(dirname(path)), ['agent.key'], 'and leaves no draft')
+  t.strictSame(readdirSync(dirname(path)), ['agent.key'], 'no draft is left')
 })
 
 t.test('processes that start at once agree on one key', async (t) => {
@@ -34,13 +34,13 @@ t.test('processes that start at once agree on one key', async (t) => {
   t.equal(new Set(children.map((child) => child.stdout())).size, 1)
 })
 
-t.test('takes several keys, newest first', async (t) => {
+t.test('reads several keys, newest first', async (t) => {
   const path = join(tempFolder(t), 'agent.key')
   writeFileSync(path, `${'n'.repeat(43)} ,\n${'o'.repeat(43)}\n`)
   t.strictSame(await loadOrCreateKeyFile(path), ['n'.repeat(43), 'o'.repeat(43)])
 })
 
-t.test('never replaces a file that is empty or damaged, and says what to do', async (t) => {
+t.test('an empty or damaged file is never replaced, and the error says what to do', async (t) => {
   const path = join(tempFolder(t), 'agent.key')
   for (const content of ['', '\n', 'short', '\0'.repeat(43), `${'k'.repeat(43)},`, `${'k'.repeat(20)} ${'k'.repeat(22)}`]) {
     writeFileSync(path, content)

@@ -23,10 +23,10 @@ eachStore(t, 'the first account ever created is the default, and no other become
   t.equal(await store.makeDefault('blog', event('blog', 'made_default')), true)
   t.equal(await served(), 'blog')
   t.equal(await store.makeDefault('nobody', event('nobody', 'made_default')), false)
-  t.equal(await served(), 'blog', 'a wrong name takes nothing away')
+  t.equal(await served(), 'blog', 'a wrong name changes nothing')
   t.strictSame(await store.events('nobody', 9), [])
   await store.remove('shop', event('shop', 'removed'))
-  t.equal(await served(), 'blog', 'the removal of another account takes nothing away')
+  t.equal(await served(), 'blog', 'the removal of another account changes nothing')
   await store.remove('blog', event('blog', 'removed'))
   t.equal(await served(), null, 'the removal of the default promotes no other account')
   for (const name of ['blog', 'later']) await store.insert(ready(name), event(name, 'created'))
@@ -35,12 +35,12 @@ eachStore(t, 'the first account ever created is the default, and no other become
   t.equal(await served(), 'default')
 })
 
-eachStore(t, 'the default that the release before has set last is heard', async (t, db) => {
+eachStore(t, 'the latest default of the release before counts', async (t, db) => {
   const store = createAccountStore(db)
   for (const name of ['default', 'shop']) await store.insert(ready(name), event(name, 'created'))
   await db.query('update installation set default_account = null, default_since = null')
   await db.query('update accounts set default_since = null')
-  t.match(await store.find(null), { name: 'default' }, 'before a default was ever chosen, it is the account of that name')
+  t.match(await store.find(null), { name: 'default' }, 'until a default is chosen, it is the account named “default”')
   await db.query(`update accounts set default_since = ${db.dialect.now} where name = 'shop'`)
   t.match(await store.find(null), { name: 'shop' })
   await store.makeDefault('default', event('default', 'made_default'))
@@ -48,7 +48,7 @@ eachStore(t, 'the default that the release before has set last is heard', async 
   t.match(await db.query('select name from accounts where default_since is not null'), [{ name: 'default' }])
 })
 
-eachStore(t, 'the revision rises with what a reader may be given, and with nothing else', async (t, db) => {
+eachStore(t, 'the revision rises only with changes that readers see', async (t, db) => {
   const store = createAccountStore(db)
   await store.insert({ ...ready('shop'), expiresAt: new Date(1e12) }, event('shop', 'created'))
   const revision = async () => (await store.find('shop'))?.revision
@@ -80,10 +80,10 @@ eachStore(t, 'the revision rises with what a reader may be given, and with nothi
   t.equal(await revision(), changes.length + 1)
   await store.remove('shop', event('shop', 'removed'))
   await store.insert(ready('shop'), event('shop', 'created'))
-  t.equal(await revision(), changes.length + 3, 'it goes on over a removal')
+  t.equal(await revision(), changes.length + 3, 'a removal raises it too')
 })
 
-eachStore(t, 'a removed account leaves its history, its version and its seed’s fingerprint, and nothing else', async (t, db) => {
+eachStore(t, 'a removed account keeps only its history, version and seed fingerprint', async (t, db) => {
   const store = createAccountStore(db)
   await store.insert({ ...ready('shop'), username: 'someone', allowedDomains: 'a.example', seedFingerprint: 'f' }, event('shop', 'created'))
   await store.replace('shop', 1, { accessToken: 'second' }, event('shop', 'replaced'))
@@ -107,7 +107,7 @@ eachStore(t, 'a removed account leaves its history, its version and its seed’s
   t.equal(await store.insert(ready('shop'), event('shop', 'created')), false)
 })
 
-eachStore(t, 'settings touch neither the version nor a refresh under way, and a paused account is not due', async (t, db) => {
+eachStore(t, 'settings change neither the version nor a running refresh, and a paused account is not due', async (t, db) => {
   const store = createAccountStore(db)
   await store.insert(ready('shop'), event('shop', 'created'))
   const [mine] = await store.claimDue(claim)
@@ -122,7 +122,7 @@ eachStore(t, 'settings touch neither the version nor a refresh under way, and a 
   t.equal((await store.claimDue(claim)).length, 1)
 })
 
-eachStore(t, 'a user’s accounts are found by either of the two ids, at that provider alone', async (t, db) => {
+eachStore(t, 'a user’s accounts are found by either id, at that provider only', async (t, db) => {
   const store = createAccountStore(db)
   await store.insert({ ...ready('one'), providerUserId: '1', providerAppUserId: '2' }, event('one', 'created'))
   await store.insert({ ...ready('two'), providerUserId: '2' }, event('two', 'created'))
@@ -135,7 +135,7 @@ eachStore(t, 'a user’s accounts are found by either of the two ids, at that pr
   t.strictSame(await names('instagram', '1'), [])
 })
 
-eachStore(t, 'the history is paged without a gap or a repetition, also where many events have one instant', async (t, db) => {
+eachStore(t, 'pages of the history have no gap or repetition, also with many events of one instant', async (t, db) => {
   const store = createAccountStore(db)
   const insert = (id: string, account: string | null, at: string) =>
     db.query("insert into events (id, account, kind, actor, outcome, at) values ($1, $2, 'changed', 'owner', 'ok', $3)", [id, account, at])

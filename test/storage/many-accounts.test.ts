@@ -10,7 +10,7 @@ const vault = createVault(['a-key-of-these-tests-0123456789'])
 
 const SLICE = 10_000
 
-/** By the database itself: an insert for each would take minutes. */
+/** One statement creates all rows: single inserts would take minutes. */
 async function fill(db: Database, engine: string): Promise<void> {
   const isPostgres = engine === 'postgres'
   const [series, pad, random] = isPostgres
@@ -29,7 +29,7 @@ async function fill(db: Database, engine: string): Promise<void> {
   if (isPostgres) await db.query('analyze accounts')
 }
 
-/** How long the best of five takes: the machine may be busy. */
+/** The shortest of five runs, because the machine may be busy. */
 async function best(work: () => Promise<unknown>): Promise<number> {
   const took: number[] = []
   for (let n = 0; n < 5; n++) {
@@ -69,9 +69,9 @@ eachStore(
         .map(([what, ms]) => `${what} ${ms.toFixed(1)} ms`)
         .join(', '),
     )
-    // A scan of all takes thirty times as long; the rest is the machine's own, which may be busy.
+    // A full scan takes thirty times as long; a busy machine does not.
     t.ok(figures.default < figures.summary / 10, 'the default')
-    t.ok(figures.more < figures.summary / 10, 'whether they are many')
+    t.ok(figures.more < figures.summary / 10, 'hasMoreThan scans nothing')
     t.ok(figures.search < figures.summary / 2, 'a search')
   },
 )

@@ -42,7 +42,7 @@ eachEngine(t, 'applies each file once, in order', async (t, engine) => {
   )
 })
 
-eachEngine(t, 'leaves the store as it was where one file fails', async (t, engine) => {
+eachEngine(t, 'a failing file leaves the store unchanged', async (t, engine) => {
   const db = await engine.open()
   await t.rejects(
     migrate(db, folderOf(t, { '001-one.sql': FIRST, '002-two.sql': '-- expand\ncreate tabel two (a text);' })),
@@ -58,13 +58,13 @@ eachEngine(t, 'refuses files that have no mark or leave a gap', async (t, engine
   await t.rejects(migrate(db, folderOf(t, { '001-one.sql': FIRST, '003-three.sql': '-- expand\n' })), /without a gap/)
 })
 
-eachEngine(t, 'works on beside a newer release that has only expanded the store', async (t, engine) => {
+eachEngine(t, 'works beside a newer release that has only expanded the store', async (t, engine) => {
   const db = await engine.open()
   await migrate(db, folderOf(t, { '001-one.sql': FIRST, '002-two.sql': '-- expand\nalter table one add column b text;' }))
   t.strictSame(await migrate(db, folderOf(t, { '001-one.sql': FIRST })), [])
 })
 
-eachEngine(t, 'refuses a store from which a newer release has taken something away, and says what to do', async (t, engine) => {
+eachEngine(t, 'refuses a store that a newer release has contracted, and says what to do', async (t, engine) => {
   const db = await engine.open()
   await migrate(db, folderOf(t, { '001-one.sql': FIRST, '002-two.sql': '-- expand\n', '003-three.sql': '-- contract\ndrop table one;' }))
   const error = await migrate(db, folderOf(t, { '001-one.sql': FIRST })).catch((error) => error)
@@ -72,7 +72,7 @@ eachEngine(t, 'refuses a store from which a newer release has taken something aw
   t.match(error, { code: 'conflict', message: /newer release.*003-three.*deploy that release again/ })
 })
 
-eachEngine(t, 'brings 20 processes up at once on an empty store', async (t, engine) => {
+eachEngine(t, '20 processes start at once on an empty store', async (t, engine) => {
   const children = await Promise.all(
     Array.from({ length: 20 }, () =>
       launch(process.execPath, [join(import.meta.dirname, 'child.ts'), 'migrate', engine.name, engine.address, MIGRATIONS]),
@@ -93,5 +93,5 @@ eachEngine(t, 'brings 20 processes up at once on an empty store', async (t, engi
   )
   const all = readdirSync(MIGRATIONS).filter((name) => name.endsWith('.sql')).length
   const applied = children.map((child) => JSON.parse(/applied (.*)/.exec(child.stdout())?.[1] ?? '[]').length).sort()
-  t.strictSame(applied, [...Array(19).fill(0), all], 'one of them did the work')
+  t.strictSame(applied, [...Array(19).fill(0), all], 'one process applied them')
 })

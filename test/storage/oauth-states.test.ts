@@ -5,22 +5,18 @@ import { eachStore } from './engines.ts'
 
 const STATE = { sessionId: 's', provider: 'instagram', account: 'default', sealed: 'v1.x' }
 
-eachStore(
-  t,
-  'a state is used once, also where two come with it at the same moment, and holds nothing afterwards',
-  async (t, db, engine) => {
-    const states = createOAuthStateStore(db)
-    const others = createOAuthStateStore(await engine.open())
-    for (let round = 0; round < 10; round++) {
-      await states.keep(`a${round}`, STATE)
-      t.strictSame((await Promise.all([states.use(`a${round}`), others.use(`a${round}`)])).sort(), [false, true])
-    }
-    const used = await states.find('a0')
-    t.match(used, { ...STATE, id: 'a0', sealed: '', tooOld: false })
-    t.ok(used !== null && used.usedSecondsAgo !== null && used.usedSecondsAgo >= 0 && used.usedSecondsAgo < 60)
-    t.equal(await states.find('unheard of'), null)
-  },
-)
+eachStore(t, 'a state is used once, also by two callers at once, and is emptied', async (t, db, engine) => {
+  const states = createOAuthStateStore(db)
+  const others = createOAuthStateStore(await engine.open())
+  for (let round = 0; round < 10; round++) {
+    await states.keep(`a${round}`, STATE)
+    t.strictSame((await Promise.all([states.use(`a${round}`), others.use(`a${round}`)])).sort(), [false, true])
+  }
+  const used = await states.find('a0')
+  t.match(used, { ...STATE, id: 'a0', sealed: '', tooOld: false })
+  t.ok(used !== null && used.usedSecondsAgo !== null && used.usedSecondsAgo >= 0 && used.usedSecondsAgo < 60)
+  t.equal(await states.find('unheard of'), null)
+})
 
 eachStore(t, 'a state is good for ten minutes; a used one is kept for ten, any other for an hour', async (t, db) => {
   const states = createOAuthStateStore(db)
@@ -64,8 +60,8 @@ eachStore(t, 'a signed call has its effect once, both or neither, and its answer
     throw new Error('no')
   })
   await t.rejects(failing, /no/)
-  t.equal((await db.query('select id from events')).length, 1, 'what it did is undone')
-  t.equal(await once(calls, 'two'), 'answer 2', 'and it may come again')
+  t.equal((await db.query('select id from events')).length, 1, 'its effect is rolled back')
+  t.equal(await once(calls, 'two'), 'answer 2', 'it may be sent again')
   await once(calls, 'for good', true)
   await db.query(`update signed_requests set at = ${db.dialect.nowPlus('$1')} where digest = 'one'`, [-2 * 86_400 - 1])
   await calls.clear()

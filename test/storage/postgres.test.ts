@@ -34,17 +34,17 @@ async function unavailable(t: Test, asking: Promise<unknown>, message: RegExp): 
 }
 
 t.test('real Postgres', { skip: missing('postgres') }, async (t) => {
-  t.test('outlives pg_terminate_backend of an idle connection', async (t) => {
+  t.test('survives pg_terminate_backend of an idle connection', async (t) => {
     const { url, query } = await createDatabase(t)
     const lost: Error[] = []
     const db = open(t, url, { onConnectionLost: (error) => lost.push(error) })
     const pid = await backend(db)
     await query('select pg_terminate_backend($1)', [pid])
-    await waitFor('the loss to be told', () => lost.length > 0)
+    await waitFor('the loss to be reported', () => lost.length > 0)
     t.not(await backend(db), pid, 'the next query works, on a new connection')
   })
 
-  t.test('outlives it in the middle of a query and between two statements of a transaction', async (t) => {
+  t.test('survives it during a query and between two statements of a transaction', async (t) => {
     const { url, query } = await createDatabase(t)
     const db = open(t, url)
     await db.query('create table one (a integer)')
@@ -70,7 +70,7 @@ t.test('real Postgres', { skip: missing('postgres') }, async (t) => {
     t.strictSame(await db.query('select a from one'), [])
   })
 
-  t.test('never uses a connection again on which something went wrong', async (t) => {
+  t.test('never reuses a connection after an error', async (t) => {
     const { url } = await createDatabase(t)
     const db = open(t, url)
     const pid = await backend(db)
@@ -87,7 +87,7 @@ t.test('real Postgres', { skip: missing('postgres') }, async (t) => {
     t.not(await backend(db), next)
   })
 
-  t.test('reports a transaction that Postgres undid because an error in it was swallowed', async (t) => {
+  t.test('reports a transaction that Postgres rolled back after a swallowed error', async (t) => {
     const { url } = await createDatabase(t)
     const db = open(t, url)
     await db.query('create table one (a integer primary key)')
@@ -101,7 +101,7 @@ t.test('real Postgres', { skip: missing('postgres') }, async (t) => {
     t.strictSame(await db.query('select a from one'), [])
   })
 
-  t.test('does not leave listeners behind on a connection that many transactions use', async (t) => {
+  t.test('leaves no listeners on a connection after many transactions', async (t) => {
     const { url } = await createDatabase(t)
     const warnings: Error[] = []
     const note = (warning: Error) => warnings.push(warning)
@@ -112,7 +112,7 @@ t.test('real Postgres', { skip: missing('postgres') }, async (t) => {
     t.strictSame(warnings, [])
   })
 
-  t.test('frees the rows of a process that is frozen in mid-transaction', async (t) => {
+  t.test('frees the rows of a process that is frozen during a transaction', async (t) => {
     const { url } = await createDatabase(t)
     const [frozen, other] = [open(t, url), open(t, url)]
     await other.query('create table one (a integer)')
@@ -131,10 +131,10 @@ t.test('real Postgres', { skip: missing('postgres') }, async (t) => {
     t.strictSame(await waitFor('the row to be free', async () => ((await free()).length > 0 ? free() : false)), [{ a: 1 }])
     thawed.resolve()
     await unavailable(t, stale, /does not answer/)
-    t.strictSame(await free(), [{ a: 1 }], 'and the late one changes nothing')
+    t.strictSame(await free(), [{ a: 1 }], 'the late transaction changes nothing')
   })
 
-  t.test('recovers from a network that swallows everything, and from a server that was killed', async (t) => {
+  t.test('recovers from a black hole in the network and from a killed server', async (t) => {
     const server = await startPostgres(t)
     const proxy = await startTcpProxy(t, { port: server.port })
     const db = open(t, proxy.through(server.url))
@@ -153,7 +153,7 @@ t.test('real Postgres', { skip: missing('postgres') }, async (t) => {
     await unavailable(t, backend(db), /does not answer/)
   })
 
-  t.test('says in a sentence what the operator must mend', async (t) => {
+  t.test('each fault has a sentence with a remedy for the operator', async (t) => {
     const { url, query, name } = await createDatabase(t)
     const altered = (change: (url: URL) => void) => {
       const other = new URL(url)
@@ -193,10 +193,10 @@ t.test('real Postgres', { skip: missing('postgres') }, async (t) => {
     await db.query('create table one (a integer)')
     await query(`alter database ${name} set default_transaction_read_only = on`)
     await unavailable(t, open(t, url).query('insert into one values (1)'), /read-only/)
-    await t.rejects(db.query('select nothing from nowhere'), { code: '42P01' }, 'a mistake of ours stays what it is')
+    await t.rejects(db.query('select nothing from nowhere'), { code: '42P01' }, 'our own mistake stays an SQL error')
   })
 
-  t.test('gives sslmode the meaning that libpq documents, without a warning', { skip: missing('openssl') }, async (t) => {
+  t.test('sslmode works as in libpq, without a warning', { skip: missing('openssl') }, async (t) => {
     const warnings: Error[] = []
     const note = (warning: Error) => warnings.push(warning)
     process.on('warning', note)
@@ -235,7 +235,7 @@ t.test('real Postgres', { skip: missing('postgres') }, async (t) => {
   })
 })
 
-t.test('sslmode=prefer and allow take what the server has, for many connections at once', { skip: missing('postgres') }, async (t) => {
+t.test('sslmode=prefer and allow find what the server accepts, for many connections at once', { skip: missing('postgres') }, async (t) => {
   const { url } = await createDatabase(t)
   for (const mode of ['prefer', 'allow']) {
     const address = new URL(url)
@@ -255,7 +255,7 @@ t.test('sslmode=prefer and allow take what the server has, for many connections 
   }
 })
 
-t.test('a URL that cannot be used becomes a sentence at once, without the password in it', async (t) => {
+t.test('an unusable URL fails at once with a sentence that does not hold the password', async (t) => {
   const refused = (url: string, message: RegExp) => {
     try {
       openPostgres(url)
@@ -277,7 +277,7 @@ t.test('a URL that cannot be used becomes a sentence at once, without the passwo
   refused('postgres://user:hunter2@host/name?sslrootcert=/nowhere/ca.pem', /names the file \/nowhere\/ca.pem, which cannot be read/)
 })
 
-t.test('what speaks another language than Postgres is a database that does not answer', async (t) => {
+t.test('a server of another protocol counts as a database that does not answer', async (t) => {
   // https://www.postgresql.org/docs/current/protocol-message-formats.html
   const signedIn = Buffer.from('R\0\0\0\x08\0\0\0\0Z\0\0\0\x05I', 'latin1')
   const ended = Buffer.from('E\0\0\0\x18SFATAL\0C57P01\0Mend\0\0', 'latin1')
@@ -287,7 +287,7 @@ t.test('what speaks another language than Postgres is a database that does not a
     ['a web server', 'disable', (socket) => socket.end('HTTP/1.1 400 Bad Request\r\n\r\n')],
     ['one that hangs up', 'disable', (socket) => socket.destroy()],
     ['one that hangs up in the middle', 'disable', (socket, at) => (at === 0 ? socket.write(signedIn) : socket.destroy())],
-    // As after pg_terminate_backend: before anybody who asked for the connection has it.
+    // As after pg_terminate_backend: the connection ends before its caller has it.
     ['one that signs in and ends in one breath', 'disable', (socket) => socket.end(Buffer.concat([signedIn, ended]))],
     ['one that answers twice', 'disable', (socket, at) => socket.write(at === 0 ? signedIn : Buffer.concat([complete, complete]))],
   ]
@@ -311,12 +311,12 @@ t.test('what speaks another language than Postgres is a database that does not a
   }
 })
 
-t.test('with the system’s authorities, checks the name too: they vouch for every name there is', async (t) => {
+t.test('with the system’s authorities the host’s name is verified too', async (t) => {
   for (const mode of ['require', 'verify-ca', 'verify-full'])
     t.strictSame(readPostgresUrl(`postgres://host/name?sslmode=${mode}&sslrootcert=system`).ssl, {})
 })
 
-t.test('takes the URLs that platforms hand out', async (t) => {
+t.test('accepts the URLs of hosting platforms', async (t) => {
   for (const url of [
     'postgres://user:p%40ss@host:5432/name',
     'postgresql://user:pass@host/name?sslmode=require&channel_binding=require',

@@ -2,7 +2,7 @@ import t from 'tap'
 import { createSessionStore } from '../../src/storage/session-store.ts'
 import { eachStore } from './engines.ts'
 
-eachStore(t, 'a session ends after half an hour without a sign of life, after twelve hours, and when it is told to', async (t, db) => {
+eachStore(t, 'a session ends after half an hour without a request, after twelve hours, and by end()', async (t, db) => {
   const sessions = createSessionStore(db)
   const age = (id: string, column: string, seconds: number) =>
     db.query(`update sessions set ${column} = ${db.dialect.nowPlus('$2')} where id = $1`, [id, -seconds])
@@ -18,7 +18,7 @@ eachStore(t, 'a session ends after half an hour without a sign of life, after tw
   t.equal(await sessions.touch('ended'), null)
   t.equal(await sessions.touch('used'), 'sealed for used')
   await age('used', 'last_seen_at', 29 * 60)
-  t.equal(await sessions.touch('used'), 'sealed for used', 'each sign of life counts')
+  t.equal(await sessions.touch('used'), 'sealed for used', 'each request extends the session')
   await sessions.create('new', '')
   t.strictSame(
     (await db.query<{ id: string }>('select id from sessions order by id')).map(({ id }) => id),

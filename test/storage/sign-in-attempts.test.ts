@@ -6,11 +6,11 @@ import { eachStore } from './engines.ts'
 
 const DAY_SECONDS = 24 * 3600
 
-eachStore(t, 'one sign-in is looked at in 250 ms, however many instances ask', async (t, db, engine) => {
+eachStore(t, 'all instances together check one sign-in in 250 ms', async (t, db, engine) => {
   const doors = [createSignInAttempts(db), createSignInAttempts(await engine.open())]
   const knock = (n: number) => Promise.all(Array.from({ length: n }, (_, i) => doors[i % 2]?.takeTurn()))
   const pass = () => db.query(`update sign_in_attempts set blocked_until = ${db.dialect.nowPlus('$1')} where source = 'turn'`, [-0.01])
-  // Let go at the same moment, so that the first to write is seldom the first to have read the clock.
+  // All start at once, so that the first to write is rarely the first to read the clock.
   const holder = await engine.open()
   const crowd = async (n: number) => {
     if (engine.name === 'sqlite') return knock(n)
@@ -29,15 +29,15 @@ eachStore(t, 'one sign-in is looked at in 250 ms, however many instances ask', a
     await pass()
   }
   await db.query(`update sign_in_attempts set blocked_until = ${db.dialect.nowPlus('$1')}`, [DAY_SECONDS])
-  t.match(await doors[1]?.takeTurn(), { taken: true }, 'a clock that was set back locks nobody out')
+  t.match(await doors[1]?.takeTurn(), { taken: true }, 'a clock that was set back does not lock the owner out')
 })
 
-eachStore(t, 'a ticket is spent once, also by two at the same moment', async (t, db, engine) => {
+eachStore(t, 'a ticket is spent once, also by two callers at once', async (t, db, engine) => {
   const [one, two] = [createSignInAttempts(db), createSignInAttempts(await engine.open())]
   for (let n = 0; n < 10; n++) t.strictSame((await Promise.all([one.spend(`t${n}`), two.spend(`t${n}`)])).sort(), [false, true])
   await db.query(`update sign_in_attempts set last_at = ${db.dialect.nowPlus('$1')}`, [-61])
   await one.spend('the next')
-  t.equal((await db.query('select source from sign_in_attempts')).length, 1, 'and its row does not stay')
+  t.equal((await db.query('select source from sign_in_attempts')).length, 1, 'its row is deleted')
 })
 
 eachStore(t, 'a known browser has five tries an hour, until the owner signs out everywhere', async (t, db, engine) => {
@@ -48,7 +48,7 @@ eachStore(t, 'a known browser has five tries an hour, until the owner signs out 
     return answers.filter((taken) => taken).length
   }
   t.equal(await tries('stolen', 40), 5)
-  t.equal(await tries('another', 2), 2, 'each by itself')
+  t.equal(await tries('another', 2), 2, 'each device has its own tries')
   await db.query(`update sign_in_attempts set last_at = ${db.dialect.nowPlus('$1')}`, [-3601])
   t.equal(await tries('stolen', 40), 5, 'again after an hour')
   await one.forgive('stolen')

@@ -18,7 +18,7 @@ async function open(t: Test, path: string) {
   return db
 }
 
-t.test('makes its folder and files for their owner alone', async (t) => {
+t.test('creates its folder and files for their owner only', async (t) => {
   const umask = process.umask(0)
   t.teardown(() => process.umask(umask))
   const path = join(tempFolder(t), 'data', 'agent.db')
@@ -28,7 +28,7 @@ t.test('makes its folder and files for their owner alone', async (t) => {
   for (const file of [path, `${path}-wal`, `${path}-shm`]) t.equal(mode(file), '600', file)
 })
 
-t.test('survives the loss of its process and of the power: write-ahead log, synced at each commit', async (t) => {
+t.test('survives a crash and a power cut: write-ahead log, synced at each commit', async (t) => {
   const db = await open(t, join(tempFolder(t), 'agent.db'))
   const pragma = async (name: string) => Object.values((await db.query<Record<string, unknown>>(`pragma ${name}`))[0] ?? {})[0]
   t.equal(await pragma('journal_mode'), 'wal')
@@ -36,7 +36,7 @@ t.test('survives the loss of its process and of the power: write-ahead log, sync
   t.equal(await pragma('foreign_keys'), 1)
 })
 
-t.test('says what to do where it cannot work', async (t) => {
+t.test('each fault has a sentence with a remedy', async (t) => {
   const folder = tempFolder(t)
   const file = join(folder, 'file')
   writeFileSync(file, 'This is a letter, and not a database at all. '.repeat(100))
@@ -55,7 +55,7 @@ t.test('says what to do where it cannot work', async (t) => {
   writeFileSync(join(locked, 'read-only.db'), '')
   chmodSync(join(locked, 'read-only.db'), 0o444)
   chmodSync(locked, 0o555)
-  // Root may write everywhere, so it becomes somebody else for a moment.
+  // Root may write everywhere, so the test changes its user.
   const isRoot = process.getuid?.() === 0
   if (isRoot) {
     for (const path of [folder, dirname(folder)]) chmodSync(path, 0o755)
@@ -70,7 +70,7 @@ t.test('says what to do where it cannot work', async (t) => {
   }
 })
 
-t.test('lets no query slip into somebody else’s transaction', async (t) => {
+t.test('no query runs inside another caller’s transaction', async (t) => {
   const db = await open(t, join(tempFolder(t), 'agent.db'))
   await db.query('create table one (a text)')
   const outside: Promise<unknown>[] = []
@@ -91,7 +91,7 @@ t.test('lets no query slip into somebody else’s transaction', async (t) => {
   t.equal((await db.query('select a from one')).length, 2, 'and the next transaction is not disturbed')
 })
 
-t.test('lets no other process write between what a transaction reads and what it writes', async (t) => {
+t.test('no other process writes between a transaction’s read and its write', async (t) => {
   const path = join(tempFolder(t), 'agent.db')
   const processes = [await open(t, path), await open(t, path)]
   await processes[0]?.query('create table one (a integer)')
@@ -109,7 +109,7 @@ t.test('lets no other process write between what a transaction reads and what it
   t.match(await processes[0]?.query('select a from one'), [{ a: 20 }])
 })
 
-t.test('while another process writes: reads at once, writes after it, and goes on with everything else', async (t) => {
+t.test('while another process writes, reads go on at once and writes wait', async (t) => {
   const path = join(tempFolder(t), 'agent.db')
   const db = await open(t, path)
   await migrate(db, MIGRATIONS)
@@ -124,7 +124,7 @@ t.test('while another process writes: reads at once, writes after it, and goes o
   }
 
   const other = await hold(700)
-  t.equal((await store.find('a'))?.username, null, 'reads what was there before')
+  t.equal((await store.find('a'))?.username, null, 'reads the state before the write')
   t.equal(other.running, true, 'without waiting')
   let turns = 0
   const turning = setInterval(() => turns++, 10)

@@ -7,14 +7,14 @@ import { createVault, generateKey } from '../../src/storage/vault.ts'
 const PLACE = accountContext('shop', 'access_token')
 const TOKEN = new Secret('IGQVJ-token_1.2~3')
 
-t.test('opens what it sealed, whatever its length', async (t) => {
+t.test('opens its own sealed values of any length', async (t) => {
   const vault = createVault([generateKey()])
   for (const value of ['', 'x', 'xy', 'xyz', TOKEN.reveal(), 'ü€\u{1F600}', 'x'.repeat(8192)]) {
     t.equal(vault.open(vault.seal(new Secret(value), PLACE), PLACE).reveal(), value)
   }
 })
 
-t.test('seals as v1.<key id>.<nonce>.<ciphertext>, another one each time, and nothing shows through', async (t) => {
+t.test('seals as v1.<key id>.<nonce>.<ciphertext>, differently each time, and shows no plaintext', async (t) => {
   const vault = createVault([generateKey()])
   const sealed = Array.from({ length: 100 }, () => vault.seal(TOKEN, PLACE))
   t.equal(new Set(sealed.map((text) => text.split('.')[2])).size, 100, 'no nonce twice')
@@ -40,7 +40,7 @@ t.test('does not open a value in another row, column or table', async (t) => {
   }
 })
 
-t.test('does not open a value of which any bit was altered', async (t) => {
+t.test('does not open a value with any bit altered', async (t) => {
   const vault = createVault([generateKey()])
   // One, two and three bytes beyond a multiple of three: base64 then has bits to spare.
   for (const token of ['abc', 'abcd', 'abcde']) {
@@ -71,7 +71,7 @@ t.test('opens with every key, and seals with the first', async (t) => {
   t.throws(() => createVault([third]).open(sealed, PLACE), UnreadableError)
 })
 
-t.test('says which value cannot be opened and what to do, without showing it', async (t) => {
+t.test('the error names the value and a remedy, without showing the value', async (t) => {
   const sealed = createVault([generateKey()]).seal(TOKEN, PLACE)
   t.throws(() => createVault([generateKey()]).open(sealed, PLACE), {
     message:
@@ -85,7 +85,7 @@ t.test('refuses to work without a key', async (t) => {
   t.throws(() => createVault(['']))
 })
 
-t.test('a mark holds under every key in force, for one use and one text, in one spelling', async (t) => {
+t.test('a MAC is valid under each key, for one use, one text and one spelling', async (t) => {
   const old = createVault(['the old key'])
   const value = marked(old, 'oauth state', 'abc')
   t.match(value, /^abc[0-9a-f]{32}$/)
@@ -108,7 +108,7 @@ t.test('a mark holds under every key in force, for one use and one text, in one 
   t.equal(isMarked(createVault(['the new key']), 'oauth state', value), false, 'without the key that made it')
 })
 
-t.test('what was sealed while quotes were taken for part of the keys opens without them, and the other way round', async (t) => {
+t.test('values sealed with quoted keys open with unquoted ones, and the other way round', async (t) => {
   const [a, b] = ['a-key-0123456789abcdef', 'b-key-0123456789abcdef']
   const vaultOf = (value: string) => {
     const { encryptionKeys, otherKeySpellings } = readConfig({ ENCRYPTION_KEY: value })
