@@ -130,7 +130,7 @@ async function explain(db: Database, size: number): Promise<void> {
   const explaining: Database = {
     ...db,
     async query(sql, params) {
-      console.log(`\nThe claim of what is due among ${size} accounts, all of them due:`)
+      console.log(`\nThe claim among ${size} accounts, all of them due:`)
       for (const line of await db.query<{ 'QUERY PLAN': string }>(`explain ${sql}`, params)) console.log(`  ${line['QUERY PLAN']}`)
       console.log()
       return []

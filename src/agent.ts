@@ -195,7 +195,7 @@ export async function createAgent(config: Config, log: Logger, { rateLimits = RA
       sweep,
       /** The daily look at each token that is due. The first run also applies a changed refresh policy to planned refreshes. */
       checkTokens: () => db.check().then(checkTokens),
-      /** How long after its start an agent has outwaited every lease of a process that crashed before. */
+      /** By this time after the start, every lease of a crashed process has ended. */
       leasesOverMs: (leaseSeconds(providers.values()) + 2) * 1000,
       /** Also checks the health of each part, so that `since` in /readyz is right to the minute without requests. */
       maintain: async () => void (await Promise.all([maintain(), status.health()])),

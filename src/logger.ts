@@ -1,6 +1,6 @@
 import { type DestinationStream, type Logger, type LoggerOptions, pino, stdSerializers } from 'pino'
 
-/** JSON lines, on standard output where no other place is given. */
+/** Logs JSON lines, to standard output by default. */
 export function createLogger(level: string, to: DestinationStream = openLog()): Logger {
   return pino(options(level), to)
 }

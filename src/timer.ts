@@ -8,7 +8,7 @@ export interface Schedule {
   stop(): void
 }
 
-/** The clocks and timers of the machine; a test passes its own. Each timer returns what stops it. */
+/** The clocks and timers of the machine; tests pass their own. Each timer returns a function that stops it. */
 export interface Clock {
   wallMs(): number
   monotonicMs(): number

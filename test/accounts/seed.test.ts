@@ -201,7 +201,7 @@ t.test('a changed starting token that the provider refuses never replaces one th
   t.match((await world.events())[0], { kind: 'seed_refused', outcome: 'failed', detail: /working one stays/ })
 })
 
-t.test('nor one that is served before its confirmation', async (t) => {
+t.test('nor an unconfirmed one that is served', async (t) => {
   const world = await createStoreWorld(t)
   world.instagram.fail('*', 'html502')
   const trusted = world.instagram.issue()

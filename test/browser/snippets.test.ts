@@ -102,7 +102,7 @@ for (const browser of BROWSERS) {
   )
 
   t.test(
-    `in ${browser} each snippet works as it is on a strict page with the lines of “csp”, and says why on one that is not listed`,
+    `in ${browser} each snippet works unchanged on a strict page with the lines of “csp”, and says why on a page that is not listed`,
     { skip: skip || missing(browser) },
     async (t) => {
       const policy = `default-src 'self'; ${(snippets['csp'] ?? '').replaceAll('\n', ' ')}`
@@ -143,7 +143,7 @@ for (const browser of BROWSERS) {
   )
 
   t.test(
-    `in ${browser} no snippet shows a post without a picture, or links one that has no address`,
+    `in ${browser} no snippet shows a post without a picture, or links a post without an address`,
     { skip: skip || missing(browser) },
     async (t) => {
       world.instagram.knobs.mediaGaps = true

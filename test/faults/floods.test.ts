@@ -46,7 +46,7 @@ for (const floods of [FEW_SOCKETS, ...CROWDS.map((crowd) => [crowd])]) {
   t.test(`a flood of ${from} stops no read, costs no memory, and leaves the agent ready`, (t) => withstand(t, floods))
 }
 
-/** A process of its own, with a token to serve and little memory. */
+/** An agent process with a token and little memory. */
 async function startServing(t: Test): Promise<Agent> {
   const instagram = await startInstagram()
   t.teardown(() => instagram.close())

@@ -11,7 +11,7 @@ export const SECRETS = {
   ENCRYPTION_KEY: 'the-key-that-seals-every-token-of-these-tests',
   SERVER_KEYS: 'a-key-of-a-server-that-reads',
   WEBHOOK_SECRET: 'the-secret-of-the-refresh-hook',
-  METRICS_KEY: 'the-key-of-the-one-who-measures',
+  METRICS_KEY: 'the-metrics-key-0123456789abcdef',
 } as const
 
 export interface Installation {

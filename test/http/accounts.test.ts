@@ -379,7 +379,7 @@ t.test('a provider’s call takes effect only if it was made after the connectio
   t.match(old, { status: 200, body: { confirmation_code: /^[0-9a-f]{62}$/ } })
   t.match(await (await world.agent.fetch(old.body['url'] ?? '')).text(), /Nothing was erased/)
   t.match(await served(world.agent), { status: 200 })
-  t.comment('one that counts erases, and is answered alike on both addresses, also after the account was connected again')
+  t.comment('a valid call erases, and gets the same answer on both addresses, even after the account is connected again')
   const signed = callOf(secondsAgo(0))
   const first = await callback(world, 'delete', signed)
   t.match(await served(world.agent), { status: 503 })
@@ -420,7 +420,7 @@ t.test('a data deletion call erases the user’s data, and a page confirms it', 
   t.match(
     (await callback(world, 'delete', signedRequest({ algorithm: 'hmac-sha256', user_id: '999' }))).body,
     { url: /^http/ },
-    'also who was never here',
+    'also for an unknown user',
   )
 })
 

@@ -46,7 +46,7 @@ t.test('a token is extracted from the pasted text, and text without a token is r
   t.match(wrong, { status: 400, text: /The token is one of Facebook Login/ })
 })
 
-t.test('web sites are saved and shown in full; one that others share is saved with a warning', async (t) => {
+t.test('web sites are saved and shown in full; a shared host is saved with a warning', async (t) => {
   await owner.post('/admin/accounts/empty/domains', { domains: 'localhost:8080, Shop.example *.shops.example' })
   t.match((await owner.get('/admin/accounts/empty')).text, /http:\/\/localhost:8080 https:\/\/shop\.example https:\/\/\*\.shops\.example/)
   const { location } = await owner.post('/admin/accounts/empty/domains', { domains: '*.wordpress.com' })

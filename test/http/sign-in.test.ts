@@ -114,7 +114,7 @@ t.test('without a password the log has a one-time password', async (t) => {
   t.match(setup.text, /one-time password of this start has been used.*ADMIN_PASSWORD/s)
   t.notMatch(setup.text, /log has a one-time password/, 'a used password is not offered')
   await first.close()
-  t.match(await createClient(await openWithout(t, first.cwd)).signIn(password), { status: 403 }, 'and only until the next start')
+  t.match(await createClient(await openWithout(t, first.cwd)).signIn(password), { status: 403 }, 'only until the next start')
 })
 
 t.test('a session begun with a one-time password lasts until a password is set', async (t) => {
