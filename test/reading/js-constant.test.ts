@@ -108,7 +108,7 @@ t.test('refuses invalid names, reserved words and built-ins, with the reason', a
     'await yield let static enum implements interface package private protected public eval arguments null true false this super typeof void with'
   for (const name of reserved.split(' ')) t.match(constantNameProblem(name), /reserved word/, name)
   const builtIn =
-    'undefined NaN Infinity name status top parent self location toString valueOf constructor __proto__ hasOwnProperty HTMLElement onclick onmessage window document globalThis Object fetch chrome event length origin importScripts skipWaiting process addEventListener __defineGetter__'
+    'undefined NaN Infinity name status top parent self location toString valueOf constructor __proto__ hasOwnProperty HTMLElement onclick onmessage window document globalThis Object fetch chrome event length origin importScripts skipWaiting process addEventListener __defineGetter__ webkitURL BeforeInstallPromptEvent captureEvents'
   for (const name of builtIn.split(' ')) t.match(constantNameProblem(name), /already means something/, name)
 })
 
