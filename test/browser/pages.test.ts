@@ -5,28 +5,17 @@ import { inDays, type Kept } from '../support/accounts.ts'
 import { PASSWORD } from '../support/owner.ts'
 import { missing } from '../support/services.ts'
 import { waitFor } from '../support/wait-for.ts'
+import { words } from '../support/words.ts'
 import { AGENT, loadPictures, type OwnersAgent, SOME, startOwnersAgent } from './owners-agent.ts'
 
 const skip = missing('chromium', 'openssl')
 const AXE = readFileSync(new URL(import.meta.resolve('axe-core/axe.min.js')), 'utf8')
 const MAX_BYTES = 30 * 1024
 const PUBLIC = ['/', '/setup', '/status', '/admin/sign-in', '/no-such-page']
-const OWN = [
-  '/',
-  '/?account=studio',
-  '/setup',
-  '/status',
-  '/status?show=attention',
-  '/status?name=nobody',
-  '/admin',
-  '/admin?name=work',
-  '/admin/accounts/default',
-  '/admin/accounts/workshop',
-  '/admin/accounts/default/history',
-  '/admin/history',
-  '/connect/instagram',
-  '/admin/accounts/no-such-account',
-]
+const OWN = words`
+  / /?account=studio /setup /status /status?show=attention /status?name=nobody /admin /admin?name=work /admin/accounts/default
+  /admin/accounts/workshop /admin/accounts/default/history /admin/history /connect/instagram /admin/accounts/no-such-account
+`
 const SIZES = [
   { width: 320, height: 640 },
   { width: 1280, height: 800 },

@@ -4,6 +4,7 @@ import { connect, createClient, createOwner, type OwnerWorld, openAgent, served,
 import { missing } from '../support/services.ts'
 import { createDatabase } from '../support/shared-postgres.ts'
 import { waitFor } from '../support/wait-for.ts'
+import { words } from '../support/words.ts'
 
 const readAt = async ({ agent }: OwnerWorld, path: string, origin = 'https://shop.example') => {
   const response = await agent.fetch(path, { headers: { origin } })
@@ -462,15 +463,10 @@ t.test('a stranger sees and changes nothing', async (t: Test) => {
   const world = await createOwner(t)
   const token = await withAccount(world, 'default')
   const stranger = createClient(world.agent)
-  for (const path of [
-    '/admin',
-    '/admin/accounts/default',
-    '/admin/accounts/default/history',
-    '/admin/accounts/default/picture',
-    '/admin/history',
-    '/connect/instagram',
-    '/connect/instagram/callback?code=a&state=b',
-  ])
+  for (const path of words`
+    /admin /admin/accounts/default /admin/accounts/default/history /admin/accounts/default/picture /admin/history /connect/instagram
+    /connect/instagram/callback?code=a&state=b
+  `)
     t.match(await stranger.get(path), { status: 303, location: '/admin/sign-in', text: '' }, path)
   const forms: [string, Record<string, string>][] = [
     ['/admin/accounts', { name: 'x', provider: 'instagram' }],

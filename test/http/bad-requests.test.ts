@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { ask, OTHER_SITE, openServing, SERVER_KEY, SITE, WEBHOOK_SECRET } from '../support/owner.ts'
 import { type RawAnswer, sendRaw } from '../support/raw-http.ts'
+import { words } from '../support/words.ts'
 
 const CANARY = 'canary.example'
 const { agent, token } = await openServing(t)
@@ -96,19 +97,7 @@ t.test('Host and its relatives change nothing and come back nowhere', async (t) 
     'x-rewrite-url': '/token',
     forwarded: `host=${CANARY}`,
   }
-  for (const path of [
-    '/',
-    '/setup',
-    '/status',
-    '/healthz',
-    '/readyz',
-    '/style.css',
-    '/token.js',
-    '/token.json',
-    '/token',
-    '/nothing',
-    '/%zz',
-  ]) {
+  for (const path of words`/ /setup /status /healthz /readyz /style.css /token.js /token.json /token /nothing /%zz`) {
     const { headers, body } = await ask(agent, path, { headers: { ...hosts, origin: SITE } })
     t.notOk(`${JSON.stringify(headers)}${body}`.includes(CANARY), path)
     t.notMatch(body, /gopher/)

@@ -6,18 +6,9 @@ import { missing } from '../support/services.ts'
 import { createDatabase } from '../support/shared-postgres.ts'
 import { startTcpProxy } from '../support/tcp-proxy.ts'
 import { waitFor } from '../support/wait-for.ts'
+import { words } from '../support/words.ts'
 
-const PAGES = [
-  '/',
-  '/setup',
-  '/status',
-  '/admin',
-  '/admin/sign-in',
-  '/admin/accounts/default',
-  '/admin/history',
-  '/connect/instagram',
-  '/nothing',
-]
+const PAGES = words`/ /setup /status /admin /admin/sign-in /admin/accounts/default /admin/history /connect/instagram /nothing`
 /** Words that a template shows for missing data. */
 const HOLES = /\bundefined\b|\bnull\b|\bNaN\b|\[object|Invalid Date|\[secret\]/
 

@@ -3,6 +3,7 @@ import fc from 'fast-check'
 import t from 'tap'
 import { type AllowList, allows, parseAllowList } from '../../src/reading/allow-list.ts'
 import { isPublicSuffix } from '../../src/reading/public-suffix.ts'
+import { words } from '../support/words.ts'
 import { ACCEPTED_ENTRIES, REFUSED_ENTRIES, REFUSED_ORIGINS } from './allow-list.corpus.ts'
 
 // A million cases take a few seconds, on a busy machine many more.
@@ -133,17 +134,7 @@ function written({ scheme, host, port, wildcard }: Entry, bare: boolean): string
   return `${prefix}${wildcard ? '*.' : ''}${host}${port === null ? '' : `:${port}`}`
 }
 
-const HOSTS = [
-  'example.com',
-  'shop.example.com',
-  'example.co.uk',
-  'münchen.de',
-  'you.github.io',
-  'a.b.example.org',
-  'my_site.net',
-  'e.com',
-  'a-b.de',
-]
+const HOSTS = words`example.com shop.example.com example.co.uk münchen.de you.github.io a.b.example.org my_site.net e.com a-b.de`
 const ADDRESSES = ['localhost', '127.0.0.1', '[::1]']
 const entryArbitrary: fc.Arbitrary<Entry> = fc
   .record({

@@ -2,6 +2,7 @@ import vm from 'node:vm'
 import fc from 'fast-check'
 import t, { type Test } from 'tap'
 import { builtInNames, constantNameProblem, renderScript } from '../../src/reading/js-constant.ts'
+import { words } from '../support/words.ts'
 
 // A million cases take a few seconds, on a busy machine many more.
 t.setTimeout(120_000)
@@ -37,28 +38,7 @@ function provesAll(t: Test, names: readonly string[]) {
 
 const FIRST = new Set('ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_$')
 const LATER = new Set([...FIRST, ...'0123456789'])
-const SHORT_WORDS = [
-  'do',
-  'if',
-  'in',
-  'for',
-  'let',
-  'new',
-  'try',
-  'var',
-  'CSS',
-  'URL',
-  'Map',
-  'Set',
-  'NaN',
-  'top',
-  'ai',
-  'AI',
-  'Ink',
-  'GPU',
-  'HID',
-  'USB',
-]
+const SHORT_WORDS = words`do if in for let new try var CSS URL Map Set NaN top ai AI Ink GPU HID USB`
 
 t.test('accepts the default name and common choices', async (t) => {
   const names = [

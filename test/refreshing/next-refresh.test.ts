@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import t from 'tap'
 import { nextRefreshAt, type RefreshHistory, type RefreshPolicy } from '../../src/refreshing/next-refresh.ts'
+import { words } from '../support/words.ts'
 
 const MINUTE = 60_000
 const HOUR = 60 * MINUTE
@@ -169,14 +170,9 @@ t.test('reckons in elapsed time: summer time, leap days and zones change nothing
     if (zone === undefined) delete process.env['TZ']
     else process.env['TZ'] = zone
   })
-  const eves = [
-    '2026-03-28T12:00:00Z',
-    '2026-10-24T12:00:00Z',
-    '2028-02-28T12:00:00Z',
-    '2027-02-27T12:00:00Z',
-    '2026-12-31T23:59:59Z',
-    '2026-09-26T13:00:00Z',
-  ]
+  const eves = words`
+    2026-03-28T12:00:00Z 2026-10-24T12:00:00Z 2028-02-28T12:00:00Z 2027-02-27T12:00:00Z 2026-12-31T23:59:59Z 2026-09-26T13:00:00Z
+  `
   for (const TZ of ['UTC', 'Europe/Berlin', 'Pacific/Chatham', 'America/St_Johns', 'Australia/Lord_Howe']) {
     process.env['TZ'] = TZ
     for (const eve of eves) {

@@ -1,16 +1,10 @@
 import t from 'tap'
 import { ask, OTHER_SITE, openServing, runScript, SERVER_KEY, SITE } from '../../support/owner.ts'
 import { askPort, sendRaw } from '../../support/raw-http.ts'
+import { words } from '../../support/words.ts'
 
 const VARY = 'Origin, Referer, Sec-Fetch-Site, Sec-Fetch-Mode, Sec-Fetch-Dest'
-const PATHS = [
-  '/token.js',
-  '/token.json',
-  '/token',
-  '/accounts/default/token.js',
-  '/accounts/default/token.json',
-  '/accounts/default/token',
-]
+const PATHS = words`/token.js /token.json /token /accounts/default/token.js /accounts/default/token.json /accounts/default/token`
 const TYPES: Record<string, string> = { js: 'text/javascript', json: 'application/json', token: 'text/plain' }
 const kindOf = (path: string): string => /\.(\w+)$/.exec(path)?.[1] ?? 'token'
 
@@ -196,21 +190,7 @@ t.test('?const= accepts only one harmless name, and a refusal has no token', asy
     '__proto__',
     'constructor',
   ]
-  const taken = [
-    'class',
-    'let',
-    'await',
-    'undefined',
-    'NaN',
-    'window',
-    'document',
-    'location',
-    'fetch',
-    'Object',
-    'globalThis',
-    'eval',
-    'name',
-  ]
+  const taken = words`class let await undefined NaN window document location fetch Object globalThis eval name`
   for (const query of [
     ...[...wrong, ...taken].map((name) => `const=${encodeURIComponent(name)}`),
     'const=a&const=b',
@@ -255,14 +235,7 @@ t.test('an unknown account is 404 for every caller, without details', async (t) 
 })
 
 t.test('an address that a cache in front may read differently is 404', async (t) => {
-  const odd = [
-    '/token.js#.css',
-    '/token#',
-    '/accounts/default/token.json#x?',
-    'http://evil.example/token.js',
-    'https://x/token',
-    '//x/token',
-  ]
+  const odd = words`/token.js#.css /token# /accounts/default/token.json#x? http://evil.example/token.js https://x/token //x/token`
   for (const target of [...odd, '/setup#.css', '/admin#x.js', 'http://evil.example/admin', '//admin', '/healthz#', '/readyz#a']) {
     const { status, body } = await sendRaw(port, `GET ${target} HTTP/1.1\r\nHost: x\r\nOrigin: ${SITE}\r\nConnection: close\r\n\r\n`)
     t.equal(status, 404, target)
@@ -271,36 +244,12 @@ t.test('an address that a cache in front may read differently is 404', async (t)
 })
 
 t.test('only the real paths are paths', async (t) => {
-  const tricks = [
-    '/tokenfoo',
-    '/token.js/x.css',
-    '/token.js/',
-    '/token/',
-    '/token.jsx',
-    '/token.json5',
-    '/token.json/..%2f',
-    '/token%2ejs%2fx',
-    '/token%2ejs',
-    '/token%2Ejson',
-    '/%74oken.js',
-    '/%74oken?const=x',
-    '/accounts/%64efault/token.js',
-    '/token.js%20',
-    '/token.js;x.css',
-    '/TOKEN.js',
-    '/Token',
-    '//token.js',
-    '/./token.js',
-    '/../token.js',
-    '/x/../token.js',
-    '/%2e%2e/token.js',
-    '/accounts//token.js',
-    '/accounts/default//token.js',
-    '/accounts/default/token.css',
-    '/accounts/default/x/token.js',
-    '/accounts/default%2ftoken.js',
-    '/%74oken.css',
-  ]
+  const tricks = words`
+    /tokenfoo /token.js/x.css /token.js/ /token/ /token.jsx /token.json5 /token.json/..%2f /token%2ejs%2fx /token%2ejs /token%2Ejson
+    /%74oken.js /%74oken?const=x /accounts/%64efault/token.js /token.js%20 /token.js;x.css /TOKEN.js /Token //token.js /./token.js
+    /../token.js /x/../token.js /%2e%2e/token.js /accounts//token.js /accounts/default//token.js /accounts/default/token.css
+    /accounts/default/x/token.js /accounts/default%2ftoken.js /%74oken.css
+  `
   for (const path of tricks) {
     const { status, body, headers } = await askPort(port, path, { headers: { origin: SITE } })
     t.equal(status, 404, path)
