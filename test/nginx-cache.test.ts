@@ -20,7 +20,7 @@ interface Asker {
   /** The expected Access-Control-Allow-Origin; null = allowed without one. Absent = refused. */
   origin?: string | null
 }
-const NOBODY: Asker = { headers: {} }
+const STRANGER: Asker = { headers: {} }
 const ASKERS: Asker[] = [
   { headers: { ...BROWSER, origin: OTHER_SITE } },
   { headers: { referer: `${OTHER_SITE}/` } },
@@ -81,7 +81,7 @@ const inEveryOrder = async (t: Test, careless: string): Promise<void> => {
     for (const order of orders(ASKERS)) {
       // Each order has its own, empty place in the cache.
       const url = `${path}?n=${asked++}`
-      for (const asker of [NOBODY, ...order, ...order.toReversed(), NOBODY]) {
+      for (const asker of [STRANGER, ...order, ...order.toReversed(), STRANGER]) {
         const headers = path === '/token.js' && asker.headers['origin'] ? { ...asker.headers, 'sec-fetch-dest': 'script' } : asker.headers
         const answer = await askPort(nginx.port, url, { headers })
         const problem = wrong(asker, answer, token)

@@ -6,7 +6,7 @@ import { text } from 'node:stream/consumers'
 import { selfSignedChain } from './certificates.ts'
 import { type Teardown, tempFolder } from './temp-folder.ts'
 
-/** Our own links begin so; any other one is somebody else's. */
+/** The agent's own links begin so; any other link is foreign. */
 export const OWN = 'https://agent.example'
 
 type Fields = Record<string, unknown>
