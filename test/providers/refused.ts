@@ -5,7 +5,7 @@ import { ProviderError } from '../../src/core/errors.ts'
 /** A token that no error may show. */
 export const CANARY = 'IGAA-canary-9f2c71d4e8b05a63-canary'
 
-/** The error of a call that must fail; whatever it is, nothing of it shows the token or a URL. */
+/** The error of a call that must fail. Asserts that it shows neither the token nor a URL. */
 export async function refused(t: Test, call: Promise<unknown>, token = CANARY): Promise<ProviderError> {
   const error = await call.then(
     () => t.fail('the call should have been refused'),

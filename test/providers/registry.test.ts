@@ -27,7 +27,7 @@ t.test('general code names no provider', async (t) => {
   t.same(found, ["src/accounts/import-ruby.ts: const PROVIDER = 'instagram'"])
 })
 
-t.test('the constant of each provider has a name that browsers leave free', async (t) => {
+t.test('browsers do not define the constant of any provider', async (t) => {
   for (const { constantName } of PROVIDERS) t.equal(constantNameProblem(constantName), null, constantName)
 })
 

@@ -10,7 +10,7 @@ import { createStoreWorld, DAY_MS, HOUR_MS, MINUTE_MS, type StoreWorld } from '.
 
 type Options = Parameters<typeof createStoreWorld>[1]
 
-/** A world with accounts whose next refresh is far off, on the day after their last one. */
+/** Accounts a day after their last refresh, with the next one far off. */
 async function dayAfter(t: Test, options: Options = {}, names = ['default']) {
   const world = await createStoreWorld(t, { policy: { frequency: 'monthly' }, ...options })
   for (const name of names) await world.seed(world.instagram.issue(), name)
@@ -20,7 +20,7 @@ async function dayAfter(t: Test, options: Options = {}, names = ['default']) {
 
 const looksAt = (world: StoreWorld): number => world.instagram.counts['/me'] ?? 0
 
-eachEngine(t, 'each token is looked at once a day, and its refresh stays where it was', async (t, engine) => {
+eachEngine(t, 'each token has one look a day, and its next refresh stays', async (t, engine) => {
   const world = await dayAfter(t, { open: () => engine.open() }, ['default', 'shop'])
   const { looks, check } = world.checker()
   const before = looksAt(world)
@@ -32,12 +32,12 @@ eachEngine(t, 'each token is looked at once a day, and its refresh stays where i
   t.equal(looksAt(world) - before, 4, 'two accounts, two days')
   t.match(looks, { works: 4, refused: 0, failed: 0, held: 0, lost: 0 })
   const after = await world.account('shop')
-  t.equal(after.nextRefreshAt?.getTime(), (nextRefreshAt?.getTime() ?? 0) - 49 * HOUR_MS, 'though two days nearer')
+  t.equal(after.nextRefreshAt?.getTime(), (nextRefreshAt?.getTime() ?? 0) - 49 * HOUR_MS, 'the same instant, two days nearer')
   t.ok(after.checkedAt)
-  t.equal((await world.events('shop')).length, 2, 'a look that finds nothing is no event')
+  t.equal((await world.events('shop')).length, 2, 'a successful look is no event')
 })
 
-t.test('with daily refreshes there is nothing to look at', async (t) => {
+t.test('with daily refreshes there is no look', async (t) => {
   const world = await createStoreWorld(t, { policy: { frequency: 'daily' } })
   await world.seed(world.instagram.issue())
   const { looks, check } = world.checker()
@@ -50,13 +50,17 @@ t.test('with daily refreshes there is nothing to look at', async (t) => {
   t.match(await world.account(), { version: 5 }, 'three refreshes in three days')
 })
 
-eachEngine(t, 'a token that its user ended is noticed by the look, and judged by the refresh alone', async (t, engine) => {
+eachEngine(t, 'a look notices a revoked token, and the refresh decides', async (t, engine) => {
   const world = await dayAfter(t, { open: () => engine.open() })
   world.instagram.revoke(await world.token())
   const { looks, check } = world.checker()
   await check()
   t.match(looks, { refused: 1, works: 0 })
-  t.match(await world.account(), { state: 'active', failureCount: 0, refusedAt: null, lastErrorCode: null }, 'the look is no refusal')
+  t.match(
+    await world.account(),
+    { state: 'active', failureCount: 0, refusedAt: null, lastErrorCode: null },
+    'a refused look is not one of the two refusals',
+  )
   t.match(await world.refresh(), { failed: 1 }, 'the refresh is due at once')
   t.match(await world.account(), { state: 'active', failureCount: 1 })
   await world.later(12 * MINUTE_MS)
@@ -64,11 +68,11 @@ eachEngine(t, 'a token that its user ended is noticed by the look, and judged by
   t.match(await world.account(), { state: 'reconnect' })
   await world.later(2 * DAY_MS)
   await check()
-  t.match(looks, { refused: 1 }, 'what is refused for good is probed by its daily refresh')
+  t.match(looks, { refused: 1 }, 'a refused account has its daily refresh instead')
   t.match(await world.refresh(), { failed: 1 })
 })
 
-t.test('an account that its user deauthorized keeps its daily refresh, and comes back by it', async (t) => {
+t.test('a deauthorized account keeps its daily refresh, and recovers by it', async (t) => {
   const world = await dayAfter(t)
   await world.set('state', 'reconnect')
   await world.set('next_refresh_at', new Date(Date.now() - 1000))
@@ -76,7 +80,7 @@ t.test('an account that its user deauthorized keeps its daily refresh, and comes
   t.match(await world.account(), { state: 'active' })
 })
 
-t.test('another user in the answer counts as a refusal, and never becomes the account’s', async (t) => {
+t.test('another user in the answer counts as a refusal and changes nothing', async (t) => {
   const world = await dayAfter(t)
   const before = await world.account()
   world.instagram.issue({ userId: '17841400000009999', username: 'stranger' })
@@ -86,10 +90,10 @@ t.test('another user in the answer counts as a refusal, and never becomes the ac
   t.match(looks, { refused: 1 })
   t.match(await world.account(), { providerUserId: before.providerUserId, username: before.username })
   world.instagram.knobs.profileUser = null
-  t.match(await world.refresh(), { refreshed: 1 }, 'once: the refresh finds it well')
+  t.match(await world.refresh(), { refreshed: 1 }, 'once: the refresh succeeds')
 })
 
-t.test('any other error changes when the next look is, and nothing else', async (t) => {
+t.test('any other error only moves the next look', async (t) => {
   for (const [fault, hours] of [
     ['html502', 1],
     ['reset', 1],
@@ -112,7 +116,7 @@ t.test('any other error changes when the next look is, and nothing else', async 
   }
 })
 
-t.test('no look is made of what is paused, has no token, is unreadable, or is about to be refreshed', async (t) => {
+t.test('paused, token-less, unreadable and soon refreshed accounts have no look', async (t) => {
   const world = await dayAfter(t)
   const before = looksAt(world)
   const { looks, check } = world.checker()
@@ -135,7 +139,7 @@ t.test('no look is made of what is paused, has no token, is unreadable, or is ab
   t.match(looks, { works: 1 })
 })
 
-eachEngine(t, 'a refresh does not wait for a look, and its result stands', async (t, engine) => {
+eachEngine(t, 'a refresh does not wait for a look, and its result counts', async (t, engine) => {
   const world = await dayAfter(t, { open: () => engine.open() })
   world.instagram.fail('/me', { kind: 'slowAnswer', ms: 600 }, 1)
   const { looks, check } = world.checker()
@@ -188,7 +192,7 @@ t.test(
     t.match(looks, { refused: 5, held: 35 })
     isDown = false
     world.instagram.heal()
-    t.match(await world.refresh(), { refreshed: 5, failed: 0 }, 'a refresh finds the five well')
+    t.match(await world.refresh(), { refreshed: 5, failed: 0 }, 'a refresh of the five succeeds')
     world.instagram.fail('/me', 'tokenDead')
     for (const { name } of await world.deps.store.list()) await world.set('next_check_at', new Date(Date.now() - 1000), name)
     await other.check()
@@ -199,7 +203,7 @@ t.test(
   },
 )
 
-eachEngine(t, 'an upgrade of very many accounts spreads the first looks over a day', async (t, engine) => {
+eachEngine(t, 'an upgrade of many accounts spreads the first looks over a day', async (t, engine) => {
   const world = await createStoreWorld(t, { open: () => engine.open(), policy: { frequency: 'monthly' } })
   const count = 3000
   await insertMany(world, count, { issuedAt: new Date(Date.now() - 10 * DAY_MS), nextRefreshAt: new Date(Date.now() + 20 * DAY_MS) })
@@ -217,7 +221,7 @@ eachEngine(t, 'an upgrade of very many accounts spreads the first looks over a d
   t.same((await world.account('shop-7')).nextCheckAt, again, 'a second start moves none')
 })
 
-t.test('a look that an older release’s refresh made needless is not made', async (t) => {
+t.test('a look is skipped after a refresh by an older release', async (t) => {
   const world = await dayAfter(t)
   await world.set('last_refresh_at', new Date(Date.now() - HOUR_MS))
   const before = looksAt(world)
@@ -246,7 +250,7 @@ eachEngine(
     await world.later(21_000)
     const [taken] = await old.claimDue(force)
     if (taken === undefined) throw new Error('the lease of a look never ends')
-    t.notOk(await timetable.settleCheck(check, { nextCheckAt: new Date(), refused: true }), 'a look that took too long changes nothing')
+    t.notOk(await timetable.settleCheck(check, { nextCheckAt: new Date(), refused: true }), 'a late look changes nothing')
     const event = { account: 'default', kind: 'refresh_failed', actor: 'timer', outcome: 'failed', detail: null } as const
     t.ok(await old.commit(taken, { failureCount: 1, lastErrorCode: 'transient', nextRefreshAt: new Date(Date.now() + DAY_MS) }, event))
     await old.insert(
@@ -254,14 +258,14 @@ eachEngine(
       { ...event, account: 'its-own' },
     )
     await world.checker().check()
-    t.ok((await world.account('its-own')).nextCheckAt, 'what it creates is looked at too')
+    t.ok((await world.account('its-own')).nextCheckAt, 'its accounts have looks too')
   },
 )
 
-eachEngine(t, 'a changed frequency or mode plans each refresh again, without a storm, also with several instances', async (t, engine) => {
+eachEngine(t, 'a changed frequency or mode replans each refresh, without a storm, also with several instances', async (t, engine) => {
   const day = (n: number) => new Date(Date.now() + n * DAY_MS)
   const world = await createStoreWorld(t, { open: () => engine.open() })
-  // Refreshed ten days ago, by a policy that was monthly.
+  // Refreshed ten days ago under a monthly policy.
   await insertMany(world, 1000, { issuedAt: day(-10), nextRefreshAt: day(20) })
   const start = (policy: { mode?: 'cron' | 'scheduled'; frequency?: 'daily' | 'weekly' | 'monthly' }, instances = 1) =>
     Promise.all(
@@ -309,10 +313,10 @@ eachEngine(t, 'a changed frequency or mode plans each refresh again, without a s
   const retryAt = day(0.1)
   await world.db.query("update accounts set failure_count = 3, next_refresh_at = $1 where name = 'shop-1'", [retryAt])
   await start({ frequency: 'monthly' })
-  t.same((await world.account('shop-1')).nextRefreshAt, retryAt, 'a failing one keeps its retry')
+  t.same((await world.account('shop-1')).nextRefreshAt, retryAt, 'a failing account keeps its retry')
 })
 
-t.test('names that differ in a digit lie apart', async (t) => {
+t.test('names that differ in one digit are spread', async (t) => {
   const parts = Array.from({ length: 10_000 }, (_, n) => Math.floor(fractionOf(`shop-${n}`) * 10))
   for (let part = 0; part < 10; part++) {
     const rows = parts.filter((one) => one === part).length

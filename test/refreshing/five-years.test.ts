@@ -30,7 +30,7 @@ const YEARS = 5
 /** The timer ticks once a minute. */
 const TICK_MS = MINUTE_MS
 
-/** The real embedded store by a clock of its own, which stands in a table. */
+/** The real embedded store with a virtual clock in a table. */
 async function openAt(at: Date): Promise<{ db: Database; setClock(at: Date): Promise<void> }> {
   const sqlite = await openSqlite(':memory:')
   await migrate(sqlite, MIGRATIONS)
@@ -120,7 +120,7 @@ for (const frequency of ['daily', 'weekly', 'monthly'] satisfies RefreshFrequenc
         await seed()
         alerts.length = 0
         endedAt = null
-        // Not always at the same hour, nor at the same distance from a refresh.
+        // At varying hours and distances from a refresh.
         endAt = nowMs + (3 + (noticedMs.length % 40)) * DAY_MS + ((noticedMs.length * 7) % 24) * HOUR_MS
       }
     }
@@ -131,8 +131,8 @@ for (const frequency of ['daily', 'weekly', 'monthly'] satisfies RefreshFrequenc
     )
     t.ok(noticedMs.length > 50)
     t.ok(longest <= 26, `${longest.toFixed(1)} h`)
-    t.ok(looks.works + looks.refused <= days, 'one look a day at most')
-    if (frequency === 'daily') t.ok(looks.works < days / 20, 'and hardly any where the refresh is daily')
+    t.ok(looks.works + looks.refused <= days, 'at most one look a day')
+    if (frequency === 'daily') t.ok(looks.works < days / 20, 'hardly any with daily refreshes')
     t.equal(looks.held, 0)
     await db.close()
   })

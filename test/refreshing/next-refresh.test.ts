@@ -60,7 +60,7 @@ t.test('waits for the last quarter of a life in the mode “scheduled”, and ne
   t.equal(waitMs({ expiresAt: new Date(NOW.getTime() + 2 * HOUR), minimumAgeSeconds: 0 }, { frequency: 'daily' }), 1.5 * HOUR)
 })
 
-t.test('leaves a quarter of the life for retries, whatever the policy and the chance', async () => {
+t.test('leaves a quarter of the life for retries, with any policy and random number', async () => {
   fc.assert(
     fc.property(success, policy, ({ now, life, history }, policy) => {
       const next = nextRefreshAt(history, policy, now)
@@ -70,12 +70,12 @@ t.test('leaves a quarter of the life for retries, whatever the policy and the ch
   )
 })
 
-t.test('never asks before the minimum age, save for a token that would not live long enough', async (t) => {
+t.test('never refreshes before the minimum age, except a token that would expire first', async (t) => {
   fc.assert(
     fc.property(success, policy, ({ now, life, history }, policy) => {
       const age = nextRefreshAt(history, policy, now).getTime() - history.issuedAt.getTime()
       const needed = history.minimumAgeSeconds * 1000
-      // Instants are whole milliseconds: a quarter of an odd life is cut.
+      // Instants are whole milliseconds, so a quarter of an odd life is rounded.
       return life * 0.75 >= needed ? age >= needed : age === Math.floor(life * 0.75)
     }),
     { numRuns: 20_000 },
@@ -84,7 +84,7 @@ t.test('never asks before the minimum age, save for a token that would not live 
   t.equal(waitMs({ expiresAt: new Date(NOW.getTime() + 30 * HOUR) }, { frequency: 'daily' }), 22.5 * HOUR)
 })
 
-t.test('never asks much before the period is over where the life has room for it', async () => {
+t.test('never refreshes long before the end of the period if the life has room', async () => {
   fc.assert(
     fc.property(success, policy, ({ now, life, history }, policy) => {
       const period = policy.mode === 'scheduled' ? Infinity : { daily: 1, weekly: 7, monthly: 30 }[policy.frequency] * DAY
@@ -118,7 +118,7 @@ t.test('tries a token of unknown life within about a day', async () => {
   )
 })
 
-t.test('backs off from 1 minute to 6 hours after failures, doubling, with chance in each step', async (t) => {
+t.test('backs off from 1 minute to 6 hours after failures, doubling, with jitter', async (t) => {
   fc.assert(
     fc.property(fc.integer({ min: 1, max: 1e9 }), policy, success, (failureCount, policy, { history, now }) => {
       const wait = nextRefreshAt({ ...history, failureCount }, policy, now).getTime() - now.getTime()
@@ -145,8 +145,8 @@ t.test('waits as long as the provider asked, but no longer than a day', async (t
   fc.assert(
     fc.property(fc.integer({ min: 1, max: 30 }), fc.integer({ min: 1, max: 1e7 }), policy, (failureCount, retryAfterSeconds, policy) => {
       const wait = waitMs({ failureCount, retryAfterSeconds }, policy)
-      const told = Math.min(retryAfterSeconds * 1000, DAY)
-      return wait >= told && wait >= MINUTE && wait <= Math.max(told + MINUTE, 6 * HOUR)
+      const retryAfterMs = Math.min(retryAfterSeconds * 1000, DAY)
+      return wait >= retryAfterMs && wait >= MINUTE && wait <= Math.max(retryAfterMs + MINUTE, 6 * HOUR)
     }),
     { numRuns: 5_000 },
   )
@@ -164,7 +164,7 @@ t.test('probes a refused token about once a day, however often it was refused', 
   )
 })
 
-t.test('reckons in elapsed time: summer time, leap days and zones change nothing', async (t) => {
+t.test('counts elapsed time: summer time, leap days and zones have no effect', async (t) => {
   const zone = process.env['TZ']
   t.teardown(() => {
     if (zone === undefined) delete process.env['TZ']

@@ -10,7 +10,7 @@ import { createStoreWorld, DAY_MS, type StoreWorld } from '../support/store-worl
 
 const LIMITS = { concurrency: 4, perSecond: 10, burst: 20 }
 
-t.test('permits a burst, then so many a second, and saves no more than a burst', async (t) => {
+t.test('permits a burst, then a fixed number a second, and saves at most a burst', async (t) => {
   let now = 0
   const rateLimit = createRateLimit(LIMITS, () => now)
   const permits = (provider: string): number => {
@@ -19,7 +19,7 @@ t.test('permits a burst, then so many a second, and saves no more than a burst',
     return count
   }
   t.equal(permits('instagram'), 20)
-  t.equal(permits('another'), 20, 'each provider has its own')
+  t.equal(permits('another'), 20, 'each provider has its own limit')
   now += 99
   t.equal(permits('instagram'), 0)
   now += 901
@@ -29,27 +29,27 @@ t.test('permits a burst, then so many a second, and saves no more than a burst',
   t.equal(permits('instagram'), 20)
 })
 
-t.test('a wait for permits is in turn, and in vain where the provider asks for quiet meanwhile', async (t) => {
+t.test('waits for permits are in turn, and end with none where the provider is paused meanwhile', async (t) => {
   const now = 0
   const rateLimit = createRateLimit({ concurrency: 4, perSecond: 20, burst: 2 }, () => now)
   const startedAt = performance.now()
   t.strictSame(await Promise.all([4, 4, 4].map((wanted) => rateLimit.permits('instagram', wanted))), [2, 1, 1])
   t.ok(performance.now() - startedAt >= 98, 'two more than the burst, at twenty a second')
-  t.notOk(rateLimit.take('instagram'), 'a permit that is waited for is taken')
+  t.notOk(rateLimit.take('instagram'), 'an awaited permit is taken')
   const waiting = rateLimit.permits('instagram', 1)
   rateLimit.pause('instagram', 60)
   t.equal(await waiting, 0)
 })
 
-t.test('keeps quiet for as long as it was told, a minute where it was told nothing, an hour at most', async (t) => {
-  for (const [told, seconds] of [
+t.test('pauses as long as the provider asks, a minute by default, an hour at most', async (t) => {
+  for (const [asked, seconds] of [
     [120, 120],
     [null, 60],
     [1e6, 3600],
   ] as const) {
     let now = 0
     const rateLimit = createRateLimit(LIMITS, () => now)
-    rateLimit.pause('instagram', told)
+    rateLimit.pause('instagram', asked)
     now = seconds * 1000 - 1
     t.notOk(rateLimit.take('instagram'))
     t.equal(await rateLimit.permits('instagram', 1), 0)
@@ -68,7 +68,7 @@ async function worldWith(t: Test, amount: number): Promise<StoreWorld> {
 }
 const refreshes = ({ instagram }: StoreWorld) => instagram.calls.filter(({ path }) => path === '/refresh_access_token')
 
-t.test('a sweep calls no faster than its rate limit, and each provider has a turn', async (t) => {
+t.test('a sweep calls no faster than its rate limit, and each provider has its turn', async (t) => {
   const world = await worldWith(t, 12)
   const rateLimit = createRateLimit({ concurrency: 4, perSecond: 20, burst: 2 })
   const startedAt = performance.now()
@@ -76,7 +76,7 @@ t.test('a sweep calls no faster than its rate limit, and each provider has a tur
   t.ok(performance.now() - startedAt >= 490, 'ten more than the burst, at twenty a second')
 })
 
-t.test('no more than so many accounts are called for at a time', async (t) => {
+t.test('the number of concurrent calls is limited', async (t) => {
   const world = await worldWith(t, 12)
   world.instagram.fail('/refresh_access_token', { kind: 'slowAnswer', ms: 100 })
   await refreshDue({ ...world.deps, rateLimit: createRateLimit({ concurrency: 3, perSecond: 1000, burst: 1000 }) }, { actor: 'timer' })
@@ -88,7 +88,7 @@ t.test('no more than so many accounts are called for at a time', async (t) => {
   t.ok(Math.max(...together) <= 3, String(together))
 })
 
-t.test('when the provider says that all calls are too many, no other account is tried until its time is over', async (t) => {
+t.test('after a limit of all calls no account is called until it is over', async (t) => {
   const world = await worldWith(t, 12)
   let now = 0
   const deps = { ...world.deps, rateLimit: createRateLimit({ concurrency: 1, perSecond: 1000, burst: 1000 }, () => now) }
@@ -97,7 +97,7 @@ t.test('when the provider says that all calls are too many, no other account is 
   now += 119_000
   t.match(await refreshDue(deps, { actor: 'timer' }), { refreshed: 0, failed: 0 })
   t.equal(refreshes(world).length, 1)
-  t.match(await refreshDue(deps, { actor: 'cli', account: 'shop-7' }), { refreshed: 1 }, 'whoever names an account gets an answer')
+  t.match(await refreshDue(deps, { actor: 'cli', account: 'shop-7' }), { refreshed: 1 }, 'a refresh by name is not delayed')
   now += 2_000
   t.match(await refreshDue(deps, { actor: 'timer' }), { refreshed: 10, failed: 0 })
 })
@@ -119,14 +119,14 @@ t.test('after an unexpected failure what runs ends, nothing new begins, and the 
   t.strictSame([begun, ended], [['long', 'broken'], ['long']])
 })
 
-t.test('the limit of one account holds up no other', async (t) => {
+t.test('the limit of one account delays no other', async (t) => {
   const world = await worldWith(t, 6)
   world.instagram.fail('/refresh_access_token', 'businessLimit', 1)
   const deps = { ...world.deps, rateLimit: createRateLimit({ ...LIMITS, concurrency: 1 }) }
   t.match(await refreshDue(deps, { actor: 'timer' }), { refreshed: 5, failed: 1 })
 })
 
-t.test('the longest overdue come first, and one that keeps failing holds up none', async (t) => {
+t.test('the longest overdue come first, and a failing account delays none', async (t) => {
   const world = await worldWith(t, 5)
   const order = [3, 1, 4, 0, 2]
   for (const [place, n] of order.entries()) await world.set('next_refresh_at', new Date(Date.now() - (10 - place) * 60_000), `shop-${n}`)
@@ -139,7 +139,7 @@ t.test('the longest overdue come first, and one that keeps failing holds up none
   t.equal(results[0]?.outcome, 'failed')
 })
 
-t.test('a provider that is quiet, slow or unknown holds up no other', async (t) => {
+t.test('a paused, slow or unknown provider delays no other', async (t) => {
   const world = await worldWith(t, 4)
   await world.db.query("update accounts set provider = 'other' where name = 'shop-0'")
   await world.db.query("update accounts set provider = 'unheard-of' where name = 'shop-1'")
@@ -156,7 +156,7 @@ t.test('a provider that is quiet, slow or unknown holds up no other', async (t) 
   t.strictSame(deps.counters, { refreshed: 2, verified: 0, failed: 1, lost: 0 })
 })
 
-t.test('a hundred thousand accounts that were seeded at once do not fall due at once', async (t) => {
+t.test('a hundred thousand accounts seeded at once do not become due at once', async (t) => {
   const now = new Date()
   const history = {
     issuedAt: now,
@@ -172,10 +172,10 @@ t.test('a hundred thousand accounts that were seeded at once do not fall due at 
     perMinute.set(minute, (perMinute.get(minute) ?? 0) + 1)
   }
   t.ok(perMinute.size >= 10)
-  t.ok(Math.max(...perMinute.values()) < 11_000, 'and what falls into one minute waits for its turn')
+  t.ok(Math.max(...perMinute.values()) < 11_000, 'accounts due in the same minute wait for their turn')
 })
 
-t.test('each attempt is one line that leads back to the request that asked for it', async (t) => {
+t.test('each attempt is one log line with the id of its request', async (t) => {
   const world = await worldWith(t, 2)
   world.instagram.fail('/refresh_access_token', 'serviceTrouble', 1)
   await refreshDue({ ...world.deps, rateLimit: createRateLimit({ ...LIMITS, concurrency: 1 }) }, { actor: 'webhook', reqId: 'req-7' })

@@ -27,7 +27,7 @@ async function waitsBetween(t: Test, world: StoreWorld, fromMs: number, toMs: nu
   t.ok(ms > fromMs - 5_000 && ms <= toMs + 5_000, `waits ${Math.round(ms / 1000)} s, which is not ${fromMs / 1000} to ${toMs / 1000} s`)
 }
 
-eachEngine(t, 'a token that is due is refreshed, served and asked for again a week later', async (t, engine) => {
+eachEngine(t, 'a due token is refreshed, served and due again a week later', async (t, engine) => {
   const world = await refreshedOnce(t, { open: () => engine.open() })
   const before = await world.account()
   const old = await world.token()
@@ -36,7 +36,7 @@ eachEngine(t, 'a token that is due is refreshed, served and asked for again a we
   const after = await world.account()
   const now = await world.token()
   t.not(now, old)
-  t.equal(world.instagram.issued.get(old)?.replacedBy, now, 'the one that the provider gave for it')
+  t.equal(world.instagram.issued.get(old)?.replacedBy, now, 'the provider’s new token')
   t.equal(after.version, before.version + 1)
   t.equal(after.state, 'active')
   t.equal(after.failureCount, 0)
@@ -44,11 +44,11 @@ eachEngine(t, 'a token that is due is refreshed, served and asked for again a we
   t.equal(after.expiresAt?.getTime(), (after.issuedAt?.getTime() ?? 0) + 5_183_944_000)
   await waitsBetween(t, world, 7 * DAY_MS - 10 * MINUTE_MS, 7 * DAY_MS)
   t.match((await world.events())[0], { kind: 'refreshed', outcome: 'ok', actor: 'timer', account: 'default' })
-  t.match(world.published.at(-1), { version: after.version, accessToken: after.accessToken }, 'readers are told at once')
-  t.equal((await world.refresh()).results.length, 0, 'and is not due again')
+  t.match(world.published.at(-1), { version: after.version, accessToken: after.accessToken }, 'readers get it at once')
+  t.equal((await world.refresh()).results.length, 0, 'it is not due again')
 })
 
-// Who must act, how long the agent waits, and a word that the owner's sentence has.
+// The person who must act, the wait, and a pattern of the owner's sentence.
 type Outcome = [kind: string, fromMs: number, toMs: number, sentence: RegExp]
 const TRANSIENT: Outcome = ['transient', MINUTE_MS, 2 * MINUTE_MS, /tries again by itself/]
 const THROTTLED: Outcome = ['throttled', MINUTE_MS, 2 * MINUTE_MS, /rate limit/]
@@ -99,7 +99,7 @@ const OUTCOMES: Record<FaultName, Outcome> = {
   flood: TRANSIENT,
 }
 
-t.test('whatever the provider answers, the token in hand is kept, served and explained', async (t) => {
+t.test('with any answer of the provider the present token is kept, served and explained', async (t) => {
   for (const fault of Object.keys(FAULTS) as FaultName[]) {
     t.test(fault, async (t) => {
       const world = await refreshedOnce(t, { timeoutMs: 400 })
@@ -111,7 +111,7 @@ t.test('whatever the provider answers, the token in hand is kept, served and exp
       const after = await world.account()
       t.equal(await world.token(), old)
       t.equal(after.version, before.version, 'no new version without a new token')
-      t.equal(after.state, 'active', 'not given up on one answer')
+      t.equal(after.state, 'active', 'one answer does not end the account')
       t.ok(await world.isServed())
       t.equal(after.failureCount, 1)
       t.equal(after.lastErrorCode, kind)
@@ -124,7 +124,7 @@ t.test('whatever the provider answers, the token in hand is kept, served and exp
   }
 })
 
-t.test('waits longer after each failure, up to six hours, and forgets them all on a success', async (t) => {
+t.test('waits longer after each failure, up to six hours, until a success', async (t) => {
   const world = await refreshedOnce(t)
   world.instagram.fail('/refresh_access_token', 'html502')
   const waits: number[] = []
@@ -146,7 +146,7 @@ t.test('waits longer after each failure, up to six hours, and forgets them all o
   t.match(await world.account(), { failureCount: 0, lastError: null, lastErrorCode: null, state: 'active' })
 })
 
-t.test('one refusal between two successes is nothing', async (t) => {
+t.test('one refusal between two successes has no effect', async (t) => {
   const world = await refreshedOnce(t)
   world.instagram.fail('/refresh_access_token', 'expired', 1)
   await world.refresh()
@@ -156,7 +156,7 @@ t.test('one refusal between two successes is nothing', async (t) => {
   t.notOk((await world.events()).some((event) => event.kind === 'reconnect_needed'))
 })
 
-t.test('two refusals within ten minutes are still one opinion', async (t) => {
+t.test('two refusals within ten minutes count as one', async (t) => {
   const world = await refreshedOnce(t)
   world.instagram.fail('/refresh_access_token', 'expired')
   await world.refresh()
@@ -165,7 +165,7 @@ t.test('two refusals within ten minutes are still one opinion', async (t) => {
   t.equal((await world.account()).state, 'active')
 })
 
-eachEngine(t, 'a second refusal ten minutes later calls a person, and the token is served until it expires', async (t, engine) => {
+eachEngine(t, 'a second refusal ten minutes later needs a person, and the token is served until it expires', async (t, engine) => {
   const world = await refreshedOnce(t, { open: () => engine.open() })
   world.instagram.fail('/refresh_access_token', 'passwordChanged')
   await world.refresh()
@@ -182,11 +182,11 @@ eachEngine(t, 'a second refusal ten minutes later calls a person, and the token 
   t.equal((await world.events()).filter((event) => event.kind === 'reconnect_needed').length, 1, 'said once')
 
   await world.later(60 * DAY_MS)
-  t.notOk(await world.isServed(), 'but not beyond its life')
+  t.notOk(await world.isServed(), 'not after its expiry')
   world.instagram.heal()
 })
 
-t.test('an account that needed a person recovers by itself when the provider takes its token again', async (t) => {
+t.test('an account that needed a person recovers by itself once its token works again', async (t) => {
   const world = await refreshedOnce(t)
   world.instagram.fail('/refresh_access_token', 'checkpoint')
   await world.refresh()
@@ -209,7 +209,7 @@ t.test('a refusal is not confirmed by a time-out', async (t) => {
   t.match(await world.account(), { state: 'active', lastErrorCode: 'transient' })
 })
 
-t.test('a code that the agent does not know calls a person when it is answered again ten minutes later', async (t) => {
+t.test('an unknown code needs a person once it comes again ten minutes later', async (t) => {
   for (const [code, again] of [
     [24, 24],
     [7777, 9004],
@@ -224,7 +224,7 @@ t.test('a code that the agent does not know calls a person when it is answered a
     t.match(await world.account(), { lastErrorCode: 'transient', lastError: new RegExp(`asks again.*code ${code}`) })
     await world.later(5 * MINUTE_MS)
     await refuse(again)
-    t.strictSame(await needPerson(), [], 'within ten minutes it is one opinion')
+    t.strictSame(await needPerson(), [], 'within ten minutes it counts as one')
     await refuse('html502')
     await world.later(6 * MINUTE_MS)
     await refuse(again)
@@ -233,11 +233,11 @@ t.test('a code that the agent does not know calls a person when it is answered a
     await world.refresh(true)
     t.match(await world.account(), { lastErrorCode: null, doubted: null, doubtedAt: null })
     await refuse(code)
-    t.strictSame(await needPerson(), [], 'a success in between begins it again')
+    t.strictSame(await needPerson(), [], 'a success in between resets it')
   }
 })
 
-t.test('a refresh never shortens a life that the provider told by more than a day', async (t) => {
+t.test('a refresh never shortens a life that the provider stated by more than a day', async (t) => {
   for (const [expiresIn, isTaken] of [
     ['5', false],
     ['3600', false],
@@ -264,7 +264,7 @@ t.test('a refresh never shortens a life that the provider told by more than a da
   }
 })
 
-t.test('a shorter life is believed when the same one is answered again ten minutes later', async (t) => {
+t.test('a shorter life counts once the same answer comes ten minutes later', async (t) => {
   const world = await refreshedOnce(t)
   const old = await world.token()
   const answer = async (expiresIn: number, afterMs: number): Promise<boolean> => {
@@ -276,12 +276,12 @@ t.test('a shorter life is believed when the same one is answered again ten minut
   t.notOk(await answer(10 * 86_400, 0))
   t.notOk(await answer(10 * 86_400, 5 * MINUTE_MS), 'too soon')
   t.notOk(await answer(5, 6 * MINUTE_MS), 'another one')
-  t.notOk(await answer(10 * 86_400, 11 * MINUTE_MS), 'the first again, which begins anew')
-  t.ok(await answer(10 * 86_400 - 660, 11 * MINUTE_MS), 'counted down to the same end')
+  t.notOk(await answer(10 * 86_400, 11 * MINUTE_MS), 'the first answer again, which starts over')
+  t.ok(await answer(10 * 86_400 - 660, 11 * MINUTE_MS), 'the same end, counted down')
   t.match(await world.account(), { state: 'active', failureCount: 0, doubted: null })
 })
 
-t.test('a shorter life is taken at once where the old token has ended with the answer', async (t) => {
+t.test('a shorter life counts at once where the old token is dead', async (t) => {
   const world = await refreshedOnce(t, { knobs: { oldString: 'invalid' } })
   const old = await world.token()
   world.instagram.knobs.expiresIn = String(10 * 86_400)
@@ -289,7 +289,7 @@ t.test('a shorter life is taken at once where the old token has ended with the a
   t.equal(await world.token(), world.instagram.issued.get(old)?.replacedBy)
 })
 
-t.test('only what the provider told is compared: neither an imported end nor one beyond what can be', async (t) => {
+t.test('only an expiry that the provider stated is compared, not an imported or impossible one', async (t) => {
   const world = await createStoreWorld(t)
   const seed = (expiresAt: Date, ageSeconds: number, account: string) =>
     seedAccount(world.deps, {
@@ -304,17 +304,17 @@ t.test('only what the provider told is compared: neither an imported end nor one
   t.match(await seed(new Date('2099-01-01'), 7 * 86_400, 'old'), { result: { outcome: 'refreshed' } })
   t.match(await seed(new Date('2099-01-01'), 60, 'young'), { result: { outcome: 'verified' } })
   const { expiresAt } = await world.account('young')
-  t.ok((expiresAt?.getTime() ?? 0) <= world.deps.store.now().getTime() + 61 * DAY_MS, 'an imported end is bounded too')
+  t.ok((expiresAt?.getTime() ?? 0) <= world.deps.store.now().getTime() + 61 * DAY_MS, 'an imported expiry is bounded too')
   await world.later(2 * DAY_MS)
   t.equal((await world.refresh()).refreshed, 1)
   t.match(await world.account('young'), { failureCount: 0 })
 
   const kept = await refreshedOnce(t)
   await kept.set('expires_at', new Date(Date.now() + 357 * DAY_MS))
-  t.equal((await kept.refresh()).refreshed, 1, 'a year, which an earlier release believed')
+  t.equal((await kept.refresh()).refreshed, 1, 'a year, which an earlier release accepted')
 })
 
-t.test('“still served” is said only where it is true', async (t) => {
+t.test('“still served” appears only where it is true', async (t) => {
   const says = async (world: StoreWorld): Promise<boolean> => {
     world.instagram.fail('/refresh_access_token', 'html502', 1)
     await world.refresh(true)
@@ -344,8 +344,8 @@ t.test('“still served” is said only where it is true', async (t) => {
   }
 })
 
-// By then nobody has mended anything: only a success, or a surer word, takes back what a person is asked to do.
-eachEngine(t, 'trouble of the provider does not hide what a person must mend', async (t, engine) => {
+// Only a success, or a confirmed refusal, replaces an error that needs a person.
+eachEngine(t, 'a transient error does not hide an error that needs a person', async (t, engine) => {
   const world = await refreshedOnce(t, { open: () => engine.open() })
   const needPerson = async () => (await reportStatus(world.deps)).needPerson
   world.instagram.fail('/refresh_access_token', 'noPermission', 1)
@@ -357,7 +357,7 @@ eachEngine(t, 'trouble of the provider does not hide what a person must mend', a
     t.match(await world.account(), { state: 'active', lastErrorCode: 'misconfigured', lastError })
     t.strictSame(await needPerson(), ['default'], fault)
   }
-  t.match((await world.events()).slice(1, 3), [{ detail: /rate limit/ }, { detail: /HTTP 502/ }], 'the history has it all the same')
+  t.match((await world.events()).slice(1, 3), [{ detail: /rate limit/ }, { detail: /HTTP 502/ }], 'the history has it')
   await world.later(CONFIRMATION_MS + 2 * MINUTE_MS)
   world.instagram.fail('/refresh_access_token', 'expired', 1)
   await world.refresh(true)
@@ -366,7 +366,7 @@ eachEngine(t, 'trouble of the provider does not hide what a person must mend', a
   t.strictSame(await needPerson(), [])
 })
 
-t.test('who is to make a new token is still told why while the provider has trouble, and the probe stays a daily one', async (t) => {
+t.test('during the provider’s trouble a refused account keeps its error and its daily probe', async (t) => {
   for (const fault of ['html502', 'userLimit'] as const) {
     const world = await refreshedOnce(t)
     world.instagram.fail('/refresh_access_token', 'passwordChanged')
@@ -382,7 +382,7 @@ t.test('who is to make a new token is still told why while the provider has trou
   }
 })
 
-t.test('a key that is back is not called lost because the provider has trouble', async (t) => {
+t.test('during the provider’s trouble a restored key is not reported as lost', async (t) => {
   const world = await refreshedOnce(t)
   const token = (await world.account()).accessToken
   await world.set('access_token', 'v1.otherkey.AAAA.AAAA')
@@ -397,7 +397,7 @@ t.test('a key that is back is not called lost because the provider has trouble',
   }
 })
 
-t.test('the token of another user never takes the place of this one', async (t) => {
+t.test('another user’s token never replaces the account’s', async (t) => {
   const world = await refreshedOnce(t)
   const stranger = '17841400000009999'
   world.instagram.issue({ userId: stranger })
@@ -408,7 +408,7 @@ t.test('the token of another user never takes the place of this one', async (t) 
   t.match(await world.account(), { state: 'active', lastErrorCode: 'transient', lastError: /another user/ })
 })
 
-t.test('a lifetime that makes no sense keeps the old token', async (t) => {
+t.test('an impossible lifetime keeps the old token', async (t) => {
   for (const expiresIn of ['absent', '0', '-5', '"5183944"', '1e999', 'null', '1.5', 'true', '1754000000']) {
     t.test(expiresIn, async (t) => {
       const world = await refreshedOnce(t)
@@ -421,7 +421,7 @@ t.test('a lifetime that makes no sense keeps the old token', async (t) => {
   }
 })
 
-t.test('a token that is none keeps the old one', async (t) => {
+t.test('an unusable token keeps the old one', async (t) => {
   for (const text of ['', ' ', 'a b', 'a\nb', '</script>\u2028', 'ü', 'x'.repeat(8193)]) {
     t.test(encodeURIComponent(text.slice(0, 20)) || 'empty', async (t) => {
       const world = await refreshedOnce(t)
@@ -437,7 +437,7 @@ t.test('a token that is none keeps the old one', async (t) => {
   }
 })
 
-t.test('both shapes of the answers are understood, and a string that stays the same as well as one that ends the old', async (t) => {
+t.test('both shapes of an answer are accepted, with the same token or a new one', async (t) => {
   for (const knobs of [
     { tokenShape: 'data', profileShape: 'data', userIdAs: 'string' },
     { refreshedString: 'same' },
@@ -451,7 +451,7 @@ t.test('both shapes of the answers are understood, and a string that stays the s
   }
 })
 
-t.test('an account that no key opens is reported and left as it is, and the others go on', async (t) => {
+t.test('an unreadable account is reported and unchanged, and the others are refreshed', async (t) => {
   const world = await refreshedOnce(t)
   await world.seed(world.instagram.issue(), 'second')
   await world.later(8 * DAY_MS)
@@ -465,7 +465,7 @@ t.test('an account that no key opens is reported and left as it is, and the othe
   t.match(await world.account('second'), { state: 'active', failureCount: 0 })
 })
 
-t.test('an answer for a token that was replaced meanwhile is thrown away', async (t) => {
+t.test('the result for a replaced token is dropped', async (t) => {
   const world = await refreshedOnce(t)
   const [claim] = await world.deps.store.claimDue({ leaseOwner: 'this process', leaseSeconds: 40, limit: 1 })
   if (claim === undefined) throw new Error('nothing was due')
@@ -479,7 +479,7 @@ t.test('an answer for a token that was replaced meanwhile is thrown away', async
   t.equal(await world.token(), given, 'the owner’s token stands')
 })
 
-eachEngine(t, 'an answer that comes after its lease is thrown away where another process took over', async (t, engine) => {
+eachEngine(t, 'a late result is dropped where another process took over', async (t, engine) => {
   const world = await refreshedOnce(t, { open: () => engine.open() })
   const [claim] = await world.deps.store.claimDue({ leaseOwner: 'this process', leaseSeconds: 40, limit: 1 })
   if (claim === undefined) throw new Error('nothing was due')
@@ -489,20 +489,20 @@ eachEngine(t, 'an answer that comes after its lease is thrown away where another
   const late = await refreshAccount(world.deps, claim, { actor: 'timer' })
   t.equal(late.outcome, 'lost')
   t.equal(await world.token(), token)
-  t.equal((await world.events()).filter((event) => event.kind === 'refreshed').length, 2, 'what was thrown away is no event')
+  t.equal((await world.events()).filter((event) => event.kind === 'refreshed').length, 2, 'a dropped result is no event')
 })
 
-t.test('an attempt whose process died is noticed and made again at once when its lease ends', async (t) => {
+t.test('the attempt of a dead process is reported and retried once its lease ends', async (t) => {
   const world = await refreshedOnce(t)
   await world.deps.store.claimDue({ leaseOwner: 'a process that dies', leaseSeconds: 40, limit: 1 })
-  t.equal((await world.refresh()).results.length, 0, 'not while it may still be alive')
-  t.equal((await world.refresh(true)).results.length, 0, 'not by force either')
+  t.equal((await world.refresh()).results.length, 0, 'not during its lease')
+  t.equal((await world.refresh(true)).results.length, 0, 'not even with force')
   await world.later(41_000)
   t.equal((await world.refresh()).refreshed, 1)
   t.ok(world.lines.some(({ message }) => /never ended/.test(message)))
 })
 
-t.test('an answer that the store cannot take is held until it can', async (t) => {
+t.test('a grant that the store cannot save is kept until it can', async (t) => {
   const world = await refreshedOnce(t)
   let refusals = 3
   const flaky = {
@@ -515,10 +515,10 @@ t.test('an answer that the store cannot take is held until it can', async (t) =>
   if (claim === undefined) throw new Error('nothing was due')
   t.match(await refreshAccount({ ...world.deps, store: flaky }, claim, { actor: 'timer' }), { outcome: 'refreshed' })
   t.not(await world.token(), old)
-  t.equal(world.instagram.counts['/refresh_access_token'], 2, 'the provider was asked once for it')
+  t.equal(world.instagram.counts['/refresh_access_token'], 2, 'the provider was called once for it')
 })
 
-t.test('by schedule only the safety margin counts: a quarter of the token’s life', async (t) => {
+t.test('in mode “scheduled” only the safety margin counts: a quarter of the token’s life', async (t) => {
   const world = await createStoreWorld(t, { policy: { mode: 'scheduled', frequency: 'daily' } })
   await world.seed(world.instagram.issue())
   await waitsBetween(t, world, 44 * DAY_MS, 45 * DAY_MS)
@@ -530,7 +530,7 @@ t.test('monthly leaves room for a retry too', async (t) => {
   await waitsBetween(t, world, 15 * DAY_MS - 10 * MINUTE_MS, 15 * DAY_MS)
 })
 
-t.test('an account of an unknown provider is the operator’s to mend, and hurts no other', async (t) => {
+t.test('an account of an unknown provider needs the operator and affects no other', async (t) => {
   const world = await refreshedOnce(t)
   await world.seed(world.instagram.issue(), 'second')
   await world.set('provider', 'myspace', 'second')
@@ -539,7 +539,7 @@ t.test('an account of an unknown provider is the operator’s to mend, and hurts
   t.match(await world.account('second'), { lastErrorCode: 'misconfigured', lastError: /does not know the provider/ })
 })
 
-t.test('a provider that cannot be reached is told apart from one that refuses', async (t) => {
+t.test('an unreachable provider differs from a refusal', async (t) => {
   const world = await refreshedOnce(t)
   const providers = new Map([['instagram', { ...instagram, ...createInstagram({ graphUrl: 'http://127.0.0.1:1' }) }]])
   const [claim] = await world.deps.store.claimDue({ leaseOwner: 'this process', leaseSeconds: 40, limit: 1 })

@@ -6,7 +6,7 @@ import { createStoreWorld, DAY_MS } from '../support/store-world.ts'
 
 const NAMES = Array.from({ length: 20 }, (_, n) => `shop-${n + 1}`)
 
-eachEngine(t, 'everything that is due is refreshed, each account once, however many processes sweep', async (t, engine) => {
+eachEngine(t, 'each due account is refreshed once, by any number of processes', async (t, engine) => {
   const world = await createStoreWorld(t, { open: () => engine.open() })
   for (const name of NAMES) await world.seed(world.instagram.issue(), name)
   await world.later(8 * DAY_MS)
@@ -24,7 +24,7 @@ eachEngine(t, 'everything that is due is refreshed, each account once, however m
   for (const name of NAMES) t.equal((await world.account(name)).version, 3, name)
 })
 
-t.test('one account can be asked for by its name, and one that does not exist is said to be none', async (t) => {
+t.test('one account is refreshed by name, and an unknown name is an error', async (t) => {
   const world = await createStoreWorld(t)
   await world.seed(world.instagram.issue(), 'one')
   await world.seed(world.instagram.issue(), 'two')
@@ -34,7 +34,7 @@ t.test('one account can be asked for by its name, and one that does not exist is
   await t.rejects(refreshDue(world.deps, { actor: 'cli', account: 'three' }), { code: 'not_found', message: /no account “three”/ })
 })
 
-t.test('what is not due is left alone unless it is forced', async (t) => {
+t.test('accounts that are not due are skipped without force', async (t) => {
   const world = await createStoreWorld(t)
   for (const name of NAMES.slice(0, 10)) await world.seed(world.instagram.issue(), name)
   await world.later(2 * DAY_MS)
@@ -42,7 +42,7 @@ t.test('what is not due is left alone unless it is forced', async (t) => {
   t.match(await world.refresh(true), { refreshed: 10, failed: 0 })
 })
 
-t.test('no account waits for one whose provider hangs', async (t) => {
+t.test('no account waits for another whose provider hangs', async (t) => {
   const world = await createStoreWorld(t, { timeoutMs: 1500 })
   for (const name of NAMES.slice(0, 12)) await world.seed(world.instagram.issue(), name)
   await world.later(8 * DAY_MS)
@@ -54,7 +54,7 @@ t.test('no account waits for one whose provider hangs', async (t) => {
   t.match(await sweep, { refreshed: 11, failed: 1 })
 })
 
-t.test('a stop lets what was asked be answered and saved, and begins nothing new', async (t) => {
+t.test('a stop saves running calls and starts no new ones', async (t) => {
   const world = await createStoreWorld(t)
   for (const name of NAMES) await world.seed(world.instagram.issue(), name)
   await world.later(8 * DAY_MS)
@@ -72,7 +72,7 @@ t.test('a stop lets what was asked be answered and saved, and begins nothing new
   }
 })
 
-t.test('no refresh begins where the store cannot take its claim', async (t) => {
+t.test('no refresh starts if the store cannot save its claim', async (t) => {
   const world = await createStoreWorld(t)
   await world.seed(world.instagram.issue())
   await world.later(8 * DAY_MS)

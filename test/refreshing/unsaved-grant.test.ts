@@ -8,7 +8,7 @@ import { createVault, generateKey } from '../../src/storage/vault.ts'
 const [OLD_KEY, NEW_KEY] = [generateKey(), generateKey()]
 const CHANGE = { accessToken: 'v1.sealed', expiresAt: new Date('2027-01-01T00:00:00Z') }
 
-/** What Memcached is to several processes, without its faults. */
+/** A shared cache for several processes, without faults. */
 function createCache() {
   const rows = new Map<string, string>()
   const ttls: number[] = []
@@ -34,21 +34,21 @@ function createCache() {
   return { rows, ttls, keeper }
 }
 
-t.test('a grant that could not be saved is found by a process whose keys stand in another order, and by no copy', async (t) => {
+t.test('a process with another order of keys finds an unsaved grant, a copy of the store does not', async (t) => {
   const { keeper, ttls } = createCache()
   const keeping = keeper([OLD_KEY, NEW_KEY], 'store')
   t.equal(await keeping.find('shop', 3, false), null)
   await keeping.keep('shop', { version: 3, change: CHANGE })
   t.strictSame(ttls, [24 * 3600])
   const other = keeper([NEW_KEY, OLD_KEY], 'store')
-  t.equal(await other.find('shop', 4, false), null, 'it replaces the token of its own version alone')
+  t.equal(await other.find('shop', 4, false), null, 'it replaces only the token of its own version')
   t.equal(await keeper([OLD_KEY], 'copy').find('shop', 3, false), null)
   t.strictSame(await other.find('shop', 3, false), CHANGE)
   await other.drop('shop')
   t.equal(await keeping.find('shop', 3, false), null)
 })
 
-t.test('a grant of the release before is found, and one is kept while the store is away', async (t) => {
+t.test('a grant of the release before is found, and one is kept while the store is down', async (t) => {
   const { rows, keeper } = createCache()
   const old = createVault([NEW_KEY, OLD_KEY])
   const sealed = old.seal(new Secret(JSON.stringify({ version: 3, change: CHANGE })), { table: 'cache', row: 'shop', column: 'pending' })

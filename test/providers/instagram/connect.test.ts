@@ -34,12 +34,12 @@ async function failure(t: Test, work: Promise<unknown>, ...secrets: string[]): P
   if (!(error instanceof ConnectError)) throw new Error(`expected a ConnectError, not ${error}`)
   const text = `${error.message} ${error.stack} ${JSON.stringify(error)} ${String(error.cause)}`
   for (const secret of [...secrets, 'a-secret-of-the', 'access_token=']) t.notMatch(text, secret)
-  t.match(error.happened, /^[A-Z].*\.$/, 'a sentence on what happened')
-  t.match(error.remedy, /^[A-Z].*\.$/, 'and one on what to do')
+  t.match(error.happened, /^[A-Z].*\.$/, 'one sentence on the event')
+  t.match(error.remedy, /^[A-Z].*\.$/, 'one on the remedy')
   return error
 }
 
-t.test('a code becomes a token that lasts, in each of the shapes that Instagram answers in', async (t) => {
+t.test('a code becomes a long-lived token, in each shape of Instagram’s answers', async (t) => {
   for (const tokenShape of ['flat', 'data'] as const)
     for (const permissionsAs of ['list', 'string'] as const)
       for (const urlencoded of ['accepted', 'refused'] as const) {
@@ -51,7 +51,7 @@ t.test('a code becomes a token that lasts, in each of the shapes that Instagram 
       }
 })
 
-t.test('the user is told by ids beyond 2^53, digit by digit, the own one and the app’s', async (t) => {
+t.test('ids beyond 2^53 keep each digit, the user’s own and the app-scoped one', async (t) => {
   for (const userIdAs of ['number', 'string'] as const) {
     for (const signedInAs of ['17841400379535405', '90071992547409931']) {
       const { instagram, connector, approve } = await setUp(t, { userIdAs, signedInAs, profileShape: 'data' })
@@ -62,7 +62,7 @@ t.test('the user is told by ids beyond 2^53, digit by digit, the own one and the
   }
 })
 
-t.test('a code is good once, for its own redirect URI, and not for ever', async (t) => {
+t.test('a code is valid once, for its own redirect URI, and expires', async (t) => {
   const { instagram, connector, approve } = await setUp(t)
   const code = await approve()
   await connector.exchangeCode(code, { redirectUri, verifier })
@@ -74,7 +74,7 @@ t.test('a code is good once, for its own redirect URI, and not for ever', async 
   t.match((await failure(t, connector.exchangeCode(late, { redirectUri, verifier }), late)).happened, /too old/)
 })
 
-t.test('a refused code is told by the meaning of the words: start again, or what else is wrong', async (t) => {
+t.test('the text of a refusal decides between “start again” and another remedy', async (t) => {
   const { instagram, connector } = await setUp(t)
   const legacy = (message: string) => ({ error_type: 'OAuthException', code: 400, error_message: message })
   const graph = (message: string, fields = {}) => ({ error: { message, type: 'OAuthException', code: 100, ...fields } })
@@ -114,7 +114,7 @@ t.test('a refused code is told by the meaning of the words: start again, or what
   }
 })
 
-t.test('a token of an hour is traded, and one that lasts is told from it', async (t) => {
+t.test('a token of an hour is exchanged, a long-lived one is recognized', async (t) => {
   const { instagram, connector } = await setUp(t)
   const traded = await connector.exchangeForLongLived(new Secret(instagram.issue({ life: 'short', ageSeconds: 60 })))
   t.match(instagram.issued.get(traded?.accessToken.reveal() ?? ''), { life: 'long' })
@@ -122,7 +122,7 @@ t.test('a token of an hour is traded, and one that lasts is told from it', async
   t.match((await failure(t, connector.exchangeForLongLived(new Secret(CANARY)), CANARY)).isTransient, false)
 })
 
-t.test('each error of Instagram is one of ours, with nothing secret in it, at each step', async (t) => {
+t.test('each error of Instagram becomes a ConnectError without a secret, at each step', async (t) => {
   const { instagram, connector } = await setUp(t, {}, 300)
   const waits = [
     'hang',
@@ -143,7 +143,7 @@ t.test('each error of Instagram is one of ours, with nothing secret in it, at ea
     const steps = name === 'hang' || name === 'flood' ? [connector.identify] : [connector.identify, connector.exchangeForLongLived]
     for (const step of steps) {
       const result = step(new Secret(CANARY))
-      // 452 is the answer that a token lasts already.
+      // 452 means that the token is already long-lived.
       if (name === 'sessionKey' && step === connector.exchangeForLongLived) t.equal(await result, null)
       else {
         const error = await failure(t, result, CANARY)
@@ -153,7 +153,7 @@ t.test('each error of Instagram is one of ours, with nothing secret in it, at ea
   }
 })
 
-t.test('whatever the body, a step ends with its result or a ConnectError', async (t) => {
+t.test('with any body, a step ends with its result or a ConnectError', async (t) => {
   const { instagram, connector } = await setUp(t)
   const key = fc.constantFrom(
     'access_token',
@@ -189,7 +189,7 @@ t.test('whatever the body, a step ends with its result or a ConnectError', async
   t.pass()
 })
 
-t.test('only what is signed with the app’s secret names a user', async (t) => {
+t.test('only a request signed with the app’s secret names a user', async (t) => {
   const { connector, instagram } = await setUp(t)
   const secret = instagram.apps[0]?.clientSecret ?? ''
   const sign = (payload: string): string => {

@@ -22,7 +22,7 @@ async function setUp(t: Test, options: InstagramOptions = {}, timeoutMs = 10_000
   return { instagram, provider, refresh, profile }
 }
 
-t.test('a refresh brings the new token and its lifetime', async (t) => {
+t.test('a refresh returns the new token and its lifetime', async (t) => {
   const { instagram, provider, refresh } = await setUp(t)
   const token = instagram.issue()
   const grant = await refresh(token)
@@ -32,13 +32,13 @@ t.test('a refresh brings the new token and its lifetime', async (t) => {
   t.match(provider, { minimumAgeSeconds: 86_400, timeoutMs: 10_000 })
 })
 
-t.test('a refresh that returns the same string, or comes inside data, is taken as well', async (t) => {
+t.test('a refresh with the same token, or inside data, is accepted too', async (t) => {
   const { instagram, refresh } = await setUp(t, { knobs: { refreshedString: 'same', tokenShape: 'data' } })
   const token = instagram.issue()
   t.equal((await refresh(token)).accessToken.reveal(), token)
 })
 
-t.test('a base address with a path and a slash at its end is respected', async (t) => {
+t.test('a base address may have a path and a trailing slash', async (t) => {
   const asked: string[] = []
   const fetch = async (url: string | URL | Request) => {
     asked.push(new URL(url as URL).pathname)
@@ -141,7 +141,7 @@ const KINDS: Record<FaultName, [kind: ProviderErrorKind, says: RegExp]> = {
   flood: ['transient', /more than 256 KB/],
 }
 
-t.test('each thing that can go wrong says who must act and what to do', async (t) => {
+t.test('each error says who must act and what to do', async (t) => {
   for (const name of Object.keys(FAULTS) as FaultName[]) {
     const [kind, says] = KINDS[name]
     const { instagram, refresh, profile } = await setUp(t, {}, name === 'hang' ? 300 : 10_000)
@@ -199,7 +199,7 @@ t.test('an app that Meta has switched off is named as such, in each of Meta’s 
   }
 })
 
-t.test('trouble of Instagram’s own and blocks for a while need nobody, whatever their code', async (t) => {
+t.test('Instagram’s own trouble and temporary blocks need no person, whatever their code', async (t) => {
   const { instagram, refresh } = await setUp(t)
   const kinds: [code: number, kind: ProviderErrorKind][] = [
     [-1, 'transient'],
@@ -215,7 +215,7 @@ t.test('trouble of Instagram’s own and blocks for a while need nobody, whateve
   t.match(await refused(t, refresh(CANARY)), { kind: 'reconnect', message: /log in at instagram\.com/ })
 })
 
-t.test('an unknown code is believed to pass where Instagram says so, or where its status does', async (t) => {
+t.test('an unknown code is transient where Instagram or the status says so', async (t) => {
   const { instagram, refresh } = await setUp(t)
   const cases: [Partial<Extract<Fault, { kind: 'graph' }>>, ProviderErrorKind][] = [
     [{ isTransient: true }, 'transient'],
@@ -232,7 +232,7 @@ t.test('an unknown code is believed to pass where Instagram says so, or where it
   }
 })
 
-t.test('other shapes of an error are never taken for success', async (t) => {
+t.test('other shapes of an error never count as success', async (t) => {
   const { instagram, refresh } = await setUp(t)
   const good = '"access_token":"IGAAgood","expires_in":5000000'
   const bodies = [
@@ -250,7 +250,7 @@ t.test('other shapes of an error are never taken for success', async (t) => {
   await refused(t, refresh(CANARY))
 })
 
-t.test('Instagram’s own words are not passed on, since some quote the token', async (t) => {
+t.test('Instagram’s own text is not passed on, because it may quote the token', async (t) => {
   const { instagram, refresh } = await setUp(t)
   for (const code of [190, 100, 7777]) {
     instagram.fail('*', { kind: 'graph', code, message: 'Malformed access token {token}', type: '{token}' }, 1)
@@ -260,7 +260,7 @@ t.test('Instagram’s own words are not passed on, since some quote the token', 
   await refused(t, refresh(CANARY))
 })
 
-t.test('a wait that Instagram asks for is told in seconds, the longest one', async (t) => {
+t.test('retryAfterSeconds is the longest wait that Instagram asks for', async (t) => {
   const { instagram, refresh } = await setUp(t)
   const usage = (...minutes: unknown[]) =>
     JSON.stringify({ 7: minutes.map((estimated_time_to_regain_access) => ({ estimated_time_to_regain_access })) })
@@ -308,24 +308,24 @@ t.test('a lifetime that is missing, impossible or no number keeps the old token'
     const error = await refused(t, refresh(instagram.issue({ token: CANARY })))
     t.match(error, { kind: 'transient', message: /without a usable token.*lifetime.*token in hand is kept/ }, text)
   }
-  for (const [told, believed] of [
+  for (const [stated, believed] of [
     [year, 61 * 86_400],
     [61 * 86_400 + 1, 61 * 86_400],
     [60 * 86_400, 60 * 86_400],
   ] as const) {
-    instagram.knobs.expiresIn = String(told)
-    t.equal((await refresh(instagram.issue())).expiresInSeconds, believed, 'no longer than Meta documents, and a day')
+    instagram.knobs.expiresIn = String(stated)
+    t.equal((await refresh(instagram.issue())).expiresInSeconds, believed, 'at most a day longer than Meta documents')
   }
 })
 
-t.test('a token that cannot be one keeps the old token', async (t) => {
+t.test('an impossible token keeps the old one', async (t) => {
   const { instagram, refresh } = await setUp(t)
   for (const text of ['', ' ', 'IGAA with spaces', 'IGAA\n', '"IGAAquoted"', 'IGAÄ', 'IGAA\u2028', 'x'.repeat(9216)]) {
     const token = instagram.issue({ token: CANARY })
     instagram.knobs.tokenText = text
     const error = await refused(t, refresh(token))
     t.match(error, { kind: 'transient', message: /without a usable token/ }, encodeURIComponent(text.slice(0, 20)))
-    if (text.length > 3) t.notOk(error.message.includes(text), 'nor is the unusable one shown')
+    if (text.length > 3) t.notOk(error.message.includes(text), 'the unusable token is not shown')
   }
   for (const text of [`IGAA"</script>'`, 'x'.repeat(8192)]) {
     instagram.knobs.tokenText = text
@@ -333,7 +333,7 @@ t.test('a token that cannot be one keeps the old token', async (t) => {
   }
 })
 
-t.test('a slow answer is waited for, a body that trickles past the deadline is not', async (t) => {
+t.test('a slow answer is awaited, a body that trickles past the deadline is not', async (t) => {
   const { instagram, refresh } = await setUp(t)
   instagram.fail('*', { kind: 'slowAnswer', ms: 200 }, 1)
   t.ok(await refresh(instagram.issue()))
@@ -358,7 +358,7 @@ t.test('a redirect is not followed: it would carry the token to another place', 
   t.same(elsewhere.calls, [])
 })
 
-t.test('an address where nobody listens is named as unreachable', async (t) => {
+t.test('a closed port is reported as unreachable', async (t) => {
   const { instagram, refresh } = await setUp(t)
   await instagram.close()
   t.match(await refused(t, refresh(CANARY)), { kind: 'transient', message: /could not be reached \(ECONNREFUSED\)/ })
@@ -372,7 +372,7 @@ t.test('an error of fetch that quotes the URL is not passed on', async (t) => {
   t.equal((await refused(t, provider.profile(new Secret(CANARY)))).kind, 'transient')
 })
 
-t.test('a body nested deeper than the stack is only an answer that cannot be understood', async (t) => {
+t.test('a body nested deeper than the stack is an unreadable answer', async (t) => {
   const { instagram, refresh } = await setUp(t)
   for (const body of [
     '['.repeat(200_000),
@@ -384,7 +384,7 @@ t.test('a body nested deeper than the stack is only an answer that cannot be und
   }
 })
 
-t.test('whatever the body, the outcome is a valid grant or a ProviderError', async (t) => {
+t.test('with any body, the outcome is a valid grant or a ProviderError', async (t) => {
   const { instagram, refresh, profile } = await setUp(t)
   const key = fc.constantFrom(
     'access_token',

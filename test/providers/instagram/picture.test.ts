@@ -24,7 +24,7 @@ async function setUp(t: Test, knobs: Partial<Knobs> = {}, timeoutMs = 10_000) {
   return { instagram, picture: () => provider.picture(new Secret(CANARY)) }
 }
 
-/** A profile that names this address, and whatever stands there; `asked` = the requests beside those for the profile. */
+/** A profile with this address, and the answer there; `asked` = the requests except those for the profile. */
 function naming(address: unknown, answer = (): Response => new Response(JPEG)) {
   const asked: { url: string; init: RequestInit }[] = []
   const fetch = async (url: string | URL | Request, init: RequestInit = {}): Promise<Response> => {
@@ -36,7 +36,7 @@ function naming(address: unknown, answer = (): Response => new Response(JPEG)) {
   return { asked, picture: () => provider.picture(new Secret(CANARY)) }
 }
 
-/** A server of somebody else's, that counts who comes. */
+/** A foreign server that counts its requests. */
 async function elsewhere(t: Test): Promise<{ url: string; visits: () => number }> {
   let visits = 0
   const server = createServer((_request, response) => {
@@ -48,7 +48,7 @@ async function elsewhere(t: Test): Promise<{ url: string; visits: () => number }
   return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/picture.jpg`, visits: () => visits }
 }
 
-t.test('an account’s picture is fetched from where its profile says, flat or in data', async (t) => {
+t.test('an account’s picture is fetched from the address in its profile, flat or in data', async (t) => {
   for (const profileShape of ['flat', 'data'] as const) {
     const { instagram, picture } = await setUp(t, { profileShape })
     const { type, bytes } = (await picture()) as Picture
@@ -65,7 +65,7 @@ t.test('an account’s picture is fetched from where its profile says, flat or i
   }
 })
 
-t.test('neither the token nor anything that names the agent goes to the picture’s host', async (t) => {
+t.test('the picture’s host gets neither the token nor a name of the agent', async (t) => {
   const { asked, picture } = naming('https://scontent-cdg4-1.cdninstagram.com/v/t51.2885-19/1_n.jpg?oh=00_AfB&oe=69A1')
   t.ok(await picture())
   t.equal(asked.length, 1)
@@ -74,7 +74,7 @@ t.test('neither the token nor anything that names the agent goes to the picture�
   t.strictSame(asked[0]?.init.headers, { accept: 'image/*' })
 })
 
-t.test('an account without a picture has none, and no host is asked for it', async (t) => {
+t.test('for an account without a picture no host is called', async (t) => {
   const { instagram, picture } = await setUp(t, { pictureUrl: 'absent' })
   t.equal(await picture(), null)
   t.strictSame(instagram.counts, { '/me': 1 })
@@ -85,7 +85,7 @@ t.test('an account without a picture has none, and no host is asked for it', asy
   }
 })
 
-t.test('only Instagram’s own hosts are asked, label by label, by https', async (t) => {
+t.test('only Instagram’s own hosts are called, compared by label, over https', async (t) => {
   for (const host of [
     'scontent.cdninstagram.com',
     'scontent-mia3-2.xx.fbcdn.net',
@@ -144,7 +144,7 @@ t.test('a redirect is not followed', async (t) => {
   t.equal(other.visits(), 0)
 })
 
-t.test('a picture of any size is cut off at 256 KB, and one that does not come is not waited for', async (t) => {
+t.test('a picture is cut off at 256 KB, and a missing answer times out', async (t) => {
   const { instagram, picture } = await setUp(t, {}, 4_000)
   instagram.fail('/picture', 'flood')
   t.match(await refused(t, picture()), { message: /picture server answered with more than 256 KB/ })
@@ -167,7 +167,7 @@ t.test('a picture of any size is cut off at 256 KB, and one that does not come i
   }
 })
 
-t.test('what is passed on is JPEG, PNG or WebP by its own bytes, whatever its server calls it', async (t) => {
+t.test('only JPEG, PNG or WebP by its bytes is passed on, whatever the header says', async (t) => {
   const png = pictureOf(USER)
   const kinds: [Buffer, string | null][] = [
     [JPEG, 'image/jpeg'],
@@ -193,7 +193,7 @@ t.test('what is passed on is JPEG, PNG or WebP by its own bytes, whatever its se
   }
 })
 
-t.test('whatever goes wrong is a ProviderError without the token or an address', async (t) => {
+t.test('each error is a ProviderError without the token or an address', async (t) => {
   const { instagram, picture } = await setUp(t, {}, 2_000)
   const names = (Object.keys(FAULTS) as FaultName[]).filter((name) => name !== 'hang' && name !== 'flood')
   for (const name of names) {
@@ -205,7 +205,7 @@ t.test('whatever goes wrong is a ProviderError without the token or an address',
         () => true,
       )
       if (failed) await refused(t, picture())
-      // A profile without a picture, or half of one that calls itself whole.
+      // A profile without a picture, or a truncated body with the full length.
       else t.ok(['object at /me', 'wrongTypes at /me', 'truncated at /picture'].includes(`${name} at ${path}`), `${name} at ${path}`)
     }
   }
@@ -214,5 +214,5 @@ t.test('whatever goes wrong is a ProviderError without the token or an address',
   t.match(await refused(t, picture()), { message: /its server answered with HTTP 403/ })
   instagram.heal()
   instagram.fail('/me', 'appLimit')
-  t.match(await refused(t, picture()), { kind: 'throttled', concernsAll: true }, 'a limit of all calls is told as such')
+  t.match(await refused(t, picture()), { kind: 'throttled', concernsAll: true }, 'a limit of all calls sets concernsAll')
 })

@@ -1,6 +1,6 @@
 import { registerHooks } from 'node:module'
 
-// The agent as it is, with one line more in its registry.
+// The agent with one more line in its registry.
 const registry = new URL('../../../src/providers/registry.ts', import.meta.url).href
 const withPostbox = new URL('registry.ts', import.meta.url).href
 registerHooks({

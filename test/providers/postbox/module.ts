@@ -1,7 +1,7 @@
 import type { ProviderModule } from '../../../src/core/provider.ts'
 import type { PostboxConfig } from './postbox.ts'
 
-/** A provider that there is not: all that a second one needs is in this folder, beside one line of a registry. */
+/** A made-up second provider. It needs only this folder and one line of a registry. */
 export const postbox: ProviderModule<PostboxConfig> = {
   name: 'postbox',
   title: 'PostBox',

@@ -4,12 +4,12 @@ import type { Teardown } from '../../support/temp-folder.ts'
 
 export interface PostboxStandIn {
   readonly url: string
-  /** A token that lives. */
+  /** A valid token. */
   issue(): string
   isCurrent(token: string): boolean
 }
 
-/** A provider over HTTP: a refresh gives another token and ends the old one. */
+/** A provider over HTTP. A refresh issues a new token and voids the old one. */
 export async function startPostbox(t: Teardown): Promise<PostboxStandIn> {
   const living = new Set<string>()
   let count = 0
