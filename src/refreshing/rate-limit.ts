@@ -7,7 +7,7 @@ export interface RateLimit {
   permits(provider: string, wanted: number): Promise<number>
   /** Permits one call, or returns false where it would have to wait. */
   take(provider: string): boolean
-  /** The provider has said that all calls are too many. */
+  /** The provider refuses all calls as too many, for so long; null = it names no time. */
   pause(provider: string, seconds: number | null): void
 }
 
@@ -19,11 +19,11 @@ export interface RateLimits {
   readonly burst: number
 }
 
-// No provider tells its limit for this call. At 20 a second 100,000 accounts that fell due at once are through within
-// an hour and a half, of the two weeks that the safety margin leaves; eight connections at a time disturb nobody.
+// No provider documents a limit for this call. At 20 a second 100,000 accounts that fall due at once take an hour and a half
+// of the two weeks that the safety margin leaves.
 export const RATE_LIMITS: RateLimits = { concurrency: 8, perSecond: 20, burst: 100 }
 
-const UNTOLD_PAUSE_SECONDS = 60
+const DEFAULT_PAUSE_SECONDS = 60
 const LONGEST_PAUSE_SECONDS = 3600
 
 /** `clockMs` only goes forward. Lives as long as the process: a pause outlasts the sweep that met it. */
@@ -56,8 +56,8 @@ export function createRateLimit(limits: RateLimits = RATE_LIMITS, clockMs = (): 
       return true
     },
     pause(provider, seconds) {
-      const told = Math.min(seconds ?? UNTOLD_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS)
-      quietUntilMs.set(provider, Math.max(quietUntilMs.get(provider) ?? 0, clockMs() + told * 1000))
+      const lasting = Math.min(seconds ?? DEFAULT_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS)
+      quietUntilMs.set(provider, Math.max(quietUntilMs.get(provider) ?? 0, clockMs() + lasting * 1000))
     },
   }
 }

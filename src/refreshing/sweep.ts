@@ -9,11 +9,11 @@ export interface Queue<Claim> {
   run(claim: Claim): Promise<void>
 }
 
-/** Claims and runs what each queue has, some side by side, until nothing is left. An abort lets what runs end. */
+/** Claims and runs the work of each queue, some side by side, until none is left. After an abort running work still ends. */
 export async function sweep<Claim>(rateLimit: RateLimit, queues: readonly Queue<Claim>[], signal?: AbortSignal): Promise<void> {
   const failures: unknown[] = []
   const note = (error: unknown): void => void failures.push(error)
-  // After an unexpected failure what runs ends, and nothing new begins.
+  // After an unexpected failure running work ends, and none begins.
   const mayClaim = (): boolean => failures.length === 0 && signal?.aborted !== true
 
   async function empty({ name, claim, run }: Queue<Claim>): Promise<void> {
