@@ -129,17 +129,18 @@ function conditionsOf(account: Account, now: Date): Condition[] {
     if (lastErrorCode === 'misconfigured') return 'misconfigured'
     return failureCount > 0 && failingSince !== null && now.getTime() - failingSince.getTime() >= DAY_MS ? 'failing' : null
   }
-  const life = (): Condition | null => {
-    if (expiresAt === null) return null
+  const life = (): Condition[] => {
+    if (expiresAt === null) return []
     const leftMs = expiresAt.getTime() - now.getTime()
-    if (leftMs <= 0) return 'expired'
-    if (issuedAt === null) return null
+    if (leftMs <= 0) return ['expired']
+    if (issuedAt === null) return []
     const lifeMs = expiresAt.getTime() - issuedAt.getTime()
-    if (leftMs <= lifeMs / 10) return 'tenth'
-    if (leftMs <= WEEK_MS && hasLastWeek(lifeMs)) return 'week'
-    return leftMs <= quarterOf(lifeMs) ? 'quarter' : null
+    if (leftMs <= lifeMs / 10) return ['tenth']
+    // 1.0.0, which may look next, knows nothing of a week: the quarter is alerted with it.
+    if (leftMs <= WEEK_MS && hasLastWeek(lifeMs)) return ['week', 'quarter']
+    return leftMs <= quarterOf(lifeMs) ? ['quarter'] : []
   }
-  const holding = [cause(), life()]
+  const holding = [cause(), ...life()]
   return CONDITIONS.filter((condition) => holding.includes(condition))
 }
 

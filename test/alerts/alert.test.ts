@@ -68,7 +68,16 @@ t.test('each condition alerts, the worst first', async (t) => {
   t.equal(eventOf(living(0.26)), null)
   t.equal(eventOf(living(0.2499)), null, 'a refresh that is due at a quarter has an hour')
   t.equal(eventOf(living(0.24)), 'quarter_of_life_left')
+  t.equal(eventOf(living(0.117)), 'quarter_of_life_left')
+  t.equal(eventOf(living(0.116)), 'week_left', 'a week of 60 days')
   t.equal(eventOf(living(0.0999)), 'tenth_of_life_left')
+  for (const [days, left, event] of [
+    [20, 4.9, 'quarter_of_life_left'],
+    [100, 9.9, 'tenth_of_life_left'],
+    [100, 24, 'quarter_of_life_left'],
+    [32, 6.9, 'week_left'],
+  ] as const)
+    t.equal(eventOf({ issuedAt: at((left - days) * DAY), expiresAt: at(left * DAY) }), event, `${left} of ${days} days`)
   t.equal(eventOf({ expiresAt: NOW }), 'person_needed')
   t.match(decideAlert({ ...healthy, expiresAt: NOW, lastErrorCode: 'unreadable' }, NOTHING_ALERTED, NOW).alert, { message: /has expired/ })
 })
@@ -99,6 +108,18 @@ t.test('each condition alerts once per incident, also when it flaps, and then th
   t.equal(eventAfter({ state: 'reconnect' }), 'person_needed')
   t.equal(eventAfter({ state: 'reconnect', pausedAt: NOW }), null)
   t.equal(eventAfter({}), null, 'a pause ends the incident')
+})
+
+t.test('a condition of a later release is kept, and is no incident of this one', async (t) => {
+  const alerted: Alerted = { conditions: ['reconnect_by'], at: at(-8 * DAY) }
+  for (const change of [{}, failing(0), { pausedAt: NOW }])
+    t.strictSame(decideAlert({ ...healthy, ...change }, alerted, NOW), { alert: null, alerted: ['reconnect_by'] })
+  t.match(decideAlert({ ...healthy, ...failing(DAY) }, alerted, NOW), {
+    alert: { event: 'failing_for_a_day' },
+    alerted: ['reconnect_by', 'failing'],
+  })
+  const both = { conditions: ['failing', 'reconnect_by'], at: alerted.at }
+  t.match(decideAlert(healthy, both, NOW), { alert: { event: 'recovered' }, alerted: ['reconnect_by'] })
 })
 
 t.test('an account recovers only when it works; until then the incident goes on', async (t) => {
