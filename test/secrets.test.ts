@@ -23,6 +23,8 @@ const SECRETS = {
   INSTAGRAM_APP_ID: '990602627938098',
   INSTAGRAM_APP_SECRET: 'canary-app-secret-0123456789',
   ALERT_WEBHOOK_URL: 'https://alerts.invalid/canary-alert-path-0123456789',
+  SMTP_URL: 'smtp://canary:canary-smtp-password-0123456789@127.0.0.1:1',
+  ALERT_EMAIL_TO: 'me@example.com',
 }
 const ENCRYPTION_KEY = 'canary-encryption-key-0123456789-0123456789'
 const PASSWORD = 'canary-password-0123456789'
@@ -32,8 +34,10 @@ const RATE_LIMITS: FaultName[] = ['appLimit', 'userLimit', 'pageLimit', 'applica
 /** Every secret, by name. */
 function secretsOf(instagram: Instagram, more: Record<string, string> = {}): [string, string][] {
   const tokens = [...instagram.issued.keys()].map((token, n): [string, string] => [`token ${n}`, token])
-  const canaries = Object.entries({ ...SECRETS, ENCRYPTION_KEY, PASSWORD, ...more }).filter(([name]) => name !== 'INSTAGRAM_APP_ID')
-  return [...tokens, ...canaries.map(([name, value]): [string, string] => [name, value.replace(/^https:.*\//, '')])]
+  const canaries = Object.entries({ ...SECRETS, ENCRYPTION_KEY, PASSWORD, ...more }).filter(
+    ([name]) => !['INSTAGRAM_APP_ID', 'ALERT_EMAIL_TO'].includes(name),
+  )
+  return [...tokens, ...canaries.map(([name, value]): [string, string] => [name, value.replace(/^https:.*\/|^smtp:\/\/\w+:|@127.*$/g, '')])]
 }
 
 function holdsNone(t: Test, what: string, text: string, secrets: [string, string][]): void {

@@ -2,6 +2,9 @@ import t from 'tap'
 import type { Alert } from '../../src/alerts/alert.ts'
 import { type Channel, DeliveryError } from '../../src/alerts/channel.ts'
 import { sendAlerts } from '../../src/alerts/send-alerts.ts'
+import { createHealthWatch } from '../../src/status/health.ts'
+import { createSummary } from '../../src/status/summary.ts'
+import { createOverview } from '../../src/storage/account-queries.ts'
 import { createAlertStore } from '../../src/storage/alert-store.ts'
 import { eachEngine } from '../storage/engines.ts'
 import { channelsOn } from '../support/alert-channels.ts'
@@ -106,27 +109,39 @@ eachEngine(t, 'many accounts share one message', async (t, engine) => {
   }
 })
 
-t.test('a channel that is down for a week is tried a few times an hour, and then gets what still holds', async (t) => {
-  const world = await createStoreWorld(t)
-  const { webhook, email, tick, channels } = await twoChannels(world)
-  email.isUp = false
-  await refused(world, ['shop', 'mended'])
-  for (let minute = 0; minute < 7 * 24 * 60; minute += 5) await tick(5 * MINUTE_MS)
-  t.ok(email.tries <= 7 * 24 * 5, `${email.tries} tries`)
-  t.equal(webhook.messages.length, 1)
-  t.match(channels.states(), [
-    { kind: 'webhook', isUp: true, lastError: null },
-    { kind: 'email', isUp: false, lastOkAt: null, lastError: 'The alert was not delivered: the receiver is down.' },
-  ])
-  await world.set('paused_at', new Date(), 'mended')
-  email.isUp = true
-  await tick(16 * MINUTE_MS)
-  t.strictSame(
-    email.messages.map((alerts) => alerts.map(({ account }) => account)),
-    [['shop']],
-  )
-  t.match(channels.states()[1], { isUp: true, lastError: null })
-})
+t.test(
+  'a channel that is down for a week is tried a few times an hour, leaves the agent ready, and then gets what still holds',
+  async (t) => {
+    const world = await createStoreWorld(t)
+    const { webhook, email, tick, channels } = await twoChannels(world)
+    email.isUp = false
+    await refused(world, ['shop', 'mended'])
+    for (let minute = 0; minute < 7 * 24 * 60; minute += 5) await tick(5 * MINUTE_MS)
+    t.ok(email.tries <= 7 * 24 * 5, `${email.tries} tries`)
+    t.equal(webhook.messages.length, 1)
+    t.match(channels.states(), [
+      { kind: 'webhook', isUp: true, lastError: null },
+      { kind: 'email', isUp: false, lastOkAt: null, lastError: 'The alert was not delivered: the receiver is down.' },
+    ])
+    const { store, vault } = world.deps
+    const health = createHealthWatch({
+      summary: createSummary({ store, overview: createOverview(world.db, vault.keyPrefixes), vault }).take,
+      storeState: () => ({ up: true, since: new Date(), waitingSince: null, problem: null }),
+      checkStore: async () => {},
+      memcachedState: null,
+      channelStates: channels.states,
+    })
+    t.match(await health.check(), { ready: true, parts: { alerts: { state: 'down', message: undefined } } })
+    await world.set('paused_at', new Date(), 'mended')
+    email.isUp = true
+    await tick(16 * MINUTE_MS)
+    t.strictSame(
+      email.messages.map((alerts) => alerts.map(({ account }) => account)),
+      [['shop']],
+    )
+    t.match(channels.states()[1], { isUp: true, lastError: null })
+  },
+)
 
 t.test('a channel that hangs does not hold up the other', async (t) => {
   const world = await createStoreWorld(t)

@@ -4,10 +4,10 @@ import { sendAlerts } from '../../src/alerts/send-alerts.ts'
 import type { Log } from '../../src/core/log.ts'
 import { createAlertStore } from '../../src/storage/alert-store.ts'
 import type { Database } from '../../src/storage/database.ts'
-import { createAgentWorld, DAY_MS, type World } from '../refreshing/agent-world.ts'
 import { eachEngine } from '../storage/engines.ts'
 import { channelsOn, into } from '../support/alert-channels.ts'
 import { oldRelease } from '../support/old-release.ts'
+import { createStoreWorld, DAY_MS, type StoreWorld } from '../support/store-world.ts'
 
 const { load } = oldRelease(t)
 
@@ -18,7 +18,7 @@ interface OldDeps {
 }
 
 /** 1.0.0 and this release on one store; each gives the events that it sends now. */
-async function bothOn(world: World) {
+async function bothOn(world: StoreWorld) {
   const [{ sendAlerts: sendOld }, { createAlertStore: createOld }] = await Promise.all([
     load<{ sendAlerts: (deps: OldDeps) => Promise<number> }>('application/send-alerts.ts'),
     load<{ createAlertStore: (db: Database) => AlertStore }>('storage/alert-store.ts'),
@@ -41,7 +41,7 @@ async function bothOn(world: World) {
   }
 }
 
-const alerted = async ({ db }: World) => {
+const alerted = async ({ db }: StoreWorld) => {
   const [row] = await db.query<Record<string, string | null>>('select alert_told, alert_told_also from accounts')
   return { ...row }
 }
@@ -53,7 +53,7 @@ async function left(world: World, days: number): Promise<void> {
 }
 
 eachEngine(t, 'a condition of this release is no recovery to 1.0.0, and is not sent by both', async (t, engine) => {
-  const world = await createAgentWorld(t, { open: () => engine.open() })
+  const world = await createStoreWorld(t, { open: () => engine.open() })
   const { old, now } = await bothOn(world)
   await world.seed(world.instagram.issue())
   await left(world, 14)
@@ -73,7 +73,7 @@ eachEngine(t, 'a condition of this release is no recovery to 1.0.0, and is not s
 })
 
 eachEngine(t, 'a condition of a later release survives both, and is a recovery to neither', async (t, engine) => {
-  const world = await createAgentWorld(t, { open: () => engine.open() })
+  const world = await createStoreWorld(t, { open: () => engine.open() })
   const { old, now } = await bothOn(world)
   await world.seed(world.instagram.issue())
   await world.set('alert_told_also', 'reconnect_by')

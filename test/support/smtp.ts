@@ -20,6 +20,8 @@ export interface MailServer {
   readonly received: Received[]
   /** The authority that signed its certificate, which is for `host` and 127.0.0.1. */
   readonly ca: Buffer
+  /** Refuses every sign-in, and repeats user and password in its text. */
+  isRefusing: boolean
 }
 
 export const LOGIN = { user: 'agent@mail.example', password: 'canary of the mailbox' }
@@ -27,20 +29,20 @@ export const LOGIN = { user: 'agent@mail.example', password: 'canary of the mail
 /** A real mail server with TLS and sign-in, on loopback. */
 export async function startMailServer(t: Teardown, options: SMTPServerOptions = {}): Promise<MailServer> {
   const { caFile, chainFile, keyFile } = selfSignedChain(tempFolder(t), ['mail.example'])
-  const received: Received[] = []
+  const made = { port: 0, received: [] as Received[], ca: readFileSync(caFile), isRefusing: false }
   const server = new SMTPServer({
     cert: readFileSync(chainFile),
     key: readFileSync(keyFile),
     disableReverseLookup: true,
     logger: false,
     onAuth({ username, password }, _session, done) {
-      if (username === LOGIN.user && password === LOGIN.password) done(null, { user: username })
+      if (!made.isRefusing && username === LOGIN.user && password === LOGIN.password) done(null, { user: username })
       else done(Object.assign(new Error(`no entry for ${username} with ${password}`), { responseCode: 535 }))
     },
     async onData(stream, { envelope, user, secure }, done) {
       const raw = await text(stream)
       const from = envelope.mailFrom === false ? '' : envelope.mailFrom.address
-      received.push({
+      made.received.push({
         raw,
         from,
         to: envelope.rcptTo.map(({ address }) => address),
@@ -55,7 +57,8 @@ export async function startMailServer(t: Teardown, options: SMTPServerOptions = 
   const listening = server.listen(0, '127.0.0.1')
   await once(listening, 'listening')
   t.teardown(() => new Promise<void>((resolve) => server.close(resolve)))
-  return { port: (listening.address() as AddressInfo).port, received, ca: readFileSync(caFile) }
+  made.port = (listening.address() as AddressInfo).port
+  return made
 }
 
 export interface RawServer {
