@@ -46,7 +46,7 @@ const alerted = async ({ db }: StoreWorld) => {
   return { ...row }
 }
 
-async function left(world: World, days: number): Promise<void> {
+async function left(world: StoreWorld, days: number): Promise<void> {
   const now = Date.now()
   await world.set('issued_at', new Date(now - (60 - days) * DAY_MS))
   await world.set('expires_at', new Date(now + days * DAY_MS))
