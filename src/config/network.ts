@@ -39,7 +39,7 @@ export function readTrustProxy(entries: readonly string[], problems: string[]): 
   return entries.map((entry) => entry.toLowerCase())
 }
 
-/** What is wrong with the address for alerts. A name is looked at again, with its addresses, each time something is sent. */
+/** The fault of the address for alerts; null = none. A name is looked at again, with its addresses, each time something is sent. */
 export function alertUrlProblem(url: string): string | null {
   const target = URL.parse(url)
   // Plain http would show the alert, and the secret in such addresses, to everybody on the way.

@@ -32,7 +32,7 @@ export class UnreadableError extends Error {
 }
 
 function described({ table, row, column }: SealContext): string {
-  if (table !== 'accounts') return `what is sealed in ${table}`
+  if (table !== 'accounts') return `a sealed value of ${table}`
   return `the ${column === 'access_token' ? 'token' : column.replace('_', ' ')} of “${row}”`
 }
 

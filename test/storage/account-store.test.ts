@@ -219,13 +219,13 @@ eachStore(t, 'lists the events of one account, newest first', async (t, db) => {
   for (let i = 0; i < 20; i++) await store.record({ ...event('a'), detail: String(i) })
   await store.record(event('b'))
   await store.record(event(null))
-  const told = await store.events('a', 15)
+  const events = await store.events('a', 15)
   t.strictSame(
-    told.map(({ detail }) => detail),
+    events.map(({ detail }) => detail),
     Array.from({ length: 15 }, (_, i) => String(19 - i)),
   )
-  t.match(told[0], { account: 'a', kind: 'refreshed', actor: 'timer', outcome: 'ok' })
-  t.ok(Math.abs((told[0]?.at.getTime() ?? 0) - store.now().getTime()) < 60_000)
+  t.match(events[0], { account: 'a', kind: 'refreshed', actor: 'timer', outcome: 'ok' })
+  t.ok(Math.abs((events[0]?.at.getTime() ?? 0) - store.now().getTime()) < 60_000)
   t.strictSame(await store.events('nobody', 5), [])
 })
 
