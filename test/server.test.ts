@@ -34,54 +34,46 @@ async function failsToStart(t: Test, env: Record<string, string>, cwd = tempFold
   return agent.stderr()
 }
 
+const NEWER_STORE = `create table schema_migrations (number integer primary key, name text not null, kind text not null, applied_at timestamptz not null);
+  insert into schema_migrations values (999, '999-from-the-future', 'contract', '2030-01-01T00:00:00.000Z')`
+const NAMED = { DATABASE_URL: 'sqlite:agent.db' }
+type Broken = [what: string, env: Record<string, string>, sentence: RegExp, prepare?: (cwd: string) => void]
+const BROKEN: readonly Broken[] = [
+  ['a file in the place of the folder', {}, /embedded store cannot write.*DATABASE_URL/, (cwd) => writeFileSync(join(cwd, 'data'), '')],
+  ['a store file that is a folder', NAMED, /folder/, (cwd) => mkdirSync(join(cwd, 'agent.db'))],
+  // Longer than the header of a database.
+  [
+    'another file',
+    NAMED,
+    /not a SQLite database.*DATABASE_URL/,
+    (cwd) => writeFileSync(join(cwd, 'agent.db'), 'not a database. '.repeat(99)),
+  ],
+  ['half a key', NAMED, /key file.*damaged.*backup/, (cwd) => writeFileSync(join(cwd, 'encryption.key'), 'half')],
+  [
+    'a store of a newer release',
+    NAMED,
+    /newer release.*999-from-the-future/,
+    (cwd) => new DatabaseSync(join(cwd, 'agent.db')).exec(NEWER_STORE),
+  ],
+  ['no address of this machine', { HOST: '192.0.2.1' }, /^HOST: “192\.0\.2\.1” is no address of this machine; write 0\.0\.0\.0/],
+  ['no host name', { HOST: 'nowhere.invalid' }, /^HOST: “nowhere\.invalid” is a name that cannot be found; write 0\.0\.0\.0/],
+]
+
 t.test('a start that cannot succeed ends with one sentence that says what to do', async (t) => {
   t.jobs = 2
-  const broken = (name: string, work: (t: Test) => Promise<void>) => t.test(name, work)
-
-  broken('a folder that cannot be written', async (t) => {
-    const cwd = tempFolder(t, 'agent')
-    writeFileSync(join(cwd, 'data'), 'a file in the place of the folder')
-    t.match(await failsToStart(t, {}, cwd), /embedded store cannot write.*DATABASE_URL/)
-  })
-  broken('a store file that is a folder', async (t) => {
-    const cwd = tempFolder(t, 'agent')
-    mkdirSync(join(cwd, 'agent.db'))
-    t.match(await failsToStart(t, { DATABASE_URL: 'sqlite:agent.db' }, cwd), /folder/)
-  })
-  broken('a store file that is no database', async (t) => {
-    const cwd = tempFolder(t, 'agent')
-    writeFileSync(join(cwd, 'agent.db'), 'not a database, but rather long, so that it is more than a header would be. '.repeat(20))
-    t.match(await failsToStart(t, { DATABASE_URL: 'sqlite:agent.db' }, cwd), /is not a SQLite database.*DATABASE_URL/)
-  })
-  broken('a damaged key file', async (t) => {
-    const cwd = tempFolder(t, 'agent')
-    mkdirSync(join(cwd, 'data'))
-    writeFileSync(join(cwd, 'data', 'encryption.key'), 'half')
-    t.match(await failsToStart(t, {}, cwd), /key file.*damaged.*backup/)
-  })
-  broken('a store of a newer release', async (t) => {
-    const cwd = tempFolder(t, 'agent')
-    const db = new DatabaseSync(join(cwd, 'agent.db'))
-    db.exec(`create table schema_migrations (number integer primary key, name text not null, kind text not null, applied_at timestamptz not null);
-      insert into schema_migrations values (999, '999-from-the-future', 'contract', '2030-01-01T00:00:00.000Z')`)
-    db.close()
-    t.match(await failsToStart(t, { DATABASE_URL: 'sqlite:agent.db' }, cwd), /newer release.*999-from-the-future/)
-  })
-  broken('a port in use', async (t) => {
+  for (const [what, env, sentence, prepare] of BROKEN) {
+    t.test(what, async (t) => {
+      const cwd = tempFolder(t, 'agent')
+      prepare?.(cwd)
+      t.match(await failsToStart(t, env, cwd), sentence)
+    })
+  }
+  t.test('a port in use', async (t) => {
     const taken = createServer().listen(0, '127.0.0.1')
     t.teardown(() => taken.close())
     await waitFor('the port to be taken', () => taken.listening)
     const { port } = taken.address() as { port: number }
     t.match(await failsToStart(t, { PORT: String(port) }), new RegExp(`^PORT: ${port} is in use.*choose another port`))
-  })
-  broken('an address that is not this machine’s', async (t) => {
-    t.match(await failsToStart(t, { HOST: '192.0.2.1' }), /^HOST: “192\.0\.2\.1” is no address of this machine; write 0\.0\.0\.0/)
-  })
-  broken('a host name that does not exist', async (t) => {
-    t.match(
-      await failsToStart(t, { HOST: 'nowhere.invalid' }),
-      /^HOST: “nowhere\.invalid” is a name that cannot be found; write 0\.0\.0\.0/,
-    )
   })
 })
 
@@ -118,14 +110,7 @@ t.test('the agent listens while it waits for a database that does not answer', {
   await server.start()
   await waitFor('the agent to come up by itself', async () => (await read()).ok, { timeoutMs: 30_000 })
   t.ok((await agent.fetch('/readyz')).ok)
-  t.equal(
-    agent
-      .stdout()
-      .split('\n')
-      .filter((line) => line.includes('does not answer yet')).length <= 3,
-    true,
-    'it is said once, not twice a second',
-  )
+  t.ok(agent.stdout().split('does not answer yet').length <= 4, 'it is said once, not twice a second')
 })
 
 interface Setting {
@@ -185,13 +170,13 @@ t.test('SIGTERM under load loses no read', async (t) => {
     const answer = await fetch(`${agent.url}/readyz`, { headers: { connection: 'close' } })
     return answer.status === 503 && (await answer.text()).includes('stopping')
   })
-  await sleep(1000)
+  await waitFor('reads while it drains', () => readsWhileDraining > 50)
   lookedAway = true
   t.match(await exit, { code: 0, signal: null })
   gone = true
   await clients
   t.same(failures, [])
-  t.ok(readsWhileDraining > 50, `${readsWhileDraining} reads while it drained`)
+  t.comment(`${readsWhileDraining} reads while it drained`)
   t.ok(performance.now() - startedAt < 28_000)
 })
 
@@ -229,7 +214,7 @@ t.test('SIGTERM and SIGINT at any moment of the start end it cleanly', async (t)
   const instagram = await startInstagram()
   t.teardown(() => instagram.close())
   instagram.fail('*', { kind: 'slowAnswer', ms: 300 })
-  const moments = [0, 100, 200, 300, 400, 500, 600, 700, 800, 1000, 1200, 1500]
+  const moments = [0, 100, 200, 300, 400, 500, 600, 700, 800, 900]
   let at = 0
   const one = async (): Promise<void> => {
     for (let ms = moments[at++]; ms !== undefined; ms = moments[at++]) {
@@ -252,11 +237,12 @@ t.test('SIGTERM and SIGINT at any moment of the start end it cleanly', async (t)
 
 t.test('a stop while the agent waits for a database is immediate', async (t) => {
   const env = { DATABASE_URL: 'postgres://me:pw@127.0.0.1:1/agent', ENCRYPTION_KEY }
-  for (const waitMs of [300, 3000]) {
+  // Before the program has begun, and while it waits.
+  for (const isWaiting of [false, true]) {
     const agent = await startAgent(t, { ready: null, env })
-    await sleep(waitMs)
+    if (isWaiting) await waitFor('it to wait', () => /does not answer yet/.test(agent.stdout()))
     const { code, signal } = await agent.stop('SIGINT')
-    t.ok(code === 0 || signal === 'SIGINT', `${code} ${agent.stdout()}${agent.stderr()}`)
+    t.ok(code === 0 || (!isWaiting && signal === 'SIGINT'), `${code} ${agent.stdout()}${agent.stderr()}`)
   }
 })
 
