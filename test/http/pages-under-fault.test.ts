@@ -92,13 +92,11 @@ t.test('Postgres hangs, then stops; Memcached stops too', { skip: missing('postg
   await look(t, world)
 
   await memcached.kill()
-  for (let reads = 0; reads < 5; reads++) {
+  const isLossShown = async (): Promise<boolean> => {
     await world.agent.fetch('/token.json', { headers: { origin: 'https://shop.example' } })
-    await new Promise((resolve) => setTimeout(resolve, 1100))
+    return /Memcached<\/h3>.*?Does not answer.*?Nothing is lost/.test(await world.owner.page('/status'))
   }
-  await waitFor('the loss to be shown', async () =>
-    /Memcached<\/h3>.*?Does not answer.*?Nothing is lost/.test(await world.owner.page('/status')),
-  )
+  await waitFor('the loss to be shown', isLossShown, { everyMs: 250 })
   await look(t, world)
 
   proxy.blackHole()
