@@ -17,6 +17,8 @@ const OLD_NAMES = `AnimationTrigger BeforeInstallPromptEvent WebKitCSSMatrix Web
   onwebkitanimationend onwebkitanimationiteration onwebkitanimationstart onwebkittransitionend webkitCancelAnimationFrame
   webkitMediaStream webkitRTCPeerConnection webkitRequestAnimationFrame webkitSpeechGrammar webkitSpeechGrammarList
   webkitSpeechRecognition webkitSpeechRecognitionError webkitSpeechRecognitionEvent webkitURL`.split(/\s+/)
+// 1.0.0 accepts these, which newer browsers define: an upgrade stops no agent and breaks no page.
+const ACCEPTED_BEFORE = ['AI', 'FileSystem', 'ai', 'model', 'oncopy', 'oncut', 'onpaste', 'sharedStorage']
 let names: ReadonlySet<string> | null = null
 
 /** Every built-in name of the global object of a page, a worker or Node: a constant of that name would break the page. */
@@ -24,8 +26,10 @@ export function builtInNames(): ReadonlySet<string> {
   if (names !== null) return names
   const globals: typeof Globals = require('globals')
   const known = SCOPES.flatMap((scope) => Object.keys(globals[scope]))
-  names = new Set([...known, ...Object.getOwnPropertyNames(Object.prototype), ...OLD_NAMES])
-  return names
+  const found = new Set([...known, ...Object.getOwnPropertyNames(Object.prototype), ...OLD_NAMES])
+  for (const name of ACCEPTED_BEFORE) found.delete(name)
+  names = found
+  return found
 }
 
 /** The reason why a page cannot have a constant of this name, or null. Never repeats the name. */

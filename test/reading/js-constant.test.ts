@@ -2,6 +2,7 @@ import vm from 'node:vm'
 import fc from 'fast-check'
 import t, { type Test } from 'tap'
 import { builtInNames, constantNameProblem, renderScript } from '../../src/reading/js-constant.ts'
+import { oldRelease } from '../support/old-release.ts'
 import { words } from '../support/words.ts'
 
 // A million cases take a few seconds, on a busy machine many more.
@@ -38,7 +39,7 @@ function provesAll(t: Test, names: readonly string[]) {
 
 const FIRST = new Set('ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_$')
 const LATER = new Set([...FIRST, ...'0123456789'])
-const SHORT_WORDS = words`do if in for let new try var CSS URL Map Set NaN top ai AI Ink GPU HID USB`
+const SHORT_WORDS = words`do if in for let new try var CSS URL Map Set NaN top Ink GPU HID USB`
 
 t.test('accepts the default name and common choices', async (t) => {
   const names = [
@@ -109,6 +110,15 @@ t.test('refuses every name that the language itself gives the global object', as
   t.same(
     [...builtInNames()].filter((name) => !/^[A-Za-z_$][\w$]*$/.test(name)),
     [],
+  )
+})
+
+t.test('no name that 1.0.0 accepts and a person would choose is refused', async (t) => {
+  const { BUILT_IN_NAMES } = await oldRelease(t).load<{ BUILT_IN_NAMES: ReadonlySet<string> }>('domain/built-in-names.ts')
+  const added = [...builtInNames()].filter((name) => !BUILT_IN_NAMES.has(name))
+  t.same(
+    added.filter((name) => name.length < 9 || /^[a-z]/.test(name)),
+    ['oninstallresult'],
   )
 })
 
