@@ -34,6 +34,9 @@ async function unavailable(t: Test, asking: Promise<unknown>, message: RegExp): 
 }
 
 t.test('real Postgres', { skip: missing('postgres') }, async (t) => {
+  // They wait for the limits of a call, each with a database of its own.
+  t.jobs = 4
+
   t.test('survives pg_terminate_backend of an idle connection', async (t) => {
     const { url, query } = await createDatabase(t)
     const lost: Error[] = []
