@@ -1,7 +1,6 @@
-import { DatabaseSync } from 'node:sqlite'
 import type { Page } from 'playwright-core'
 import t, { type Test } from 'tap'
-import { PASSWORD } from '../support/owner.ts'
+import { type OpenAgent, PASSWORD } from '../support/owner.ts'
 import { missing } from '../support/services.ts'
 import { AGENT, startOwnersAgent } from './owners-agent.ts'
 
@@ -9,14 +8,12 @@ const skip = missing('chromium')
 const SIGN_IN = `${AGENT}/admin/sign-in`
 
 /** Takes the turns of other sign-ins for so long. */
-function takeTurns(cwd: string, seconds: number): void {
-  const db = new DatabaseSync(`${cwd}/data/token-agent.sqlite`)
+function takeTurns(agent: OpenAgent, seconds: number): void {
   const until = new Date(Date.now() + seconds * 1000).toISOString()
-  db.prepare(
-    `insert into sign_in_attempts (source, failures, last_at, blocked_until) values ('turn', 0, ?, ?)
+  agent.sql(
+    `insert into sign_in_attempts (source, failures, last_at, blocked_until) values ('turn', 0, '${until}', '${until}')
     on conflict (source) do update set blocked_until = excluded.blocked_until`,
-  ).run(until, until)
-  db.close()
+  )
 }
 
 async function fillIn(tab: Page, password: string): Promise<void> {
@@ -36,7 +33,7 @@ t.test('the page retries by itself, with the password only in its field', { skip
   const sent: string[] = []
   tab.on('request', (request) => void sent.push(request.url()))
   await tab.goto(SIGN_IN)
-  takeTurns(agent.cwd, 4)
+  takeTurns(agent, 4)
   await fillIn(tab, PASSWORD)
   await tab.getByText('You are not locked out').waitFor()
   t.match(await tab.getByRole('status').textContent(), /four a second.*not locked out. This page tries again by itself/)
@@ -65,11 +62,11 @@ t.test('without script there is a button, and password managers find a user name
   await tab.goto(SIGN_IN)
   const name = tab.locator('form input[autocomplete=username]')
   t.strictSame([await name.count(), await name.isVisible()], [1, false])
-  takeTurns(agent.cwd, 4)
+  takeTurns(agent, 4)
   await fillIn(tab, PASSWORD)
   await tab.getByText('You are not locked out').waitFor()
   t.notMatch(await tab.content(), PASSWORD.slice(0, 10))
-  takeTurns(agent.cwd, 0)
+  takeTurns(agent, 0)
   await tab.getByRole('button', { name: 'Try again' }).click()
   await tab.waitForURL(`${AGENT}/admin`)
 })

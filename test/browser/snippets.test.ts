@@ -215,7 +215,7 @@ t.test('for a named account the snippets have its address', { skip }, async (t) 
 
 /** Replaces made-up names by the servers' real addresses: a build cannot resolve them. */
 function fromHere(code: string): string {
-  return code.replaceAll('https://agent.example', world.agent.url).replaceAll('https://graph.instagram.com', world.instagram.url)
+  return code.replaceAll('https://agent.example', world.address).replaceAll('https://graph.instagram.com', world.instagram.url)
 }
 
 function inNode(module: string, key: string): Promise<{ code: number; output: string }> {

@@ -13,6 +13,8 @@ export const HOSTILE = 'https://evil.example'
 export const INSTAFEED = javascript(read('../../node_modules/instafeed.js/dist/instafeed.min.js'))
 
 export interface World extends Serving {
+  /** Where the agent listens, for those that do not know the sites. */
+  readonly address: string
   browser(name: BrowserName): Promise<Browser>
   /** WebKit, which reaches only the sites too. */
   webkit(): Promise<WebKit>
@@ -45,7 +47,8 @@ export async function startWorld(t: Teardown, byPath: Record<string, string | Pa
     response.writeHead(200, { 'content-type': 'image/svg+xml' }).end('<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>')
   }
   let answers: string[] = []
-  const agent = proxyTo(`http://127.0.0.1:${await serving.agent.listen()}`)
+  const address = `http://127.0.0.1:${await serving.agent.listen()}`
+  const agent = proxyTo(address)
   const watched: RequestListener = (request, response) => {
     const list = answers
     response.on('finish', () => list.push(`${new URL(request.url ?? '/', serving.agent.url).pathname} ${response.statusCode}`))
@@ -66,6 +69,7 @@ export async function startWorld(t: Teardown, byPath: Record<string, string | Pa
   let webkit: Promise<WebKit> | undefined
   return {
     ...serving,
+    address,
     browser,
     webkit() {
       webkit ??= launchWebKit(t, sites)
