@@ -55,6 +55,7 @@ const FORBIDDEN: Record<string, string[]> = {
   'src/mail/planted.ts': ['../http/app.ts', '../storage/vault.ts', '../config/mail.ts', '../webhook/webhook.ts'],
   'src/providers/planted.ts': ['../http/app.ts', '../storage/vault.ts', '../config/config.ts', '../logger.ts'],
   'src/providers/instagram/planted.ts': ['../tiktok/tiktok.ts', '../../http/app.ts', '../../storage/vault.ts', '../../config/config.ts'],
+  'src/providers/graph/planted.ts': ['../instagram/instagram.ts', '../../http/app.ts', '../../storage/vault.ts'],
   'src/config/planted.ts': [
     '../storage/vault.ts',
     '../providers/http.ts',
@@ -73,7 +74,7 @@ const ALLOWED: Record<string, string[]> = {
   'src/refreshing/planted.ts': ['../core/account.ts', '../reading/allow-list.ts', '../alerts/alert.ts'],
   'src/status/planted.ts': ['../accounts/view.ts', '../sign-in/sign-in.ts', 'prom-client'],
   'src/storage/planted.ts': ['./vault.ts', '../core/account.ts', '../accounts/overview.ts', 'pg', 'node:fs'],
-  'src/providers/instagram/planted.ts': ['./answer.ts', '../http.ts', '../../core/provider.ts'],
+  'src/providers/instagram/planted.ts': ['./setup.ts', '../graph/answer.ts', '../http.ts', '../../core/provider.ts'],
   'src/config/planted.ts': ['../core/secret.ts', '../reading/allow-list.ts', '../providers/registry.ts', 'node:fs'],
   'src/http/planted.ts': ['./admin/owner-scope.ts', '../accounts/view.ts', 'fastify'],
   'src/http/admin/planted.ts': ['../errors.ts', '../pages/pages.ts', '../../accounts/view.ts', 'fastify'],

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { MAKE_NEW_TOKEN } from '../../src/providers/instagram/refusal.ts'
+import { MAKE_NEW_TOKEN } from '../../src/providers/instagram/instagram.ts'
 import { DEFAULT, inDays } from '../support/accounts.ts'
 import { createOwner } from '../support/owner.ts'
 

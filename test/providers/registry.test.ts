@@ -57,6 +57,8 @@ t.test('the registry loads no provider’s code', async (t) => {
   }
   const found = statics(join(ROOT, 'src/providers/registry.ts')).map((path) => path.slice(ROOT.length))
   t.same(found.filter((path) => path.startsWith('src/providers/')).sort(), [
+    'src/providers/graph/app.ts',
+    'src/providers/graph/mistakes.ts',
     'src/providers/instagram/module.ts',
     'src/providers/registry.ts',
   ])

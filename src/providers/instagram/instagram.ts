@@ -1,60 +1,41 @@
-import type { Connect, ProviderCode } from '../../core/provider.ts'
-import { call, TIMEOUT_MS } from '../http.ts'
-import { fieldsOf, grantOf, MAX_LIFE_SECONDS, parse, profileOf } from './answer.ts'
-import { fetchPicture } from './picture.ts'
-import { MAKE_NEW_TOKEN, refusal } from './refusal.ts'
+import { createGraphConnect, type GraphConnectOptions } from '../graph/connect.ts'
+import { createGraph, type GraphOptions } from '../graph/graph.ts'
+import type { GraphService } from '../graph/service.ts'
 import { SETUP } from './setup.ts'
 
 // https://developers.facebook.com/docs/instagram-platform/instagram-api-with-instagram-login/business-login
 // https://developers.facebook.com/docs/instagram-platform/reference/refresh_access_token
 
-export interface InstagramOptions {
-  /** https://graph.instagram.com, or a stand-in for it. */
-  readonly graphUrl: string
-  readonly connect?: Connect
-  readonly fetch?: typeof globalThis.fetch
-  readonly timeoutMs?: number
-}
+export const MAKE_NEW_TOKEN =
+  'make a new token in the app dashboard (Instagram, “API setup with Instagram login”) and give it to the agent.'
 
-export function createInstagram(options: InstagramOptions): Required<Omit<ProviderCode, 'connect'>> & Pick<ProviderCode, 'connect'> {
-  const { graphUrl, connect, fetch = globalThis.fetch, timeoutMs = TIMEOUT_MS } = options
-
-  async function get(path: string, params: Record<string, string>, withinMs = timeoutMs): Promise<Record<string, unknown>> {
-    const url = new URL(graphUrl.replace(/\/+$/, '') + path)
-    url.search = new URLSearchParams(params).toString()
-    const answer = await call(url, { service: 'Instagram', timeoutMs: withinMs, fetch })
-    const body = parse(answer.text)
-    const refused = refusal(answer, body)
-    if (refused !== null) throw refused
-    return fieldsOf(body)
-  }
-
-  return {
-    setup: SETUP,
-    ...(connect === undefined ? {} : { connect }),
+const INSTAGRAM: GraphService = {
+  title: 'Instagram',
+  site: 'instagram.com',
+  permission: 'instagram_business_basic',
+  grantTypes: { exchange: 'ig_exchange_token', refresh: 'ig_refresh_token' },
+  mePath: '/me',
+  // `user_id` is the account's id. `id` is app-scoped: it would make the same account look like another one with a token of
+  // another app.
+  fields: { userId: 'user_id', appUserId: 'id', picture: 'profile_picture_url', accountType: 'account_type' },
+  // The Graph API's way to revoke a user's permissions; not documented for Instagram Login.
+  permissionsPath: '/me/permissions',
+  setup: SETUP,
+  words: {
     makeNewToken: MAKE_NEW_TOKEN,
-    minimumAgeSeconds: 24 * 3600,
-    maximumLifeSeconds: MAX_LIFE_SECONDS,
-    timeoutMs,
-
-    // Instagram has no refresh token: a long-lived access token renews itself while it is still valid.
-    async refresh({ accessToken }) {
-      return grantOf(await get('/refresh_access_token', { grant_type: 'ig_refresh_token', access_token: accessToken.reveal() }))
-    },
-
-    async profile(accessToken) {
-      return profileOf(await get('/me', { fields: 'user_id,username', access_token: accessToken.reveal() }))
-    },
-
-    async picture(accessToken) {
-      // Two calls share the time limit of one.
-      const withinMs = timeoutMs / 2
-      const { profile_picture_url: address } = await get(
-        '/me',
-        { fields: 'profile_picture_url', access_token: accessToken.reveal() },
-        withinMs,
-      )
-      return fetchPicture(address, { ownOrigin: new URL(graphUrl).origin, timeoutMs: withinMs, fetch })
-    },
-  }
+    copyCredentials: 'copy both from “API setup with Instagram login”, not from the app’s basic settings.',
+    copyToConnect:
+      'Copy both from the Meta App Dashboard (Instagram, “API setup with Instagram login”, not the app’s basic settings) into INSTAGRAM_APP_ID and INSTAGRAM_APP_SECRET, restart the agent and connect again.',
+    redirectPlace: 'under Instagram, “API setup with Instagram login”, “Set up Instagram business login”',
+    unsupported:
+      'Instagram refuses the token without saying why. Check three things: the token was made under “API setup with Instagram login” (not Basic Display, not Facebook Login); the account has accepted its tester invitation; the app secret is the Instagram app’s.',
+    notLetIn: [
+      'Instagram gave access and then refused it, without saying why: the tester invitation is pending, or the account is a personal one.',
+      'In Instagram, accept the invitation (Settings, “Apps and websites”, “Tester invites”) and make the account a Business or Creator account; then connect again.',
+    ],
+    permissionEnds: '',
+  },
 }
+
+export const createInstagram = (options: GraphOptions) => createGraph(INSTAGRAM, options)
+export const createInstagramConnect = (options: GraphConnectOptions) => createGraphConnect(INSTAGRAM, options)

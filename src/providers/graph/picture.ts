@@ -2,35 +2,35 @@ import { ProviderError } from '../../core/errors.ts'
 import type { Picture } from '../../core/provider.ts'
 import { type Call, download } from '../http.ts'
 
-// https://developers.facebook.com/docs/instagram-platform/instagram-api-with-instagram-login/get-started
-
-/** Instagram's pictures have 10 to 100 KB. */
+/** Profile pictures have 10 to 100 KB. */
 const MAX_BYTES = 256 * 1024
 
 // Observed, not documented: scontent-cdg4-1.cdninstagram.com, instagram.fmuc3-1.fna.fbcdn.net.
 const HOSTS = ['.cdninstagram.com', '.fbcdn.net']
 
-export interface PictureOptions extends Pick<Call, 'fetch' | 'timeoutMs'> {
+export interface PictureOptions extends Pick<Call, 'service' | 'fetch' | 'timeoutMs'> {
   /** The Graph API's origin, which may hold pictures too. */
   readonly ownOrigin: string
 }
 
 /**
  * Fetches the picture at the address in a profile. The address is signed, so no token is sent. It comes from outside, so
- * only Instagram's hosts are allowed. Throws a ProviderError.
+ * only Meta's hosts are allowed. Throws a ProviderError.
  */
-export async function fetchPicture(address: unknown, { ownOrigin, ...how }: PictureOptions): Promise<Picture | null> {
+export async function fetchPicture(address: unknown, { ownOrigin, service, ...how }: PictureOptions): Promise<Picture | null> {
   if (address === undefined || address === null || address === '') return null
   const url = typeof address === 'string' ? URL.parse(address) : null
-  if (url === null || !isInstagrams(url, ownOrigin)) throw unusable('its address is not one of Instagram’s own')
-  const { status, bytes } = await download(url, { service: 'Instagram’s picture server', accept: 'image/*', maxBytes: MAX_BYTES, ...how })
+  const unusable = (why: string): ProviderError =>
+    new ProviderError('transient', `The account’s picture on ${service} cannot be shown: ${why}.`)
+  if (url === null || !isMetas(url, ownOrigin)) throw unusable(`its address is not one of ${service}’s own`)
+  const { status, bytes } = await download(url, { service: `${service}’s picture server`, accept: 'image/*', maxBytes: MAX_BYTES, ...how })
   if (status !== 200) throw unusable(`its server answered with HTTP ${status}`)
   const type = typeOf(bytes)
   if (type === null) throw unusable('what its server sent is neither JPEG, PNG nor WebP')
   return { type, bytes }
 }
 
-function isInstagrams(url: URL, ownOrigin: string): boolean {
+function isMetas(url: URL, ownOrigin: string): boolean {
   if (url.username !== '' || url.password !== '') return false
   if (url.origin === ownOrigin) return true
   return url.protocol === 'https:' && url.port === '' && HOSTS.some((host) => url.hostname.endsWith(host))
@@ -43,8 +43,4 @@ function typeOf(bytes: Uint8Array): Picture['type'] | null {
   if (start.startsWith('\x89PNG\r\n\x1a\n')) return 'image/png'
   // https://developers.google.com/speed/webp/docs/riff_container
   return start.startsWith('RIFF') && start.slice(8) === 'WEBP' ? 'image/webp' : null
-}
-
-function unusable(why: string): ProviderError {
-  return new ProviderError('transient', `The account’s picture on Instagram cannot be shown: ${why}.`)
 }

@@ -1,0 +1,43 @@
+import type { ProviderCode } from '../../core/provider.ts'
+
+/** A service of the Graph API: the names and words in which it differs from the others. */
+export interface GraphService extends Pick<ProviderCode, 'setup'> {
+  /** The name in a sentence. */
+  readonly title: string
+  /** Where its users log in. */
+  readonly site: string
+  /** The permission that every call needs. */
+  readonly permission: string
+  readonly grantTypes: { readonly exchange: string; readonly refresh: string }
+  readonly mePath: string
+  /** The fields of a profile, in the answer to `mePath`. */
+  readonly fields: {
+    readonly userId: string
+    /** The user's app-scoped id; null = the service has none. */
+    readonly appUserId: string | null
+    readonly picture: string
+    /** Only where the service refuses personal accounts. */
+    readonly accountType: string | null
+  }
+  /** Where a DELETE takes back what a user has granted to the app; null = not documented. */
+  readonly permissionsPath: string | null
+  readonly words: GraphWords
+}
+
+/** Whole sentences and ends of sentences. */
+export interface GraphWords {
+  /** See `ProviderCode.makeNewToken`. */
+  readonly makeNewToken: string
+  /** The end of a sentence: which app ID and secret to copy, and from where. */
+  readonly copyCredentials: string
+  /** The same as a sentence, for the owner who is connecting an account. */
+  readonly copyToConnect: string
+  /** Where a redirect URI is registered. */
+  readonly redirectPlace: string
+  /** The sentence for an error that has many causes; it names them all. */
+  readonly unsupported: string
+  /** The same while an account is being connected: what happened, and what to do. */
+  readonly notLetIn: readonly [happened: string, remedy: string]
+  /** Follows the sentences about a permission that has ended; empty = nothing to add. */
+  readonly permissionEnds: string
+}
