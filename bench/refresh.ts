@@ -109,11 +109,16 @@ async function fill(db: Database, instagram: RemoteInstagram, size: number): Pro
     const names = Array.from({ length: Math.min(1000, size - start) }, (_, n) => `shop-${start + n}`)
     const tokens = await instagram.issueMany(names.map((_, n) => ({ userId: String(17_841_400_000_000_000 + start + n) })))
     const rows = names.map((name, n) =>
-      row(name, vault.seal(new Secret(tokens[n] ?? ''), accountContext(name, 'access_token')), start + n, now - 1000),
+      row(
+        name,
+        vault.seal(new Secret(tokens[n] ?? ''), accountContext({ provider: 'instagram', name }, 'access_token')),
+        start + n,
+        now - 1000,
+      ),
     )
     await db.query(`insert into accounts (${COLUMNS}) values ${rows.join(',')}`)
   }
-  const token = vault.seal(new Secret('IGAAread'), accountContext('default', 'access_token'))
+  const token = vault.seal(new Secret('IGAAread'), accountContext({ provider: 'instagram', name: 'default' }, 'access_token'))
   await db.query(`insert into accounts (${COLUMNS}) values ${row('default', token, size, now + 20 * DAY_MS)}`)
   await db.query('analyze accounts')
 }

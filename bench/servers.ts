@@ -43,7 +43,7 @@ export async function seedStore(folder: string): Promise<void> {
     name: 'default',
     provider: 'instagram',
     state: 'active' as const,
-    accessToken: agent.vault.seal(token, accountContext('default', 'access_token')),
+    accessToken: agent.vault.seal(token, accountContext({ provider: 'instagram', name: 'default' }, 'access_token')),
     providerUserId: '17841400000000001',
     issuedAt: new Date(),
     expiresAt: new Date(Date.now() + 60 * DAY_MS),

@@ -184,11 +184,12 @@ async function change(deps: ManageDeps, name: string, what: AccountChange, why: 
   return publishChange(deps, name, why.actor)
 }
 
-async function revokeGrant(deps: ManageDeps, { name, provider, accessToken }: Account): Promise<boolean> {
+async function revokeGrant(deps: ManageDeps, account: Account): Promise<boolean> {
+  const { provider, accessToken } = account
   const connect = deps.providers.get(provider)?.connect
   if (connect?.revoke === undefined || accessToken === null) return false
   try {
-    await connect.revoke(deps.vault.open(accessToken, accountContext(name, 'access_token')))
+    await connect.revoke(deps.vault.open(accessToken, accountContext(account, 'access_token')))
     return true
   } catch (error) {
     if (error instanceof ConnectError || error instanceof UnreadableError) return false

@@ -40,10 +40,11 @@ export function createPictures(deps: Deps, clockMs = (): number => performance.n
   const cached = new Map<string, CachedPicture>()
   const questions = fastq.promise(ask, SIDE_BY_SIDE)
 
-  async function ask({ name, provider, accessToken }: Account): Promise<Picture | null> {
+  async function ask(account: Account): Promise<Picture | null> {
+    const { provider, accessToken } = account
     if (accessToken === null) return null
     if (!deps.rateLimit.take(provider)) throw new ProviderError('throttled', 'The provider wants to be asked less at the moment.')
-    const token = deps.vault.open(accessToken, accountContext(name, 'access_token'))
+    const token = deps.vault.open(accessToken, accountContext(account, 'access_token'))
     return (await deps.providers.get(provider)?.picture?.(token)) ?? null
   }
 

@@ -42,7 +42,7 @@ async function rotate(store: AccountStore, vault: Vault, name: string): Promise<
 
 function reseal(vault: Vault, account: Account, column: 'access_token' | 'refresh_token'): string | null {
   const sealed = column === 'access_token' ? account.accessToken : account.refreshToken
-  const context = accountContext(account.name, column)
+  const context = accountContext(account, column)
   if (sealed === null) return null
   const value = vault.open(sealed, context)
   return vault.isCurrent(sealed) ? sealed : vault.seal(value, context)

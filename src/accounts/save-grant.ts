@@ -38,7 +38,7 @@ export async function saveGrant(deps: GrantDeps, toSave: GrantToSave): Promise<v
   const minimumAgeSeconds = deps.providers.get(provider)?.minimumAgeSeconds ?? 0
   const change: AccountChange = {
     ...identity(profile),
-    ...granted(deps, account, grant, { calledAt: askedAt, minimumAgeSeconds }),
+    ...granted(deps, { provider, name: account }, grant, { calledAt: askedAt, minimumAgeSeconds }),
     scopes: grant.scopes,
     lastRefreshAt: null,
     // Not the instant of saving: a deauthorize call in between must win.

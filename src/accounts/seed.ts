@@ -55,7 +55,7 @@ export async function seedAccount(deps: SeedDeps, given: Seed): Promise<SeedResu
     throw new AppError('invalid', `The account “${seed.account}” belongs to another provider. Give the new one another name.`)
   const now = deps.store.now()
   const fresh: AccountChange = {
-    accessToken: deps.vault.seal(seed.token, accountContext(seed.account, 'access_token')),
+    accessToken: deps.vault.seal(seed.token, accountContext({ provider: seed.provider, name: seed.account }, 'access_token')),
     refreshToken: null,
     refreshExpiresAt: null,
     providerUserId: null,
@@ -133,8 +133,9 @@ function cappedExpiry({ expiresAt = null }: Seed, { maximumLifeSeconds }: Provid
   return expiresAt === null ? null : new Date(Math.min(expiresAt.getTime(), now.getTime() + maximumLifeSeconds * 1000))
 }
 
-function isStored({ vault }: SeedDeps, { name, accessToken }: Account, token: Secret): boolean {
-  return accessToken !== null && tryOpen(vault, accessToken, accountContext(name, 'access_token'))?.reveal() === token.reveal()
+function isStored({ vault }: SeedDeps, account: Account, token: Secret): boolean {
+  const { accessToken } = account
+  return accessToken !== null && tryOpen(vault, accessToken, accountContext(account, 'access_token'))?.reveal() === token.reveal()
 }
 
 interface Replacement {

@@ -15,10 +15,11 @@ export function opens(account: Account, vault: Vault): boolean {
   return problemWith(account, vault) === null
 }
 
-function problemWith({ name, accessToken }: Account, vault: Vault): UnreadableError | null {
+function problemWith(account: Account, vault: Vault): UnreadableError | null {
+  const { accessToken } = account
   if (accessToken === null) return null
   try {
-    vault.open(accessToken, accountContext(name, 'access_token'))
+    vault.open(accessToken, accountContext(account, 'access_token'))
     return null
   } catch (error) {
     if (error instanceof UnreadableError) return error

@@ -131,8 +131,8 @@ function conditionOf(account: Account, now: Date): AccountView['condition'] {
   return account.state === 'unverified' ? 'checking' : 'working'
 }
 
-function shown({ vault }: ViewDeps, { name }: Account, sealed: string): string {
-  const token = tryOpen(vault, sealed, accountContext(name, 'access_token'))?.reveal()
+function shown({ vault }: ViewDeps, account: Account, sealed: string): string {
+  const token = tryOpen(vault, sealed, accountContext(account, 'access_token'))?.reveal()
   if (token === undefined) return 'stored, but no key in ENCRYPTION_KEY opens it'
   // Six characters would give away too much of a very short token.
   const start = token.slice(0, Math.min(SHOWN_CHARACTERS, Math.floor(token.length / 4)))

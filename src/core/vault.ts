@@ -5,6 +5,8 @@ export interface SealContext {
   readonly table: string
   readonly row: string
   readonly column: string
+  /** Unset for what the first release sealed. */
+  readonly provider?: string
 }
 
 export interface Vault {
@@ -46,8 +48,16 @@ export function tryOpen(vault: Vault, sealed: string, context: SealContext): Sec
   }
 }
 
-export function accountContext(name: string, column: 'access_token' | 'refresh_token'): SealContext {
-  return { table: 'accounts', row: name, column }
+/** The only provider of the first release, which sealed without its name. */
+const FIRST_PROVIDER = 'instagram'
+
+/** A release that does not know a provider cannot open, and so never serves, the tokens of its accounts. */
+export function accountContext(
+  { provider, name }: { provider: string; name: string },
+  column: 'access_token' | 'refresh_token',
+): SealContext {
+  const context = { table: 'accounts', row: name, column }
+  return provider === FIRST_PROVIDER ? context : { ...context, provider }
 }
 
 const MAC_LENGTH = 32

@@ -52,7 +52,7 @@ export function createSnapshot(row: TokenRow, { constantName: globalName, vault 
   const allowList = ownAllowList(allowedDomains)
   let token: string
   try {
-    token = vault.open(accessToken ?? '', accountContext(name, 'access_token')).reveal()
+    token = vault.open(accessToken ?? '', accountContext(row, 'access_token')).reveal()
   } catch (error) {
     if (error instanceof UnreadableError) return { problem: unreadable(error), allowList }
     throw error

@@ -1,10 +1,10 @@
 import type { Account } from '../core/account.ts'
 
 /** The columns that serving a token needs. The refresh token is not one of them, so no cache holds it. */
-export type TokenRow = Pick<Account, 'name' | 'accessToken' | 'expiresAt' | 'allowedDomains' | 'jsConstant'>
+export type TokenRow = Pick<Account, 'name' | 'provider' | 'accessToken' | 'expiresAt' | 'allowedDomains' | 'jsConstant'>
 
-export function toRow({ name, accessToken, expiresAt, allowedDomains, jsConstant }: TokenRow): TokenRow {
-  return { name, accessToken, expiresAt, allowedDomains, jsConstant }
+export function toRow({ name, provider, accessToken, expiresAt, allowedDomains, jsConstant }: TokenRow): TokenRow {
+  return { name, provider, accessToken, expiresAt, allowedDomains, jsConstant }
 }
 
 /** A row from JSON. Its seal proves that this release wrote it, so it needs no check. */

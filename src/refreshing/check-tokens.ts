@@ -92,7 +92,7 @@ export function createTokenChecks(deps: CheckDeps, signal: AbortSignal): () => P
 
   async function ask({ account }: Check, provider: Provider): Promise<Answer> {
     try {
-      const token = deps.vault.open(account.accessToken ?? '', accountContext(account.name, 'access_token'))
+      const token = deps.vault.open(account.accessToken ?? '', accountContext(account, 'access_token'))
       const { userId } = await provider.profile(token)
       // A token of another user counts as refused.
       return { kind: account.providerUserId === null || account.providerUserId === userId ? 'works' : 'refused' }

@@ -67,7 +67,7 @@ export function verified(deps: Deps, { account, provider, profile, calledAt }: A
 /** The change of a row that a grant makes. */
 export function granted(
   { vault, policy }: Deps,
-  account: string,
+  account: Pick<Account, 'provider' | 'name'>,
   { accessToken, refreshToken, expiresInSeconds, refreshExpiresInSeconds }: Grant,
   { calledAt, minimumAgeSeconds }: { readonly calledAt: Date; readonly minimumAgeSeconds: number },
 ) {
@@ -90,7 +90,7 @@ export function granted(
 
 export function refreshed(deps: Deps, { account, provider, profile, calledAt }: Attempt, grant: Grant): Outcome {
   const { minimumAgeSeconds } = provider
-  const { refreshToken, refreshExpiresAt, ...change } = granted(deps, account.name, grant, { calledAt, minimumAgeSeconds })
+  const { refreshToken, refreshExpiresAt, ...change } = granted(deps, account, grant, { calledAt, minimumAgeSeconds })
   return {
     outcome: 'refreshed',
     change: {
@@ -163,6 +163,7 @@ export function isRepeated({ doubted, doubtedAt }: Account, answer: string, now:
   return doubted === answer && doubtedAt !== null && now.getTime() - doubtedAt.getTime() >= CONFIRMATION_MS
 }
 
-function opens(vault: Vault, { name, accessToken }: Account): boolean {
-  return accessToken !== null && tryOpen(vault, accessToken, accountContext(name, 'access_token')) !== null
+function opens(vault: Vault, account: Account): boolean {
+  const { accessToken } = account
+  return accessToken !== null && tryOpen(vault, accessToken, accountContext(account, 'access_token')) !== null
 }

@@ -124,7 +124,7 @@ function failed(deps: AttemptDeps, account: Account, error: unknown, now: Date):
 function openToken(vault: Vault, account: Account, column: 'access_token' | 'refresh_token'): Secret {
   const sealed = column === 'access_token' ? account.accessToken : account.refreshToken
   if (sealed === null) throw new ProviderError('reconnect', 'This account has no token yet; seed one, or connect the account.')
-  return vault.open(sealed, accountContext(account.name, column))
+  return vault.open(sealed, accountContext(account, column))
 }
 
 /** A refresh must not give this account's readers another user's token. Throws a ProviderError. */

@@ -83,8 +83,8 @@ function macOf({ macBytes }: Key, use: string, text: string): Buffer {
 }
 
 /** The additional data. JSON, because a plain join would not tell “a.b” + “c” from “a” + “b.c”. */
-function bound({ table, row, column }: SealContext): Buffer {
-  return Buffer.from(JSON.stringify([table, row, column]), 'utf8')
+function bound({ table, row, column, provider }: SealContext): Buffer {
+  return Buffer.from(JSON.stringify([table, row, column, ...(provider === undefined ? [] : [provider])]), 'utf8')
 }
 
 /** Null where the text is not the canonical encoding of its bytes; the decoder itself ignores stray bits. */

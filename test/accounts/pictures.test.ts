@@ -148,7 +148,11 @@ t.test('four are fetched at a time, and the newest hundred are cached', async (t
   const one = await account()
   const named = (n: number): Account => {
     const token = new Secret(instagram.issue({ userId: USER }))
-    return { ...one, name: `a${n}`, accessToken: deps.vault.seal(token, accountContext(`a${n}`, 'access_token')) }
+    return {
+      ...one,
+      name: `a${n}`,
+      accessToken: deps.vault.seal(token, accountContext({ provider: 'instagram', name: `a${n}` }, 'access_token')),
+    }
   }
   const accounts = Array.from({ length: 101 }, (_, n) => named(n))
   instagram.fail('/picture', { kind: 'slowAnswer', ms: 20 })

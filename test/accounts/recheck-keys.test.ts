@@ -101,7 +101,7 @@ eachEngine(t, 'during a rotation instances do not keep making each other’s acc
   ] as const) {
     await world.seed(world.instagram.issue(), name)
     const token = new Secret(await world.token(name))
-    await world.set('access_token', vault.seal(token, accountContext(name, 'access_token')), name)
+    await world.set('access_token', vault.seal(token, accountContext({ provider: 'instagram', name }, 'access_token')), name)
   }
   t.strictSame(await start(world, during), [], 'it opens the tokens of both')
   t.strictSame(await start(world, before), ['by-new'])
@@ -120,7 +120,7 @@ eachEngine(t, 'of very many accounts each suspect is checked, and no healthy one
   const names = Array.from({ length: 1_201 }, (_, n) => `shop-${n}`)
   const rows = names.map((name, n) => {
     const vault = n % 3 === 0 ? world.deps.vault : createVault([`key ${n % 3}`])
-    return `('${name}', 'instagram', 'active', '${vault.seal(new Secret('t'), accountContext(name, 'access_token'))}', $1, $1)`
+    return `('${name}', 'instagram', 'active', '${vault.seal(new Secret('t'), accountContext({ provider: 'instagram', name }, 'access_token'))}', $1, $1)`
   })
   const sql = `insert into accounts (name, provider, state, access_token, next_refresh_at, created_at) values ${rows.join(', ')}`
   await world.db.query(sql, [new Date(Date.now() + 30 * DAY_MS)])

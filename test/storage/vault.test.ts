@@ -4,7 +4,7 @@ import { Secret } from '../../src/core/secret.ts'
 import { accountContext, isMarked, marked, UnreadableError } from '../../src/core/vault.ts'
 import { createVault, generateKey } from '../../src/storage/vault.ts'
 
-const PLACE = accountContext('shop', 'access_token')
+const PLACE = accountContext({ provider: 'instagram', name: 'shop' }, 'access_token')
 const TOKEN = new Secret('IGQVJ-token_1.2~3')
 
 t.test('opens its own sealed values of any length', async (t) => {
@@ -26,8 +26,9 @@ t.test('does not open a value in another row, column or table', async (t) => {
   const vault = createVault([generateKey()])
   const sealed = vault.seal(TOKEN, PLACE)
   for (const place of [
-    accountContext('shop2', 'access_token'),
-    accountContext('shop', 'refresh_token'),
+    accountContext({ provider: 'instagram', name: 'shop2' }, 'access_token'),
+    accountContext({ provider: 'instagram', name: 'shop' }, 'refresh_token'),
+    accountContext({ provider: 'threads', name: 'shop' }, 'access_token'),
     { ...PLACE, table: 'sessions' },
     { table: 'accounts', row: 'shop"', column: '"access_token' },
   ]) {
@@ -38,6 +39,14 @@ t.test('does not open a value in another row, column or table', async (t) => {
     const cut = vault.seal(TOKEN, { table: 'a', row: `b${between}c`, column: 'd' })
     t.throws(() => vault.open(cut, { table: 'a', row: 'b', column: `c${between}d` }), UnreadableError)
   }
+})
+
+t.test('the first release opens what was sealed for its own provider, and no other provider’s tokens', async (t) => {
+  const vault = createVault([generateKey()])
+  const ofFirstRelease = { table: 'accounts', row: 'shop', column: 'access_token' }
+  t.equal(vault.open(vault.seal(TOKEN, PLACE), ofFirstRelease).reveal(), TOKEN.reveal())
+  const sealed = vault.seal(TOKEN, accountContext({ provider: 'threads', name: 'shop' }, 'access_token'))
+  t.throws(() => vault.open(sealed, ofFirstRelease), UnreadableError)
 })
 
 t.test('does not open a value with any bit altered', async (t) => {

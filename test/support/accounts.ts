@@ -45,7 +45,8 @@ export async function keepAccounts(cwd: string, accounts: readonly Kept[]): Prom
     const store = createAccountStore(db)
     const vault = createVault([ENCRYPTION_KEY])
     for (const { name, token = tokenOf(name), attempts = [], everyDays = 7, agoDays = 4, ...change } of accounts) {
-      const accessToken = token === null ? null : vault.seal(new Secret(token), accountContext(name, 'access_token'))
+      const accessToken =
+        token === null ? null : vault.seal(new Secret(token), accountContext({ provider: 'instagram', name }, 'access_token'))
       const columns = { ...HEALTHY, username: name, ...change, accessToken }
       const row = { name, provider: 'instagram', state: 'active', ...columns, nextRefreshAt: columns.nextRefreshAt ?? null } as const
       await store.insert(row, { account: name, kind: 'created', actor: 'owner', outcome: 'ok', detail: null })

@@ -39,7 +39,8 @@ const LATER_INSTANTS = [...INSTANTS, 'connected_at', 'trusted_at', 'checked_at',
 export function createAccounts(db: Database, keys: string[]) {
   const store = createAccountStore(db)
   const vault = createVault(keys)
-  const seal = (name: string, token: string): string => vault.seal(new Secret(token), accountContext(name, 'access_token'))
+  const seal = (name: string, token: string): string =>
+    vault.seal(new Secret(token), accountContext({ provider: 'instagram', name }, 'access_token'))
   const event = (kind: 'seeded' | 'replaced' | 'changed' | 'removed', account: string) =>
     ({ account, kind, actor: 'cli', outcome: 'ok', detail: null }) as const
   async function account(name = DEFAULT_ACCOUNT): Promise<Account> {
@@ -54,7 +55,7 @@ export function createAccounts(db: Database, keys: string[]) {
     account,
     /** The stored token in plain text. */
     token: async (name = DEFAULT_ACCOUNT) =>
-      vault.open((await account(name)).accessToken ?? '', accountContext(name, 'access_token')).reveal(),
+      vault.open((await account(name)).accessToken ?? '', accountContext({ provider: 'instagram', name }, 'access_token')).reveal(),
     events: (name = DEFAULT_ACCOUNT) => store.events(name, 100),
     async add(name: string, token: string | null, change: AccountChange = {}): Promise<Account> {
       const accessToken = token === null ? null : seal(name, token)
