@@ -5,7 +5,7 @@ import { AppError, ConnectError } from '../core/errors.ts'
 import type { Connect } from '../core/provider.ts'
 import { isMarked, marked } from '../core/vault.ts'
 import type { KeptState, OAuthStateStore } from './oauth-states.ts'
-import { type GrantDeps, saveGrant } from './save-grant.ts'
+import { type GrantDeps, refuseOtherProvider, saveGrant } from './save-grant.ts'
 import { connected, openPending, type Pending, seal, unseal, waiting, write } from './waiting-grant.ts'
 
 export interface ConnectDeps extends GrantDeps {
@@ -45,6 +45,7 @@ export async function startConnect(
 ): Promise<URL> {
   const { connect } = connectableOf(deps, provider)
   if (!isAccountName(account)) throw new AppError('invalid', ACCOUNT_NAME_RULE)
+  refuseOtherProvider(await deps.store.find(account), { account, provider })
   const [state, verifier] = [marked(deps.vault, STATE, randomId()), randomId()]
   const id = digest(state)
   await deps.states.keep(id, { sessionId, provider, account, sealed: seal(deps.vault, id, verifier) })

@@ -28,12 +28,19 @@ export interface GrantToSave {
   readonly existing: Account | null
 }
 
+/** An account never changes its provider. */
+export function refuseOtherProvider(existing: Account | null, { account, provider }: Pick<GrantToSave, 'account' | 'provider'>): void {
+  if (existing !== null && existing.provider !== provider)
+    throw new AppError(
+      'conflict',
+      `The account “${account}” belongs to ${existing.provider}, not to ${provider}. Give the new one another name.`,
+    )
+}
+
 /** Seals the grant, saves it and publishes the account. */
 export async function saveGrant(deps: GrantDeps, toSave: GrantToSave): Promise<void> {
   const { account, provider, grant, profile, askedAt, actor, existing } = toSave
-  if (existing !== null && existing.provider !== provider) {
-    throw new AppError('conflict', `The account “${account}” belongs to another provider. Give the new one another name.`)
-  }
+  refuseOtherProvider(existing, { account, provider })
   const seedFingerprint = deps.seedFingerprints.get(account)
   const minimumAgeSeconds = deps.providers.get(provider)?.minimumAgeSeconds ?? 0
   const change: AccountChange = {

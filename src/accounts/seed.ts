@@ -51,8 +51,12 @@ export async function seedAccount(deps: SeedDeps, given: Seed): Promise<SeedResu
   const seed = { ...given, token: acceptToken(deps.secrets, provider, given.token) }
 
   const existing = await deps.store.find(seed.account)
-  if (existing !== null && existing.provider !== seed.provider)
-    throw new AppError('invalid', `The account “${seed.account}” belongs to another provider. Give the new one another name.`)
+  if (existing !== null && existing.provider !== seed.provider) {
+    throw new AppError(
+      'invalid',
+      `The account “${seed.account}” belongs to ${existing.provider}, not to ${seed.provider}. Give the new one another name.`,
+    )
+  }
   const now = deps.store.now()
   const fresh: AccountChange = {
     accessToken: deps.vault.seal(seed.token, accountContext({ provider: seed.provider, name: seed.account }, 'access_token')),

@@ -139,6 +139,11 @@ function shown({ vault }: ViewDeps, account: Account, sealed: string): string {
   return `${start}… (${token.length} ${token.length === 1 ? 'character' : 'characters'})`
 }
 
-function describeProviders({ providers, overview }: ViewDeps): Promise<ProviderHealth[]> {
-  return Promise.all([...providers.values()].map(async ({ name, title }) => ({ title, lastAnswer: await overview.lastAnswer(name) })))
+/** The providers that were ever called; before the first call the first one. */
+async function describeProviders({ providers, overview }: ViewDeps): Promise<ProviderHealth[]> {
+  const all = await Promise.all(
+    [...providers.values()].map(async ({ name, title }) => ({ title, lastAnswer: await overview.lastAnswer(name) })),
+  )
+  const called = all.filter(({ lastAnswer }) => lastAnswer !== null)
+  return called.length > 0 ? called : all.slice(0, 1)
 }

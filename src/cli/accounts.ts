@@ -14,7 +14,7 @@ export async function accountsCommand(
   if (name === 'accounts list' || account === null) return list(deps, command, options.has('json'))
   switch (name) {
     case 'accounts add':
-      await manage.createAccount(deps, account, rest[0] ?? manage.providerFor(deps, account), 'cli')
+      await manage.createAccount(deps, account, options.get('provider') ?? rest[0] ?? manage.providerFor(deps, account), 'cli')
       return print(`The account “${account}” was created. Give it a token: ${command(`seed ${account}`)}`)
     case 'accounts remove': {
       const { removal } = await manage.removeAccount(deps, account, options.has('revoke'), 'cli')

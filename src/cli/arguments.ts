@@ -16,7 +16,7 @@ interface Form {
   readonly rest?: number
 }
 
-type Option = 'force' | 'json' | 'revoke'
+type Option = 'force' | 'json' | 'revoke' | 'provider'
 
 const FORMS = {
   serve: { words: '', summary: 'run the agent: web server and timer' },
@@ -48,9 +48,11 @@ const FORMS = {
   'rotate-keys': { words: '', summary: 'seal every token again with the newest key of ENCRYPTION_KEY' },
   'accounts list': { words: '[--json]', summary: 'show every account’s settings', options: ['json'] },
   'accounts add': {
-    words: '<name> [provider]',
+    words: '<name> [--provider <which>]',
     summary: 'create an account; then give it a token with “seed <name>”',
+    details: 'Without --provider: the provider of the same name, else the first one. The provider may also follow the name alone.',
     name: 'must',
+    options: ['provider'],
     rest: 1,
   },
   'accounts remove': {
@@ -82,7 +84,8 @@ export interface Command {
   readonly name: CommandName
   readonly account: string | null
   readonly rest: readonly string[]
-  readonly options: ReadonlySet<Option>
+  /** A value only with `provider`. */
+  readonly options: ReadonlyMap<Option, string>
 }
 
 export type Invocation = Command | { readonly name: 'help'; readonly about: CommandName | null } | { readonly name: 'version' }
@@ -90,7 +93,7 @@ export type Invocation = Command | { readonly name: 'help'; readonly about: Comm
 const COMMANDS = Object.keys(FORMS) as CommandName[]
 const SUBCOMMANDS = COMMANDS.filter((name) => name.startsWith('accounts ')).map((name) => name.slice('accounts '.length))
 const FIRST_WORDS = [...COMMANDS.filter((name) => !name.includes(' ')), 'accounts', 'help']
-const OPTIONS: readonly string[] = ['force', 'json', 'revoke'] satisfies Option[]
+const OPTIONS: readonly string[] = ['force', 'json', 'revoke', 'provider'] satisfies Option[]
 const NOT_REPEATED = 'The argument is not repeated here, because it may be a secret.'
 
 /** Null without arguments. Throws a UsageError where the arguments are not understood. */
@@ -128,17 +131,23 @@ function helpOn(name: CommandName, command: AgentCommand): string {
 
 function split(args: readonly string[]) {
   const words: string[] = []
-  const options = new Set<Option>()
+  const options = new Map<Option, string>()
   let [wantsHelp, wantsVersion, isOver] = [false, false, false]
-  for (const arg of args) {
+  /** Where the value of an option stands. */
+  let valueAt = -1
+  for (const [at, arg] of args.entries()) {
+    if (at === valueAt) continue
     const [, name, value] = /^--?([^=]+)(=.*)?$/s.exec(arg) ?? []
     if (isOver || name === undefined) words.push(arg)
     else if (arg === '--') isOver = true
-    else if (value !== undefined && (OPTIONS.includes(name) || name === 'help'))
+    else if (name === 'provider' && arg.startsWith('--')) {
+      if (value === undefined) valueAt = at + 1
+      options.set(name, value?.slice(1) ?? args[at + 1] ?? '')
+    } else if (value !== undefined && (OPTIONS.includes(name) || name === 'help'))
       throw new UsageError(`--${name} takes no value. ${NOT_REPEATED}`)
     else if (arg === '--help' || arg === '-h') wantsHelp = true
     else if (arg === '--version' || arg === '-v') wantsVersion = true
-    else if (arg.startsWith('--') && isOption(name)) options.add(name)
+    else if (arg.startsWith('--') && isOption(name)) options.set(name, '')
     else throw new UsageError(isPlain(name) ? `Unknown option '--${name}'.` : `There is no such option. ${NOT_REPEATED}`)
   }
   return { words, options, wantsHelp, wantsVersion }
@@ -158,8 +167,10 @@ function commandIn([first = '', ...others]: readonly string[]): Match | null {
   return name === undefined ? null : { name, form: FORMS[name], rest: first === 'accounts' ? rest : others }
 }
 
-function readCommand({ name, form, rest }: Match, options: ReadonlySet<Option>, command: AgentCommand): Command {
-  for (const option of options) if (form.options?.includes(option) !== true) throw new UsageError(`${name} takes no --${option}.`)
+function readCommand({ name, form, rest }: Match, options: ReadonlyMap<Option, string>, command: AgentCommand): Command {
+  for (const option of options.keys()) if (form.options?.includes(option) !== true) throw new UsageError(`${name} takes no --${option}.`)
+  if (options.has('provider') && (rest.length > 1 || !isPlain(options.get('provider') ?? '')))
+    throw new UsageError(`--provider takes the name of one provider. ${NOT_REPEATED}`)
   const account = form.name === undefined ? null : (rest[0] ?? null)
   const others = form.name === undefined ? rest : rest.slice(1)
   if (account === null && form.name === 'must') throw new UsageError(`${name} takes the account’s name.`)

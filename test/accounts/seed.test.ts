@@ -400,6 +400,6 @@ t.test('a token is not stored in an account of another provider', async (t) => {
   const { deps, instagram, boot } = await createStoreWorld(t)
   const event = { account: 'default', kind: 'created', actor: 'cli', outcome: 'ok', detail: null } as const
   await deps.store.insert({ name: 'default', provider: 'another', state: 'unverified', nextRefreshAt: null }, event)
-  await t.rejects(boot(instagram.issue()), { code: 'invalid', message: /belongs to another provider/ })
+  await t.rejects(boot(instagram.issue()), { code: 'invalid', message: /“default” belongs to \w+, not to instagram/ })
   t.match(await deps.store.find('default'), { provider: 'another', accessToken: null })
 })

@@ -50,6 +50,8 @@ t.test('no message repeats an argument that may be a token, a secret or an addre
     (secret) => ['seed', `--token=${secret}`],
     (secret) => ['status', `--json=${secret}`],
     (secret) => ['--', secret],
+    (secret) => ['accounts', 'add', 'shop', '--provider', secret],
+    (secret) => ['accounts', 'add', 'shop', `--provider=${secret}`],
   ]
   for (const secret of SECRETS) {
     for (const [at, place] of places.entries()) {
@@ -112,6 +114,26 @@ t.test('ordinary names, constants and web sites are accepted', async (t) => {
   const hosts = ['token-agent-0f1e2d3c4b5a.herokuapp.com', '65f1e2a3b4c5d6e7f8a9b0c1--site.netlify.app', 'act.example.com']
   const set = readArguments(['accounts', 'set-domains', 'shop', ...sites, ...hosts], command)
   t.match(set, { account: 'shop', rest: [...sites, ...hosts] })
+})
+
+t.test('the provider of a new account is an option, before or after the name', async (t) => {
+  for (const args of [
+    ['shop', '--provider', 'threads'],
+    ['--provider', 'threads', 'shop'],
+    ['shop', '--provider=threads'],
+  ]) {
+    const read = readArguments(['accounts', 'add', ...args], command)
+    if (read === null || !('options' in read)) throw new Error('not understood')
+    t.match(read, { account: 'shop', rest: [] })
+    t.same([...read.options], [['provider', 'threads']])
+  }
+  for (const args of [
+    ['shop', '--provider'],
+    ['shop', '--provider='],
+    ['shop', 'threads', '--provider', 'threads'],
+  ])
+    t.match(refusal(['accounts', 'add', ...args]), /--provider takes the name of one provider/)
+  t.match(refusal(['status', '--provider', 'threads']), /status takes no --provider/)
 })
 
 t.test('a mistyped word gets a suggestion', async (t) => {

@@ -120,6 +120,13 @@ const WRONG: [name: string, value: string, words: RegExp][] = [
   ['INSTAGRAM_GRAPH_URL', 'graph.instagram.com', /must be an address/],
   ['INSTAGRAM_API_URL', 'gopher://x', /must be an address/],
   ['INSTAGRAM_WEB_URL', 'https://x/y', /must be an address/],
+  ['THREADS_STARTING_TOKEN', 'a b', /space or a line break/],
+  ['THREADS_APP_ID', 'abc', /both the Threads app ID and secret/],
+  ['THREADS_APP_SECRET', '0123456789abcdef', /both the Threads app ID and secret/],
+  ['THREADS_SCOPES', 'Threads-Basic', /permission such as threads_basic/],
+  ['THREADS_SCOPES', 'threads_content_publish', /leaves out threads_basic.*add it/],
+  ['THREADS_GRAPH_URL', 'graph.threads.com', /must be an address/],
+  ['THREADS_WEB_URL', 'https://x/y', /must be an address/],
 ]
 
 t.test('each wrong variable is a problem with its name and a remedy', async (t) => {
@@ -128,7 +135,7 @@ t.test('each wrong variable is a problem with its name and a remedy', async (t) 
     t.ok(problems.length > 0, `${name}=${value.slice(0, 40)} is refused`)
     t.match(problems[0], words)
     t.ok(/^[A-Z_]+: /.test(problems[0] ?? ''), `${problems[0]}`)
-    if (!/^(MEMCACHIER_|INSTAGRAM_APP_)/.test(name)) t.ok(problems[0]?.startsWith(`${name}: `), `${name} is named`)
+    if (!/^(MEMCACHIER_|INSTAGRAM_APP_|THREADS_APP_)/.test(name)) t.ok(problems[0]?.startsWith(`${name}: `), `${name} is named`)
   }
 })
 
@@ -199,6 +206,8 @@ t.test('a problem shows no secret', async (t) => {
     ALERT_EMAIL_TO: `${secret}@`,
     MEMCACHIER_PASSWORD: secret,
     INSTAGRAM_APP_SECRET: 'c-secre',
+    THREADS_STARTING_TOKEN: `${secret} x`,
+    THREADS_APP_SECRET: 'c-secre',
     APP_URL: `https://me:${secret}@agent.example`,
     INSTAGRAM_GRAPH_URL: `https://me:${secret}@agent.example`,
     ALLOWED_DOMAINS: `https://me:${secret}@shop.example`,
@@ -315,6 +324,12 @@ t.test('quotes around any value are removed, with a warning that names the varia
     INSTAGRAM_GRAPH_URL: 'https://graph.canary.example',
     INSTAGRAM_API_URL: 'https://api.canary.example',
     INSTAGRAM_WEB_URL: 'https://web.canary.example',
+    THREADS_STARTING_TOKEN: 'THAAcanary',
+    THREADS_APP_ID: '456',
+    THREADS_APP_SECRET: '1123456789canary',
+    THREADS_SCOPES: 'threads_basic,threads_manage_insights',
+    THREADS_GRAPH_URL: 'https://graph.canary.example',
+    THREADS_WEB_URL: 'https://web.canary.example',
   }
   const shown = (config: Config) =>
     JSON.stringify({ ...config, warnings: null, otherKeySpellings: null }, (_, value) => (value instanceof Set ? [...value] : value)) +
@@ -353,6 +368,8 @@ t.test('a value that the release before accepted is a warning, not a problem', a
     [{ SERVER_KEYS: '"123456"' }, /^SERVER_KEYS: stands in quotes/],
     [{ ADMIN_PASSWORD: '"123456"' }, /^ADMIN_PASSWORD: stands in quotes/],
     [{ STARTING_TOKEN: 'EAABsomething' }, /^STARTING_TOKEN: is one of Facebook Login.*It is not used/],
+    [{ STARTING_TOKEN: `THAA${'x'.repeat(40)}` }, /^STARTING_TOKEN: is one of Threads.*It is not used/],
+    [{ THREADS_STARTING_TOKEN: `IGAA${'x'.repeat(40)}` }, /^THREADS_STARTING_TOKEN: is one of Instagram.*It is not used/],
     [{ STARTING_TOKEN: 'https://graph.instagram.com/me' }, /^STARTING_TOKEN: is an address/],
     [
       { STARTING_TOKEN: 'a password of mine'.replaceAll(' ', '-'), ADMIN_PASSWORD: 'a-password-of-mine' },
@@ -396,6 +413,9 @@ t.test('a printed configuration shows no secret', async (t) => {
     ALERT_EMAIL_TO: 'me@example.com',
     INSTAGRAM_APP_ID: '1',
     INSTAGRAM_APP_SECRET: 'canary-0',
+    THREADS_STARTING_TOKEN: 'canary-10',
+    THREADS_APP_ID: '2',
+    THREADS_APP_SECRET: 'canary-11',
   })
   const { inspect } = await import('node:util')
   t.notMatch(JSON.stringify(config) + inspect(config, { depth: 10, showHidden: true }), /canary/)

@@ -1,9 +1,10 @@
 import { randomBytes } from 'node:crypto'
+import { type GraphServiceNames, SERVICES } from './graph-services.ts'
 import type { Knobs } from './instagram-knobs.ts'
 
-// The state and the rules of graph.instagram.com: PROVIDERS.md, section A.
+// The state and the rules of graph.instagram.com and graph.threads.com: PROVIDERS.md, sections A and B.
 
-export type Family = 'instagram' | 'basic_display' | 'facebook'
+export type Family = 'instagram' | 'threads' | 'basic_display' | 'facebook'
 
 export interface User {
   readonly userId: string
@@ -27,6 +28,8 @@ export interface IssuedToken {
   readonly life: 'short' | 'long'
   readonly appId: string
   readonly permissions: readonly string[]
+  /** When the user granted what it stands for; a refresh does not change it. */
+  readonly grantedAt: number
   readonly firstIssuedAt: number
   /** Later after each refresh that returns the same string. */
   issuedAt: number
@@ -69,8 +72,6 @@ export class Refusal extends Error {
   }
 }
 
-const UNSUPPORTED = (): Refusal => new Refusal(100, 'Unsupported request - method type: get', { type: 'IGApiException' })
-
 /** The parameters, each at most once and none unknown. */
 export function strict(entries: Iterable<[string, unknown]>, required: string[], optional: string[] = []): Record<string, string> {
   const found: Record<string, string> = {}
@@ -95,21 +96,18 @@ export function json(value: unknown, status = 200): Answer {
   return { status, body: JSON.stringify(value), headers: { 'content-type': 'application/json; charset=UTF-8' } }
 }
 
-const USER_FIELDS = ['id', 'user_id', 'username', 'name', 'account_type', 'profile_picture_url', 'followers_count', 'media_count']
+const NINETY_DAYS_MS = 90 * 86_400_000
 
 export type Graph = ReturnType<typeof createGraph>
 
 export function createGraph(now: () => number, knobs: Knobs, pictureOf: (user: User) => object) {
   const users = new Map<string, User>()
   const tokens = new Map<string, IssuedToken>()
-  const apps: App[] = [
-    {
-      clientId: '990602627938098',
-      clientSecret: 'a-secret-of-the-instagram-app',
-      redirectUris: ['https://agent.example/connect/instagram/callback'],
-      pendingTesters: [],
-    },
-  ]
+  const service: GraphServiceNames = SERVICES[knobs.service]
+  const { clientId, clientSecret, redirectUri } = service.app
+  const apps: App[] = [{ clientId, clientSecret, redirectUris: [redirectUri], pendingTesters: [] }]
+  const unsupported = (): Refusal => new Refusal(100, 'Unsupported request - method type: get', { type: service.errorType })
+  const noField = (field: string): Refusal => new Refusal(100, `Tried accessing nonexisting field (${field})`, { type: service.errorType })
 
   function user(userId?: string): User {
     // Odd and beyond 2^53, so that one trip through a floating-point number changes it.
@@ -124,12 +122,12 @@ export function createGraph(now: () => number, knobs: Knobs, pictureOf: (user: U
     return known
   }
 
-  function issue(request: IssueRequest & { appId?: string } = {}): string {
+  function issue(request: IssueRequest & { appId?: string; grantedAt?: number } = {}): string {
     const owner = user(request.userId)
     owner.username = request.username ?? owner.username
     owner.accountType = request.accountType ?? owner.accountType
-    const { family = 'instagram', life = 'long' } = request
-    const prefix = { instagram: 'IGAA', basic_display: 'IGQV', facebook: 'EAA' }[family]
+    const { family = knobs.service, life = 'long' } = request
+    const prefix = { instagram: 'IGAA', threads: 'THAA', basic_display: 'IGQV', facebook: 'EAA' }[family]
     const token = request.token ?? knobs.tokenText ?? prefix + randomBytes(120).toString('base64url')
     const issuedAt = now() - (request.ageSeconds ?? 7 * 86_400) * 1000
     const lifetime = request.lifetimeSeconds ?? (life === 'long' ? knobs.lifetimeSeconds : knobs.shortLifetimeSeconds)
@@ -139,7 +137,8 @@ export function createGraph(now: () => number, knobs: Knobs, pictureOf: (user: U
       family,
       life,
       appId: request.appId ?? apps[0]?.clientId ?? '',
-      permissions: request.permissions ?? ['instagram_business_basic'],
+      permissions: request.permissions ?? service.scopes.slice(0, 1),
+      grantedAt: request.grantedAt ?? issuedAt,
       firstIssuedAt: issuedAt,
       issuedAt,
       expiresAt: issuedAt + lifetime * 1000,
@@ -158,15 +157,19 @@ export function createGraph(now: () => number, knobs: Knobs, pictureOf: (user: U
   function check(token: string): IssuedToken {
     const held = tokens.get(token)
     if (held === undefined) throw new Refusal(190, 'Invalid OAuth access token - Cannot parse access token')
-    if (held.family !== 'instagram') throw UNSUPPORTED()
+    if (held.family !== knobs.service) throw unsupported()
     const invalid = (subcode: number, message: string) => new Refusal(190, `Error validating access token: ${message}`, { subcode })
     if (held.endedBy === 'revoked') throw invalid(458, 'The user has not authorized application.')
     if (held.endedBy === 'replaced' && (held.endedAt ?? 0) <= now()) throw invalid(467, 'The session is invalid because it was replaced.')
     if (held.expiresAt <= now()) throw invalid(463, `Session has expired on ${new Date(held.expiresAt).toUTCString()}.`)
     const app = apps.find(({ clientId }) => clientId === held.appId)
-    if (app?.pendingTesters.includes(held.userId)) throw UNSUPPORTED()
-    if (knobs.personalAccounts === 'refused' && user(held.userId).accountType.toUpperCase() === 'PERSONAL') throw UNSUPPORTED()
-    if (!held.permissions.includes('instagram_business_basic')) {
+    if (app?.pendingTesters.includes(held.userId)) throw unsupported()
+    const kind = user(held.userId).accountType.toUpperCase()
+    if (knobs.service === 'instagram' && knobs.personalAccounts === 'refused' && kind === 'PERSONAL') throw unsupported()
+    const isOver = held.grantedAt + NINETY_DAYS_MS <= now()
+    if (knobs.service === 'threads' && knobs.privateProfiles === 'ends' && kind === 'PRIVATE' && isOver)
+      throw invalid(458, 'The user has not authorized application.')
+    if (!held.permissions.includes(service.scopes[0] ?? '')) {
       throw new Refusal(10, 'Application does not have permission for this action')
     }
     return held
@@ -189,19 +192,19 @@ export function createGraph(now: () => number, knobs: Knobs, pictureOf: (user: U
 
   function refresh(params: URLSearchParams): Answer {
     const { grant_type, access_token = '' } = strict(params, ['grant_type', 'access_token'])
-    if (grant_type !== 'ig_refresh_token') throw new Refusal(100, 'Invalid grant_type: use ig_refresh_token')
+    if (grant_type !== service.grantTypes.refresh) throw new Refusal(100, `Invalid grant_type: use ${service.grantTypes.refresh}`)
     const held = check(access_token)
-    if (held.life === 'short') throw UNSUPPORTED()
+    if (held.life === 'short') throw unsupported()
     if (now() - held.issuedAt < knobs.minimumAgeSeconds * 1000) {
-      throw knobs.tooYoungCode === 100 ? UNSUPPORTED() : new Refusal(knobs.tooYoungCode, 'The access token is too young to be refreshed')
+      throw knobs.tooYoungCode === 100 ? unsupported() : new Refusal(knobs.tooYoungCode, 'The access token is too young to be refreshed')
     }
     if (knobs.refreshedString === 'same' && knobs.refreshUser === null) {
       held.issuedAt = now()
       held.expiresAt = now() + knobs.lifetimeSeconds * 1000
       return longLived(held.token)
     }
-    const { appId, permissions } = held
-    const token = issue({ userId: knobs.refreshUser ?? held.userId, ageSeconds: 0, appId, permissions: [...permissions] })
+    const { appId, permissions, grantedAt } = held
+    const token = issue({ userId: knobs.refreshUser ?? held.userId, ageSeconds: 0, appId, permissions: [...permissions], grantedAt })
     held.replacedBy = token
     if (knobs.oldString === 'invalid' && token !== held.token) end(held, 'replaced', knobs.graceSeconds)
     return longLived(token)
@@ -209,13 +212,13 @@ export function createGraph(now: () => number, knobs: Knobs, pictureOf: (user: U
 
   function exchange(params: URLSearchParams): Answer {
     const { grant_type, client_secret, access_token = '' } = strict(params, ['grant_type', 'client_secret', 'access_token'])
-    if (grant_type !== 'ig_exchange_token') throw new Refusal(100, 'Invalid grant_type: use ig_exchange_token')
+    if (grant_type !== service.grantTypes.exchange) throw new Refusal(100, `Invalid grant_type: use ${service.grantTypes.exchange}`)
     const held = check(access_token)
     const app = apps.find(({ clientId }) => clientId === held.appId)
     if (app?.clientSecret !== client_secret) throw new Refusal(1, 'Error validating client secret.')
     if (held.life === 'long') throw new Refusal(452, 'Session key invalid or no longer valid')
-    const { userId, appId, permissions } = held
-    return longLived(issue({ userId, ageSeconds: 0, appId, permissions: [...permissions] }))
+    const { userId, appId, permissions, grantedAt } = held
+    return longLived(issue({ userId, ageSeconds: 0, appId, permissions: [...permissions], grantedAt }))
   }
 
   const userId = (id: string) => (knobs.userIdAs === 'number' ? rawJSON(id) : id)
@@ -225,7 +228,7 @@ export function createGraph(now: () => number, knobs: Knobs, pictureOf: (user: U
     const held = check(access_token)
     const owner = user(knobs.profileUser ?? held.userId)
     const all: Record<string, unknown> = {
-      id: owner.appScopedId,
+      id: knobs.service === 'threads' ? userId(owner.userId) : owner.appScopedId,
       user_id: userId(owner.userId),
       username: owner.username,
       name: owner.username,
@@ -235,8 +238,8 @@ export function createGraph(now: () => number, knobs: Knobs, pictureOf: (user: U
       media_count: knobs.mediaCount,
     }
     const wanted = ['id', ...fields.split(',')]
-    const unknown = wanted.find((field) => !USER_FIELDS.includes(field))
-    if (unknown !== undefined) throw new Refusal(100, `Tried accessing nonexisting field (${unknown})`, { type: 'IGApiException' })
+    const unknown = wanted.find((field) => !service.userFields.includes(field))
+    if (unknown !== undefined) throw noField(unknown)
     const profile = Object.fromEntries(Object.entries(all).filter(([field]) => wanted.includes(field)))
     return json(knobs.profileShape === 'data' ? { data: [profile] } : profile)
   }
@@ -248,5 +251,5 @@ export function createGraph(now: () => number, knobs: Knobs, pictureOf: (user: U
     return json({ success: true })
   }
 
-  return { users, tokens, apps, user, userId, issue, end, check, tokenAnswer, refresh, exchange, me, revoke }
+  return { service, unsupported, noField, users, tokens, apps, user, userId, issue, end, check, tokenAnswer, refresh, exchange, me, revoke }
 }

@@ -1,6 +1,8 @@
 // Behaviour that PROVIDERS.md marks as unverified, or as seen both ways, is a knob here and never an assumption elsewhere.
 
 export interface Knobs {
+  /** Which service of the Graph API the stand-in is. */
+  service: 'instagram' | 'threads'
   /** Token answers and profiles: flat as observed, or inside `{"data":[…]}` as documented. */
   tokenShape: 'flat' | 'data'
   profileShape: 'flat' | 'data'
@@ -25,6 +27,8 @@ export interface Knobs {
   /** `right`, `absent`, or any address. */
   pictureUrl: string
   personalAccounts: 'refused' | 'allowed'
+  /** Threads alone. `ends`: what a private profile has granted ends after 90 days, however often it is refreshed. */
+  privateProfiles: 'ends' | 'lasts'
   codeLifetimeSeconds: number
   urlencoded: 'accepted' | 'refused'
   secretErrorShape: 'graph' | 'legacy'
@@ -39,6 +43,7 @@ export interface Knobs {
 }
 
 export const DEFAULT_KNOBS: Readonly<Knobs> = {
+  service: 'instagram',
   tokenShape: 'flat',
   profileShape: 'flat',
   userIdAs: 'number',
@@ -56,6 +61,7 @@ export const DEFAULT_KNOBS: Readonly<Knobs> = {
   refreshUser: null,
   pictureUrl: 'right',
   personalAccounts: 'refused',
+  privateProfiles: 'ends',
   codeLifetimeSeconds: 3600,
   urlencoded: 'accepted',
   secretErrorShape: 'graph',

@@ -1,13 +1,11 @@
 import { randomBytes } from 'node:crypto'
+import { META_APP_ID } from './graph-services.ts'
 import type { Answer, Graph } from './instagram-graph.ts'
 import { json, Refusal, strict } from './instagram-graph.ts'
 import type { Knobs } from './instagram-knobs.ts'
 
-// www.instagram.com/oauth/authorize, api.instagram.com/oauth/access_token and /me/media of PROVIDERS.md, section A.
+// The authorize page, the exchange of a code, and Instagram's /me/media: PROVIDERS.md, sections A and B.
 
-const SCOPES = ['basic', 'content_publish', 'manage_comments', 'manage_messages', 'manage_insights'].map(
-  (name) => `instagram_business_${name}`,
-)
 const OPTIONAL = ['state', 'force_reauth', 'enable_fb_login']
 
 interface Code {
@@ -22,7 +20,7 @@ interface Code {
 const page = (status: number, text: string): Answer => ({
   status,
   headers: { 'content-type': 'text/html; charset=utf-8' },
-  body: `<!doctype html><html lang="en"><title>Instagram</title><body>${text}`,
+  body: `<!doctype html><html lang="en"><title>Log in</title><body>${text}`,
 })
 const escaped = (text: string) => text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('"', '&quot;')
 
@@ -31,6 +29,7 @@ const legacy = (error_message: string) => json({ error_type: 'OAuthException', c
 
 export function createOAuth(graph: Graph, now: () => number, knobs: Knobs, url: () => string) {
   const codes = new Map<string, Code>()
+  const { scopes } = graph.service
 
   /** `decision` is the button pressed on the page that the knob `consent: page` shows. */
   function authorize(params: URLSearchParams, decision?: string): Answer {
@@ -42,11 +41,13 @@ export function createOAuth(graph: Graph, now: () => number, knobs: Knobs, url: 
     }
     const { client_id: clientId = '', redirect_uri: redirectUri = '', state } = asked
     const app = graph.apps.find((one) => one.clientId === clientId)
+    if (clientId === META_APP_ID && knobs.service === 'threads')
+      return page(400, '{"error_message":"Sorry, something went wrong","error_code":4476002}')
     if (app === undefined) return page(400, 'Invalid platform app')
     if (!app.redirectUris.includes(redirectUri)) return page(400, 'Invalid redirect_uri')
     if (asked['response_type'] !== 'code') return page(400, 'Invalid response_type')
     const permissions = (asked['scope'] ?? '').split(',')
-    if (!permissions.every((scope) => SCOPES.includes(scope)) || !permissions.includes('instagram_business_basic')) {
+    if (!permissions.every((scope) => scopes.includes(scope)) || !permissions.includes(scopes[0] ?? '')) {
       return page(400, 'Invalid scope')
     }
     const choice = decision ?? knobs.consent
@@ -109,7 +110,7 @@ export function createOAuth(graph: Graph, now: () => number, knobs: Knobs, url: 
     return graph.tokenAnswer({
       access_token,
       user_id: graph.userId(userId),
-      permissions: knobs.permissionsAs === 'list' ? permissions : permissions.join(','),
+      ...(knobs.service === 'threads' ? {} : { permissions: knobs.permissionsAs === 'list' ? permissions : permissions.join(',') }),
     })
   }
 
@@ -124,7 +125,7 @@ export function createOAuth(graph: Graph, now: () => number, knobs: Knobs, url: 
     const data = Array.from({ length: Math.max(0, end - start) }, (_, offset) => {
       const item = mediaItem(start + offset, graph.user(held.userId).username)
       const unknown = fields.find((field) => !(field in item) && !UNSET_MEDIA_FIELDS.includes(field))
-      if (unknown !== undefined) throw new Refusal(100, `Tried accessing nonexisting field (${unknown})`, { type: 'IGApiException' })
+      if (unknown !== undefined) throw graph.noField(unknown)
       const gap = knobs.mediaGaps ? GAPS[start + offset] : undefined
       return Object.fromEntries(Object.entries(item).filter(([field]) => fields.includes(field) && field !== gap))
     })

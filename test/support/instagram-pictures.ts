@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import type { IncomingHttpHeaders } from 'node:http'
+import { SERVICES } from './graph-services.ts'
 import type { Answer, User } from './instagram-graph.ts'
 import { Refusal, strict } from './instagram-graph.ts'
 import type { Knobs } from './instagram-knobs.ts'
@@ -13,10 +14,10 @@ export function createPictures(knobs: Knobs, url: () => string) {
   const drawn = new Map<string, Buffer>()
   return {
     /** A profile picture. */
-    fieldOf({ userId }: User): { profile_picture_url?: string } {
+    fieldOf({ userId }: User): Record<string, string> {
       if (knobs.pictureUrl === 'absent') return {}
       const query = new URLSearchParams({ user: userId, oh: signatureOf(userId) })
-      return { profile_picture_url: knobs.pictureUrl === 'right' ? `${url()}/picture?${query}` : knobs.pictureUrl }
+      return { [SERVICES[knobs.service].pictureField]: knobs.pictureUrl === 'right' ? `${url()}/picture?${query}` : knobs.pictureUrl }
     },
 
     serve(params: URLSearchParams, headers: IncomingHttpHeaders): Answer {

@@ -1,7 +1,8 @@
 import type { Test } from 'tap'
 import t from 'tap'
+import { META_APP_ID, SERVICES } from './graph-services.ts'
 import type { InstagramOptions } from './instagram.ts'
-import { startInstagram } from './instagram.ts'
+import { startInstagram, startThreads } from './instagram.ts'
 import { spawnInstagram } from './instagram-server.ts'
 
 const DAY_MS = 86_400_000
@@ -46,6 +47,42 @@ t.test('a refresh gives sixty more days, and the knob decides whether the old st
     if (oldString === 'valid') t.equal(again.status, 200)
     else t.match(again, { status: 400, error: { code: 190, error_subcode: 467 } })
   }
+})
+
+t.test('as Threads it speaks its own names: paths, grant types, fields, error type, and no scopes with a token', async (t) => {
+  const threads = await startThreads({ knobs: { signedInAs: '17841400379535405' } })
+  t.teardown(() => threads.close())
+  const ask = async (path: string, params: Record<string, string>, init: RequestInit = {}) => {
+    const response = await fetch(`${threads.url}${path}?${new URLSearchParams(params)}`, { redirect: 'manual', ...init })
+    return { status: response.status, headers: response.headers, text: await response.text() }
+  }
+  const access_token = threads.issue({ userId: '17841400379535405' })
+  t.match(access_token, /^THAA/)
+  t.match(await ask('/v1.0/me', { fields: 'username', access_token }), {
+    text: '{"id":17841400379535405,"username":"user.17841400379535405"}',
+  })
+  for (const [path, params] of [
+    ['/me', {}],
+    ['/me/media', {}],
+    ['/v1.0/me', { fields: 'user_id' }],
+  ] as const)
+    t.match(await ask(path, { access_token, ...params }), { status: 400, text: /"type":"THApiException"/ }, path)
+  t.match(await ask('/refresh_access_token', { grant_type: 'ig_refresh_token', access_token }), { status: 400, text: /th_refresh_token/ })
+  t.match(await ask('/refresh_access_token', { grant_type: 'th_refresh_token', access_token }), { status: 200 })
+  t.match(await ask('/me/permissions', { access_token }, { method: 'DELETE' }), { status: 400 })
+  const { clientId: client_id, clientSecret: client_secret } = SERVICES.threads.app
+  const redirect_uri = SERVICES.threads.app.redirectUri
+  const asked = { client_id, redirect_uri, response_type: 'code', scope: 'threads_basic' }
+  t.match(await ask('/oauth/authorize', { ...asked, client_id: META_APP_ID }), { status: 400, text: /4476002/ })
+  t.match(await ask('/oauth/authorize', { ...asked, scope: 'instagram_business_basic' }), { status: 400, text: /Invalid scope/ })
+  const { headers } = await ask('/oauth/authorize', asked)
+  const code = new URL(headers.get('location') ?? '').searchParams.get('code') ?? ''
+  const form = { client_id, client_secret, grant_type: 'authorization_code', redirect_uri, code }
+  const body = new FormData()
+  for (const [name, value] of Object.entries(form)) body.append(name, value)
+  t.match(await ask('/oauth/access_token', {}, { method: 'POST', body }), {
+    text: /^\{"access_token":"THAA[^"]+","user_id":17841400379535405\}$/,
+  })
 })
 
 t.test('a profile names its picture, which is served only to its complete signed address, without a token', async (t) => {

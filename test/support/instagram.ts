@@ -10,7 +10,8 @@ import { DEFAULT_KNOBS } from './instagram-knobs.ts'
 import { createOAuth } from './instagram-oauth.ts'
 import { createPictures } from './instagram-pictures.ts'
 
-// A strict stand-in for graph.instagram.com, api.instagram.com and www.instagram.com at once (their paths do not clash).
+// A strict stand-in for graph.instagram.com, api.instagram.com and www.instagram.com at once (their paths do not clash),
+// or with the knob `service` for graph.threads.com and threads.com.
 // It is a server, not a mock: it issues, expires, rotates and refuses as PROVIDERS.md says, and a client's mistakes fail
 // here as they do there.
 
@@ -80,6 +81,10 @@ function createClock(): Clock {
   }
 }
 
+/** The stand-in as Threads. */
+export const startThreads = ({ knobs, ...options }: InstagramOptions = {}): Promise<Instagram> =>
+  startInstagram({ ...options, knobs: { ...knobs, service: 'threads' } })
+
 const MAX_BODY_BYTES = 64 * 1024
 
 export async function startInstagram(options: InstagramOptions = {}): Promise<Instagram> {
@@ -89,6 +94,7 @@ export async function startInstagram(options: InstagramOptions = {}): Promise<In
   const pictures = createPictures(knobs, () => url)
   const graph = createGraph(clock.now, knobs, pictures.fieldOf)
   const oauth = createOAuth(graph, clock.now, knobs, () => url)
+  const { mePath, errorType } = graph.service
   const calls: Call[] = []
   const counts: Record<string, number> = {}
   const overlaps: Overlaps = { maximum: 0, count: 0 }
@@ -134,13 +140,15 @@ export async function startInstagram(options: InstagramOptions = {}): Promise<In
           return graph.refresh(params)
         case 'GET /access_token':
           return graph.exchange(params)
-        case 'GET /me':
+        case `GET ${mePath}`:
           return graph.me(params)
         case 'GET /me/media':
+          if (knobs.service === 'threads') throw graph.unsupported()
           return oauth.media(params)
         case 'GET /picture':
           return pictures.serve(params, request.headers)
         case 'DELETE /me/permissions':
+          if (knobs.service === 'threads') throw graph.unsupported()
           return graph.revoke(params)
         case 'GET /oauth/authorize':
           return oauth.authorize(params)
@@ -153,7 +161,7 @@ export async function startInstagram(options: InstagramOptions = {}): Promise<In
         case 'POST /oauth/access_token':
           return await oauth.exchangeCode(request.headers['content-type'] ?? '', await bodyOf(request))
         default:
-          throw new Refusal(100, `Unsupported request - method type: ${method.toLowerCase()}`, { type: 'IGApiException' })
+          throw new Refusal(100, `Unsupported request - method type: ${method.toLowerCase()}`, { type: errorType })
       }
     } catch (refusal) {
       if (!(refusal instanceof Refusal)) throw refusal

@@ -52,7 +52,8 @@ export function connectRoutes(scope: FastifyInstance, { owner, appUrl, log, page
   app.get(
     '/connect/:provider',
     { schema: { params: Params, querystring: AccountQuery } },
-    async ({ params: { provider }, query: { account = DEFAULT_ACCOUNT } }, reply) => {
+    async ({ params: { provider }, query }, reply) => {
+      const account = query.account ?? owner.providers.get(provider)?.seed.account ?? DEFAULT_ACCOUNT
       const redirectUri = redirectUriOf(appUrl, provider)
       const available = owner.providers.get(provider)?.connect !== undefined
       return pages.send(reply, 'connect', { signedIn: true, provider, title: titleOf(provider), account, available, redirectUri })
