@@ -158,10 +158,22 @@ t.test('a channel that hangs does not hold up the other', async (t) => {
 })
 
 eachEngine(t, 'a new target gets one test message, of two instances, and none at the next start', async (t, engine) => {
-  const db = (await createStoreWorld(t, { open: () => engine.open() })).db
+  const { db } = await createStoreWorld(t, { open: () => engine.open() })
   const [webhook, other] = [receiver(), receiver()]
-  const start = async (): Promise<void> => channelsOn(await engine.open(), { webhook: webhook.send }).testNew()
-  await Promise.all([start(), start()])
+  const [asked, answer] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+  const slowly: Channel['send'] = async (alerts) => {
+    asked.resolve()
+    await answer.promise
+    await webhook.send(alerts)
+  }
+  const start = async (): Promise<void> => channelsOn(await engine.open(), { webhook: slowly }).testNew()
+  const first = start()
+  await asked.promise
+  const second = start()
+  // The second one ends while the first still waits for its receiver, or sends as well.
+  await Promise.race([second, new Promise((resolve) => setTimeout(resolve, 500))])
+  answer.resolve()
+  await Promise.all([first, second])
   await start()
   t.strictSame(webhook.events(), ['test'])
   await channelsOn(db, { webhook: webhook.send, email: other.send }).testNew()
