@@ -154,7 +154,8 @@ export async function createAgent(config: Config, log: Logger, { rateLimits = RA
 
   const memcachedState = memcached === null ? null : () => memcached.get('token-agent').then(() => memcached.state())
   const storeParts = { storeState: () => db.state(), checkStore: () => db.check(), memcachedState, channelStates: channels.states }
-  const status = createStatus({ ...storeParts, summary, lastHour: () => readHistory.lastHour() })
+  const { readDeliveries } = channels
+  const status = createStatus({ ...storeParts, summary, lastHour: () => readHistory.lastHour(), readDeliveries })
 
   return {
     store,

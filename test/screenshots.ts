@@ -2,7 +2,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { BrowserContext } from 'playwright-core'
-import { AGENT, loadPictures, SOME, startOwnersAgent } from './browser/owners-agent.ts'
+import { AGENT, ALERTS, loadPictures, SOME, startOwnersAgent } from './browser/owners-agent.ts'
 import { shrinkPng } from './support/small-png.ts'
 
 const FOLDER = join(import.meta.dirname, '../docs/screenshots')
@@ -21,20 +21,32 @@ const OWN = {
   history: '/admin/accounts/default/history',
 }
 
+const LOOK = { ignoreHTTPSErrors: true, locale: 'en-GB', timezoneId: 'Europe/Paris' }
+
 const endings: (() => unknown)[] = []
 const t = { teardown: (end: () => unknown) => void endings.unshift(end) }
 mkdirSync(FOLDER, { recursive: true })
 try {
   // A fresh agent for the first steps, and one with a year of history.
-  const fresh = await startOwnersAgent(t, [], { ALLOWED_DOMAINS: '' })
+  const fresh = await startOwnersAgent(t, [], { env: { ALLOWED_DOMAINS: '' } })
   const busy = await startOwnersAgent(t, SOME)
   for (const [device, viewport] of Object.entries(SIZES)) {
     for (const colorScheme of ['light', 'dark'] as const) {
-      const look = { viewport, colorScheme, ignoreHTTPSErrors: true, locale: 'en-GB', timezoneId: 'Europe/Paris' }
+      const look = { ...LOOK, viewport, colorScheme }
       const suffix = `${device}-${colorScheme}`
       await shoot(await fresh.browser.newContext(look), { 'setup-fresh': '/setup' }, suffix)
       await shoot(await busy.browser.newContext(look), Object.fromEntries(Object.entries(OPEN).map(([k, v]) => [`${k}-public`, v])), suffix)
       await shoot(await busy.signIn(look), OWN, suffix)
+    }
+  }
+  // Each state of the alerts, in one look: the others differ in nothing else.
+  for (const [state, alerts] of Object.entries(ALERTS)) {
+    const agent = await startOwnersAgent(t, SOME, { alerts })
+    const tested = state === 'arrived' ? '?tested=arrived' : state === 'untried' ? '' : '?tested=failed'
+    for (const [device, viewport] of Object.entries(SIZES)) {
+      const context = await agent.signIn({ ...LOOK, viewport })
+      const pages = { [`setup-alerts-${state}`]: `/setup${tested}#step-alerts`, [`status-alerts-${state}`]: '/status#alerts-webhook' }
+      await shoot(context, pages, device)
     }
   }
 } finally {

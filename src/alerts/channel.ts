@@ -66,6 +66,8 @@ export interface AlertChannels {
   test(): Promise<TestResult[]>
   /** The same, once for each target in its life, by one of the instances. Also learns of the deliveries of the others. */
   testNew(): Promise<void>
+  /** Learns of the deliveries of the other instances. */
+  readDeliveries(): Promise<void>
   /** As last seen in the store; empty where none is configured. */
   states(): readonly ChannelState[]
 }
@@ -94,8 +96,8 @@ export function createAlertChannels({ channels, store, log, clockMs = () => perf
   let testing: Promise<TestResult[]> | null = null
 
   const isOpen = ({ kind }: Channel): boolean => (resting.get(kind)?.untilMs ?? 0) <= clockMs()
-  const learn = async (): Promise<void> => {
-    records = await store.records()
+  const readDeliveries = async (): Promise<void> => {
+    if (channels.length > 0) records = await store.records()
   }
 
   /** The sentence why it did not arrive; null = it did. */
@@ -114,7 +116,7 @@ export function createAlertChannels({ channels, store, log, clockMs = () => perf
     // A message that arrived has arrived, whether or not the store can take it down.
     await store
       .saveDelivery(channel, error)
-      .then(learn)
+      .then(readDeliveries)
       .catch((err: unknown) => log.warn({ channel: channel.kind, err }, 'the outcome of a delivery could not be saved'))
     return error
   }
@@ -138,7 +140,7 @@ export function createAlertChannels({ channels, store, log, clockMs = () => perf
       return testing
     },
     async testNew() {
-      await learn()
+      await readDeliveries()
       const isNew = ({ kind, target }: Channel): boolean => {
         const record = records.find((one) => one.kind === kind && one.target === target)
         return record === undefined || (record.lastOkAt === null && record.lastFailedAt === null)
@@ -149,6 +151,7 @@ export function createAlertChannels({ channels, store, log, clockMs = () => perf
         }),
       )
     },
+    readDeliveries,
     states: () =>
       channels.map(({ kind, title, target }) => {
         const record = records.find((one) => one.kind === kind && one.target === target)

@@ -43,6 +43,15 @@ export interface HealthWatch {
 /** A slower store counts as down. Its own limit of 2 s applies to each step and may add up. */
 const TIMEOUT_MS = 1_500
 
+export type AlertsState = 'none' | 'untried' | 'up' | 'down'
+
+/** The channels of alerts as one: each page and /readyz go by it. */
+export function alertsState(channels: readonly Pick<ChannelState, 'isUp'>[]): AlertsState {
+  if (channels.some(({ isUp }) => isUp === false)) return 'down'
+  if (channels.some(({ isUp }) => isUp)) return 'up'
+  return channels.length === 0 ? 'none' : 'untried'
+}
+
 /** Remembers since when each part has its state. Ready = the store answers and the process is not stopping. */
 export function createHealthWatch(services: WatchedParts): HealthWatch {
   const parts = new Map<string, PartHealth>()
@@ -69,9 +78,9 @@ export function createHealthWatch(services: WatchedParts): HealthWatch {
       setStore()
       const memcached = await services.memcachedState?.()
       if (memcached !== undefined) parts.set('memcached', { state: memcached.up ? 'up' : 'down', since: memcached.since })
-      const tried = services.channelStates().filter(({ isUp }) => isUp !== null)
+      const alerts = alertsState(services.channelStates())
       // Not why: anybody may read this. And whether a mail server works takes no instance out of rotation.
-      if (tried.length > 0) set('alerts', tried.every(({ isUp }) => isUp) ? 'up' : 'down')
+      if (alerts === 'up' || alerts === 'down') set('alerts', alerts)
       set('process', draining ? 'stopping' : 'serving')
       return { ready: parts.get('store')?.state === 'up' && !draining, parts: Object.fromEntries(parts) }
     },

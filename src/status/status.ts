@@ -16,14 +16,17 @@ export interface Status {
   readonly lastHour: () => LastHour
   /** The configured channels of alerts, with their last deliveries; for the owner alone. */
   readonly channels: () => readonly ChannelState[]
+  /** Brings `channels` up to date with what other instances delivered. */
+  readonly readDeliveries: () => Promise<void>
 }
 
 interface Parts extends Omit<WatchedParts, 'summary'> {
   readonly summary: Summary
   readonly lastHour: () => LastHour
+  readonly readDeliveries: () => Promise<void>
 }
 
-export function createStatus({ summary, lastHour, ...watched }: Parts): Status & { drain(): void } {
+export function createStatus({ summary, lastHour, readDeliveries, ...watched }: Parts): Status & { drain(): void } {
   const health = createHealthWatch({ ...watched, summary: summary.take })
   return {
     summary: summary.take,
@@ -32,6 +35,7 @@ export function createStatus({ summary, lastHour, ...watched }: Parts): Status &
     storeProblem: () => watched.storeState().problem,
     lastHour,
     channels: watched.channelStates,
+    readDeliveries,
     drain: () => health.drain(),
   }
 }

@@ -1,10 +1,15 @@
+import { join } from 'node:path'
 import type { Browser, BrowserContext, Page } from 'playwright-core'
-import { inDays, type Kept, tokenOf } from '../support/accounts.ts'
+import { shortDigest } from '../../src/core/digest.ts'
+import { createChannelStore } from '../../src/storage/channel-store.ts'
+import { migrate } from '../../src/storage/migrate.ts'
+import { openSqlite } from '../../src/storage/sqlite.ts'
+import { inDays, type Kept, MIGRATIONS, tokenOf } from '../support/accounts.ts'
 import { launchBrowser } from '../support/browser.ts'
 import { startInstagram } from '../support/instagram.ts'
 import { type OpenAgent, openAgent, PASSWORD } from '../support/owner.ts'
 import { proxyTo, startSites } from '../support/sites.ts'
-import type { Teardown } from '../support/temp-folder.ts'
+import { type Teardown, tempFolder } from '../support/temp-folder.ts'
 
 export const AGENT = 'https://token.mossandclay.example'
 
@@ -60,13 +65,61 @@ export interface OwnersAgent {
   signIn(options?: Parameters<Browser['newContext']>[0]): Promise<BrowserContext>
 }
 
-export async function startOwnersAgent(t: Teardown, accounts: readonly Kept[], env: Record<string, string> = {}): Promise<OwnersAgent> {
+const HOOK = 'https://hooks.slack.com/services/T00000000/B00000000/no-such-webhook'
+const CHANNELS = {
+  webhook: { address: HOOK, env: { ALERT_WEBHOOK_URL: HOOK } },
+  email: {
+    address: 'smtp  mail.example 587 shop@example.com',
+    env: { SMTP_URL: 'smtp://mail.example:587', ALERT_EMAIL_TO: 'shop@example.com' },
+  },
+} as const
+const HOOK_GONE = 'The alert was not delivered: the webhook answered with HTTP 404: it may have been deleted, so make a new one.'
+
+/** How the last message of each channel went: `arrived`, `untried`, or the sentence why it did not arrive. */
+type Deliveries = Readonly<Partial<Record<'webhook' | 'email', string>>>
+
+/** What `/setup` and `/status` can show of configured channels. */
+export const ALERTS: Readonly<Record<string, Deliveries>> = {
+  untried: { webhook: 'untried' },
+  arrived: { webhook: 'arrived' },
+  failed: { webhook: HOOK_GONE },
+  'one-of-two': { webhook: HOOK_GONE, email: 'arrived' },
+}
+
+/** Stores the outcomes before the start, so that no message is sent then. Returns the channels' variables. */
+async function keepDeliveries(cwd: string, deliveries: Deliveries): Promise<Record<string, string>> {
+  const db = await openSqlite(join(cwd, 'data/token-agent.sqlite'))
+  await migrate(db, MIGRATIONS)
+  const store = createChannelStore(db)
+  for (const kind of ['webhook', 'email'] as const) {
+    const address = { kind, target: shortDigest(CHANNELS[kind].address) }
+    const outcome = deliveries[kind]
+    // Another instance is about to send the first message.
+    if (outcome === 'untried') await store.claimFirst(address, 3600)
+    else if (outcome !== undefined) await store.saveDelivery(address, outcome === 'arrived' ? null : outcome)
+  }
+  await db.close()
+  return Object.assign({}, ...Object.keys(deliveries).map((kind) => CHANNELS[kind as keyof Deliveries].env))
+}
+
+interface Options {
+  readonly env?: Record<string, string>
+  readonly alerts?: Deliveries
+}
+
+export async function startOwnersAgent(
+  t: Teardown,
+  accounts: readonly Kept[],
+  { env = {}, alerts = {} }: Options = {},
+): Promise<OwnersAgent> {
   const instagram = await startInstagram()
   t.teardown(() => instagram.close())
   // The provider has a picture of each account with a user id.
   for (const { name, providerUserId } of accounts) if (providerUserId) instagram.issue({ token: tokenOf(name), userId: providerUserId })
-  const settings = { APP_URL: AGENT, ALLOWED_DOMAINS: 'www.mossandclay.example', ...env }
-  const agent = await openAgent(t, { instagram, accounts, env: settings })
+  const cwd = tempFolder(t, 'agent')
+  const channels = await keepDeliveries(cwd, alerts)
+  const settings = { APP_URL: AGENT, ALLOWED_DOMAINS: 'www.mossandclay.example', ...channels, ...env }
+  const agent = await openAgent(t, { instagram, accounts, cwd, env: settings })
   const sites = await startSites(t, { [new URL(AGENT).host]: proxyTo(`http://127.0.0.1:${await agent.listen()}`) })
   const browser = await launchBrowser(t, 'chromium', sites)
   return {

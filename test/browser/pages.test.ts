@@ -106,7 +106,7 @@ t.test('every page is accessible, signed out and in, light and dark, narrow and 
 })
 
 t.test('so are the first steps, and long, emoji and right-to-left names', { skip }, async (t) => {
-  const fresh = await startOwnersAgent(t, [], { ALLOWED_DOMAINS: '', INSTAGRAM_APP_ID: '', INSTAGRAM_APP_SECRET: '' })
+  const fresh = await startOwnersAgent(t, [], { env: { ALLOWED_DOMAINS: '', INSTAGRAM_APP_ID: '', INSTAGRAM_APP_SECRET: '' } })
   const odd = await startOwnersAgent(t, ODD)
   const look = LOOKS[0] ?? {}
   await inspect(t, await fresh.browser.newContext(look), ['/', '/setup', '/status'], 'fresh')
@@ -188,7 +188,7 @@ t.test('a page is under 30 KB, without the owner’s pictures', { skip }, async 
 })
 
 t.test('the keyboard alone skips the navigation, signs in and copies a value', { skip }, async (t) => {
-  const { browser } = await startOwnersAgent(t, [], { ALLOWED_DOMAINS: '' })
+  const { browser } = await startOwnersAgent(t, [], { env: { ALLOWED_DOMAINS: '' } })
   const context = await browser.newContext({ permissions: ['clipboard-read', 'clipboard-write'] })
   const tab = await context.newPage()
   const focused = (): Promise<string> =>

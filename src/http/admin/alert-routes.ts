@@ -6,6 +6,6 @@ export function alertRoutes(scope: FastifyInstance, alerts: Pick<AlertChannels, 
   scope.post('/admin/alerts/test', async (_request, reply) => {
     const results = await alerts.test()
     const outcome = results.length === 0 ? 'none' : results.every(({ error }) => error === null) ? 'arrived' : 'failed'
-    return reply.redirect(`/setup?tested=${outcome}#alerts`, 303)
+    return reply.redirect(`/setup?tested=${outcome}#step-alerts`, 303)
   })
 }

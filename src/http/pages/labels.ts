@@ -1,8 +1,8 @@
 import type { AccountView } from '../../accounts/view.ts'
 import type { PartHealth } from '../../status/health.ts'
 
-/** `next`: the first open step. `later`: an open step after it. */
-export type StepState = 'done' | 'wrong' | 'next' | 'later'
+/** `next`: the first open step. `later`: an open step after it. `optional`: the agent works without it. */
+export type StepState = 'done' | 'wrong' | 'next' | 'later' | 'optional'
 
 /** An icon of icon.eta with the word beside it. */
 export interface StateLabel {
@@ -52,6 +52,7 @@ const STEPS: Readonly<Record<StepState, StateLabel>> = {
   wrong: { icon: 'bad', word: 'Needs attention' },
   next: { icon: 'next', word: 'Next' },
   later: { icon: 'plain', word: 'Later' },
+  optional: { icon: 'plain', word: 'Optional' },
 }
 const ANSWERS: Readonly<Record<string, StateLabel>> = {
   up: { icon: 'good', word: 'Answers' },
@@ -97,6 +98,12 @@ function partTiles(parts: Readonly<Record<string, PartHealth | undefined>>): Par
   })
 }
 
+/** The label of a channel of alerts; null = no message was sent yet. */
+function channelLabel(isUp: boolean | null): StateLabel {
+  if (isUp === null) return { icon: 'wait', word: 'Not tried yet' }
+  return isUp ? { icon: 'good', word: 'Works' } : { icon: 'bad', word: 'Does not work' }
+}
+
 /** The label of a provider's last answer; null = not asked yet. */
 function answerLabel(outcome: 'ok' | 'failed' | null): StateLabel {
   if (outcome === null) return { icon: 'plain', word: 'Not asked yet' }
@@ -128,12 +135,14 @@ export interface PlatformHelp {
 
 /** How to set a variable on each platform; `example` is a line such as `NAME=value`. */
 function platformHelp(example: string): PlatformHelp[] {
+  // A shell would read `&` and `?`, which addresses have.
+  const typed = example.includes('://') ? `"${example}"` : example
   return [
     {
       id: 'heroku',
       name: 'Heroku',
       text: 'In the Heroku Dashboard open your app, then “Settings”, “Config Vars”, “Reveal Config Vars”. Heroku restarts the agent by itself. On a terminal:',
-      code: `heroku config:set ${example}`,
+      code: `heroku config:set ${typed}`,
     },
     {
       id: 'render',
@@ -145,13 +154,13 @@ function platformHelp(example: string): PlatformHelp[] {
       id: 'railway',
       name: 'Railway',
       text: 'In your project open the service, then “Variables”. Add the variable and press “Deploy”. On a terminal:',
-      code: `railway variables --set ${example}`,
+      code: `railway variables --set ${typed}`,
     },
     {
       id: 'fly',
       name: 'Fly',
       text: 'Fly keeps variables as secrets, and restarts the agent by itself:',
-      code: `fly secrets set ${example}`,
+      code: `fly secrets set ${typed}`,
     },
     {
       id: 'docker',
@@ -169,4 +178,15 @@ function platformHelp(example: string): PlatformHelp[] {
 }
 
 /** Labels for the templates. */
-export const labels = { eventWord, actorWord, conditionLabel, stepLabel, stepMark, partTiles, answerLabel, navLinks, platformHelp }
+export const labels = {
+  eventWord,
+  actorWord,
+  conditionLabel,
+  stepLabel,
+  stepMark,
+  partTiles,
+  channelLabel,
+  answerLabel,
+  navLinks,
+  platformHelp,
+}

@@ -57,11 +57,9 @@ export const pageRoutes: FastifyPluginAsync<Parts> = async (app, parts) => {
       choice: request === null ? null : await choiceOf(parts, request),
     }
   })
-  page('/setup', 'setup', (request) => describeSetup(parts, isOwner(request)))
+  page('/setup', 'setup', (request) => describeSetup(parts, request))
   page('/status', 'status', (request) => describeStatusPage(parts, request))
 }
-
-const isOwner = (request: FastifyRequest | null): boolean => request !== null && request.ownerSession !== ''
 
 /** True if the visitor gets the shared page of strangers. */
 const isStranger = ({ ownerSession, sessionUnknown }: FastifyRequest): boolean => ownerSession === '' && !sessionUnknown

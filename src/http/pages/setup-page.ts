@@ -1,3 +1,4 @@
+import type { FastifyRequest } from 'fastify'
 import { type AccountSummary, totalOf } from '../../accounts/overview.ts'
 import { type AdvisedAccount, describePage, type ViewDeps } from '../../accounts/view.ts'
 import { needsPerson } from '../../core/account.ts'
@@ -10,11 +11,14 @@ import type { Status } from '../../status/status.ts'
 import type { Settings, Site } from '../site.ts'
 import { refusalSentence } from '../token/refusal-sentence.ts'
 import type { TokenReading } from '../token/token-routes.ts'
+import { type AlertStep, describeAlerts, stepOf } from './alert-step.ts'
+import { ALERT_WAYS } from './alert-ways.ts'
 import type { StepState } from './labels.ts'
 import { inTime } from './pages.ts'
 import { type ProviderWay, waysOf } from './provider-ways.ts'
 
-type StepName = 'database' | 'password' | 'token' | 'sites' | 'address' | 'works'
+type NeededStep = 'database' | 'password' | 'token' | 'sites' | 'address' | 'works'
+type StepName = NeededStep | 'alerts'
 
 export interface SetupPage {
   /** The paragraph above the steps. */
@@ -45,6 +49,7 @@ export interface SetupPage {
   readonly namesSites: boolean
   /** Warnings about the configuration. */
   readonly warnings: readonly string[]
+  readonly alerts: AlertStep
   /** The settings, for the table at the end. */
   readonly configured: readonly { readonly name: string; readonly value: string; readonly isCode?: boolean }[]
 }
@@ -64,7 +69,7 @@ const MAX_VISITS = 6
 
 export interface SetupParts {
   readonly owner: ViewDeps
-  readonly status: Pick<Status, 'summary' | 'storeProblem'>
+  readonly status: Pick<Status, 'summary' | 'storeProblem' | 'channels' | 'readDeliveries'>
   /** `peek` reads without being counted. */
   readonly reading: Pick<TokenReading, 'allowList' | 'isServerKey'> & { readonly peek: (account: string | null) => Promise<Snapshot> }
   readonly signIn: Pick<SignIn, 'password'>
@@ -72,14 +77,17 @@ export interface SetupParts {
 }
 
 /** The state of each setup step. In public it shows no account, time or error. */
-export async function describeSetup(parts: SetupParts, isOwner: boolean): Promise<SetupPage> {
+export async function describeSetup(parts: SetupParts, request: FastifyRequest | null): Promise<SetupPage> {
+  const isOwner = request !== null && request.ownerSession !== ''
+  const { tested } = (request?.query ?? {}) as { tested?: unknown }
   const { owner, status, reading, signIn, site } = parts
   const { settings } = site
   const storeProblem = status.storeProblem()
-  const [summary, found, served] = await Promise.all([
+  const [summary, found, served, alerts] = await Promise.all([
     storeProblem === null ? inTime(status.summary()) : null,
     inTime(reading.peek(null)),
     inTime(owner.store.find(null)),
+    describeAlerts(status, { isOwner, tested }),
   ])
   const servesRefused = served !== null && needsPerson(served, owner.store.now())
   const needy = isOwner && summary !== null && isWorking(summary) === false ? await needyOf(owner) : []
@@ -92,7 +100,7 @@ export async function describeSetup(parts: SetupParts, isOwner: boolean): Promis
   const spent = mode === 'one-time' && signIn.password.isSpent()
   const ways = waysOf(owner.providers, settings.appUrl)
   const [first] = ways
-  const states = statesOf({
+  const needed = statesOf({
     database: summary === null ? 'wrong' : 'done',
     password: mode === 'off' ? 'open' : isOwner && settings.warnings.some(isPasswordWarning) ? 'wrong' : 'done',
     token: summary !== null && working === false ? 'wrong' : working === true ? 'done' : 'open',
@@ -100,8 +108,9 @@ export async function describeSetup(parts: SetupParts, isOwner: boolean): Promis
     address: settings.appUrlIsGuess ? 'open' : 'done',
     works: !hasSites ? 'open' : visits.every(({ works }) => works) && !servesRefused ? 'done' : working === null ? 'open' : 'wrong',
   })
+  const states = { ...needed, alerts: stepOf(alerts) }
   return {
-    lead: leadOf(Object.values(states)),
+    lead: leadOf(states),
     states,
     working,
     storeProblem,
@@ -118,12 +127,17 @@ export async function describeSetup(parts: SetupParts, isOwner: boolean): Promis
     moreVisits: more,
     namesSites: own === null || isOwner,
     warnings,
+    alerts,
     configured: configuredOf(settings),
   }
 }
 
-function leadOf(states: readonly StepState[]): string {
-  if (states.every((state) => state === 'done')) return 'All is set up: your web site gets the current token, and the agent keeps it alive.'
+function leadOf({ alerts, ...needed }: SetupPage['states']): string {
+  const states = [...Object.values(needed), ...(alerts === 'wrong' ? [alerts] : [])]
+  if (states.every((state) => state === 'done')) {
+    const silent = alerts === 'optional' ? ' No alert has reached you yet; the last step says how one does.' : ''
+    return `All is set up: your web site gets the current token, and the agent keeps it alive.${silent}`
+  }
   const next = states.includes('next') ? '; go on where it says “Next”' : ''
   const wrong = states.includes('wrong') ? '; correct the steps marked “Needs attention”' : ''
   return `A few steps, from an empty agent to a feed on your web site. Finished steps are marked${next}${wrong}.`
@@ -170,15 +184,17 @@ function exampleFor(states: SetupPage['states'], mode: string, ofToken: string):
   if (states.password === 'next' || (states.token !== 'next' && states.sites !== 'next' && mode === 'one-time'))
     return 'ADMIN_PASSWORD=a-long-password-of-yours'
   if (states.token === 'next') return ofToken
-  return states.address === 'next' ? 'APP_URL=https://token.example.com' : 'ALLOWED_DOMAINS=www.example.com'
+  if (states.address === 'next') return 'APP_URL=https://token.example.com'
+  if (states.sites === 'next' || states.alerts !== 'optional') return 'ALLOWED_DOMAINS=www.example.com'
+  return `ALERT_WEBHOOK_URL=${ALERT_WAYS[0]?.examples[0]?.value}`
 }
 
-function statesOf(results: Record<StepName, 'done' | 'wrong' | 'open'>): Record<StepName, StepState> {
-  const names = Object.keys(results) as StepName[]
+function statesOf(results: Record<NeededStep, 'done' | 'wrong' | 'open'>): Record<NeededStep, StepState> {
+  const names = Object.keys(results) as NeededStep[]
   // Without the database no later step can be done.
   const first = results.database === 'wrong' ? undefined : names.find((name) => results[name] === 'open')
   const states = names.map((name) => [name, results[name] !== 'open' ? results[name] : name === first ? 'next' : 'later'])
-  return Object.fromEntries(states) as Record<StepName, StepState>
+  return Object.fromEntries(states) as Record<NeededStep, StepState>
 }
 
 /** Tries a read as a page of each listed site, with the decision and snapshot of a real read; not counted. */

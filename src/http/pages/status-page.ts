@@ -6,8 +6,10 @@ import { WRONG_A_DAY } from '../../sign-in/report-guesses.ts'
 import type { WrongOfDay } from '../../sign-in/session-store.ts'
 import type { SignIn } from '../../sign-in/sign-in.ts'
 import type { Health } from '../../status/health.ts'
+import { alertsState } from '../../status/health.ts'
 import type { Status } from '../../status/status.ts'
 import { type AccountCard, cardOf } from './account-card.ts'
+import { type AlertCard, alertCards } from './alert-step.ts'
 import { inTime } from './pages.ts'
 import { isWorking } from './setup-page.ts'
 
@@ -38,6 +40,8 @@ interface Details {
   readonly providers: readonly ProviderHealth[]
   /** A sentence about the accounts that need the owner, with their address; null = none. */
   readonly attention: { readonly text: string; readonly href: string | null } | null
+  /** The channels of alerts. */
+  readonly alerts: readonly AlertCard[]
   readonly listing: Listing
   /** The account with the next refresh. */
   readonly soonest: { readonly name: string; readonly what: string; readonly at: Date } | null
@@ -93,7 +97,9 @@ export async function describeStatusPage(parts: StatusParts, request: FastifyReq
   ])
   const needAttention = summary?.needAttention ?? 0
   // The summary may be some seconds old; the accounts on this page are current.
-  const isBroken = details !== null && (details.accounts === null || details.accounts.some(({ needsAttention }) => needsAttention))
+  const isBroken =
+    details !== null &&
+    (alertsState(details.alerts) === 'down' || details.accounts === null || details.accounts.some(({ needsAttention }) => needsAttention))
   return {
     working: isBroken || (owner !== null && needAttention > 0) ? false : isWorking(summary),
     details: details && { ...details, attention: attentionOf(summary, details) },
@@ -121,13 +127,19 @@ function attentionOf(summary: AccountSummary | null, { accounts, listing }: Pick
 async function detailsOf({ owner, status, signIn }: StatusParts, query: ListQuery): Promise<Omit<Details, 'attention'>> {
   const asked = pageRequestOf(query)
   void status.recount().catch(() => {})
-  const [health, found, wrong] = await Promise.all([status.health(), inTime(describeStatus(owner, asked)), inTime(signIn.wrongOfDay())])
+  const [health, found, wrong, alerts] = await Promise.all([
+    status.health(),
+    inTime(describeStatus(owner, asked)),
+    inTime(signIn.wrongOfDay()),
+    alertCards(status),
+  ])
   const accounts = found?.accounts.map((account) => cardOf(account, found.now)) ?? null
   return {
     health,
     given: givenOut(status.lastHour()),
     accounts,
     providers: found?.providers ?? [],
+    alerts,
     listing: listingOf('/status', asked, found?.total ?? 0),
     soonest: soonestOf(accounts ?? []),
     guesses: wrong !== null && wrong.count >= WRONG_A_DAY ? wrong : null,
