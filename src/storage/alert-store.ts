@@ -33,14 +33,18 @@ export function createAlertStore(db: Database): AlertStore {
       // A channel that is no longer configured, an account that was removed.
       await db.query(
         `delete from alert_backlog where channel not in (${numbers(1, kinds)})
-          or account in (select name from accounts where removed_at is not null)`,
+          or exists (select 1 from accounts where name = alert_backlog.account and removed_at is not null)`,
         kinds,
       )
+      // Rows that another instance holds are passed over: two that wait for each other's would be a deadlock.
       await db.query(
-        `update accounts set alert_at = ${now} where (alert_at is null or alert_at > ${now})
-          and (alert_lease_until is null or alert_lease_until <= ${now}) and name in (
-            select account from alert_backlog where retry_at <= ${now} and channel in (${numbers(2, open)}) order by retry_at limit $1
-          )`,
+        `with late as materialized (
+          select name from accounts where (alert_at is null or alert_at > ${now})
+            and (alert_lease_until is null or alert_lease_until <= ${now}) and name in (
+              select account from alert_backlog where retry_at <= ${now} and channel in (${numbers(2, open)}) order by retry_at limit $1
+            ) ${skipLocked}
+        )
+        update accounts set alert_at = ${now} where name in (select name from late)`,
         [limit, ...open],
       )
     },
