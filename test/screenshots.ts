@@ -40,13 +40,20 @@ try {
     }
   }
   // Each state of the alerts, in one look: the others differ in nothing else.
-  for (const [state, alerts] of Object.entries(ALERTS)) {
+  for (const [state, alerts] of Object.entries({ none: {}, ...ALERTS })) {
     const agent = await startOwnersAgent(t, SOME, { alerts })
-    const tested = state === 'arrived' ? '?tested=arrived' : state === 'untried' ? '' : '?tested=failed'
+    const tested = `?tested=${state === 'arrived' ? state : 'failed'}`
     for (const [device, viewport] of Object.entries(SIZES)) {
       const context = await agent.signIn({ ...LOOK, viewport })
-      const pages = { [`setup-alerts-${state}`]: `/setup${tested}#step-alerts`, [`status-alerts-${state}`]: '/status#alerts-webhook' }
-      await shoot(context, pages, device)
+      const tab = await context.newPage()
+      for (const [page, path, part] of [
+        ['setup', `/setup${tested}`, '#step-alerts'],
+        ['status', '/status', '.tiles'],
+      ] as const) {
+        await tab.goto(AGENT + path)
+        writeFileSync(join(FOLDER, `${page}-alerts-${state}-${device}.png`), shrinkPng(await tab.locator(part).screenshot()))
+      }
+      await context.close()
     }
   }
 } finally {

@@ -107,8 +107,7 @@ t.test('a link cannot claim a test that went otherwise', async (t) => {
 t.test('each error of a channel has its remedy', async (t) => {
   const { owner, agent } = await world(t, { ALERT_WEBHOOK_URL: HOOK })
   const cases: Record<string, RegExp> = {
-    'the webhook answered with HTTP 404: it may have been deleted, so make a new one':
-      /Make a new address there, put it into ALERT_WEBHOOK_URL/,
+    'the webhook answered with HTTP 404: it may have been deleted, so make a new one': /Put its address into ALERT_WEBHOOK_URL/,
     'the webhook answered with HTTP 403 and refuses the address': /Make a new address there/,
     'the webhook answered with HTTP 302, and redirects are not followed': /Make a new address there/,
     'the webhook answered with HTTP 400 and refuses the message': /Copy the whole address once more/,
