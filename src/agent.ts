@@ -67,7 +67,7 @@ export async function createAgent(config: Config, log: Logger, { rateLimits = RA
   const memcached = await openMemcached(config, log)
   const shared = memcached === null ? null : createSharedCache({ cache: memcached, vault, clock: store })
   const installation = createInstallationStore(db)
-  const reader = createTokenReader({ store, shared, vault, constantName: config.jsConstantName, log })
+  const reader = createTokenReader({ store, shared, vault, constantNames: config.constantNames, log })
   const providers = await loadProviders(config)
   const refreshDeps = {
     store,

@@ -33,7 +33,8 @@ export interface Config {
   readonly hideHelpPages: boolean
   readonly refreshMode: RefreshMode
   readonly refreshFrequency: RefreshFrequency
-  readonly jsConstantName: string
+  /** By provider: the constant's name for an account without a name of its own. */
+  readonly constantNames: Readonly<Record<string, string>>
   readonly webhookSecret: Secret | null
   readonly database: DatabaseConfig
   /** Newest first; null = the embedded store keeps its own key beside it. */
@@ -204,7 +205,7 @@ export function readConfig(env: NodeJS.ProcessEnv, providers: readonly ProviderM
     hideHelpPages: flag('HIDE_HELP_PAGES'),
     refreshMode: choice('REFRESH_MODE', ['cron', 'scheduled'], 'cron'),
     refreshFrequency: choice('REFRESH_FREQUENCY', ['daily', 'weekly', 'monthly'], 'weekly'),
-    jsConstantName: ownConstant ?? providers[0]?.constantName ?? 'AccessToken',
+    constantNames: constantNamesOf(providers, ownConstant),
     webhookSecret: secret('WEBHOOK_SECRET', text('WEBHOOK_SECRET'), 8, MAKE_KEY),
     database,
     ...keySpellings(keys, quoted('ENCRYPTION_KEY')),
@@ -231,6 +232,11 @@ export function readConfig(env: NodeJS.ProcessEnv, providers: readonly ProviderM
   }
   if (problems.length > 0) throw new ConfigError(problems)
   return config
+}
+
+/** JS_CONSTANT_NAME comes from a release whose only provider is the first one, so it names that one's constant alone. */
+function constantNamesOf(providers: readonly ProviderModule[], own: string | null): Config['constantNames'] {
+  return Object.fromEntries(providers.map(({ name, constantName }, at) => [name, at === 0 ? (own ?? constantName) : constantName]))
 }
 
 /** Stricter than URL: the allow-list gives `*` and the comma its own meaning, and a dot at the end is another origin. */

@@ -3,13 +3,13 @@ import type { Config } from './config.ts'
 
 /** The configuration without its secrets, for the pages. */
 export function pageSettings(config: Config) {
-  const { appUrl, appUrlIsGuess, platform, command, jsConstantName, hideHelpPages, warnings, refreshFrequency, refreshMode } = config
+  const { appUrl, appUrlIsGuess, platform, command, constantNames, hideHelpPages, warnings, refreshFrequency, refreshMode } = config
   return {
     appUrl,
     appUrlIsGuess,
     platform,
     command,
-    jsConstantName,
+    constantNames,
     hideHelpPages,
     warnings,
     refreshFrequency,

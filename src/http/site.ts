@@ -6,7 +6,8 @@ export interface Settings {
   readonly platform: string
   /** The shell line that runs an agent's command, such as `seed shop`, on this platform. */
   readonly command: (words: string) => string
-  readonly jsConstantName: string
+  /** By provider: the constant's name for an account without a name of its own. */
+  readonly constantNames: Readonly<Record<string, string>>
   readonly hideHelpPages: boolean
   /** Canonical origins, separated by blanks. */
   readonly allowedDomains: string | null

@@ -41,14 +41,17 @@ export interface TokenSnapshot {
 }
 
 export interface SnapshotDeps {
-  readonly constantName: string
+  /** By provider. */
+  readonly constantNames: Readonly<Record<string, string>>
   readonly vault: Vault
 }
 
 export const MAX_AGE_SECONDS = 300
+/** The constant's name for a provider that the agent does not know. */
+const UNKNOWN_PROVIDER = 'AccessToken'
 
-export function createSnapshot(row: TokenRow, { constantName: globalName, vault }: SnapshotDeps): Snapshot {
-  const { name, accessToken, expiresAt, allowedDomains, jsConstant } = row
+export function createSnapshot(row: TokenRow, { constantNames, vault }: SnapshotDeps): Snapshot {
+  const { name, provider, accessToken, expiresAt, allowedDomains, jsConstant } = row
   const allowList = ownAllowList(allowedDomains)
   let token: string
   try {
@@ -57,7 +60,7 @@ export function createSnapshot(row: TokenRow, { constantName: globalName, vault 
     if (error instanceof UnreadableError) return { problem: unreadable(error), allowList }
     throw error
   }
-  const constantName = jsConstant ?? globalName
+  const constantName = jsConstant ?? constantNames[provider] ?? UNKNOWN_PROVIDER
   const toBody = (text: string): Body => ({
     content: text,
     etag: `"${shortDigest(text)}"`,

@@ -27,7 +27,7 @@ t.test('an empty environment is a complete configuration', async (t) => {
     hideHelpPages: false,
     refreshMode: 'cron',
     refreshFrequency: 'weekly',
-    jsConstantName: 'InstagramToken',
+    constantNames: { instagram: 'InstagramToken', threads: 'ThreadsToken' },
     webhookSecret: null,
     database: { kind: 'sqlite', path: 'data/token-agent.sqlite' },
     encryptionKeys: null,
@@ -236,7 +236,7 @@ t.test('spaces around a value are removed', async (t) => {
   const config = readConfig({ STARTING_TOKEN: ' IGAAabc\n', APP_URL: ' https://agent.example/ ', JS_CONSTANT_NAME: ' Shop ' })
   t.equal(config.seeds[0]?.token.reveal(), 'IGAAabc')
   t.equal(config.appUrl, 'https://agent.example')
-  t.equal(config.jsConstantName, 'Shop')
+  t.same(config.constantNames, { instagram: 'Shop', threads: 'ThreadsToken' }, 'accounts of other providers keep theirs')
 })
 
 t.test('the platform’s variables give the address', async (t) => {

@@ -2,7 +2,7 @@ import t, { type Test } from 'tap'
 import { runCli } from '../support/agent.ts'
 import { type Instagram, startInstagram, startThreads } from '../support/instagram.ts'
 import type { Knobs } from '../support/instagram-knobs.ts'
-import { approve, authorizeUrlIn, type Client, createOwner, openAgent, served, settingsFor, signedRequest } from '../support/owner.ts'
+import { approve, authorizeUrlIn, type Client, createOwner, openAgent, SITE, served, settingsFor, signedRequest } from '../support/owner.ts'
 import { tempFolder } from '../support/temp-folder.ts'
 
 const SECRET = 'a-secret-of-the-threads-app'
@@ -113,6 +113,26 @@ t.test('no way in sends a token to another provider than the account’s', async
   t.same(threads.calls, [])
   t.same(agent.sql("select * from accounts where name = 'threads'"), row, 'the row is unchanged')
   t.notOk(instagram.calls.some(({ token }) => token === seed))
+})
+
+t.test('the constant is named by the account, then by its provider, and a new default says that the name changes', async (t) => {
+  const { agent, owner } = await setUp(t, { env: { JS_CONSTANT_NAME: 'ShopToken' } })
+  await connect(owner, 'default', 'instagram')
+  await connect(owner, 'talk')
+  const script = async (path: string) => (await agent.fetch(path, { headers: { origin: SITE } })).text()
+  t.match(await script('/token.js'), 'ShopToken')
+  t.match(await script('/accounts/talk/token.js'), 'ThreadsToken')
+  const before = await owner.page('/admin/accounts/talk')
+  t.match(before, /then called <code>ThreadsToken<\/code>, no longer <code>ShopToken<\/code>/)
+  t.match(before, /Name of the constant; empty: <code>ThreadsToken</)
+  t.notMatch(await owner.page('/admin/accounts/default'), /no longer/)
+
+  await owner.post('/admin/accounts/talk/constant', { constant: 'ShopToken' })
+  t.match(await script('/accounts/talk/token.js'), 'ShopToken')
+  t.notMatch(await owner.page('/admin/accounts/talk'), /no longer/, 'with the same name nothing changes')
+  await owner.post('/admin/accounts/talk/constant', { constant: '' })
+  await owner.post('/admin/accounts/talk/default')
+  t.match(await script('/token.js'), 'ThreadsToken')
 })
 
 t.test('Meta’s calls about Threads users take permission and data back', async (t) => {

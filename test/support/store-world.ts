@@ -194,7 +194,7 @@ export async function createStoreWorld(t: Teardown, options: Options = {}) {
         store: watched,
         shared,
         vault: ownVault,
-        constantName: 'InstagramToken',
+        constantNames: { instagram: 'InstagramToken' },
         log: { info: (_, message) => void lines.push(message), warn: (_, message) => void lines.push(message) },
         // Ten seconds in one: what a second brings, a test sees ten times in it.
         clockMs: () => (isFast ? performance.now() * 10 : clock.ms),

@@ -3,7 +3,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import * as manage from '../../accounts/manage.ts'
 import { totalOf } from '../../accounts/overview.ts'
 import { staleSentence } from '../../accounts/publish-change.ts'
-import { type AdvisedAccount, describeAccount, describePage, type ViewDeps } from '../../accounts/view.ts'
+import { type AdvisedAccount, describePage, type ViewDeps } from '../../accounts/view.ts'
 import { acceptToken } from '../../core/accept-token.ts'
 import { AppError } from '../../core/errors.ts'
 import { Secret } from '../../core/secret.ts'
@@ -12,9 +12,9 @@ import type { Status } from '../../status/status.ts'
 import { STATUS } from '../errors.ts'
 import { inTime, type Pages } from '../pages/pages.ts'
 import { waysOf } from '../pages/provider-ways.ts'
-import { createSnippets } from '../pages/snippets.ts'
 import { type ListQuery, listingOf, pageRequestOf } from '../pages/status-page.ts'
 import type { Site } from '../site.ts'
+import { createAccountPage } from './account-page.ts'
 
 const PAGE_LENGTH = 50
 const DONE = new Map(
@@ -75,7 +75,7 @@ interface Parts {
 export function accountRoutes(scope: FastifyInstance, { owner, status, site, pages }: Parts): void {
   const { settings } = site
   const app = scope.withTypeProvider<JsonSchemaToTsProvider>()
-  const snippets = createSnippets(site.viewsFolder)
+  const describe = createAccountPage({ owner, site })
   const messageOf = (request: FastifyRequest): string | null => {
     const { done, until } = request.query as { done?: unknown; until?: unknown }
     const message = DONE.get(String(done))
@@ -100,20 +100,9 @@ export function accountRoutes(scope: FastifyInstance, { owner, status, site, pag
   }
 
   async function show(reply: FastifyReply, name: string, data: Shown) {
-    const found = await manage.findAccount(owner, name)
-    const [account, history] = await Promise.all([describeAccount(owner, found), owner.store.events(name, 5)])
-    const { title = account.provider, connect } = owner.providers.get(account.provider) ?? {}
-    const constantName = account.jsConstant ?? settings.jsConstantName
-    const code = snippets({ appUrl: settings.appUrl, account: account.isDefault ? null : name, constantName })
-    // Only the script tag, not the example that uses the token.
-    const tag = code['script']?.split('\n<script>')[0]
     return pages.send(reply, 'account', {
       signedIn: true,
-      account,
-      history,
-      title,
-      canRevoke: connect?.revoke !== undefined,
-      tag,
+      ...(await describe(name)),
       field: null,
       typed: {},
       ...data,

@@ -71,13 +71,16 @@ function accountOf(request: FastifyRequest | null): string | null {
   return typeof account === 'string' && isAccountName(account) ? account : null
 }
 
-/** The account's constant name, else the global one, and whether it has its own allow-list. */
+/** The account's constant name, without a token the first provider's, and whether it has its own allow-list. */
 async function settingsOf(
   { reading, site: { settings } }: Parts,
   account: string | null,
 ): Promise<{ constantName: string; hasOwnList: boolean }> {
   const found = await reading.peek(account)
-  return { constantName: found.problem === null ? found.constantName : settings.jsConstantName, hasOwnList: found.allowList !== null }
+  return {
+    constantName: found.problem === null ? found.constantName : (Object.values(settings.constantNames)[0] ?? ''),
+    hasOwnList: found.allowList !== null,
+  }
 }
 
 /** The account names for the owner's choice; empty if they are too many for a list. */

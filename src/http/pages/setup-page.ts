@@ -152,7 +152,7 @@ function configuredOf(settings: Settings): SetupPage['configured'] {
       name: 'Refresh',
       value: settings.refreshMode === 'cron' ? `${settings.refreshFrequency}, and always before ${quarter}` : `when ${quarter}`,
     },
-    { name: 'Name of the constant', value: settings.jsConstantName, isCode: true },
+    { name: 'Name of the constant', value: Object.values(settings.constantNames).join(', '), isCode: true },
     { name: 'Webhook', value: settings.hasWebhookSecret ? `on: POST ${settings.appUrl}/hooks/refresh` : 'off: WEBHOOK_SECRET is not set' },
     { name: 'Server keys', value: settings.hasServerKeys ? 'set' : 'none: SERVER_KEYS is not set' },
   ]

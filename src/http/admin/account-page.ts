@@ -1,0 +1,59 @@
+import { findAccount } from '../../accounts/manage.ts'
+import { type AdvisedAccount, describeAccount, type ViewDeps } from '../../accounts/view.ts'
+import type { Account } from '../../core/account.ts'
+import type { AccountStore, RecordedEvent } from '../../core/account-store.ts'
+import { createSnippets } from '../pages/snippets.ts'
+import type { Site } from '../site.ts'
+
+export interface AccountPageParts {
+  readonly owner: ViewDeps & { readonly store: Pick<AccountStore, 'events'> }
+  readonly site: Site
+}
+
+export interface AccountPage {
+  readonly account: AdvisedAccount
+  /** The newest events. */
+  readonly history: readonly RecordedEvent[]
+  /** The provider's name in a sentence. */
+  readonly title: string
+  readonly canRevoke: boolean
+  /** The script tag for a web page. */
+  readonly tag: string | undefined
+  readonly constantName: string
+  /** The constant's name without a name of the account's own. */
+  readonly usualConstant: string
+  /** The name of /token.js's constant, if it changes once this account is the default; else null. */
+  readonly renamedConstant: string | null
+}
+
+/** Describes the page of one account. Throws `not_found` if there is no such account. */
+export function createAccountPage({ owner, site }: AccountPageParts): (name: string) => Promise<AccountPage> {
+  const { settings } = site
+  const snippets = createSnippets(site.viewsFolder)
+  const usualOf = ({ provider }: Pick<Account, 'provider'>): string => settings.constantNames[provider] ?? ''
+  const constantOf = (account: Pick<Account, 'jsConstant' | 'provider'>): string => account.jsConstant ?? usualOf(account)
+
+  return async (name) => {
+    const found = await findAccount(owner, name)
+    const [account, history, served] = await Promise.all([
+      describeAccount(owner, found),
+      owner.store.events(name, 5),
+      owner.store.find(null),
+    ])
+    const { title = account.provider, connect } = owner.providers.get(account.provider) ?? {}
+    const constantName = constantOf(account)
+    const present = served === null ? constantName : constantOf(served)
+    const code = snippets({ appUrl: settings.appUrl, account: account.isDefault ? null : name, constantName })
+    return {
+      account,
+      history,
+      title,
+      canRevoke: connect?.revoke !== undefined,
+      // Without the example that uses the token.
+      tag: code['script']?.split('\n<script>')[0],
+      constantName,
+      usualConstant: usualOf(account),
+      renamedConstant: present === constantName ? null : present,
+    }
+  }
+}
