@@ -32,7 +32,7 @@ t.test('the button tries the channel; the last delivery is public as up or down,
 
   await waitFor('the delivery to be noted', async () => (await alerts()).part !== undefined)
   t.match(await alerts(), { status: 200, ready: true, part: { state: 'up', since: String } })
-  t.equal(await press(), '/setup?tested=arrived#alerts')
+  t.equal(await press(), '/setup?tested=arrived#step-alerts')
   t.strictSame(subjects(server), ['A test of the alerts', 'A test of the alerts'])
   t.match(await metrics(), /^token_agent_alert_channel_up\{channel="email"\} 1$/m)
   t.match(await metrics(), /^token_agent_alert_channel_last_success_timestamp_seconds\{channel="email"\} 1\d{9}(\.\d+)?$/m)
@@ -40,7 +40,7 @@ t.test('the button tries the channel; the last delivery is public as up or down,
   t.equal(server.received.length, 2, 'a stranger sends nothing')
 
   server.isRefusing = true
-  t.equal(await press(), '/setup?tested=failed#alerts')
+  t.equal(await press(), '/setup?tested=failed#step-alerts')
   const down = await alerts()
   t.match(down, { status: 200, ready: true, part: { state: 'down', since: String } })
   t.strictSame(Object.keys(down.part ?? {}).toSorted(), ['since', 'state'], 'no word of why')
