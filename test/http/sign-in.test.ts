@@ -154,8 +154,8 @@ t.test(
     const { url, query } = await createDatabase(t)
     const env = { DATABASE_URL: url, ENCRYPTION_KEY: KEY }
     const start = () => startAgent(t, { ready: '/readyz', env: { ADMIN_PASSWORD: PASSWORD, ...env } })
-    const agents = await Promise.all([start(), start(), start()])
-    const [one, two] = agents
+    const agents = [await start(), ...(await Promise.all(Array.from({ length: 7 }, start)))] as const
+    const [one, two = one] = agents
     const owner = createClient(one)
     await owner.signIn(PASSWORD)
     t.match(await createClient(two, owner.cookies).get('/admin'), { status: 200 })
@@ -169,7 +169,7 @@ t.test(
     }
     const attack = async (): Promise<void> => {
       for (let n = 0; performance.now() < untilMs; n++) {
-        guesses.push(guess(agents[n % 3] ?? one, `guess number ${n}`))
+        guesses.push(guess(agents[n % agents.length] ?? one, `guess number ${n}`))
         await sleep(1000 / 30)
       }
     }
