@@ -1,5 +1,5 @@
 import { statSync } from 'node:fs'
-import type { DatabaseSync } from 'node:sqlite'
+import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { AppError } from '../core/errors.ts'
 import type { Database, Dialect, Param, Script } from './database.ts'
@@ -10,6 +10,8 @@ import { createPrivateFile } from './key-file.ts'
 const BLOCKING_WAIT_MS = 25
 const TIMEOUT_MS = 2_000
 const MIGRATION_TIMEOUT_MS = 60_000
+/** More than the agent has, but for those whose length depends on what they are asked. */
+const MOST_PREPARED = 200
 
 const NOW = "strftime('%Y-%m-%dT%H:%M:%fZ', 'now')"
 const dialect: Dialect = {
@@ -56,10 +58,21 @@ export async function openSqlite(path: string): Promise<Database> {
     return turn
   }
 
+  // To prepare a statement takes as long as to run it.
+  const prepared = new Map<string, StatementSync>()
+  function prepare(sql: string): StatementSync {
+    const known = prepared.get(sql)
+    if (known !== undefined) return known
+    if (prepared.size === MOST_PREPARED) prepared.clear()
+    const statement = sqlite.prepare(sql)
+    prepared.set(sql, statement)
+    return statement
+  }
+
   const own: Script = {
     query: <Row>(sql: string, params: readonly Param[] = []) =>
       // node:sqlite types a row by what SQLite can hold; the caller knows the columns.
-      explained(() => sqlite.prepare(sql).all(numbered(params)) as Row[]),
+      explained(() => prepare(sql).all(numbered(params)) as Row[]),
     script: (sql) => explained(() => sqlite.exec(sql)),
   }
 
