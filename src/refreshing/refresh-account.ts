@@ -16,6 +16,8 @@ export interface AttemptDeps extends SaveDeps {
   readonly rateLimit: RateLimit
   /** Counts the attempts of this process by outcome. */
   readonly counters: RefreshCounters
+  /** A clock that only goes forward. */
+  readonly clockMs?: () => number
 }
 
 export interface RefreshResult {
@@ -47,8 +49,9 @@ export const leaseSeconds = (providers: Iterable<Provider>): number =>
 /** One attempt: calls the provider without an open transaction, then commits, fenced by the attempt's id. */
 export async function refreshAccount(deps: AttemptDeps, claim: Claim, { actor, reqId }: Origin): Promise<RefreshResult> {
   const { account } = claim
-  const startedMs = performance.now()
-  const now = (): Date => new Date(claim.claimedAt.getTime() + performance.now() - startedMs)
+  const { clockMs = () => performance.now() } = deps
+  const startedMs = clockMs()
+  const now = (): Date => new Date(claim.claimedAt.getTime() + clockMs() - startedMs)
   if (claim.interruptedAt !== null) {
     deps.log.warn(
       { account: account.name, interruptedAt: claim.interruptedAt },
@@ -59,7 +62,7 @@ export async function refreshAccount(deps: AttemptDeps, claim: Claim, { actor, r
   const { change, event, outcome } = await attemptRefresh(deps, claim, now).catch((error: unknown) => failed(deps, account, error, now()))
   const owned = await saveOutcome(deps, claim, change, { ...event, actor, account: account.name })
   deps.counters[owned ? outcome : 'lost']++
-  const durationMs = Math.round(performance.now() - startedMs)
+  const durationMs = Math.round(clockMs() - startedMs)
   const about = { reqId, account: account.name, actor, attempt: claim.attemptId, durationMs }
   if (!owned) {
     deps.log.warn({ ...about, outcome: 'lost' }, 'another process took this account over; its result stands')

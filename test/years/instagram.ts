@@ -1,0 +1,121 @@
+import { createInstagram } from '../../src/providers/instagram/instagram.ts'
+import { instagram } from '../../src/providers/instagram/module.ts'
+import type { Answer, Grant, Kind } from './kind.ts'
+import { type AccountScript, DAY_MS, HOUR_MS, MINUTE_MS, type Script } from './script.ts'
+
+// Long-lived tokens: 60 days from each refresh, refreshed only when a day old, and dead for ever once they have ended.
+// https://developers.facebook.com/docs/instagram-platform/reference/refresh_access_token
+
+interface Token {
+  readonly grant: Grant
+  readonly userId: string
+  issuedAt: number
+  expiresAt: number
+  /** Where a refresh ends the string that it replaces. */
+  replacedAt: number
+}
+
+const LIFE_SECONDS = 5_183_944
+const FAULT_ONCE_IN = 300
+const LIE_ONCE_IN = 500
+
+/** Meta does not say what a refresh does to the old string; each of these was reported. Of five accounts, two, two and one. */
+type Rotation = 'same string' | 'old one lives on' | 'old one ends'
+const rotationOf = ({ index }: AccountScript): Rotation =>
+  index % 5 === 4 ? 'old one ends' : index % 2 === 0 ? 'same string' : 'old one lives on'
+
+export function createInstagramWorld(script: Script): Kind {
+  const tokens = new Map<string, Token>()
+  const restoredAt = new Map<string, number>()
+  let calls = 0
+
+  function issue(grant: Grant, userId: string, at: number): string {
+    const text = `IGAA${grant.account.name.replace('-', '')}n${tokens.size}`
+    tokens.set(text, {
+      grant,
+      userId,
+      issuedAt: at,
+      expiresAt: at + LIFE_SECONDS * 1000,
+      replacedAt: Number.POSITIVE_INFINITY,
+    })
+    return text
+  }
+  const found = (text: string): Token => {
+    const token = tokens.get(text)
+    if (token === undefined) throw new Error(`This world has not issued ${text}`)
+    return token
+  }
+  const endOf = ({ grant, expiresAt, replacedAt }: Token): number => Math.min(grant.endsAt, expiresAt, replacedAt)
+  const lapsedSince: Kind['lapsedSince'] = ({ name, lapses }, at) => {
+    const since = lapses.findLast((lapse) => lapse <= at) ?? null
+    return since !== null && (restoredAt.get(name) ?? 0) < since ? since : null
+  }
+
+  function refresh(text: string, at: number): Answer {
+    const token = found(text)
+    const { account } = token.grant
+    if (lapsedSince(account, at) !== null) return refusal(10, 'Application does not have permission for this action')
+    if (at - token.issuedAt < DAY_MS) return refusal(100, 'Unsupported request - method type: get')
+    const rotation = rotationOf(account)
+    let given = text
+    if (rotation === 'same string') Object.assign(token, { issuedAt: at, expiresAt: at + LIFE_SECONDS * 1000 })
+    else given = issue(token.grant, token.userId, at)
+    if (rotation === 'old one ends') token.replacedAt = at
+    return { status: 200, body: { access_token: given, token_type: 'bearer', expires_in: LIFE_SECONDS } }
+  }
+
+  return {
+    lifeSeconds: LIFE_SECONDS,
+    calls: () => calls,
+    connect(account, at) {
+      const endsAt = account.ends.find((end) => end.at > at)?.at ?? Number.POSITIVE_INFINITY
+      // Another user takes the place of one who withdrew.
+      const withdrawals = account.ends.filter((end) => end.at <= at && end.withdraws).length
+      return issue({ account, endsAt }, `1784140${String(account.index * 1000 + withdrawals).padStart(10, '0')}`, at)
+    },
+    grantOf: (text) => found(text).grant,
+    workingUntil: (text) => endOf(found(text)),
+    lapsedSince,
+    restore: ({ name }, at) => void restoredAt.set(name, at),
+    lose(text, at) {
+      const { grant } = found(text)
+      if (rotationOf(grant.account) === 'old one ends') grant.endsAt = Math.min(grant.endsAt, at)
+    },
+
+    answer(host, path, text, at) {
+      calls++
+      const { name } = found(text).grant.account
+      if (script.outages.at(at) !== null) {
+        const broken = script.fraction(`${name} ${Math.floor(at / HOUR_MS)}`) < 0.5
+        return broken ? null : { status: 503, body: {} }
+      }
+      if (script.happens('fault', name, at, FAULT_ONCE_IN)) return refusal(2, 'Service temporarily unavailable')
+      const throttled = host.throttled.at(at)
+      if (throttled !== null) {
+        const minutes = Math.ceil((throttled.to - at) / MINUTE_MS)
+        const usage = JSON.stringify({ '1': [{ call_count: 100, estimated_time_to_regain_access: minutes }] })
+        return { ...refusal(4, 'Application request limit reached'), headers: { 'x-business-use-case-usage': usage } }
+      }
+      if (script.happens('lie', name, at, script.lies.at(at) === null ? LIE_ONCE_IN : 2)) return refusal(190, 'Invalid OAuth access token')
+      if (endOf(found(text)) <= at) return refusal(190, 'Error validating access token')
+      if (path === '/refresh_access_token') return refresh(text, at)
+      const { userId } = found(text)
+      return { status: 200, body: { id: `9${userId}`, user_id: userId, username: name.replace('-', '.') } }
+    },
+
+    provider(send) {
+      const fetch = async (address: string | URL | Request): Promise<Response> => {
+        const { pathname, searchParams } = new URL(address as URL)
+        const answer = await send(pathname, searchParams.get('access_token') ?? '')
+        if (answer === null) throw new TypeError('fetch failed')
+        const { status, body, headers } = answer
+        return new Response(JSON.stringify(body), { status, headers: headers ?? {} })
+      }
+      return { ...instagram, ...createInstagram({ graphUrl: 'https://graph.instagram.example', fetch }) }
+    },
+  }
+}
+
+function refusal(code: number, message: string): Answer {
+  return { status: 400, body: { error: { message, type: 'OAuthException', code } } }
+}

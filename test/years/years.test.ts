@@ -1,0 +1,35 @@
+import t from 'tap'
+import { tableOf, yearsOfAgent, yearsOfRivals } from './run.ts'
+
+/** `calls`: a look a day, the refreshes, a look at each new string, and what is asked again after trouble. */
+const RUNS = [
+  { frequency: 'weekly', accounts: 10, ends: 10, calls: 500 },
+  { frequency: 'daily', accounts: 6, ends: 5, calls: 900 },
+  { frequency: 'monthly', accounts: 6, ends: 5, calls: 470 },
+] as const
+
+for (const { frequency, accounts, ends, calls } of RUNS) {
+  t.test(`in a year of ${frequency} refreshes a person hears within 26 hours of each token that ended`, async (t) => {
+    const figures = await yearsOfAgent({ accounts, years: 1, seed: 1 }, frequency)
+    t.comment(tableOf([figures]))
+    t.ok((figures.alertedAfterHours?.count ?? 0) >= ends)
+    t.ok((figures.alertedAfterHours?.longest ?? Number.NaN) <= 26)
+    t.equal(figures.unalerted, 0)
+    t.ok((figures.aheadDays ?? 0) >= 7, 'what can be known is alerted a week ahead')
+    t.ok(figures.calls <= calls, `${figures.calls} calls`)
+    // A month without a refresh, and then five weeks without a machine, outlast a token: docs/reliability.md says so.
+    if (frequency !== 'monthly') t.equal(figures.preventableDays, 0)
+  })
+}
+
+t.test('the same years cost each other policy days that could have been prevented', async (t) => {
+  const rivals = yearsOfRivals({ accounts: 100, years: 2, seed: 1 })
+  t.comment(tableOf(rivals))
+  for (const { policy, preventableDays } of rivals) t.ok(preventableDays > 0, policy)
+})
+
+t.test('a seed gives the same years again', async (t) => {
+  const size = { accounts: 4, years: 0.5, seed: 2 }
+  const first = await yearsOfAgent(size, 'weekly')
+  t.strictSame(await yearsOfAgent(size, 'weekly'), first)
+})
