@@ -159,11 +159,10 @@ async function replan({ timetable, providers, policy, log }: CheckDeps): Promise
   let moved = 0
   for (let after: string | undefined = ''; after !== undefined; ) {
     const page: Awaited<ReturnType<Timetable['misplanned']>> = await timetable.misplanned(policy, after, SLICE)
-    const now = timetable.now()
     const moments = page.map((planned) => {
       const minimumAgeSeconds = providers.get(planned.provider)?.minimumAgeSeconds ?? 0
-      const at = replannedRefreshAt(planned, minimumAgeSeconds, { ...policy, random: () => fractionOf(planned.name) }, now)
-      return { name: planned.name, inSeconds: (at.getTime() - now.getTime()) / 1000 }
+      const at = replannedRefreshAt(planned, minimumAgeSeconds, { ...policy, random: () => fractionOf(planned.name) }, planned.readAt)
+      return { name: planned.name, inSeconds: (at.getTime() - planned.readAt.getTime()) / 1000 }
     })
     await timetable.planRefreshes(moments)
     moved += moments.length

@@ -27,6 +27,8 @@ export interface CheckResult {
 export interface Planned extends PlannedRefresh {
   readonly name: string
   readonly provider: string
+  /** The database's clock when it was read. */
+  readonly readAt: Date
 }
 
 /** An instant for an account, in seconds from the database's clock. */
@@ -37,7 +39,6 @@ export interface Moment {
 
 /** Plans the next look and refresh of accounts outside of a refresh. */
 export interface Timetable {
-  now(): Date
   /** Gives each token whose daily look is due to one caller. An unsettled look is due again an hour later. */
   claimChecks(request: CheckRequest): Promise<Check[]>
   /** False, and no change, where a refresh or another token came between. */

@@ -11,6 +11,7 @@ interface PlannedRow {
   readonly issued_at: Instant
   readonly expires_at: Instant
   readonly next_refresh_at: Instant
+  readonly clock: Instant
 }
 
 const CHECK_AGAIN_SECONDS = 3600
@@ -20,7 +21,6 @@ const DAY_SECONDS = 86_400
 
 export function createTimetable(db: Database): Timetable {
   const { now, nowPlus, toSeconds, skipLocked } = db.dialect
-  let aheadMs = 0
   const idle = `(lease_until is null or lease_until <= ${now})`
   const kept = `removed_at is null and paused_at is null and access_token is not null and state = 'active'`
   // A refresh in the same minute also tests the token.
@@ -43,11 +43,8 @@ export function createTimetable(db: Database): Timetable {
   }
 
   return {
-    now: () => new Date(Date.now() + aheadMs),
-
     // One statement, as for refreshes. The lease has no attempt id, so a refresh may take the account over.
     async claimChecks({ leaseOwner, leaseSeconds, provider, limit }: CheckRequest) {
-      const askedAt = Date.now()
       const rows = await db.query<AccountRow & { clock: Instant }>(
         `with due as materialized (
           select name from accounts where provider = $4 and ${checkIsDue} order by next_check_at limit $3 ${skipLocked}
@@ -57,7 +54,6 @@ export function createTimetable(db: Database): Timetable {
         returning ${ACCOUNT_COLUMNS}, ${now} as clock`,
         [leaseOwner, leaseSeconds, limit, provider],
       )
-      if (rows[0]) aheadMs = new Date(rows[0].clock).getTime() - (askedAt + Date.now()) / 2
       return rows.map((row) => ({ account: toAccount(row), leaseOwner, claimedAt: new Date(row.clock) }))
     },
 
@@ -94,7 +90,7 @@ export function createTimetable(db: Database): Timetable {
       const isFromProvider = '(last_refresh_at = issued_at or connected_at = issued_at)'
       const tooEarly = `${isFromProvider} and ${next} < ${planned} - ${TOLERANCE_SECONDS}`
       const rows = await db.query<PlannedRow>(
-        `select name, provider, issued_at, expires_at, next_refresh_at from accounts
+        `select name, provider, issued_at, expires_at, next_refresh_at, ${now} as clock from accounts
         where ${kept} and ${idle} and failure_count = 0 and next_refresh_at > ${now} and issued_at < expires_at
           and ((${tooLate}) or (${tooEarly})) and name > $1 order by name limit $2`,
         [after, limit],
@@ -105,6 +101,7 @@ export function createTimetable(db: Database): Timetable {
         issuedAt: new Date(row.issued_at),
         expiresAt: new Date(row.expires_at),
         nextRefreshAt: new Date(row.next_refresh_at),
+        readAt: new Date(row.clock),
       }))
     },
 
