@@ -40,6 +40,7 @@ export function createTokenChecks(deps: CheckDeps, signal: AbortSignal): () => P
   const { clockMs = () => performance.now() } = deps
   const recent = new Map<string, { at: Date; refused: boolean }[]>()
   const inTrouble = new Set<string>()
+  const held = new Set<string>()
   let isReplanned = false
   let plannedAtMs = Number.NEGATIVE_INFINITY
   let running: Promise<void> | null = null
@@ -78,10 +79,15 @@ export function createTokenChecks(deps: CheckDeps, signal: AbortSignal): () => P
     }
     const answer = await ask(check, provider)
     if (answer.kind === 'failed') return settle('failed', { nextCheckAt: new Date(claimedAt.getTime() + answer.waitMs) })
+    const wasHeld = held.delete(account.name)
+    // What was refused a while ago works: the trouble is over, and a refusal means what it says again.
+    if (wasHeld && answer.kind === 'works') recent.delete(provider.name)
     const refusals = countRefusals(provider.name, { at: claimedAt, refused: answer.kind === 'refused' })
     if (answer.kind === 'works') return settle('works', { nextCheckAt: tomorrow, checkedAt: claimedAt })
     if (refusals > MOST_REFUSED) {
-      await settle('held', { nextCheckAt: tomorrow })
+      held.add(account.name)
+      // Not a day later: one whose user ended it meanwhile is to be noticed within 26 hours.
+      await settle('held', { nextCheckAt: new Date(claimedAt.getTime() + HOUR_MS) })
       return alertTrouble(provider.name, check)
     }
     deps.log.warn({ account: account.name }, 'the daily look at the token was refused; the refresh, which judges, is due at once')

@@ -201,6 +201,17 @@ t.test(
     t.match(alerts, [{ event: 'provider_trouble', message: /tenth of the last 50/ }])
     t.equal((await world.deps.store.events(null, 10)).filter(({ kind }) => kind === 'provider_trouble').length, 1)
     t.equal((await world.deps.store.list()).filter(({ state }) => state !== 'active').length, 0)
+
+    // The trouble is over, and one user has ended a token in it.
+    world.instagram.heal()
+    world.instagram.revoke(await world.token('shop-39'))
+    const waits = (await world.deps.store.list()).map(({ nextCheckAt }) => (nextCheckAt?.getTime() ?? 0) - Date.now())
+    t.equal(waits.filter((ms) => ms < 1.01 * HOUR_MS).length, 30, 'a look that was held is made again after an hour')
+    for (let hour = 0; hour < 2; hour++) {
+      await world.later(HOUR_MS + MINUTE_MS)
+      await other.check()
+    }
+    t.ok(((await world.account('shop-39')).nextRefreshAt?.getTime() ?? 0) <= Date.now(), 'and the token that ended is judged')
   },
 )
 
