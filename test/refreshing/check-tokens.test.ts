@@ -338,3 +338,31 @@ t.test('a changed frequency plans by the databaseâ€™s clock, not by the machineâ
 })
 
 t.test('names that differ in one digit are spread', async (t) => {
+  const parts = Array.from({ length: 10_000 }, (_, n) => Math.floor(fractionOf(`shop-${n}`) * 10))
+  for (let part = 0; part < 10; part++) {
+    const rows = parts.filter((one) => one === part).length
+    t.ok(rows > 850 && rows < 1150, `${rows} in part ${part}`)
+  }
+})
+
+async function insertMany(
+  world: StoreWorld,
+  count: number,
+  { issuedAt, nextRefreshAt }: { issuedAt: Date; nextRefreshAt: Date },
+): Promise<void> {
+  await world.seed(world.instagram.issue(), 'shop-0')
+  const { accessToken } = await world.account('shop-0')
+  const expiresAt = new Date(issuedAt.getTime() + 60 * DAY_MS)
+  for (let from = 0; from < count; from += 500) {
+    const rows = Array.from(
+      { length: Math.min(500, count - from) },
+      (_, n) => `('shop-${from + n}', 'instagram', '17', $1, 'active', $2, $2, $3, $4, $2)`,
+    )
+    await world.db.query(
+      `insert into accounts (name, provider, provider_user_id, access_token, state, issued_at, last_refresh_at, expires_at, next_refresh_at, created_at)
+      values ${rows.join(', ')} on conflict (name) do update set issued_at = excluded.issued_at,
+        last_refresh_at = excluded.last_refresh_at, expires_at = excluded.expires_at, next_refresh_at = excluded.next_refresh_at, next_check_at = null`,
+      [accessToken, issuedAt, expiresAt, nextRefreshAt],
+    )
+  }
+}

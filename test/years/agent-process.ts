@@ -1,5 +1,5 @@
 import type { SeedDeps } from '../../src/accounts/seed.ts'
-import type { SendAlert } from '../../src/alerts/alert.ts'
+import type { Alert, SendAlert } from '../../src/alerts/alert.ts'
 import { sendAlerts } from '../../src/alerts/send-alerts.ts'
 import { AppError } from '../../src/core/errors.ts'
 import type { Vault } from '../../src/core/vault.ts'
@@ -17,6 +17,7 @@ import { migrate } from '../../src/storage/migrate.ts'
 import { openSqlite } from '../../src/storage/sqlite.ts'
 import { createTimetable } from '../../src/storage/timetable.ts'
 import { MIGRATIONS } from '../storage/engines.ts'
+import { channelsOn } from '../support/alert-channels.ts'
 import type { Kind } from './kind.ts'
 import { CRASH_ONCE_IN, HOUR_MS, type Host, type Script } from './script.ts'
 
@@ -122,13 +123,17 @@ export function startProcess({ kind, script, host, frequency, store, vault, rand
     clockMs: store.now,
     log,
   }
+  const webhook = async (alerts: readonly Alert[]): Promise<void> => {
+    for (const alert of alerts) await send(alert)
+  }
+  const channels = channelsOn(db, { webhook }, { clockMs: store.now })
   const looks = createLookCounters()
   const check = createTokenChecks({ ...deps, timetable: createTimetable(db), events: accounts, looks, send }, new AbortController().signal)
 
   const work: AgentProcess['tick'] = async ({ refresh, look, alert }) => {
     if (refresh) await refreshDue(deps, { actor: 'timer' })
     if (look) await check()
-    if (alert) await sendAlerts({ alerts: createAlertStore(db), send, log, clockMs: store.now })
+    if (alert) await sendAlerts({ alerts: createAlertStore(db), channels, log, clockMs: store.now })
   }
   return { deps, startedAt, isDead: () => isDead, tick: (due) => Promise.race([work(due), death]) }
 }
