@@ -77,8 +77,8 @@ async function runHost({ kind, script, host, frequency, ledger }: World): Promis
   let running = startProcess(place)
 
   const isEnded = ({ grant }: Shop): boolean => grant === null || grant.endsAt <= store.now()
-  const textOf = ({ name, accessToken }: Account): string =>
-    accessToken === null ? '' : vault.open(accessToken, accountContext(name, 'access_token')).reveal()
+  const textOf = (account: Account): string =>
+    account.accessToken === null ? '' : vault.open(account.accessToken, accountContext(account, 'access_token')).reveal()
 
   async function send({ event, account }: Alert): Promise<void> {
     const now = store.now()
