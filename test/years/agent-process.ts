@@ -75,6 +75,8 @@ export function startProcess({ kind, script, host, frequency, store, vault, rand
   const startedAt = store.now()
   let isDead = false
   let isCut = false
+  /** By account, the tokens whose refresh was answered last. */
+  const uncommitted = new Map<string, string>()
   let die: () => void
   const death = new Promise<void>((resolve) => {
     die = resolve
@@ -94,11 +96,13 @@ export function startProcess({ kind, script, host, frequency, store, vault, rand
   }
 
   const provider = kind.provider(async (path, token) => {
+    if (isDead) return new Promise(() => {})
     const answer = kind.answer(host, path, token, store.now())
     if (path !== '/refresh_access_token' || answer?.status !== 200) return answer
     const { name } = kind.grantOf(token).account
+    uncommitted.set(name, token)
     if (script.happens('crash', name, store.now(), CRASH_ONCE_IN)) {
-      kind.lose(token, store.now())
+      for (const lost of uncommitted.values()) kind.lose(lost, store.now())
       isDead = true
       die()
       return new Promise(() => {})
@@ -115,7 +119,7 @@ export function startProcess({ kind, script, host, frequency, store, vault, rand
     policy: { mode: 'cron', frequency, random },
     leaseOwner: `process of ${startedAt}`,
     secrets: { nameIn: () => null, nameOf: () => null },
-    publish: async () => null,
+    publish: async (name) => void uncommitted.delete(name),
     unsaved: createUnsavedGrants({ cache: null, vault, cacheId: async () => null }),
     // Time stands still within a tick: nothing may wait for it to pass.
     rateLimit: createRateLimit({ ...RATE_LIMITS, burst: 10_000 }, store.now),
