@@ -4,7 +4,15 @@ import t from 'tap'
 import { filesUnder } from './support/files-under.ts'
 
 const ROOT = join(import.meta.dirname, '..')
-const PAGES = ['README.md', 'ARCHITECTURE.md', 'CONTRIBUTING.md', 'SECURITY.md', 'docs/deploying.md', 'docs/coming-from-the-ruby-agent.md']
+const PAGES = [
+  'README.md',
+  'ARCHITECTURE.md',
+  'CONTRIBUTING.md',
+  'SECURITY.md',
+  'docs/deploying.md',
+  'docs/reliability.md',
+  'docs/coming-from-the-ruby-agent.md',
+]
 const read = (path: string): string => readFileSync(join(ROOT, path), 'utf8')
 const { scripts, devDependencies } = JSON.parse(read('package.json'))
 
