@@ -98,7 +98,7 @@ async function runHost({ kind, script, host, frequency, ledger }: World): Promis
     }
     if (lapse !== null && lapse !== shop.alertedLapse && !isEnded(shop)) {
       shop.alertedLapse = lapse
-      ledger.alertedAhead(kind.workingUntil(token) - now)
+      ledger.alertedAhead(kind.expiryOf(token) - now)
     }
   }
 

@@ -75,6 +75,7 @@ export function createInstagramWorld(script: Script): Kind {
     },
     grantOf: (text) => found(text).grant,
     workingUntil: (text) => endOf(found(text)),
+    expiryOf: (text) => found(text).expiresAt,
     lapsedSince,
     restore: ({ name }, at) => void restoredAt.set(name, at),
     lose(text, at) {

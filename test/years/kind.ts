@@ -29,6 +29,8 @@ export interface Kind {
   answer(host: Host, path: string, token: string, at: number): Answer | null
   /** When the token stops working, unless it is refreshed before. */
   workingUntil(token: string): number
+  /** When it expires unless it is refreshed, whatever its user does meanwhile. */
+  expiryOf(token: string): number
   /** The answer never reached the policy that asked. */
   lose(token: string, at: number): void
   /** Since when refreshes are refused until the operator changes a setting; null = they are not. */
