@@ -67,8 +67,8 @@ export async function createAgent(config: Config, log: Logger, { rateLimits = RA
   const memcached = await openMemcached(config, log)
   const shared = memcached === null ? null : createSharedCache({ cache: memcached, vault, clock: store })
   const installation = createInstallationStore(db)
-  const reader = createTokenReader({ store, shared, vault, constantNames: config.constantNames, log })
   const providers = await loadProviders(config)
+  const reader = createTokenReader({ store, shared, vault, constantNames: config.constantNames, providers, log })
   const refreshDeps = {
     store,
     vault,

@@ -123,6 +123,7 @@ const ERASED = {
   providerAppUserId: null,
   username: null,
   scopes: null,
+  pageUseConfirmedAt: null,
   state: 'reconnect',
   issuedAt: null,
   expiresAt: null,

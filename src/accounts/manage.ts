@@ -81,6 +81,40 @@ export async function setConstant(deps: ManageDeps, name: string, typed: string 
   return change(deps, name, { jsConstant }, event(name, 'changed', actor, `Name of the constant: ${jsConstant ?? 'the global one'}`))
 }
 
+/** Lets pages have a token that can do more than read, or takes that back. `scopes`: those that the owner has read. */
+export async function setPageUse(
+  deps: ManageDeps,
+  name: string,
+  { allow, scopes }: { allow: boolean; scopes: string | null },
+  actor: Actor,
+): Promise<StaleUntil> {
+  const { version } = await mustHaveScopes(deps, name, scopes)
+  const said = allow
+    ? `Web pages may have the token, with the permissions ${scopes ?? 'that it does not tell'}.`
+    : 'Only servers get the token.'
+  const write = (at: Date | null) => change(deps, name, { pageUseConfirmedAt: at }, event(name, 'changed', actor, said))
+  const staleUntil = await write(allow ? deps.store.now() : null)
+  // Another token came in between, perhaps with other scopes.
+  if (allow && (await findAccount(deps, name)).version !== version) {
+    await write(null)
+    throw scopesChanged()
+  }
+  return staleUntil
+}
+
+async function mustHaveScopes(deps: ManageDeps, name: string, scopes: string | null): Promise<Account> {
+  const account = await findAccount(deps, name)
+  if (account.scopes !== scopes) throw scopesChanged()
+  return account
+}
+
+function scopesChanged(): AppError {
+  return new AppError(
+    'conflict',
+    'The token has been replaced since this page was shown. Nothing was changed: read what the new one can do.',
+  )
+}
+
 /** A paused account is neither refreshed nor served. */
 export async function setPaused(deps: ManageDeps, name: string, paused: boolean, actor: Actor): Promise<StaleUntil> {
   return change(deps, name, { pausedAt: paused ? deps.store.now() : null }, event(name, paused ? 'paused' : 'resumed', actor))
@@ -146,7 +180,7 @@ export async function pasteToken(deps: ManageDeps, { account, provider, token: p
     const grant = await connect?.exchangeForLongLived?.(token)
     if (connect !== undefined && grant != null) {
       const profile = await connect.identify(grant.accessToken)
-      await saveGrant(deps, { account, provider, grant: { ...grant, scopes: null }, profile, askedAt, actor, existing })
+      await saveGrant(deps, { account, provider, grant, profile, askedAt, actor, existing })
       const message = 'The token was valid for an hour; it was exchanged for a long-lived one.'
       return { outcome: 'taken', result: { account, outcome: 'verified', message, nextRefreshAt: null }, message }
     }

@@ -19,7 +19,7 @@ export interface GrantDeps {
 export interface GrantToSave {
   readonly account: string
   readonly provider: string
-  readonly grant: Grant & { readonly scopes: string | null }
+  readonly grant: Grant
   readonly profile: Profile
   /** The instant before the call to the provider: the token's life counts from here. */
   readonly askedAt: Date
@@ -47,6 +47,8 @@ export async function saveGrant(deps: GrantDeps, toSave: GrantToSave): Promise<v
     ...identity(profile),
     ...granted(deps, { provider, name: account }, grant, { calledAt: askedAt, minimumAgeSeconds }),
     scopes: grant.scopes,
+    // Nobody knows whether unknown scopes are those that the owner allowed.
+    ...(grant.scopes === null ? { pageUseConfirmedAt: null } : {}),
     lastRefreshAt: null,
     // Not the instant of saving: a deauthorize call in between must win.
     connectedAt: askedAt,

@@ -65,6 +65,9 @@ export async function seedAccount(deps: SeedDeps, given: Seed): Promise<SeedResu
     providerUserId: null,
     providerAppUserId: null,
     username: null,
+    // Nobody knows what the token can do.
+    scopes: null,
+    pageUseConfirmedAt: null,
     state: 'unverified',
     issuedAt: null,
     expiresAt: cappedExpiry(seed, provider, now),

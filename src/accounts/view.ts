@@ -1,4 +1,4 @@
-import { type Account, isAtRisk, lifeLeft, needsPerson } from '../core/account.ts'
+import { type Account, isAtRisk, isForPages, lifeLeft, needsPerson } from '../core/account.ts'
 import { accountPages } from '../core/account-pages.ts'
 import type { AccountStore, RecordedEvent } from '../core/account-store.ts'
 import type { Provider } from '../core/provider.ts'
@@ -23,6 +23,9 @@ export interface AccountView extends Situation {
   readonly isDefault: boolean
   readonly allowedDomains: string | null
   readonly jsConstant: string | null
+  readonly scopes: string | null
+  /** `servers`: pages do not get the token. `allowed`: they do by the owner's word alone. */
+  readonly pageUse: 'safe' | 'allowed' | 'servers'
   readonly issuedAt: Date | null
   readonly lastRefreshAt: Date | null
   /** The provider refuses to refresh the token until then; null = old enough, or of unknown age. */
@@ -105,6 +108,8 @@ function describe(deps: ViewDeps, stored: Account, isDefault: boolean): AccountV
     isDefault,
     allowedDomains,
     jsConstant,
+    scopes: account.scopes,
+    pageUse: pageUseOf(deps, account),
     issuedAt,
     expiresAt,
     lastRefreshAt,
@@ -117,6 +122,11 @@ function describe(deps: ViewDeps, stored: Account, isDefault: boolean): AccountV
     lastErrorCode: account.lastErrorCode,
     lastError: account.lastError,
   }
+}
+
+function pageUseOf({ providers }: ViewDeps, account: Account): AccountView['pageUse'] {
+  if (account.accessToken === null || isForPages({ ...account, pageUseConfirmedAt: null }, providers)) return 'safe'
+  return account.pageUseConfirmedAt === null ? 'servers' : 'allowed'
 }
 
 /** A healthy token is refreshed long before a quarter of its life is left. */

@@ -71,6 +71,7 @@ export type AccountChange = Partial<
     | 'accessToken'
     | 'refreshToken'
     | 'scopes'
+    | 'pageUseConfirmedAt'
     | 'allowedDomains'
     | 'jsConstant'
     | 'pausedAt'

@@ -1,3 +1,5 @@
+import type { Provider } from './provider.ts'
+
 /**
  * `unverified`: the provider has not confirmed the token yet. `active`: it has.
  * `reconnect`: the provider refuses the grant; only a person can fix it.
@@ -15,7 +17,10 @@ export interface Account {
   readonly username: string | null
   readonly accessToken: string | null
   readonly refreshToken: string | null
+  /** Separated by blanks; null = unknown. */
   readonly scopes: string | null
+  /** When the owner allowed pages a token with more rights than reading; ends with any change of the scopes. */
+  readonly pageUseConfirmedAt: Date | null
   /** The account's allow-list as typed; null = ALLOWED_DOMAINS. */
   readonly allowedDomains: string | null
   /** The name of the constant in `token.js`; null = the global one. */
@@ -80,6 +85,16 @@ export function isServable(account: Account, now: Date): boolean {
   if (account.providerUserId !== null) return true
   // Without a failure the first call is still open. It ends within seconds, so the token waits for it.
   return account.trustedAt !== null && account.state !== 'reconnect' && (account.state === 'active' || account.failureCount > 0)
+}
+
+/**
+ * True where web pages may have the token: it can only read, or the owner has allowed more. Else only servers get it.
+ */
+export function isForPages(
+  { provider, scopes, pageUseConfirmedAt }: Pick<Account, 'provider' | 'scopes' | 'pageUseConfirmedAt'>,
+  providers: ReadonlyMap<string, Pick<Provider, 'isPublicSafe'>>,
+): boolean {
+  return pageUseConfirmedAt !== null || providers.get(provider)?.isPublicSafe(scopes) === true
 }
 
 /** The share of the token's life that is left, from 1 down to 0; null = unknown. */

@@ -7,6 +7,8 @@ export interface Grant {
   readonly refreshToken: Secret | null
   readonly expiresInSeconds: number
   readonly refreshExpiresInSeconds: number | null
+  /** Separated by blanks; null = the provider does not name them. */
+  readonly scopes: string | null
 }
 
 export interface Profile {
@@ -88,6 +90,8 @@ export interface ProviderCode {
   /** The time limit of one call; a lease must outlast it. */
   readonly timeoutMs: number
   readonly setup: SetupWords
+  /** True where a token with these scopes can do nothing but read, so that it may stand in a web page. Null = unknown scopes. */
+  isPublicSafe(scopes: string | null): boolean
   refresh(held: { accessToken: Secret; refreshToken: Secret | null }): Promise<Grant>
   profile(accessToken: Secret): Promise<Profile>
   /** The user's own picture; null = the user has none. */
@@ -110,6 +114,8 @@ export interface SetupWords {
   appSteps(redirect: string): readonly string[]
   /** The long way to an app. `callbacks` = the address that the provider itself calls. */
   allSteps(addresses: { readonly redirect: string; readonly callbacks: string }): readonly string[]
+  /** The way to a token that can only read. */
+  readonly readOnly: string
   /** The way to a token without an app. */
   readonly makeToken: string
 }
@@ -125,11 +131,8 @@ export interface AuthorizationRequest {
 /** The part of a provider that needs an app's credentials. Each call throws only `ConnectError`. */
 export interface Connect {
   authorizeUrl(request: AuthorizationRequest): URL
-  /** The grant and its scopes; null = the provider does not name them. */
-  exchangeCode(
-    code: string,
-    request: Pick<AuthorizationRequest, 'redirectUri' | 'verifier'>,
-  ): Promise<Grant & { readonly scopes: string | null }>
+  /** The grant with its scopes. */
+  exchangeCode(code: string, request: Pick<AuthorizationRequest, 'redirectUri' | 'verifier'>): Promise<Grant>
   identify(accessToken: Secret): Promise<Profile>
   /** Null where the token is already long-lived. */
   exchangeForLongLived?(accessToken: Secret): Promise<Grant | null>

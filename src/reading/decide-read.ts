@@ -25,15 +25,16 @@ export interface Refusal {
   readonly origin: string | null
 }
 
-/** `origin` is the answer's `Access-Control-Allow-Origin`; null = the request has no Origin. */
-export type ReadDecision = { readonly allowed: true; readonly origin: string | null } | Refusal
+/** `isServer`: a server key was sent, no web page asks. `origin` is the answer's `Access-Control-Allow-Origin`; null = the request has no Origin. */
+export type ReadDecision = { readonly allowed: true; readonly origin: string | null; readonly isServer: boolean } | Refusal
 
 // `fetch` says `empty`, `<script>` says `script`, `import … with { type: 'json' }` says `json`.
 const DESTINATIONS: Record<TokenResource, readonly string[]> = { script: ['script', 'empty'], json: ['empty', 'json'], text: ['empty'] }
 const MODES = ['cors', 'no-cors', 'same-origin']
 const MAX_REPEATED_LENGTH = 200
 
-const ALLOWED_WITHOUT_ORIGIN: ReadDecision = Object.freeze({ allowed: true, origin: null })
+const ALLOWED_BY_REFERER: ReadDecision = Object.freeze({ allowed: true, origin: null, isServer: false })
+const ALLOWED_BY_KEY: ReadDecision = Object.freeze({ allowed: true, origin: null, isServer: true })
 
 /**
  * Decides whether a request may read a token. Keeps other web sites out, because browsers send true headers. Cannot keep
@@ -54,15 +55,15 @@ export function decideRead(
 
   // A Referer or a key must never override an Origin that is not on the list, be it `null` or empty.
   if (origin !== undefined) {
-    if (allows(allowList, origin)) return { allowed: true, origin }
+    if (allows(allowList, origin)) return { allowed: true, origin, isServer: false }
     return refuse(reasonAgainst(origin), origin)
   }
   if (referer !== undefined) {
     const site = siteOf(referer)
-    return allows(allowList, site) ? ALLOWED_WITHOUT_ORIGIN : { ...refuse('referer'), site: repeatable(site) }
+    return allows(allowList, site) ? ALLOWED_BY_REFERER : { ...refuse('referer'), site: repeatable(site) }
   }
   if (authorization === undefined) return refuse('unnamed')
-  return isBearer(authorization) && isServerKey(authorization.slice(7)) ? ALLOWED_WITHOUT_ORIGIN : refuse('wrong key')
+  return isBearer(authorization) && isServerKey(authorization.slice(7)) ? ALLOWED_BY_KEY : refuse('wrong key')
 }
 
 function refuse(reason: RefusalReason, origin?: string): Refusal {

@@ -15,7 +15,7 @@ export interface Stamp {
 /** A null value is a tombstone: an older value is invalid, and readers ask the database. */
 export interface Stamped extends Stamp {
   readonly value: unknown
-  /** The account's own allow-list, empty for the global one; unset if there is no token to serve. A late value's tombstone keeps it. */
+  /** A text for who may read: the allow-list, and the scopes; unset if there is no token to serve. A late value's tombstone keeps it. */
   readonly readers?: string | undefined
 }
 

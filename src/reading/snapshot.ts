@@ -1,5 +1,7 @@
+import { isForPages } from '../core/account.ts'
 import { shortDigest } from '../core/digest.ts'
 import type { AppError } from '../core/errors.ts'
+import type { Provider } from '../core/provider.ts'
 import { accountContext, UnreadableError, type Vault } from '../core/vault.ts'
 import { type AllowList, parseAllowList } from './allow-list.ts'
 import { renderScript } from './js-constant.ts'
@@ -31,6 +33,8 @@ export interface TokenSnapshot {
   readonly name: string
   readonly expiresAt: Date | null
   readonly constantName: string
+  /** False: only servers get the token, for it can do more than read. */
+  readonly isForPages: boolean
   /** `{"token":"…"}` */
   readonly json: Body
   readonly text: Body
@@ -43,6 +47,7 @@ export interface TokenSnapshot {
 export interface SnapshotDeps {
   /** By provider. */
   readonly constantNames: Readonly<Record<string, string>>
+  readonly providers: ReadonlyMap<string, Pick<Provider, 'isPublicSafe'>>
   readonly vault: Vault
 }
 
@@ -50,7 +55,7 @@ export const MAX_AGE_SECONDS = 300
 /** The constant's name for a provider that the agent does not know. */
 const UNKNOWN_PROVIDER = 'AccessToken'
 
-export function createSnapshot(row: TokenRow, { constantNames, vault }: SnapshotDeps): Snapshot {
+export function createSnapshot(row: TokenRow, { constantNames, providers, vault }: SnapshotDeps): Snapshot {
   const { name, provider, accessToken, expiresAt, allowedDomains, jsConstant } = row
   const allowList = ownAllowList(allowedDomains)
   let token: string
@@ -73,6 +78,7 @@ export function createSnapshot(row: TokenRow, { constantNames, vault }: Snapshot
     name,
     expiresAt,
     constantName,
+    isForPages: isForPages(row, providers),
     json: toBody(JSON.stringify({ token })),
     text: toBody(token),
     // Other names come from the query string; caching them could fill the memory.

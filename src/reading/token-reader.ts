@@ -119,7 +119,7 @@ export function createTokenReader(deps: Deps): TokenReader {
       if (entry !== null) return entry
       // The cache has a newer state, so the entry in memory must not be served, even if the store does not answer. With the same
       // readers the older token may be served until the store answers.
-      const hasSameReaders = known?.row != null && found.readers === (known.row.allowedDomains ?? '')
+      const hasSameReaders = known?.row != null && found.readers === readersOf(known.row)
       if (known !== null && !hasSameReaders && isOlder({ ...known, atMs: found.atMs }, found)) {
         accounts.put(name, toEntry(toProblem(noAnswer()), found), Number.NEGATIVE_INFINITY)
       }
@@ -228,8 +228,12 @@ const keyOf = (name: string): string => `row ${name}`
 
 const identity = (found: DefaultEntry): DefaultEntry => found
 
+/** Other scopes may take the token from pages. */
+const readersOf = ({ allowedDomains, scopes, pageUseConfirmedAt }: TokenRow): string =>
+  JSON.stringify([allowedDomains, scopes, pageUseConfirmedAt !== null])
+
 function stampedOf({ version, revision, atMs, row }: AccountEntry): Stamped {
-  return { version, revision, atMs, value: row, readers: row === null ? undefined : (row.allowedDomains ?? '') }
+  return { version, revision, atMs, value: row, readers: row === null ? undefined : readersOf(row) }
 }
 
 function toEntry(snapshot: ProblemSnapshot, { version, revision, atMs }: Stamp): AccountEntry {

@@ -98,10 +98,17 @@ export function refreshed(deps: Deps, { account, provider, profile, calledAt }: 
       ...change,
       // Without a new refresh token the old one stays valid.
       ...(refreshToken === null ? {} : { refreshToken, refreshExpiresAt }),
+      ...scopesAfter(account, grant),
       lastRefreshAt: calledAt,
     },
     event: { kind: 'refreshed', outcome: 'ok', detail: `The token was refreshed; it is good until ${change.expiresAt.toISOString()}.` },
   }
+}
+
+/** Scopes that become known do not take the token from pages that have it; changed ones end the owner's word. */
+function scopesAfter({ scopes }: Account, grant: Grant): AccountChange {
+  if (grant.scopes === null || scopes === null || grant.scopes === scopes) return {}
+  return { scopes: grant.scopes, pageUseConfirmedAt: null }
 }
 
 /** Keeps the token and records the error and the next attempt. Rethrows an unexpected error. */

@@ -40,6 +40,7 @@ const INSTANTS: ReadonlySet<string> = new Set<keyof AccountChange>([
   'refusedAt',
   'doubtedAt',
   'trustedAt',
+  'pageUseConfirmedAt',
   'connectedAt',
 ])
 

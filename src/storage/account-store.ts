@@ -34,7 +34,6 @@ const NO_ALERT = 'failing_since = null, alert_told = null, alert_told_also = nul
 export function createAccountStore(db: Database, clock = createDatabaseClock()): AccountStore {
   const { now, nowPlus, skipLocked } = db.dialect
   const { ask } = clock
-
   const write = (tx: Queryable, event: AccountEvent): Promise<string> => insertEvent(tx, db.dialect, event, clock.nowMs())
 
   // Each change also plans the next alert, so that no caller can forget it. During a delivery its sender plans it.
@@ -45,7 +44,9 @@ export function createAccountStore(db: Database, clock = createDatabaseClock()):
     const sets = changedColumns(change).map(({ column, value }) => {
       const at = `$${params.push(value)}`
       if (READ_COLUMNS.has(column)) differs.push(`${column} is distinct from ${at}`)
-      return `${column} = ${at}`
+      if (column !== 'scopes' || change.pageUseConfirmedAt !== undefined) return `${column} = ${at}`
+      // The owner allowed pages the token with its old scopes alone.
+      return `scopes = ${at}, page_use_confirmed_at = case when scopes is distinct from ${at} then null else page_use_confirmed_at end`
     })
     if (differs.length > 0) sets.push(`revision = revision + case when ${differs.join(' or ')} then 1 else 0 end`)
     if (change.failureCount === 0) sets.push('failing_since = null')

@@ -13,6 +13,7 @@ export interface AccountRow {
   readonly access_token: string | null
   readonly refresh_token: string | null
   readonly scopes: string | null
+  readonly page_use_confirmed_at: Instant | null
   readonly allowed_domains: string | null
   readonly js_constant: string | null
   readonly paused_at: Instant | null
@@ -47,6 +48,7 @@ const CHANGEABLE: Record<keyof Required<AccountChange>, keyof AccountRow> = {
   accessToken: 'access_token',
   refreshToken: 'refresh_token',
   scopes: 'scopes',
+  pageUseConfirmedAt: 'page_use_confirmed_at',
   allowedDomains: 'allowed_domains',
   jsConstant: 'js_constant',
   pausedAt: 'paused_at',
@@ -78,6 +80,7 @@ export const READ_COLUMNS: ReadonlySet<string> = new Set<keyof AccountRow>([
   'allowed_domains',
   'js_constant',
   'scopes',
+  'page_use_confirmed_at',
   'provider_user_id',
   'trusted_at',
 ])
@@ -113,6 +116,7 @@ export function toAccount(row: AccountRow): Account {
     accessToken: row.access_token,
     refreshToken: row.refresh_token,
     scopes: row.scopes,
+    pageUseConfirmedAt: toDate(row.page_use_confirmed_at),
     allowedDomains: row.allowed_domains,
     jsConstant: row.js_constant,
     pausedAt: toDate(row.paused_at),

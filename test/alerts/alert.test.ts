@@ -16,6 +16,7 @@ const healthy: Account = {
   accessToken: 'sealed',
   refreshToken: null,
   scopes: null,
+  pageUseConfirmedAt: null,
   allowedDomains: null,
   jsConstant: null,
   pausedAt: null,

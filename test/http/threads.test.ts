@@ -1,23 +1,24 @@
 import t, { type Test } from 'tap'
 import { runCli } from '../support/agent.ts'
-import { type Instagram, startInstagram, startThreads } from '../support/instagram.ts'
+import { startInstagram, startThreads } from '../support/instagram.ts'
 import type { Knobs } from '../support/instagram-knobs.ts'
-import { approve, authorizeUrlIn, type Client, createOwner, openAgent, SITE, served, settingsFor, signedRequest } from '../support/owner.ts'
+import {
+  approve,
+  authorizeUrlIn,
+  type Client,
+  createOwner,
+  openAgent,
+  SERVER_KEY,
+  SITE,
+  served,
+  settingsFor,
+  signedRequest,
+  threadsSettings,
+} from '../support/owner.ts'
 import { tempFolder } from '../support/temp-folder.ts'
 
 const SECRET = 'a-secret-of-the-threads-app'
 const USER = '17841400379535405'
-
-function threadsSettings({ url, apps }: Instagram): Record<string, string> {
-  const [app] = apps
-  app?.redirectUris.push('http://127.0.0.1:3000/connect/threads/callback')
-  return {
-    THREADS_APP_ID: app?.clientId ?? '',
-    THREADS_APP_SECRET: app?.clientSecret ?? '',
-    THREADS_GRAPH_URL: url,
-    THREADS_WEB_URL: url,
-  }
-}
 
 async function setUp(t: Test, { knobs = {}, env = {} }: { knobs?: Partial<Knobs>; env?: Record<string, string> } = {}) {
   const threads = await startThreads({ knobs: { signedInAs: USER, ...knobs } })
@@ -90,8 +91,10 @@ t.test('a seed by THREADS_STARTING_TOKEN is the account threads, and is refreshe
   const threads = await startThreads()
   t.teardown(() => threads.close())
   const seed = threads.issue()
-  const agent = await openAgent(t, { env: { THREADS_STARTING_TOKEN: seed, ...threadsSettings(threads) } })
-  t.equal((await served(agent, '/accounts/threads/token.json')).token, threads.issued.get(seed)?.replacedBy)
+  const agent = await openAgent(t, { env: { THREADS_STARTING_TOKEN: seed, SERVER_KEYS: SERVER_KEY, ...threadsSettings(threads) } })
+  const read = await agent.fetch('/accounts/threads/token', { headers: { authorization: `Bearer ${SERVER_KEY}` } })
+  t.equal(await read.text(), threads.issued.get(seed)?.replacedBy)
+  t.match(await served(agent, '/accounts/threads/token.json'), { status: 403 }, 'its scopes are unknown, so pages do not get it')
   t.same(agent.sql("select provider from accounts where name = 'threads'"), [{ provider: 'threads' }])
 })
 

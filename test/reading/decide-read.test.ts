@@ -35,14 +35,19 @@ const SCRIPT_CORS = ['Sec-Fetch-Site', 'cross-site', 'Sec-Fetch-Mode', 'cors', '
 const NAVIGATE = ['Sec-Fetch-Site', 'none', 'Sec-Fetch-Mode', 'navigate', 'Sec-Fetch-User', '?1', 'Sec-Fetch-Dest', 'document']
 
 t.test('lets a listed site read, and returns its origin', async (t) => {
-  t.same(decide(['Origin', SITE, ...FETCH]), { allowed: true, origin: SITE })
-  t.same(decide(['Host', 'agent.test', 'origin', 'https://a.example.org']), { allowed: true, origin: 'https://a.example.org' })
-  t.same(decide(['ORIGIN', SITE, ...SCRIPT_CORS], 'script'), { allowed: true, origin: SITE })
+  t.same(decide(['Origin', SITE, ...FETCH]), { allowed: true, origin: SITE, isServer: false })
+  t.same(decide(['Host', 'agent.test', 'origin', 'https://a.example.org']), {
+    allowed: true,
+    origin: 'https://a.example.org',
+    isServer: false,
+  })
+  t.same(decide(['ORIGIN', SITE, ...SCRIPT_CORS], 'script'), { allowed: true, origin: SITE, isServer: false })
 })
 
 t.test('lets a preflight of a listed site pass', async (t) => {
   const preflight = ['Access-Control-Request-Method', 'GET', 'Access-Control-Request-Headers', 'authorization', 'Origin', SITE, ...FETCH]
-  for (const resource of ['script', 'json', 'text'] as const) t.same(decide(preflight, resource), { allowed: true, origin: SITE })
+  for (const resource of ['script', 'json', 'text'] as const)
+    t.same(decide(preflight, resource), { allowed: true, origin: SITE, isServer: false })
 })
 
 t.test('refuses an Origin that is not listed, whatever else the request has', async (t) => {
@@ -66,8 +71,8 @@ t.test('refuses an Origin that is not listed, whatever else the request has', as
 
 t.test('reads the Referer where there is no Origin, up to its first slash', async (t) => {
   for (const referer of [SITE, `${SITE}/`, `${SITE}/a/b?c=d`, `${SITE}/@evil.com`, 'https://a.example.org/https://evil.com/']) {
-    t.same(decide(['Referer', referer]), { allowed: true, origin: null }, referer)
-    t.same(decide(['referer', referer, ...SCRIPT], 'script'), { allowed: true, origin: null }, referer)
+    t.same(decide(['Referer', referer]), { allowed: true, origin: null, isServer: false }, referer)
+    t.same(decide(['referer', referer, ...SCRIPT], 'script'), { allowed: true, origin: null, isServer: false }, referer)
   }
   const refused = [
     '',
@@ -117,8 +122,8 @@ t.test('reads the Referer where there is no Origin, up to its first slash', asyn
 })
 
 t.test('accepts a key only without Origin and Referer', async (t) => {
-  t.same(decide(['Authorization', `Bearer ${KEY}`]), { allowed: true, origin: null })
-  t.same(decide(['authorization', `bearer ${KEY}`, ...FETCH]), { allowed: true, origin: null })
+  t.same(decide(['Authorization', `Bearer ${KEY}`]), { allowed: true, origin: null, isServer: true })
+  t.same(decide(['authorization', `bearer ${KEY}`, ...FETCH]), { allowed: true, origin: null, isServer: true })
   for (const value of [
     '',
     'Bearer',

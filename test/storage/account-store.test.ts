@@ -58,6 +58,7 @@ eachStore(t, 'returns each value as it was written, to the millisecond', async (
     accessToken: 'v1.a.b.c',
     refreshToken: "'; drop table accounts; --",
     scopes: '',
+    pageUseConfirmedAt: new Date('2026-11-05T00:00:00.125Z'),
     allowedDomains: '*.shop.example\nwww.example.com',
     jsConstant: '$hop',
     pausedAt: new Date('2026-03-29T01:00:00.001Z'),

@@ -25,3 +25,27 @@ eachEngine(t, 'an account that was deauthorized under the release before is trie
     ['deauthorized'],
   )
 })
+
+eachEngine(
+  t,
+  'pages of an account that has a token at the upgrade keep it; new and token-less accounts begin without',
+  async (t, engine) => {
+    const db = await engine.open()
+    await migrate(db, migrations)
+    const add = (name: string, token: string | null) =>
+      db.query(
+        `insert into accounts (name, provider, state, access_token, scopes, created_at) values ($1, 'instagram', 'active', $2, 'a b', ${db.dialect.now})`,
+        [name, token],
+      )
+    await add('held', 'v1.x')
+    await add('empty', null)
+    await migrate(db, MIGRATIONS)
+    // The release before goes on beside this one, and writes no such column.
+    await add('later', 'v1.x')
+    const confirmed = (await createAccountStore(db).list()).filter(({ pageUseConfirmedAt }) => pageUseConfirmedAt !== null)
+    t.strictSame(
+      confirmed.map(({ name }) => name),
+      ['held'],
+    )
+  },
+)

@@ -179,7 +179,7 @@ export function createGraph(now: () => number, knobs: Knobs, pictureOf: (user: U
     return json(knobs.tokenShape === 'data' ? { data: [fields] } : fields)
   }
 
-  function longLived(token: string): Answer {
+  function longLived(token: string, permissions: string | null = null): Answer {
     const { issuedAt = 0, expiresAt = 0 } = tokens.get(token) ?? {}
     const seconds = Math.floor((expiresAt - issuedAt) / 1000)
     const expiresIn = knobs.expiresIn === 'right' ? String(seconds) : knobs.expiresIn
@@ -187,6 +187,7 @@ export function createGraph(now: () => number, knobs: Knobs, pictureOf: (user: U
       access_token: token,
       token_type: 'bearer',
       ...(expiresIn === 'absent' ? {} : { expires_in: rawJSON(expiresIn) }),
+      ...(permissions === null ? {} : { permissions }),
     })
   }
 
@@ -201,13 +202,13 @@ export function createGraph(now: () => number, knobs: Knobs, pictureOf: (user: U
     if (knobs.refreshedString === 'same' && knobs.refreshUser === null) {
       held.issuedAt = now()
       held.expiresAt = now() + knobs.lifetimeSeconds * 1000
-      return longLived(held.token)
+      return longLived(held.token, knobs.refreshPermissions)
     }
     const { appId, permissions, grantedAt } = held
     const token = issue({ userId: knobs.refreshUser ?? held.userId, ageSeconds: 0, appId, permissions: [...permissions], grantedAt })
     held.replacedBy = token
     if (knobs.oldString === 'invalid' && token !== held.token) end(held, 'replaced', knobs.graceSeconds)
-    return longLived(token)
+    return longLived(token, knobs.refreshPermissions)
   }
 
   function exchange(params: URLSearchParams): Answer {

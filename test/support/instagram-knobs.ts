@@ -9,6 +9,8 @@ export interface Knobs {
   userIdAs: 'number' | 'string'
   permissionsAs: 'list' | 'string'
   refreshedString: 'new' | 'same'
+  /** What a refresh names as the token's permissions; null = nothing. */
+  refreshPermissions: string | null
   oldString: 'valid' | 'invalid'
   /** How long an `invalid` old string still works after its replacement. */
   graceSeconds: number
@@ -49,6 +51,7 @@ export const DEFAULT_KNOBS: Readonly<Knobs> = {
   userIdAs: 'number',
   permissionsAs: 'list',
   refreshedString: 'new',
+  refreshPermissions: null,
   oldString: 'valid',
   graceSeconds: 0,
   minimumAgeSeconds: 86_400,

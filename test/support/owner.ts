@@ -152,6 +152,18 @@ export function servingSettings({ url }: Instagram, startingToken: string): Reco
   }
 }
 
+/** The settings for a stand-in of Threads, which learns the agent's redirect URI. */
+export function threadsSettings({ url, apps }: Instagram): Record<string, string> {
+  const [app] = apps
+  app?.redirectUris.push(`${APP_URL}/connect/threads/callback`)
+  return {
+    THREADS_APP_ID: app?.clientId ?? '',
+    THREADS_APP_SECRET: app?.clientSecret ?? '',
+    THREADS_GRAPH_URL: url,
+    THREADS_WEB_URL: url,
+  }
+}
+
 export function settingsFor({ url, apps }: Instagram): Record<string, string> {
   return {
     ADMIN_PASSWORD: PASSWORD,

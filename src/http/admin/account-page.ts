@@ -17,6 +17,8 @@ export interface AccountPage {
   /** The provider's name in a sentence. */
   readonly title: string
   readonly canRevoke: boolean
+  /** Trusted HTML: the way to a token that can only read. */
+  readonly readOnly: string
   /** The script tag for a web page. */
   readonly tag: string | undefined
   readonly constantName: string
@@ -40,7 +42,7 @@ export function createAccountPage({ owner, site }: AccountPageParts): (name: str
       owner.store.events(name, 5),
       owner.store.find(null),
     ])
-    const { title = account.provider, connect } = owner.providers.get(account.provider) ?? {}
+    const { title = account.provider, connect, setup } = owner.providers.get(account.provider) ?? {}
     const constantName = constantOf(account)
     const present = served === null ? constantName : constantOf(served)
     const code = snippets({ appUrl: settings.appUrl, account: account.isDefault ? null : name, constantName })
@@ -48,6 +50,7 @@ export function createAccountPage({ owner, site }: AccountPageParts): (name: str
       account,
       history,
       title,
+      readOnly: setup?.readOnly ?? '',
       canRevoke: connect?.revoke !== undefined,
       // Without the example that uses the token.
       tag: code['script']?.split('\n<script>')[0],

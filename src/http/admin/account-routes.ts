@@ -20,7 +20,7 @@ const PAGE_LENGTH = 50
 const DONE = new Map(
   Object.entries({
     created: 'The account was created. Connect it, or paste a token.',
-    connected: 'Connected. Web sites get the new token from now on.',
+    connected: 'Connected. The new token is served from now on.',
     declined: 'Nothing was changed, and the new token was deleted.',
     stored: 'The token is stored, and is being checked.',
     taken: 'The token works and is stored.',
@@ -33,6 +33,8 @@ const DONE = new Map(
     domains_shared:
       'The list of web sites was saved, but strangers can have pages under one of its entries and read the token there. Name your own hosts: the next release refuses such entries.',
     constant: 'The name of the constant was saved.',
+    pages_allowed: 'Web pages get the token from now on. That ends when the token’s permissions change.',
+    servers_only: 'Only servers get the token from now on.',
     paused: 'The account is paused: its token is neither refreshed nor served.',
     resumed: 'The account is on again.',
     default: 'The addresses without a name serve this account from now on.',
@@ -54,6 +56,7 @@ const Create = {
 const Token = { type: 'object', properties: { token: text(10_000), otherUser: ticked }, required: ['token'] } as const
 const Domains = { type: 'object', properties: { domains: text(10_000) }, required: ['domains'] } as const
 const Constant = { type: 'object', properties: { constant: text(200) }, required: ['constant'] } as const
+const PageUse = { type: 'object', properties: { scopes: text(4000), allow: ticked }, required: ['scopes'] } as const
 const Remove = { type: 'object', properties: { name: text(100), revoke: ticked }, required: ['name'] } as const
 const Before = { type: 'object', properties: { before: text(60) } } as const
 
@@ -189,6 +192,13 @@ export function accountRoutes(scope: FastifyInstance, { owner, status, site, pag
       },
     ),
   )
+
+  app.post(at('page-use'), { schema: { params: Params, body: PageUse } }, ({ params: { account }, body }, reply) => {
+    const allow = body.allow === 'yes'
+    const save = (): Promise<StaleUntil> => manage.setPageUse(owner, account, { allow, scopes: body.scopes || null }, 'owner')
+    const decided = (staleUntil: StaleUntil): string => withStaleUntil(allow ? 'pages_allowed' : 'servers_only', staleUntil)
+    return act(reply, account, () => save().then(decided), { field: 'page-use' })
+  })
 
   app.post(at('refresh'), { schema: { params: Params } }, ({ params }, reply) =>
     act(reply, params.account, async () => {

@@ -9,7 +9,7 @@ import type { Snapshot } from '../../reading/snapshot.ts'
 import type { SignIn } from '../../sign-in/sign-in.ts'
 import type { Status } from '../../status/status.ts'
 import type { Settings, Site } from '../site.ts'
-import { refusalSentence } from '../token/refusal-sentence.ts'
+import { refusalSentence, serversOnlySentence } from '../token/refusal-sentence.ts'
 import type { TokenReading } from '../token/token-routes.ts'
 import { type AlertStep, describeAlerts, stepOf } from './alert-step.ts'
 import { ALERT_WAYS } from './alert-ways.ts'
@@ -209,7 +209,8 @@ function visitAs(
     ...[...list.wildcards].map((origin) => ({ origin: origin.replace('//', '//www.'), isSample: true })),
   ]
   const refused = found?.problem?.message
-  const problem = found === null ? 'The token cannot be looked up at the moment.' : refused === undefined ? null : here(refused)
+  const closed = found?.problem === null && !found.isForPages ? serversOnlySentence({ account: found.name, appUrl: settings.appUrl }) : null
+  const problem = found === null ? 'The token cannot be looked up at the moment.' : refused === undefined ? closed : here(refused)
   const visits = origins.slice(0, MAX_VISITS).map((site) => {
     const headers = { origin: site.origin, 'sec-fetch-mode': 'cors', 'sec-fetch-dest': 'empty' }
     const decision = decideRead({ resource: 'json', headers, rawHeaders: [] }, list, reading.isServerKey)

@@ -32,8 +32,16 @@ export function refusalSentence({ reason, site }: Refusal, place: ListLocation):
   }
 }
 
+/** For a page whose site is listed, where only servers get the token. */
+export function serversOnlySentence({ account, appUrl }: Omit<ListLocation, 'isOwn'>): string {
+  return `This token can do more than read, or does not tell what it can do, so only servers get it (with one of SERVER_KEYS as “Authorization: Bearer …”). Is this your site? Read what that means, and decide: at ${pageOf({ account, appUrl })} under “Who may read the token”.`
+}
+
 function listOf({ isOwn, account, appUrl }: ListLocation): string {
   if (!isOwn) return `the variable ALLOWED_DOMAINS of the agent at ${appUrl}, and restart it.`
-  const page = account === null ? `${appUrl}/admin, open the account that /token.js serves,` : `${appUrl}/admin/accounts/${account}`
-  return `the account’s own list: at ${page} under “Who may read the token”.`
+  return `the account’s own list: at ${pageOf({ account, appUrl })} under “Who may read the token”.`
+}
+
+function pageOf({ account, appUrl }: Omit<ListLocation, 'isOwn'>): string {
+  return account === null ? `${appUrl}/admin, open the account that /token.js serves,` : `${appUrl}/admin/accounts/${account}`
 }

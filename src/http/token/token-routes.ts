@@ -7,7 +7,7 @@ import type { ReadMeter } from '../../reading/read-meter.ts'
 import type { Snapshot } from '../../reading/snapshot.ts'
 import { NOTHING_HERE, sendError } from '../errors.ts'
 import { createRefusalLog } from '../request-log.ts'
-import { refusalSentence } from './refusal-sentence.ts'
+import { refusalSentence, serversOnlySentence } from './refusal-sentence.ts'
 import { allowRead, answerHidden, answerProblem, answerToken, type Problem } from './token-answer.ts'
 
 declare module 'fastify' {
@@ -81,6 +81,11 @@ export const tokenRoutes: FastifyPluginAsync<Parts> = async (app, { reading, met
     const problem = unknown ?? (resource === 'script' ? constantProblem(request) : null)
     if (problem !== null) return answerProblem(reply, resource, origin, problem)
     if (found.problem !== null) return answerProblem(reply, resource, origin, found.problem)
+    if (!found.isForPages && decision.allowed && !decision.isServer) {
+      const sentence = serversOnlySentence({ account: accountIn(request), appUrl })
+      logRefusal(request, sentence)
+      return answerProblem(reply, resource, origin, { code: 'forbidden', message: sentence })
+    }
     const body = resource === 'script' ? found.script(constantIn(request)) : found[resource]
     answerToken(request, reply, decision, { resource, body, maxAgeSeconds: found.maxAgeSeconds(reading.nowMs()) })
   }

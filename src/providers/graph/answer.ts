@@ -39,7 +39,13 @@ export function createAnswers({ title, fields: names }: Pick<GraphService, 'titl
       if (typeof seconds !== 'number' || !Number.isInteger(seconds) || seconds <= 0 || seconds > IMPOSSIBLE_LIFE_SECONDS) {
         throw unusable('token’s lifetime is missing or impossible')
       }
-      return { accessToken, refreshToken: null, expiresInSeconds: Math.min(seconds, MAX_LIFE_SECONDS), refreshExpiresInSeconds: null }
+      return {
+        accessToken,
+        refreshToken: null,
+        expiresInSeconds: Math.min(seconds, MAX_LIFE_SECONDS),
+        refreshExpiresInSeconds: null,
+        scopes: scopesOf(fields['permissions']),
+      }
     },
 
     profileOf(fields: Record<string, unknown>): Profile {
@@ -68,7 +74,8 @@ export function createAnswers({ title, fields: names }: Pick<GraphService, 'titl
 export function scopesOf(permissions: unknown): string | null {
   const list = Array.isArray(permissions) ? permissions : typeof permissions === 'string' ? permissions.split(',') : []
   const names = list.filter((one) => typeof one === 'string' && /^[a-z_]{1,80}$/.test(one))
-  return names.length === 0 ? null : names.join(' ')
+  // In one order, so that equal scopes are equal texts.
+  return names.length === 0 ? null : names.sort().join(' ')
 }
 
 function isId(value: unknown): value is string {

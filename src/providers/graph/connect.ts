@@ -88,7 +88,8 @@ export function createGraphConnect(service: GraphService, options: GraphConnectO
         form.set('code', code)
         const short = accepted(await ask(new URL('/oauth/access_token', apiUrl), { method: 'POST', body: form }))
         // Scopes that an answer does not name are those that were asked for: RFC 6749, section 5.1.
-        return { ...grantOf(accepted(await exchange(tokenOf(short)))), scopes: scopesOf(short['permissions']) ?? scopes.join(' ') }
+        const grant = grantOf(accepted(await exchange(tokenOf(short))))
+        return { ...grant, scopes: grant.scopes ?? scopesOf(short['permissions']) ?? scopesOf([...scopes]) }
       }),
 
     identify: (accessToken) =>

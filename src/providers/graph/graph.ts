@@ -17,7 +17,7 @@ export type GraphProvider = Required<Omit<ProviderCode, 'connect'>> & Pick<Provi
 
 /** A provider whose long-lived access token renews itself while it is still valid: there is no refresh token. */
 export function createGraph(service: GraphService, options: GraphOptions): GraphProvider {
-  const { title, setup, mePath, grantTypes, fields: names, words } = service
+  const { title, setup, isPublicSafe, mePath, grantTypes, fields: names, words } = service
   const { graphUrl, connect, fetch = globalThis.fetch, timeoutMs = TIMEOUT_MS } = options
   const refusal = createRefusals(service)
   const { fieldsOf, grantOf, profileOf } = createAnswers(service)
@@ -34,6 +34,7 @@ export function createGraph(service: GraphService, options: GraphOptions): Graph
 
   return {
     setup,
+    isPublicSafe,
     ...(connect === undefined ? {} : { connect }),
     makeNewToken: words.makeNewToken,
     minimumAgeSeconds: 24 * 3600,

@@ -1,7 +1,7 @@
 import type { ProviderCode } from '../../core/provider.ts'
 
 /** A service of the Graph API: the names and words in which it differs from the others. */
-export interface GraphService extends Pick<ProviderCode, 'setup'> {
+export interface GraphService extends Pick<ProviderCode, 'setup' | 'isPublicSafe'> {
   /** The name in a sentence. */
   readonly title: string
   /** Where its users log in. */

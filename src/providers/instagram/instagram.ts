@@ -9,10 +9,12 @@ import { SETUP } from './setup.ts'
 export const MAKE_NEW_TOKEN =
   'make a new token in the app dashboard (Instagram, “API setup with Instagram login”) and give it to the agent.'
 
+const BASIC = 'instagram_business_basic'
+
 const INSTAGRAM: GraphService = {
   title: 'Instagram',
   site: 'instagram.com',
-  permission: 'instagram_business_basic',
+  permission: BASIC,
   grantTypes: { exchange: 'ig_exchange_token', refresh: 'ig_refresh_token' },
   mePath: '/me',
   // `user_id` is the account's id. `id` is app-scoped: it would make the same account look like another one with a token of
@@ -21,6 +23,8 @@ const INSTAGRAM: GraphService = {
   // The Graph API's way to revoke a user's permissions; not documented for Instagram Login.
   permissionsPath: '/me/permissions',
   setup: SETUP,
+  // A token of the dashboard does not tell its scopes. It was always served, so it still is.
+  isPublicSafe: (scopes) => scopes === null || scopes === BASIC,
   words: {
     makeNewToken: MAKE_NEW_TOKEN,
     copyCredentials: 'copy both from “API setup with Instagram login”, not from the app’s basic settings.',

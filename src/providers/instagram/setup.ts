@@ -25,5 +25,7 @@ export const SETUP: SetupWords = {
     'While the app is in development mode, invite the account under “App roles” as an Instagram tester, and accept the invitation in Instagram: Settings, “Apps and websites”, “Tester invites”. The account must be a Business or Creator account.',
     'Press “Connect Instagram” here. If Instagram says “Invalid redirect_uri”, the first of these addresses is not registered letter by letter.',
   ],
+  readOnly:
+    'leave the variable <code>INSTAGRAM_SCOPES</code> unset, so that the agent asks for <code>instagram_business_basic</code> alone, and connect the account again.',
   makeToken: `A long-lived one, of a professional (Business or Creator) account. To get one, open your app in the ${DASHBOARD}, choose “Instagram”, then “API setup with Instagram login”, add the account and press “Generate token”.`,
 }

@@ -26,5 +26,7 @@ export const SETUP: SetupWords = {
     'While the app is not published, add the account under “App roles” as a Threads tester, and accept the invitation in Threads: Settings, “Account”, “Website permissions”, “Invites”.',
     'Press “Connect Threads” here. The permission of a private profile ends after 90 days: make the profile public, or connect it again every 90 days.',
   ],
+  readOnly:
+    'leave the variable <code>THREADS_SCOPES</code> unset, so that the agent asks for <code>threads_basic</code> alone, and connect the account again.',
   makeToken: `A long-lived one of Threads. To get one, open your app in the ${DASHBOARD}, choose the use case “Access the Threads API”, then “Settings”, add the account as a Threads tester and press “Generate token” under “User Token Generator”.`,
 }

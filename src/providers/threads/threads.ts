@@ -6,15 +6,18 @@ import { SETUP } from './setup.ts'
 // https://developers.facebook.com/docs/threads/get-started/get-access-tokens-and-permissions
 // https://developers.facebook.com/docs/threads/get-started/long-lived-tokens
 
+const BASIC = 'threads_basic'
+
 const THREADS: GraphService = {
   title: 'Threads',
   site: 'threads.com',
-  permission: 'threads_basic',
+  permission: BASIC,
   grantTypes: { exchange: 'th_exchange_token', refresh: 'th_refresh_token' },
   mePath: '/v1.0/me',
   fields: { userId: 'id', appUserId: null, picture: 'threads_profile_picture_url', accountType: null },
   permissionsPath: null,
   setup: SETUP,
+  isPublicSafe: (scopes) => scopes === BASIC,
   words: {
     makeNewToken:
       'make a new token in the app dashboard (use case “Access the Threads API”, “User Token Generator”) and give it to the agent.',

@@ -22,6 +22,7 @@ export function createPostbox({ url, appId }: PostboxConfig, { fetch }: Pick<Pro
       refreshToken: null,
       expiresInSeconds: 30 * DAY_SECONDS,
       refreshExpiresInSeconds: null,
+      scopes: null,
     }
   }
   async function profile(accessToken: Secret): Promise<Profile> {
@@ -40,8 +41,10 @@ export function createPostbox({ url, appId }: PostboxConfig, { fetch }: Pick<Pro
       appVariables: ['POSTBOX_APP_ID', 'POSTBOX_APP_SECRET'],
       appSteps: (redirect) => [`Ask at the counter for <code>${redirect}</code>.`],
       allSteps: ({ callbacks }) => [`Fill in the form with <code>${callbacks}</code>.`],
+      readOnly: 'tell the counter so.',
       makeToken: 'PostBox prints tokens at the counter.',
     },
+    isPublicSafe: () => true,
     refresh: ({ accessToken }) => grant('/refresh', { token: accessToken.reveal() }),
     profile,
     ...(appId === null
@@ -50,7 +53,7 @@ export function createPostbox({ url, appId }: PostboxConfig, { fetch }: Pick<Pro
           connect: {
             authorizeUrl: ({ state, redirectUri }) =>
               new URL(`${url}/authorize?${new URLSearchParams({ state, redirect_uri: redirectUri, app: appId })}`),
-            exchangeCode: async (code) => ({ ...(await grant('/code', { code })), scopes: null }),
+            exchangeCode: (code) => grant('/code', { code }),
             identify: profile,
           },
         }),

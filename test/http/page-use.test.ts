@@ -1,0 +1,140 @@
+import t, { type Test } from 'tap'
+import { startThreads } from '../support/instagram.ts'
+import { approve, authorizeUrlIn, createOwner, OTHER_SITE, SERVER_KEY, SITE, threadsSettings } from '../support/owner.ts'
+import { waitFor } from '../support/wait-for.ts'
+
+const USER = '17841400379535405'
+const BASIC = 'instagram_business_basic'
+const MORE = 'instagram_business_content_publish'
+
+async function setUp(t: Test, { scopes = `${BASIC} ${MORE}`, threadsScopes = 'threads_basic' } = {}) {
+  const threads = await startThreads({ knobs: { signedInAs: USER } })
+  t.teardown(() => threads.close())
+  const env = { ...threadsSettings(threads), SERVER_KEYS: SERVER_KEY, INSTAGRAM_SCOPES: scopes, THREADS_SCOPES: threadsScopes }
+  const world = await createOwner(t, { env, knobs: { signedInAs: USER } })
+  const { agent, owner } = world
+  const connect = async (account: string, provider = 'instagram') =>
+    owner.get(await approve(authorizeUrlIn(await owner.post(`/connect/${provider}`, { account }))))
+  const byPage = async (account: string, file = 'token.json', headers: Record<string, string> = { origin: SITE }) =>
+    agent.fetch(`/accounts/${account}/${file}`, { headers })
+  const byKey = (account: string, file = 'token.json') => byPage(account, file, { authorization: `Bearer ${SERVER_KEY}` })
+  const scopesOf = (account: string): string =>
+    agent.sql<{ scopes: string | null }>(`select scopes from accounts where name = '${account}'`)[0]?.scopes ?? ''
+  const allow = (account: string, scopes = scopesOf(account)) => owner.post(`/admin/accounts/${account}/page-use`, { scopes, allow: 'yes' })
+  return { ...world, threads, connect, byPage, byKey, allow, scopesOf }
+}
+
+t.test('a token that can do more than read goes to servers alone; pages get a sentence that says why', async (t) => {
+  const { agent, owner, connect, byPage, byKey } = await setUp(t)
+  t.match(await connect('default'), { location: '/admin/accounts/default?done=connected' })
+  for (const file of ['token.json', 'token.js', 'token']) {
+    const refused = await byPage('default', file)
+    t.equal(refused.status, 403, file)
+    t.equal(refused.headers.get('access-control-allow-origin'), SITE)
+    t.match(await refused.text(), /can do more than read.*only servers get it.*\/admin\/accounts\/default under “Who may read the token”/)
+    t.equal((await byKey('default', file)).status, 200, file)
+  }
+  t.equal((await agent.fetch('/token.js', { headers: { origin: SITE } })).status, 403, 'the default too')
+  t.equal((await byPage('default', 'token.json', { referer: `${SITE}/` })).status, 403)
+  t.match(await (await byPage('default', 'token.json', { origin: OTHER_SITE })).text(), /not on the list/, 'the list comes first')
+  const { etag = '' } = Object.fromEntries((await byKey('default')).headers)
+  t.equal((await byPage('default', 'token.json', { origin: SITE, 'if-none-match': etag })).status, 403, 'before any ETag')
+  const says = /wrong-step" id="step-works".*can do more than read/
+  await waitFor('/setup to count the account', async () => says.test(await owner.page('/setup')))
+  t.match(agent.stdout(), /can do more than read/)
+})
+
+t.test('the owner allows pages the token after reading what it means, and takes it back', async (t) => {
+  const { agent, owner, stranger, connect, byPage, allow } = await setUp(t)
+  await connect('shop')
+  const page = await owner.page('/admin/accounts/shop')
+  t.match(page, /Only servers get this token.*instagram_business_content_publish.*a stranger may post, answer or delete as @user/)
+  t.match(page, /<input type="checkbox" name="allow" value="yes" required>/)
+  const revisionOf = () => agent.sql<{ revision: number }>("select revision from accounts where name = 'shop'")[0]?.revision ?? 0
+  const before = revisionOf()
+
+  const form = { scopes: `${BASIC} ${MORE}`, allow: 'yes' }
+  t.match(await stranger.post('/admin/accounts/shop/page-use', form), { location: '/admin/sign-in' })
+  t.match(await owner.post('/admin/accounts/shop/page-use', form, { 'sec-fetch-site': 'cross-site' }), { status: 403 })
+  t.match(await allow('shop', BASIC), { status: 409, text: /has been replaced since this page was shown/ }, 'other scopes than were read')
+  t.equal((await byPage('shop')).status, 403)
+
+  t.match(await allow('shop'), { location: '/admin/accounts/shop?done=pages_allowed' })
+  t.equal((await byPage('shop')).status, 200)
+  t.ok(revisionOf() > before)
+  t.match(
+    await owner.page('/admin/accounts/shop'),
+    /Web pages get this token because you allowed it.*Web pages may have the token, with the permis/,
+  )
+
+  await owner.post('/admin/accounts/shop/page-use', form)
+  t.match(await owner.post('/admin/accounts/shop/page-use', { scopes: form.scopes }), {
+    location: '/admin/accounts/shop?done=servers_only',
+  })
+  t.equal((await byPage('shop')).status, 403)
+})
+
+t.test('by provider, way in and scopes: what a new token is to pages', async (t) => {
+  const { agent, owner, instagram, threads, connect, byPage } = await setUp(t, { scopes: BASIC })
+  const paste = async (account: string, provider: string, token: string) => {
+    await owner.post('/admin/accounts', { name: account, provider, token })
+  }
+  await connect('instagram-basic')
+  await connect('threads-basic', 'threads')
+  await paste('instagram-pasted', 'instagram', instagram.issue())
+  await paste('instagram-hour', 'instagram', instagram.issue({ life: 'short', ageSeconds: 60 }))
+  await paste('threads-pasted', 'threads', threads.issue())
+  await paste('threads-hour', 'threads', threads.issue({ life: 'short', ageSeconds: 60 }))
+  for (const [account, status] of [
+    ['instagram-basic', 200],
+    ['instagram-pasted', 200],
+    ['instagram-hour', 200],
+    ['threads-basic', 200],
+    ['threads-pasted', 403],
+    ['threads-hour', 403],
+  ] as const)
+    t.equal((await byPage(account)).status, status, account)
+  t.match(await owner.page('/admin/accounts/threads-pasted'), /does not tell its permissions.*THREADS_SCOPES/)
+  t.notMatch(await owner.page('/admin/accounts/threads-basic'), /page-use/)
+  t.same(agent.sql('select name from accounts where page_use_confirmed_at is not null'), [], 'no new account begins allowed')
+
+  const wide = await setUp(t, { threadsScopes: 'threads_basic threads_content_publish' })
+  await wide.connect('talk', 'threads')
+  t.equal((await wide.byPage('talk')).status, 403)
+})
+
+t.test('the owner’s word ends with any change of the scopes, at each way in, and not without one', async (t) => {
+  const { agent, owner, instagram, connect, byPage, allow, scopesOf } = await setUp(t)
+  const allowed = () =>
+    agent.sql<{ at: string | null }>("select page_use_confirmed_at as at from accounts where name = 'shop'")[0]?.at !== null
+  await connect('shop')
+  await allow('shop')
+  const refresh = async (permissions: string | null) => {
+    instagram.knobs.refreshPermissions = permissions
+    instagram.clock.advance(86_400_000)
+    t.match(await owner.post('/admin/accounts/shop/refresh'), { location: /done=refreshed/ })
+  }
+
+  await connect('shop')
+  t.ok(allowed(), 'connected again with the same scopes')
+  await refresh(null)
+  await refresh(`${MORE},${BASIC}`)
+  t.ok(allowed(), 'refreshed without a word, and with the same scopes in another order')
+  await refresh(`${MORE},${BASIC},instagram_business_manage_insights`)
+  t.notOk(allowed(), 'grown at a refresh')
+  t.equal((await byPage('shop')).status, 403)
+
+  await allow('shop')
+  await connect('shop')
+  t.notOk(allowed(), 'shrunk at a grant')
+  t.match(scopesOf('shop'), MORE)
+  t.equal((await byPage('shop')).status, 403)
+
+  await allow('shop')
+  t.match(await owner.post('/admin/accounts/shop/token', { token: instagram.issue({ userId: USER }), otherUser: 'yes' }), { status: 303 })
+  t.notOk(allowed(), 'pasted')
+  t.equal(scopesOf('shop'), '', 'its scopes are unknown')
+  t.equal((await byPage('shop')).status, 200, 'as pasted tokens of Instagram always were')
+  await refresh(`${MORE},${BASIC}`)
+  t.equal((await byPage('shop')).status, 200, 'scopes that become known do not take a token from pages that have it')
+})
