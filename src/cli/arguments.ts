@@ -43,7 +43,8 @@ const FORMS = {
   'alert-test': {
     words: '',
     summary: 'send a test message to each place that alerts go to',
-    details: 'Exit code 0 if each one took it. ALERT_WEBHOOK_URL, or SMTP_URL and ALERT_EMAIL_TO, name the places.',
+    details:
+      'Exit code 0 if each one took it. ALERT_WEBHOOK_URL, or SMTP_URL and ALERT_EMAIL_TO, name the places; the last step of /setup leads to their values.',
   },
   'rotate-keys': { words: '', summary: 'seal every token again with the newest key of ENCRYPTION_KEY' },
   'accounts list': { words: '[--json]', summary: 'show every account’s settings', options: ['json'] },

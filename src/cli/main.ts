@@ -134,13 +134,16 @@ async function interruptible(agent: Agent, work: () => Promise<number>): Promise
 }
 
 /** The exit code says whether each channel took the test message. */
-async function testAlerts({ alerts }: Agent): Promise<number> {
+async function testAlerts({ alerts, site }: Agent): Promise<number> {
   const results = await alerts.test()
-  if (results.length === 0) say('No alert goes anywhere: set ALERT_WEBHOOK_URL, or SMTP_URL and ALERT_EMAIL_TO, or all three.')
+  const setup = `The last step of ${site.settings.appUrl}/setup says`
+  if (results.length === 0)
+    say(`No alert goes anywhere: set ALERT_WEBHOOK_URL, or SMTP_URL and ALERT_EMAIL_TO, or all three. ${setup} how.`)
   for (const { title, error } of results) {
     if (error === null) print(`${title}: the test message arrived.`)
     else say(`${title}: ${error}`)
   }
+  if (results.some(({ error }) => error !== null)) say(`${setup} what to do.`)
   return results.length > 0 && results.every(({ error }) => error === null) ? 0 : 1
 }
 

@@ -76,12 +76,16 @@ t.test('alert-test exits with 0 only where each channel took the message, and sa
   const server = await startMailServer(t)
   const cwd = tempFolder(t)
   const alertTest = (env: Record<string, string>) => runCli(t, ['alert-test'], { cwd, env })
-  t.match(await alertTest({}), { code: 1, stdout: '', stderr: /^No alert goes anywhere: set ALERT_WEBHOOK_URL, or SMTP_URL/ })
+  t.match(await alertTest({}), {
+    code: 1,
+    stdout: '',
+    stderr: /^No alert goes anywhere: set ALERT_WEBHOOK_URL, or SMTP_URL.* The last step of http.*\/setup says how\.$/m,
+  })
   t.match(await alertTest(mailSettings(server)), { code: 0, stdout: 'E-mail: the test message arrived.\n', stderr: '' })
   server.isRefusing = true
   const refused = await alertTest({ ...mailSettings(server), ALERT_WEBHOOK_URL: 'https://canary-host.invalid/canary' })
   t.match(refused, { code: 1, stdout: '', stderr: /E-mail: .*refuses the user or the password in SMTP_URL/ })
-  t.match(refused.stderr, /^Webhook: .*could not be reached/m)
+  t.match(refused.stderr, /^Webhook: .*could not be reached.*^The last step of http\S+\/setup says what to do\.$/ms)
   t.notMatch(refused.stderr, /canary|agent@mail/)
   t.match(await runCli(t, ['status'], { cwd, env: { ...mailSettings(server), SMTP_URL: 'smtp://127.0.0.1/?debug=true' } }), {
     code: 1,
