@@ -1,10 +1,10 @@
-import type { Account, Actor } from '../core/account.ts'
+import { type Account, type Actor, isForPages } from '../core/account.ts'
 import type { AccountChange, AccountEvent, AccountStore } from '../core/account-store.ts'
 import { AppError } from '../core/errors.ts'
 import type { Grant, Profile, Provider } from '../core/provider.ts'
 import type { Vault } from '../core/vault.ts'
 import type { RefreshPolicy } from '../refreshing/next-refresh.ts'
-import { granted, identity } from '../refreshing/outcome.ts'
+import { granted, identity, SERVERS_ONLY, sameOrNew } from '../refreshing/outcome.ts'
 
 export interface GrantDeps {
   readonly store: Pick<AccountStore, 'insert' | 'replace'>
@@ -41,21 +41,24 @@ export function refuseOtherProvider(existing: Account | null, { account, provide
 export async function saveGrant(deps: GrantDeps, toSave: GrantToSave): Promise<void> {
   const { account, provider, grant, profile, askedAt, actor, existing } = toSave
   refuseOtherProvider(existing, { account, provider })
+  const scopes = sameOrNew(existing?.scopes ?? null, grant.scopes)
   const seedFingerprint = deps.seedFingerprints.get(account)
   const minimumAgeSeconds = deps.providers.get(provider)?.minimumAgeSeconds ?? 0
   const change: AccountChange = {
     ...identity(profile),
     ...granted(deps, { provider, name: account }, grant, { calledAt: askedAt, minimumAgeSeconds }),
-    scopes: grant.scopes,
-    // Nobody knows whether unknown scopes are those that the owner allowed.
-    ...(grant.scopes === null ? { pageUseConfirmedAt: null } : {}),
+    scopes,
+    // Unknown scopes may not be those that the owner allowed.
+    ...(scopes === null ? { pageUseConfirmedAt: null } : {}),
     lastRefreshAt: null,
     // Not the instant of saving: a deauthorize call in between must win.
     connectedAt: askedAt,
     trustedAt: null,
     ...(seedFingerprint === undefined ? {} : { seedFingerprint }),
   }
-  const detail = existing?.accessToken ? 'Connected again; the new token took over.' : 'Connected.'
+  const word = scopes !== null && scopes === existing?.scopes ? existing.pageUseConfirmedAt : null
+  const readers = isForPages({ provider, scopes, pageUseConfirmedAt: word }, deps.providers) ? '' : ` ${SERVERS_ONLY}`
+  const detail = `${existing?.accessToken ? 'Connected again; the new token took over.' : 'Connected.'}${readers}`
   const event: AccountEvent = { account, kind: 'connected', actor, outcome: 'ok', detail }
   const taken =
     existing === null

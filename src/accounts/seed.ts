@@ -65,7 +65,7 @@ export async function seedAccount(deps: SeedDeps, given: Seed): Promise<SeedResu
     providerUserId: null,
     providerAppUserId: null,
     username: null,
-    // Nobody knows what the token can do.
+    // A pasted token does not tell its scopes.
     scopes: null,
     pageUseConfirmedAt: null,
     state: 'unverified',

@@ -91,6 +91,8 @@ export function granted(
 export function refreshed(deps: Deps, { account, provider, profile, calledAt }: Attempt, grant: Grant): Outcome {
   const { minimumAgeSeconds } = provider
   const { refreshToken, refreshExpiresAt, ...change } = granted(deps, account, grant, { calledAt, minimumAgeSeconds })
+  const changed = scopesAfter(account, grant)
+  const readers = changed.scopes == null || provider.isPublicSafe(changed.scopes) ? '' : ` Its permissions have changed. ${SERVERS_ONLY}`
   return {
     outcome: 'refreshed',
     change: {
@@ -98,17 +100,29 @@ export function refreshed(deps: Deps, { account, provider, profile, calledAt }: 
       ...change,
       // Without a new refresh token the old one stays valid.
       ...(refreshToken === null ? {} : { refreshToken, refreshExpiresAt }),
-      ...scopesAfter(account, grant),
+      ...changed,
       lastRefreshAt: calledAt,
     },
-    event: { kind: 'refreshed', outcome: 'ok', detail: `The token was refreshed; it is good until ${change.expiresAt.toISOString()}.` },
+    event: {
+      kind: 'refreshed',
+      outcome: 'ok',
+      detail: `The token was refreshed; it is good until ${change.expiresAt.toISOString()}.${readers}`,
+    },
   }
 }
 
 /** Scopes that become known do not take the token from pages that have it; changed ones end the owner's word. */
 function scopesAfter({ scopes }: Account, grant: Grant): AccountChange {
-  if (grant.scopes === null || scopes === null || grant.scopes === scopes) return {}
+  if (grant.scopes === null || scopes === null || sameOrNew(scopes, grant.scopes) === scopes) return {}
   return { scopes: grant.scopes, pageUseConfirmedAt: null }
+}
+
+export const SERVERS_ONLY = 'It can do more than read, so only servers get it until you allow pages to have it.'
+
+/** The present text where both name the same scopes in any order; else the new one. */
+export function sameOrNew(present: string | null, next: string | null): string | null {
+  const sorted = (scopes: string | null): string | undefined => scopes?.split(' ').sort().join(' ')
+  return sorted(present) === sorted(next) ? present : next
 }
 
 /** Keeps the token and records the error and the next attempt. Rethrows an unexpected error. */

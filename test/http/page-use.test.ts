@@ -120,8 +120,12 @@ t.test('the owner’s word ends with any change of the scopes, at each way in, a
   await refresh(null)
   await refresh(`${MORE},${BASIC}`)
   t.ok(allowed(), 'refreshed without a word, and with the same scopes in another order')
+  agent.sql(`update accounts set scopes = '${MORE} ${BASIC}' where name = 'shop' returning name`)
+  await connect('shop')
+  t.ok(allowed(), 'connected again, where a release before kept another order')
   await refresh(`${MORE},${BASIC},instagram_business_manage_insights`)
   t.notOk(allowed(), 'grown at a refresh')
+  t.match(await owner.page('/admin/accounts/shop'), /Its permissions have changed\. It can do more than read, so only servers get it/)
   t.equal((await byPage('shop')).status, 403)
 
   await allow('shop')

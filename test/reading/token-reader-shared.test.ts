@@ -132,6 +132,7 @@ t.test('a slow reader does not overwrite a refreshed row', { skip }, async (t) =
 
 for (const [change, outcome] of [
   [{}, 'goes on while the store is silent'],
+  [{ scopes: 'instagram_business_basic instagram_business_content_publish' }, 'stops, where the newer token can do more than read'],
   [{ allowedDomains: 'other.example' }, 'stops, where the newer token has other readers'],
 ] as const) {
   t.test(`after a late look-up of a refreshed token the older one ${outcome}`, { skip }, async (t) => {
