@@ -191,7 +191,7 @@ export async function createAgent(config: Config, log: Logger, { rateLimits = RA
       /** Stores the configured tokens that are new. False = a provider did not answer; the next tick tries again. */
       seedFromEnvironment,
       /** Makes accounts due whose tokens this start's keys no longer open, or open again. */
-      recheckKeys: () => recheckKeys({ overview, vault, log }),
+      recheckKeys: () => recheckKeys({ overview, vault, providers, log }),
       /** One sweep at a time in this process: a call during a sweep gets that sweep's result. */
       sweep,
       /** The daily look at each token that is due. The first run also applies a changed refresh policy to planned refreshes. */

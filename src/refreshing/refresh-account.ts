@@ -39,6 +39,9 @@ export interface Origin {
   readonly reqId?: string
 }
 
+/** The begin of the error that a release leaves on an account of a later one's provider. */
+export const UNKNOWN_PROVIDER = 'This agent does not know the provider'
+
 const MINUTE_MS = 60_000
 const DAY_MS = 86_400_000
 
@@ -89,10 +92,7 @@ async function attemptRefresh(deps: AttemptDeps, claim: Claim, now: () => Date):
   }
   const provider = deps.providers.get(account.provider)
   if (provider === undefined) {
-    throw new ProviderError(
-      'misconfigured',
-      `This agent does not know the provider “${account.provider}” of this account; install the version that does.`,
-    )
+    throw new ProviderError('misconfigured', `${UNKNOWN_PROVIDER} “${account.provider}” of this account; install the version that does.`)
   }
   const held = {
     accessToken: openToken(deps.vault, account, 'access_token'),

@@ -1,6 +1,7 @@
 import type { Overview } from '../accounts/overview.ts'
 import type { AccountState } from '../core/account.ts'
 import type { RecordedEvent } from '../core/account-store.ts'
+import { UNKNOWN_PROVIDER } from '../refreshing/refresh-account.ts'
 import type { Database, Param } from './database.ts'
 import { EVENT_COLUMNS, type EventRow, toEvent } from './event-row.ts'
 import { ACCOUNT_COLUMNS, type AccountRow, toAccount } from './rows.ts'
@@ -28,7 +29,8 @@ export function createOverview(db: Database, keyPrefixes: readonly string[]): Ov
   // Excludes accounts that are due anyway, and accounts without a next refresh, which already wait for a person.
   const suspect = `removed_at is null and paused_at is null and access_token is not null and next_refresh_at > ${now}
     and (lease_until is null or lease_until <= ${now})
-    and (case when ${isReadable} then 1 else 0 end) = (case when coalesce(last_error_code, '') = 'unreadable' then 1 else 0 end)`
+    and ((case when ${isReadable} then 1 else 0 end) = (case when coalesce(last_error_code, '') = 'unreadable' then 1 else 0 end)
+      or substr(last_error, 1, ${UNKNOWN_PROVIDER.length}) = '${UNKNOWN_PROVIDER}')`
   const lifeFrom = (since: string): string => `${toSeconds('expires_at')} - ${toSeconds(since)}`
   const nearEnd = `paused_at is null and access_token is not null and failure_count > 0
     and issued_at < expires_at and (${lifeFrom(now)}) * 10 <= ${lifeFrom('issued_at')}`

@@ -16,7 +16,7 @@ import { createStoreWorld, DAY_MS, HOUR_MS, type StoreWorld } from '../support/s
 /** Starts an instance with these keys; returns the accounts that it makes due. */
 async function start(world: StoreWorld, vault: Vault): Promise<string[]> {
   const before = await world.deps.store.list()
-  await recheckKeys({ overview: createOverview(world.db, vault.keyPrefixes), vault, log: world.deps.log })
+  await recheckKeys({ overview: createOverview(world.db, vault.keyPrefixes), vault, providers: world.deps.providers, log: world.deps.log })
   const after = await world.deps.store.list()
   return after.filter(({ nextRefreshAt }, n) => nextRefreshAt?.getTime() !== before[n]?.nextRefreshAt?.getTime()).map(({ name }) => name)
 }

@@ -51,7 +51,7 @@ const TROUBLES: Readonly<Record<string, Trouble>> = {
   'a restart brings another key': {
     async begin({ db, vault, set, deps }) {
       await set('access_token', 'v1.otherkey.AAAA.AAAA')
-      await recheckKeys({ overview: createOverview(db, vault.keyPrefixes), vault, log: deps.log })
+      await recheckKeys({ overview: createOverview(db, vault.keyPrefixes), vault, providers: deps.providers, log: deps.log })
     },
     event: 'unreadable',
     aheadDays: null,
