@@ -6,7 +6,7 @@ import { PASSWORD } from '../support/owner.ts'
 import { missing } from '../support/services.ts'
 import { waitFor } from '../support/wait-for.ts'
 import { words } from '../support/words.ts'
-import { AGENT, loadPictures, type OwnersAgent, SOME, startOwnersAgent } from './owners-agent.ts'
+import { AGENT, ALERTS, loadPictures, type OwnersAgent, SOME, startOwnersAgent } from './owners-agent.ts'
 
 const skip = missing('chromium', 'openssl')
 const AXE = readFileSync(new URL(import.meta.resolve('axe-core/axe.min.js')), 'utf8')
@@ -73,7 +73,7 @@ const MEASURE = `({
   }).map((one) => one.outerHTML),
 })`
 
-async function inspect(t: Test, context: BrowserContext, paths: string[], look: string): Promise<void> {
+async function inspect(t: Test, context: BrowserContext, paths: readonly string[], look: string): Promise<void> {
   const { tab, complaints } = await watch(context)
   for (const path of paths) {
     const where = `${path} (${look})`
@@ -112,6 +112,36 @@ t.test('so are the first steps, and long, emoji and right-to-left names', { skip
   await inspect(t, await fresh.browser.newContext(look), ['/', '/setup', '/status'], 'fresh')
   await inspect(t, await fresh.signIn(look), ['/', '/setup', '/status', '/admin'], 'fresh, owner')
   await inspect(t, await odd.signIn(look), ['/status', '/admin', `/admin/accounts/${'a'.repeat(40)}`, '/setup'], 'odd names')
+})
+
+t.test('so is each state of the alerts, also with all ways open', { skip }, async (t) => {
+  for (const [n, [state, alerts]] of Object.entries({ none: {}, ...ALERTS }).entries()) {
+    const { signIn } = await startOwnersAgent(t, SOME, { alerts })
+    const look = LOOKS[n % LOOKS.length] ?? {}
+    const owner = await signIn(look)
+    const tested = `/setup?tested=${state === 'arrived' ? state : 'failed'}`
+    await inspect(t, owner, [tested, '/status'], `alerts ${state}, ${nameOf(look)}`)
+    const tab = await owner.newPage()
+    await tab.goto(AGENT + tested)
+    await tab.evaluate(`document.querySelectorAll('#step-alerts details').forEach((one) => { one.open = true })`)
+    t.strictSame(await axe(tab), [], `${state}, open`)
+    t.ok((await tab.evaluate<number>('document.documentElement.scrollWidth - innerWidth')) <= 0, `${state}, open: no scrolling sideways`)
+  }
+})
+
+t.test('without script the keyboard opens a way to alerts and sends a test message', { skip }, async (t) => {
+  const { signIn } = await startOwnersAgent(t, [], { env: { ALERT_WEBHOOK_URL: 'https://alerts.invalid/hook' } })
+  const signedIn = await signIn()
+  const context = await signedIn.browser()?.newContext({ javaScriptEnabled: false })
+  if (context === undefined) throw new Error('no browser')
+  await context.addCookies(await signedIn.cookies())
+  const tab = await context.newPage()
+  await tab.goto(`${AGENT}/setup`)
+  await tab.locator('#step-alerts summary').press('Enter')
+  t.ok(await tab.getByText('smtp://you%40gmail.com').isVisible())
+  await tab.getByRole('button', { name: 'Send a test message' }).press('Enter')
+  await tab.waitForURL(`${AGENT}/setup?tested=failed#step-alerts`)
+  t.match(await tab.locator('#step-alerts').textContent(), /did not arrive everywhere.*Webhook.*The alert was not delivered/s)
 })
 
 const ODD: Kept[] = [

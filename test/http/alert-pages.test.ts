@@ -136,3 +136,39 @@ t.test('each error of a channel has its remedy', async (t) => {
     t.match(step, remedy, why)
   }
 })
+
+t.test('a hostile name, error or address of another release stays text on every page', async (t) => {
+  const hostile = [
+    '<!channel> <@U1> @everyone <script>alert(1)</script> <img src=x onerror=alert(1)>',
+    '[click](https://evil.example) <a href="https://evil.example">click</a>',
+    '"\'><form action=https://evil.example><button formaction="//evil.example">',
+    'javascript:alert(1) \u202egpj.exe\u2066 \u200f\r\nX: y\u2028z \u0007',
+    '<% it.settings %> <%= 1 %> &lt;evil&gt;',
+    `${'<evil>'.repeat(1_707)}`,
+  ]
+  const accounts = hostile.map((text, n): Kept => {
+    const refused = { state: 'reconnect', failureCount: 2, lastErrorCode: 'reconnect' } as const
+    return { name: `shop-${n}`, username: text, ...refused, lastError: text, attempts: ['ok', text] }
+  })
+  const { owner, stranger, agent } = await world(t, { ALERT_WEBHOOK_URL: HOOK }, accounts)
+  const quoted = (text: string): string => text.replaceAll("'", "''")
+  for (const [n, text] of hostile.entries()) {
+    agent.sql(`update alert_channels set last_error = '${quoted(text)}'`)
+    for (const path of [
+      '/status',
+      '/setup',
+      `/setup?tested=${encodeURIComponent(text)}`,
+      '/admin',
+      `/admin/accounts/shop-${n}`,
+      '/admin/history',
+    ]) {
+      const { status, text: shown } = await owner.get(path, { accept: 'text/html' })
+      if (path.length < 2_000) t.equal(status, 200, `${path.slice(0, 40)}, text ${n}`)
+      const tags = shown.match(/<[^>]*>/g) ?? []
+      const foreign = tags.filter((tag) => /evil|onerror|javascript:|<!channel|<@|<script(?! src="\/page)|src=x/i.test(tag))
+      t.strictSame(foreign, [], `${path.slice(0, 40)}, text ${n}`)
+      if (path === '/status') t.match(shown, /&lt;!channel&gt;.*&lt;img src=x/s, 'the text itself is shown')
+    }
+    for (const path of ['/status', '/setup']) t.notMatch(await stranger.page(path), /evil|!channel|alert\(1\)|egpj/, `${path} of a visitor`)
+  }
+})
