@@ -31,6 +31,7 @@ export interface TokenSnapshot {
   readonly problem: null
   readonly allowList: AllowList | null
   readonly name: string
+  readonly provider: string
   readonly expiresAt: Date | null
   readonly constantName: string
   /** False: only servers get the token, for it can do more than read. */
@@ -76,6 +77,7 @@ export function createSnapshot(row: TokenRow, { constantNames, providers, vault 
     problem: null,
     allowList,
     name,
+    provider,
     expiresAt,
     constantName,
     isForPages: isForPages(row, providers),

@@ -42,6 +42,7 @@ t.test('a token that can do more than read goes to servers alone; pages get a se
   const says = /wrong-step" id="step-works".*can do more than read/
   await waitFor('/setup to count the account', async () => says.test(await owner.page('/setup')))
   t.match(agent.stdout(), /can do more than read/)
+  t.match(await owner.page('/?account=default'), /Only servers get this token/)
 })
 
 t.test('the owner allows pages the token after reading what it means, and takes it back', async (t) => {

@@ -51,6 +51,11 @@ t.test('accounts of both providers are connected, refreshed and served side by s
 
   t.match(await owner.page('/connect/threads'), /name="account" value="threads"/, 'a name is filled in')
 
+  t.match(await owner.page('/?account=shop'), /Show your feed.*With instafeed/)
+  const code = await owner.page('/?account=talk')
+  t.match(code, /ThreadsToken/)
+  t.notMatch(code, /graph\.instagram|instafeed/, 'the feeds are Instagram’s')
+
   threads.clock.advance(86_400_000)
   await owner.post('/admin/accounts/shop/refresh')
   t.match(await owner.post('/admin/accounts/talk/refresh'), { location: '/admin/accounts/talk?done=refreshed' })

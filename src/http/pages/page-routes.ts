@@ -48,11 +48,11 @@ export const pageRoutes: FastifyPluginAsync<Parts> = async (app, parts) => {
   }
   page('/', 'home', async (request) => {
     const account = accountOf(request)
-    const { constantName, hasOwnList } = await settingsOf(parts, account)
+    const { constantName, ...shown } = await settingsOf(parts, account)
     return {
       account,
       snippets: snippets({ appUrl: settings.appUrl, account, constantName }),
-      hasOwnList,
+      ...shown,
       isEmpty: isWorking(await inTime(status.summary())) === null,
       choice: request === null ? null : await choiceOf(parts, request),
     }
@@ -71,16 +71,16 @@ function accountOf(request: FastifyRequest | null): string | null {
   return typeof account === 'string' && isAccountName(account) ? account : null
 }
 
-/** The account's constant name, without a token the first provider's, and whether it has its own allow-list. */
+/** What the home page shows of an account. Without a token it is taken for one of the first provider. */
 async function settingsOf(
   { reading, site: { settings } }: Parts,
   account: string | null,
-): Promise<{ constantName: string; hasOwnList: boolean }> {
+): Promise<{ constantName: string; provider: string; hasOwnList: boolean; onlyServers: boolean }> {
   const found = await reading.peek(account)
-  return {
-    constantName: found.problem === null ? found.constantName : (Object.values(settings.constantNames)[0] ?? ''),
-    hasOwnList: found.allowList !== null,
-  }
+  const [[provider, constantName] = ['', '']] = Object.entries(settings.constantNames)
+  const hasOwnList = found.allowList !== null
+  if (found.problem !== null) return { provider, constantName, hasOwnList, onlyServers: false }
+  return { provider: found.provider, constantName: found.constantName, hasOwnList, onlyServers: !found.isForPages }
 }
 
 /** The account names for the owner's choice; empty if they are too many for a list. */
