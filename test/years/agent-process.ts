@@ -18,6 +18,7 @@ import { openSqlite } from '../../src/storage/sqlite.ts'
 import { createTimetable } from '../../src/storage/timetable.ts'
 import { MIGRATIONS } from '../storage/engines.ts'
 import { channelsOn } from '../support/alert-channels.ts'
+import { createVirtualClock } from '../support/virtual-clock.ts'
 import type { Kind } from './kind.ts'
 import { CRASH_ONCE_IN, HOUR_MS, type Host, type Script } from './script.ts'
 
@@ -37,16 +38,13 @@ export async function openVirtualStore(at: number): Promise<VirtualStore> {
   let atMs = at
   const sqlite = await openSqlite(':memory:')
   await migrate(sqlite, MIGRATIONS)
-  await sqlite.query('create table virtual_clock (at text not null)')
-  await sqlite.query('insert into virtual_clock values ($1)', [new Date(at)])
-  const now = '(select at from virtual_clock)'
-  const nowPlus = (seconds: string): string => `strftime('%Y-%m-%dT%H:%M:%fZ', ${now}, ${seconds} || ' seconds')`
+  const clock = await createVirtualClock(sqlite, new Date(at))
   return {
-    db: { ...sqlite, dialect: { ...sqlite.dialect, now, nowPlus } },
+    db: clock.of(sqlite),
     now: () => atMs,
-    async setNow(to) {
+    setNow(to) {
       atMs = to
-      await sqlite.query('update virtual_clock set at = $1', [new Date(to)])
+      return clock.set(new Date(to))
     },
   }
 }
