@@ -50,6 +50,7 @@ t.test('the owner allows pages the token after reading what it means, and takes 
   await connect('shop')
   const page = await owner.page('/admin/accounts/shop')
   t.match(page, /Only servers get this token.*instagram_business_content_publish.*a stranger may post, answer or delete as @user/)
+  t.match(await owner.page('/status'), /Only servers get this token: <a/)
   t.match(page, /<input type="checkbox" name="allow" value="yes" required>/)
   const revisionOf = () => agent.sql<{ revision: number }>("select revision from accounts where name = 'shop'")[0]?.revision ?? 0
   const before = revisionOf()
@@ -63,6 +64,7 @@ t.test('the owner allows pages the token after reading what it means, and takes 
   t.match(await allow('shop'), { location: '/admin/accounts/shop?done=pages_allowed' })
   t.equal((await byPage('shop')).status, 200)
   t.ok(revisionOf() > before)
+  t.match(await owner.page('/status'), /Web pages get this token, which can do more than read: <a href="\/admin\/accounts\/shop#readers">/)
   t.match(
     await owner.page('/admin/accounts/shop'),
     /Web pages get this token because you allowed it.*Web pages may have the token, with the permis/,
