@@ -360,3 +360,15 @@ t.test('finds the due accounts among 100,000 by an index', async (t) => {
     t.notMatch(plan, /Seq Scan on accounts|SCAN accounts/, 'no table is scanned')
   })
 })
+
+eachStore(t, 'other scopes end the owner’s word that pages may have the token, the same ones do not', async (t, db) => {
+  const store = await storeWith(db, { ...due('one'), scopes: 'a b', pageUseConfirmedAt: new Date('2026-11-05T00:00:00.125Z') })
+  const wordAfter = async (scopes: string | null) => {
+    t.ok(await store.update('one', { scopes }, event('one', 'changed')))
+    return present(await store.find('one')).pageUseConfirmedAt
+  }
+  t.ok(await wordAfter('a b'))
+  t.equal(await wordAfter('a'), null)
+  await store.update('one', { pageUseConfirmedAt: new Date('2026-11-06T00:00:00.125Z') }, event('one', 'changed'))
+  t.equal(await wordAfter(null), null, 'unknown ones too')
+})
