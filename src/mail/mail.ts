@@ -42,6 +42,8 @@ const SUBJECTS: Readonly<Record<AlertKind, string>> = {
 /** Sends alerts by e-mail. Its errors hold no word of the server. */
 export function createMail({ appUrl, timeoutMs = TIMEOUT_MS, ca, ...config }: MailOptions): Channel {
   const { host, port, secure, mustEncrypt, login, from, to } = config
+  // Longer than the deadline of send(), which knows better what to say.
+  const limitMs = 2 * timeoutMs
   const transport = createTransport({
     host,
     port,
@@ -55,10 +57,10 @@ export function createMail({ appUrl, timeoutMs = TIMEOUT_MS, ca, ...config }: Ma
     debug: false,
     disableFileAccess: true,
     disableUrlAccess: true,
-    dnsTimeout: timeoutMs,
-    connectionTimeout: timeoutMs,
-    greetingTimeout: timeoutMs,
-    socketTimeout: timeoutMs,
+    dnsTimeout: limitMs,
+    connectionTimeout: limitMs,
+    greetingTimeout: limitMs,
+    socketTimeout: limitMs,
   })
   return {
     kind: 'email',
