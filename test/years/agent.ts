@@ -193,13 +193,17 @@ async function runHost({ kind, script, host, frequency, ledger }: World): Promis
     if (isNew) running = startProcess(place)
     const acting = [...shops.values()].filter((shop) => personOf(shop) <= at)
     for (const shop of acting) await act(shop)
-    if (acting.length > 0) summary = await summarize()
+    if (acting.length > 0) {
+      // Readers have the new tokens from now on, even if the database goes away within this tick.
+      look(await accounts.list())
+      summary = await summarize()
+    }
     // What is not due is not asked for, but by a process that has just begun: the database would answer with nothing.
     const refresh = isNew || isDue(summary.refresh)
     await running.tick({ refresh, look: isNew || isDue(summary.look), alert: refresh || isDue(summary.alert) })
     const before = summary.rows
     summary = await summarize()
-    if (summary.rows !== before || acting.length > 0 || running.isDead()) look(await accounts.list())
+    if (summary.rows !== before || running.isDead()) look(await accounts.list())
   }
   await store.setNow(script.end)
   look(await accounts.list())
