@@ -45,7 +45,7 @@ const MACHINE: Clock = {
   },
 }
 
-/** A tick a minute. The database holds what is due, so a missed tick only delays it by a minute. */
+/** Ticks once a minute. The database holds the due times, so a missed tick delays work by a minute. */
 export function startSchedule(work: Agent['work'], log: Log, clock: Clock = MACHINE): Schedule {
   let seeded = false
   let keysRechecked = false

@@ -28,7 +28,7 @@ export interface RefreshSummary {
 
 const MAX_RESULTS = 1000
 /**
- * Refreshes the accounts that are due, some side by side, until none is left. The database knows what is due, so timer,
+ * Refreshes all accounts that are due, several at a time. The database knows what is due, so timer,
  * boot, webhook and command line may all call this, in any number of processes.
  */
 export async function refreshDue(deps: RefreshDeps, request: RefreshRequest, signal?: AbortSignal): Promise<RefreshSummary> {

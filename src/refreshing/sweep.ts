@@ -9,7 +9,7 @@ export interface Queue<Claim> {
   run(claim: Claim): Promise<void>
 }
 
-/** Claims and runs the work of each queue, some side by side, until none is left. After an abort running work still ends. */
+/** Claims and runs the work of each queue until none is left, several claims at a time. After an abort running work still ends. */
 export async function sweep<Claim>(rateLimit: RateLimit, queues: readonly Queue<Claim>[], signal?: AbortSignal): Promise<void> {
   const failures: unknown[] = []
   const note = (error: unknown): void => void failures.push(error)

@@ -1,6 +1,7 @@
 import { inspect } from 'node:util'
 import type { Test } from 'tap'
-import { ProviderError } from '../../src/core/errors.ts'
+import { ProviderError, type ProviderErrorKind } from '../../src/core/errors.ts'
+import type { FaultName } from '../support/instagram-faults.ts'
 
 /** A token that no error may show. */
 export const CANARY = 'IGAA-canary-9f2c71d4e8b05a63-canary'
@@ -24,3 +25,24 @@ export async function refused(t: Test, call: Promise<unknown>, token = CANARY): 
   t.match(error.message, /^[A-Z].*[.)]$/s, 'a sentence')
   return error
 }
+
+/** What goes wrong on the way, whatever the provider: the kind of error, and its sentence. The time limit is 0.3 s. */
+export const WIRE_KINDS = {
+  html502: ['transient', /trouble.*HTTP 502/],
+  html200: ['transient', /not JSON/],
+  empty500: ['transient', /trouble.*HTTP 500/],
+  empty200: ['transient', /not JSON/],
+  object: ['transient', /without/],
+  list: ['transient', /unknown shape/],
+  null: ['transient', /unknown shape/],
+  wrongTypes: ['transient', /without/],
+  notUtf8: ['transient', /not JSON/],
+  redirect: ['transient', /could not be reached/],
+  hang: ['transient', /did not answer within 0\.3 seconds/],
+  reset: ['transient', /could not be reached \(ECONNRESET\)/],
+  lost: ['transient', /could not be reached/],
+  truncated: ['transient', /not JSON/],
+  cut: ['transient', /could not be reached/],
+  tenMegabytes: ['transient', /more than 256 KB/],
+  flood: ['transient', /more than 256 KB/],
+} satisfies Partial<Record<FaultName, [kind: ProviderErrorKind, says: RegExp]>>

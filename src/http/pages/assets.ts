@@ -52,6 +52,6 @@ export function assetRoutes(app: FastifyInstance, folder: string): void {
     return acceptsGzip(request) ? reply.header('content-encoding', 'gzip').send(gzipped) : reply.send(content)
   }
   for (const name of Object.keys(TYPES)) app.get(`/${name}`, { config: { quiet: true } }, serve(name))
-  // Browsers request it unasked, and accept an SVG by its content type.
+  // Browsers request this address by themselves. They accept an SVG by its content type.
   app.get('/favicon.ico', { config: { quiet: true } }, serve('logo.svg'))
 }

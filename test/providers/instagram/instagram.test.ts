@@ -11,7 +11,7 @@ import type { InstagramOptions } from '../../support/instagram.ts'
 import { startInstagram } from '../../support/instagram.ts'
 import type { Fault, FaultName } from '../../support/instagram-faults.ts'
 import { FAULTS } from '../../support/instagram-faults.ts'
-import { CANARY, refused } from '../refused.ts'
+import { CANARY, refused, WIRE_KINDS } from '../refused.ts'
 
 async function setUp(t: Test, options: InstagramOptions = {}, timeoutMs = 10_000) {
   const instagram = await startInstagram(options)
@@ -122,23 +122,7 @@ const KINDS: Record<FaultName, [kind: ProviderErrorKind, says: RegExp]> = {
   unheardOf: ['misconfigured', /does not know.*7777/],
   errorWith200: ['reconnect', /has expired/],
   tooMany: ['throttled', /rate limit.*HTTP 429/],
-  html502: ['transient', /trouble.*HTTP 502/],
-  html200: ['transient', /not JSON/],
-  empty500: ['transient', /trouble.*HTTP 500/],
-  empty200: ['transient', /not JSON/],
-  object: ['transient', /without/],
-  list: ['transient', /unknown shape/],
-  null: ['transient', /unknown shape/],
-  wrongTypes: ['transient', /without/],
-  notUtf8: ['transient', /not JSON/],
-  redirect: ['transient', /could not be reached/],
-  hang: ['transient', /did not answer within 0\.3 seconds/],
-  reset: ['transient', /could not be reached \(ECONNRESET\)/],
-  lost: ['transient', /could not be reached/],
-  truncated: ['transient', /not JSON/],
-  cut: ['transient', /could not be reached/],
-  tenMegabytes: ['transient', /more than 256 KB/],
-  flood: ['transient', /more than 256 KB/],
+  ...WIRE_KINDS,
 }
 
 t.test('each error says who must act and what to do', async (t) => {

@@ -11,7 +11,7 @@ import { startThreads } from '../../support/instagram.ts'
 import { FAULTS, type FaultName } from '../../support/instagram-faults.ts'
 import type { Knobs } from '../../support/instagram-knobs.ts'
 import { pictureOf } from '../../support/instagram-pictures.ts'
-import { CANARY, refused } from '../refused.ts'
+import { CANARY, refused, WIRE_KINDS } from '../refused.ts'
 
 const USER = '17841400379535405'
 const DAY_MS = 86_400_000
@@ -119,23 +119,7 @@ const KINDS: Record<FaultName, [kind: ProviderErrorKind, says: RegExp]> = {
   unheardOf: ['misconfigured', /does not know.*7777/],
   errorWith200: ['reconnect', /has expired/],
   tooMany: ['throttled', /rate limit.*HTTP 429/],
-  html502: ['transient', /trouble.*HTTP 502/],
-  html200: ['transient', /not JSON/],
-  empty500: ['transient', /trouble.*HTTP 500/],
-  empty200: ['transient', /not JSON/],
-  object: ['transient', /without/],
-  list: ['transient', /unknown shape/],
-  null: ['transient', /unknown shape/],
-  wrongTypes: ['transient', /without/],
-  notUtf8: ['transient', /not JSON/],
-  redirect: ['transient', /could not be reached/],
-  hang: ['transient', /did not answer within 0\.3 seconds/],
-  reset: ['transient', /could not be reached \(ECONNRESET\)/],
-  lost: ['transient', /could not be reached/],
-  truncated: ['transient', /not JSON/],
-  cut: ['transient', /could not be reached/],
-  tenMegabytes: ['transient', /more than 256 KB/],
-  flood: ['transient', /more than 256 KB/],
+  ...WIRE_KINDS,
 }
 
 t.test('each thing that can go wrong says who must act and what to do, in Threads’ own words', async (t) => {
