@@ -163,6 +163,7 @@ async function distinctQueries(): Promise<Row[]> {
   ]
   // Warm up to the usual size first, so that later growth comes from the made-up addresses.
   await load(agent, '/token.json', ALLOWED, 200, 2 * SECONDS)
+  const [startedMs, atStart] = [performance.now(), agent.stderr().length]
   const samples: number[] = []
   const steps = 5
   for (let step = 0; step < steps; step++) {
@@ -173,17 +174,19 @@ async function distinctQueries(): Promise<Row[]> {
     samples.push(residentMiB(agent.pid))
   }
   await agent.stop()
-  const reads = [...agent.stderr().matchAll(/store reads: (\d+)/g)].map(([, count]) => Number(count))
+  const seconds = (performance.now() - startedMs) / 1000
+  const reads = [...agent.stderr().slice(atStart).matchAll(/store reads: (\d+)/g)].map(([, count]) => Number(count))
+  const aSecond = reads.reduce((sum, count) => sum + count, 0) / seconds
   return [
     growth(`memory, distinct queries`, samples),
     {
       what: 'store reads a second',
-      ours: median(reads),
+      ours: aSecond,
       theirs: 1,
       unit: '/s',
-      ratio: median(reads),
+      ratio: aSecond,
       floor: { atMost: 1 },
-      note: `most ${Math.max(...reads)}`,
+      note: `most ${Math.max(0, ...reads)}`,
     },
   ]
 }
