@@ -175,7 +175,12 @@ async function distinctQueries(): Promise<Row[]> {
   }
   await agent.stop()
   const seconds = (performance.now() - startedMs) / 1000
-  const reads = [...agent.stderr().slice(atStart).matchAll(/store reads: (\d+)/g)].map(([, count]) => Number(count))
+  const reads = [
+    ...agent
+      .stderr()
+      .slice(atStart)
+      .matchAll(/store reads: (\d+)/g),
+  ].map(([, count]) => Number(count))
   const aSecond = reads.reduce((sum, count) => sum + count, 0) / seconds
   return [
     growth(`memory, distinct queries`, samples),

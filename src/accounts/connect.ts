@@ -2,7 +2,7 @@ import { ACCOUNT_NAME_RULE, isAccountName } from '../core/account.ts'
 import type { AccountStore } from '../core/account-store.ts'
 import { digest, randomId } from '../core/digest.ts'
 import { AppError, ConnectError } from '../core/errors.ts'
-import type { Connect } from '../core/provider.ts'
+import type { Connect, Grant, Profile } from '../core/provider.ts'
 import { isMarked, marked } from '../core/vault.ts'
 import type { KeptState, OAuthStateStore } from './oauth-states.ts'
 import { type GrantDeps, refuseOtherProvider, saveGrant } from './save-grant.ts'
@@ -93,7 +93,7 @@ export async function finishConnect(deps: ConnectDeps, params: CallbackParams): 
     async () => {
       const askedAt = deps.store.now()
       const grant = await connect.exchangeCode(code, { verifier, redirectUri: redirectUriOf(deps.appUrl, provider) })
-      const profile = await connect.identify(grant.accessToken)
+      const profile = await identified(connect, grant)
       const existing = await deps.store.find(account)
       if (existing === null || existing.providerUserId === null || existing.providerUserId === profile.userId) {
         await saveGrant(deps, { account, provider, grant, profile, askedAt, actor: 'owner', existing })
@@ -105,6 +105,15 @@ export async function finishConnect(deps: ConnectDeps, params: CallbackParams): 
     },
     () => finishConnect(deps, params),
   )
+}
+
+/** A grant that names its user is saved even where the profile cannot be read. */
+async function identified(connect: Connect, grant: Grant): Promise<Profile> {
+  const named = grant.profile
+  return connect.identify(grant.accessToken).catch((error: unknown) => {
+    if (named !== undefined && error instanceof ConnectError && error.isTransient) return named
+    throw error
+  })
 }
 
 async function markConnected(

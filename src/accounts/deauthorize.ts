@@ -1,3 +1,4 @@
+import { hasGrant } from '../core/account.ts'
 import type { AccountChange, AccountEvent, AccountStore, EventKind } from '../core/account-store.ts'
 import { digest } from '../core/digest.ts'
 import { AppError } from '../core/errors.ts'
@@ -56,7 +57,7 @@ export function userDeauthorized(deps: DeauthorizeDeps, provider: string, signed
     const concern = await concernedAccounts(deps, provider, call, scope)
     // The write also voids a refresh under way, which would report success for a token that is revoked.
     for (const account of concern.accounts) {
-      const next = account.accessToken === null ? null : nextRefresh
+      const next = hasGrant(account) ? nextRefresh : null
       const event = eventOf(account.name, 'reconnect_needed', 'failed', lastError)
       if (!(await scope.store.replace(account.name, account.version, { ...change, nextRefreshAt: next }, event)))
         throw new ChangedConcurrently()
@@ -119,6 +120,8 @@ const ERASED = {
   accessToken: null,
   refreshToken: null,
   refreshExpiresAt: null,
+  reconnectBy: null,
+  neverExpires: false,
   providerUserId: null,
   providerAppUserId: null,
   username: null,

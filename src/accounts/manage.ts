@@ -1,5 +1,5 @@
 import { acceptToken, refuseSecret } from '../core/accept-token.ts'
-import { ACCOUNT_NAME_RULE, type Account, type Actor, DEFAULT_ACCOUNT, isAccountName, isServable } from '../core/account.ts'
+import { ACCOUNT_NAME_RULE, type Account, type Actor, DEFAULT_ACCOUNT, hasGrant, isAccountName, isServable } from '../core/account.ts'
 import type { AccountChange, AccountEvent, AccountStore, EventKind } from '../core/account-store.ts'
 import { AppError, ConnectError, ProviderError } from '../core/errors.ts'
 import type { Provider } from '../core/provider.ts'
@@ -129,7 +129,7 @@ export async function makeDefault(deps: ManageDeps, name: string, actor: Actor):
 export async function refreshNow(deps: ManageDeps, name: string, actor: Actor): Promise<RefreshResult | null> {
   const account = await findAccount(deps, name)
   if (account.pausedAt !== null) throw new AppError('conflict', 'The account is paused; switch it on first.')
-  if (account.accessToken === null) throw new AppError('conflict', 'The account has no token yet.')
+  if (!hasGrant(account)) throw new AppError('conflict', 'The account has no token yet.')
   const { results } = await refreshDue(deps, { actor, account: name, force: true })
   return results[0] ?? null
 }

@@ -27,6 +27,10 @@ export interface Situation {
   /** The token's first characters and its length; null = no token. */
   readonly token: string | null
   readonly expiresAt: Date | null
+  /** From then on only the user's new approval helps; null = unknown, or the end of the token itself. */
+  readonly grantEnd: Date | null
+  /** The token to serve has ended, and the agent asks the provider for the next one. */
+  readonly isWaiting: boolean
   readonly nextRefreshAt: Date | null
   /** Failed refreshes since the last success. */
   readonly failureCount: number
@@ -77,8 +81,9 @@ interface Ways {
 }
 
 function whatNext(account: Situation, { now, isAtRisk }: StepFacts, { way, isBroken, wantsNewToken }: Ways): Sentence {
-  const { condition, expiresAt, nextRefreshAt, failureCount } = account
-  const hasExpired = expiresAt !== null && expiresAt <= now
+  const { condition, expiresAt, grantEnd, isWaiting, nextRefreshAt, failureCount } = account
+  const end = grantEnd ?? expiresAt
+  const hasExpired = end !== null && end <= now
   if (condition === 'paused') return say('Paused: nothing happens until you switch it on again.')
   if (condition === 'empty') return say(`It waits for its first token: ${way}.`)
   if (condition === 'needs you') {
@@ -91,6 +96,8 @@ function whatNext(account: Situation, { now, isAtRisk }: StepFacts, { way, isBro
     if (account.userId === null) return say(`${todo}Web sites get no token until then.`)
     return expiresAt === null ? say(`${capital(way)}.`) : say(`${todo}Web sites have the present token until it expires`, expiresAt)
   }
+  if (grantEnd !== null && account.wantsToken) return say(`Only you can keep it alive: ${way} before`, grantEnd)
+  if (isWaiting) return say('Web sites get no token until the provider gives the next one; the agent asks again', nextRefreshAt)
   if (account.wantsToken || isAtRisk) return warning(account, way)
   if (wantsNewToken)
     return say('The agent asks once more, in case that was an error of the provider’s,', nextRefreshAt, `; to be safe ${way}.`)

@@ -42,11 +42,12 @@ export async function saveGrant(deps: GrantDeps, toSave: GrantToSave): Promise<v
   const { account, provider, grant, profile, askedAt, actor, existing } = toSave
   refuseOtherProvider(existing, { account, provider })
   const scopes = sameOrNew(existing?.scopes ?? null, grant.scopes)
+  const kind = deps.providers.get(provider)
+  if (kind === undefined) throw new AppError('invalid', `This agent does not know the provider “${provider}”.`)
   const seedFingerprint = deps.seedFingerprints.get(account)
-  const minimumAgeSeconds = deps.providers.get(provider)?.minimumAgeSeconds ?? 0
   const change: AccountChange = {
     ...identity(profile),
-    ...granted(deps, { provider, name: account }, grant, { calledAt: askedAt, minimumAgeSeconds }),
+    ...granted(deps, { provider, name: account }, grant, { calledAt: askedAt, provider: kind }),
     scopes,
     // Unknown scopes may not be those that the owner allowed.
     ...(scopes === null ? { pageUseConfirmedAt: null } : {}),

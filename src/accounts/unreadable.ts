@@ -16,10 +16,10 @@ export function opens(account: Account, vault: Vault): boolean {
 }
 
 function problemWith(account: Account, vault: Vault): UnreadableError | null {
-  const { accessToken } = account
-  if (accessToken === null) return null
+  const { accessToken, refreshToken } = account
   try {
-    vault.open(accessToken, accountContext(account, 'access_token'))
+    if (accessToken !== null) vault.open(accessToken, accountContext(account, 'access_token'))
+    if (refreshToken !== null) vault.open(refreshToken, accountContext(account, 'refresh_token'))
     return null
   } catch (error) {
     if (error instanceof UnreadableError) return error

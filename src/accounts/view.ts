@@ -1,4 +1,14 @@
-import { type Account, isAtRisk, isForPages, lifeLeft, needsPerson } from '../core/account.ts'
+import {
+  type Account,
+  awaitsProvider,
+  grantEnd,
+  hasGrant,
+  isAtRisk,
+  isForPages,
+  lifeLeft,
+  needsPerson,
+  RECONNECT_SOON_MS,
+} from '../core/account.ts'
 import { accountPages } from '../core/account-pages.ts'
 import type { AccountStore, RecordedEvent } from '../core/account-store.ts'
 import type { Provider } from '../core/provider.ts'
@@ -104,7 +114,7 @@ function describe(deps: ViewDeps, stored: Account, isDefault: boolean): AccountV
     userId: account.providerUserId,
     username,
     condition,
-    token: account.accessToken === null ? null : shown(deps, account, account.accessToken),
+    token: shown(deps, account),
     isDefault,
     allowedDomains,
     jsConstant,
@@ -112,6 +122,8 @@ function describe(deps: ViewDeps, stored: Account, isDefault: boolean): AccountV
     pageUse: pageUseOf(deps, account),
     issuedAt,
     expiresAt,
+    grantEnd: account.refreshToken === null ? null : grantEnd(account),
+    isWaiting: awaitsProvider(account, now),
     lastRefreshAt,
     nextRefreshAt: account.pausedAt === null ? nextRefreshAt : null,
     tooYoungUntil: oldEnoughAt !== null && oldEnoughAt > now ? oldEnoughAt : null,
@@ -125,24 +137,29 @@ function describe(deps: ViewDeps, stored: Account, isDefault: boolean): AccountV
 }
 
 function pageUseOf({ providers }: ViewDeps, account: Account): AccountView['pageUse'] {
-  if (account.accessToken === null || isForPages({ ...account, pageUseConfirmedAt: null }, providers)) return 'safe'
+  if (!hasGrant(account) || isForPages({ ...account, pageUseConfirmedAt: null }, providers)) return 'safe'
   return account.pageUseConfirmedAt === null ? 'servers' : 'allowed'
 }
 
-/** A healthy token is refreshed long before a quarter of its life is left. */
+/** A healthy token is refreshed long before a quarter of its life is left. A date that only a person can move comes first. */
 function isInDanger(account: Account, now: Date): boolean {
-  return account.pausedAt === null && account.failureCount > 0 && (lifeLeft(account, now) ?? 1) < 0.25
+  if (account.pausedAt !== null) return false
+  if (account.refreshToken === null) return account.failureCount > 0 && (lifeLeft(account, now) ?? 1) < 0.25
+  const end = grantEnd(account)
+  return end !== null && end.getTime() - now.getTime() <= RECONNECT_SOON_MS
 }
 
-function conditionOf(account: Account, now: Date): AccountView['condition'] {
+export function conditionOf(account: Account, now: Date): AccountView['condition'] {
   if (account.pausedAt !== null) return 'paused'
-  if (account.accessToken === null && account.lastError === null) return 'empty'
+  if (!hasGrant(account) && account.lastError === null) return 'empty'
   if (needsPerson(account, now)) return 'needs you'
   return account.state === 'unverified' ? 'checking' : 'working'
 }
 
-function shown({ vault }: ViewDeps, account: Account, sealed: string): string {
-  const token = tryOpen(vault, sealed, accountContext(account, 'access_token'))?.reveal()
+function shown({ vault }: ViewDeps, account: Account): string | null {
+  const { accessToken } = account
+  if (accessToken === null) return hasGrant(account) ? 'a refresh token; the agent gets the token to serve with it' : null
+  const token = tryOpen(vault, accessToken, accountContext(account, 'access_token'))?.reveal()
   if (token === undefined) return 'stored, but no key in ENCRYPTION_KEY opens it'
   // Six characters would give away too much of a very short token.
   const start = token.slice(0, Math.min(SHOWN_CHARACTERS, Math.floor(token.length / 4)))

@@ -1,8 +1,19 @@
-import type { Account } from '../core/account.ts'
+import { type Account, failingTooLongMs, grantEnd, hasGrant, RECONNECT_SOON_MS } from '../core/account.ts'
 import type { AccountEvent } from '../core/account-store.ts'
 
 /** The troubles of an account, the worst first. */
-const CONDITIONS = ['expired', 'unreadable', 'reconnect', 'misconfigured', 'tenth', 'week', 'quarter', 'failing'] as const
+const CONDITIONS = [
+  'expired',
+  'unreadable',
+  'reconnect',
+  'misconfigured',
+  'tenth',
+  'week',
+  'quarter',
+  'approve-in-week',
+  'approve-in-month',
+  'failing',
+] as const
 export type Condition = (typeof CONDITIONS)[number]
 
 export type AlertKind =
@@ -12,6 +23,8 @@ export type AlertKind =
   | 'tenth_of_life_left'
   | 'week_left'
   | 'quarter_of_life_left'
+  | 'approval_ends_in_a_week'
+  | 'approval_ends_in_a_month'
   | 'failing_for_a_day'
   | 'recovered'
   | 'password_guessed_at'
@@ -96,17 +109,22 @@ export function decideAlert(account: Account, { conditions, at }: Alerted, now: 
   const fresh = holding.find((condition) => !known.includes(condition))
   const isRepeat = at !== null && now.getTime() - at.getTime() >= REPEAT_MS
   if (fresh === undefined && !isRepeat) return { alert: null, alerted: conditions }
-  return { alert: alertOf(account, fresh ?? worst), alerted: [...new Set([...conditions, ...holding])] }
+  return { alert: alertOf(account, fresh ?? worst, now), alerted: [...new Set([...conditions, ...holding])] }
 }
 
 /** The earliest time at which `decideAlert` may return an alert if the account does not change; null = never. */
 export function nextAlertAt(account: Account, alerted: Alerted, now: Date): Date | null {
   if (decideAlert(account, alerted, now).alert !== null) return now
   if (account.pausedAt !== null) return null
-  const { issuedAt, expiresAt, failingSince, failureCount } = account
-  const moments = [expiresAt?.getTime(), alerted.conditions.length > 0 && alerted.at ? alerted.at.getTime() + REPEAT_MS : undefined]
-  if (failureCount > 0 && failingSince !== null) moments.push(failingSince.getTime() + DAY_MS)
-  if (issuedAt !== null && expiresAt !== null) {
+  const { issuedAt, expiresAt, refreshToken, failingSince, failureCount } = account
+  const end = grantEnd(account)
+  const moments = [end?.getTime(), alerted.conditions.length > 0 && alerted.at ? alerted.at.getTime() + REPEAT_MS : undefined]
+  if (failureCount > 0 && failingSince !== null) {
+    const tooLongMs = Math.max(failingSince.getTime() + 6 * HOUR_MS, expiresAt?.getTime() ?? 0)
+    moments.push(failingSince.getTime() + DAY_MS, ...(refreshToken === null ? [] : [tooLongMs]))
+  }
+  if (refreshToken !== null && end !== null) moments.push(end.getTime() - WEEK_MS, end.getTime() - RECONNECT_SOON_MS)
+  if (refreshToken === null && issuedAt !== null && expiresAt !== null) {
     const life = expiresAt.getTime() - issuedAt.getTime()
     const lasts = [quarterOf(life), life / 10, ...(hasLastWeek(life) ? [WEEK_MS] : [])]
     moments.push(...lasts.map((leftMs) => expiresAt.getTime() - leftMs))
@@ -115,26 +133,32 @@ export function nextAlertAt(account: Account, alerted: Alerted, now: Date): Date
   return ahead.length === 0 ? null : new Date(Math.ceil(Math.min(...(ahead as number[]))))
 }
 
-function works({ state, accessToken, failureCount }: Account): boolean {
-  return state === 'active' && accessToken !== null && failureCount === 0
+function works(account: Account): boolean {
+  return account.state === 'active' && hasGrant(account) && account.failureCount === 0
 }
 
 function conditionsOf(account: Account, now: Date): Condition[] {
-  const { accessToken, state, lastErrorCode, failingSince, failureCount, issuedAt, expiresAt } = account
+  const { refreshToken, state, lastErrorCode, failingSince, failureCount, issuedAt } = account
+  const end = grantEnd(account)
   // A new account waits for its first token. One whose user deauthorized the app needs a person.
-  if (accessToken === null) return state === 'reconnect' ? ['reconnect'] : []
+  if (!hasGrant(account)) return state === 'reconnect' ? ['reconnect'] : []
   const cause = (): Condition | null => {
     if (lastErrorCode === 'unreadable') return 'unreadable'
     if (state === 'reconnect') return 'reconnect'
     if (lastErrorCode === 'misconfigured') return 'misconfigured'
-    return failureCount > 0 && failingSince !== null && now.getTime() - failingSince.getTime() >= DAY_MS ? 'failing' : null
+    const failsFor = failureCount > 0 && failingSince !== null ? now.getTime() - failingSince.getTime() : 0
+    return failsFor >= failingTooLongMs(account, now) ? 'failing' : null
   }
   const life = (): Condition[] => {
-    if (expiresAt === null) return []
-    const leftMs = expiresAt.getTime() - now.getTime()
+    if (end === null) return []
+    const leftMs = end.getTime() - now.getTime()
     if (leftMs <= 0) return ['expired']
+    if (refreshToken !== null) {
+      if (leftMs <= WEEK_MS) return ['approve-in-week', 'approve-in-month']
+      return leftMs <= RECONNECT_SOON_MS ? ['approve-in-month'] : []
+    }
     if (issuedAt === null) return []
-    const lifeMs = expiresAt.getTime() - issuedAt.getTime()
+    const lifeMs = end.getTime() - issuedAt.getTime()
     if (leftMs <= lifeMs / 10) return ['tenth']
     // 1.0.0, which may look next, knows nothing of a week: the quarter is alerted with it.
     if (leftMs <= WEEK_MS && hasLastWeek(lifeMs)) return ['week', 'quarter']
@@ -154,27 +178,32 @@ function hasLastWeek(lifeMs: number): boolean {
   return quarterOf(lifeMs) > WEEK_MS
 }
 
-function recovered({ name, state, expiresAt }: Account): Alert {
-  const until = expiresAt === null ? '' : `; it is good until ${day(expiresAt)}`
+function recovered(account: Account): Alert {
+  const { name, state } = account
+  const end = grantEnd(account)
+  const until = end === null ? '' : `; it is good until ${day(end)}`
   return { event: 'recovered', account: name, state, message: `The token of the account “${name}” works again${until}.` }
 }
 
-function alertOf(account: Account, condition: Condition): Alert {
-  const [event, what] = sentence(account, condition)
+function alertOf(account: Account, condition: Condition, now: Date): Alert {
+  const [event, what] = sentence(account, condition, now)
   const why = account.lastError === null ? '' : ` ${account.lastError}`
   return { event, account: account.name, state: account.state, message: what + why }
 }
 
-function sentence({ name, accessToken, expiresAt }: Account, condition: Condition): [AlertKind, string] {
+function sentence(account: Account, condition: Condition, now: Date): [AlertKind, string] {
+  const { name, refreshToken, expiresAt } = account
   const token = `The token of the account “${name}”`
-  const end = expiresAt === null ? '' : ` It is good until ${day(expiresAt)}.`
+  const last = grantEnd(account)
+  const end = refreshToken !== null || expiresAt === null ? '' : ` It is good until ${day(expiresAt)}.`
+  const approval = `Only its user can keep the account “${name}” alive: connect it again${last === null ? '' : ` before ${day(last)}`}.`
   switch (condition) {
     case 'expired':
       return ['person_needed', `${token} has expired, and pages get none: connect the account again.`]
     case 'unreadable':
       return ['unreadable', `${token} cannot be opened with any key in ENCRYPTION_KEY.`]
     case 'reconnect':
-      if (accessToken === null) return ['person_needed', `The account “${name}” has no token any more: connect it again.`]
+      if (!hasGrant(account)) return ['person_needed', `The account “${name}” has no token any more: connect it again.`]
       return ['person_needed', `${token} is refused by its provider: connect the account again.${end}`]
     case 'misconfigured':
       return ['person_needed', `${token} cannot be refreshed until a person changes a setting.${end}`]
@@ -184,7 +213,13 @@ function sentence({ name, accessToken, expiresAt }: Account, condition: Conditio
       return ['week_left', `${token} has a week of its life left and was not renewed.${end}`]
     case 'quarter':
       return ['quarter_of_life_left', `${token} has a quarter of its life left and was not renewed.${end}`]
+    case 'approve-in-week':
+      return ['approval_ends_in_a_week', approval]
+    case 'approve-in-month':
+      return ['approval_ends_in_a_month', approval]
     case 'failing':
+      if (failingTooLongMs(account, now) < DAY_MS)
+        return ['failing_for_a_day', `${token} has ended and could not be replaced for six hours. The agent keeps trying.`]
       return ['failing_for_a_day', `${token} could not be refreshed for more than a day. The agent keeps trying.${end}`]
   }
 }

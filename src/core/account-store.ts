@@ -79,6 +79,8 @@ export type AccountChange = Partial<
     | 'issuedAt'
     | 'expiresAt'
     | 'refreshExpiresAt'
+    | 'reconnectBy'
+    | 'neverExpires'
     | 'lastRefreshAt'
     | 'nextRefreshAt'
     | 'failureCount'
@@ -146,7 +148,8 @@ export interface AccountStore {
   claimDue(request: ClaimRequest): Promise<Claim[]>
   /**
    * Ends an attempt and records its event. A token in the change raises the version. False where the attempt is void:
-   * another process took over after its lease, or the token was replaced.
+   * another process took over after its lease, or the token was replaced. A new refresh token may be the only one that
+   * works, so it also counts after a take-over, as long as the row has the version that it replaces.
    */
   commit(claim: Claim, change: AccountChange, event: AccountEvent): Promise<boolean>
   /** Returns an unused claim; the account is due as before. */

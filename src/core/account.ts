@@ -32,6 +32,10 @@ export interface Account {
   /** Null = unknown: the life of a seeded token comes with its first refresh. */
   readonly expiresAt: Date | null
   readonly refreshExpiresAt: Date | null
+  /** From then on only the user's new approval helps; null = the provider names no such date. */
+  readonly reconnectBy: Date | null
+  /** The provider says that the access token has no end. */
+  readonly neverExpires: boolean
   readonly lastRefreshAt: Date | null
   readonly nextRefreshAt: Date | null
   /** Goes up by one with each new token, never down. */
@@ -104,24 +108,54 @@ export function lifeLeft({ issuedAt, expiresAt }: Pick<Account, 'issuedAt' | 'ex
   return Math.min(1, Math.max(0, left))
 }
 
+/** True where the account holds a token that the agent can keep alive, though perhaps none to serve yet. */
+export function hasGrant({ accessToken, refreshToken }: Pick<Account, 'accessToken' | 'refreshToken'>): boolean {
+  return accessToken !== null || refreshToken !== null
+}
+
+/** From then on only a person can restore the token; null = unknown, or never. A refresh token outlives its access tokens. */
+export function grantEnd(account: Pick<Account, 'refreshToken' | 'expiresAt' | 'refreshExpiresAt' | 'reconnectBy'>): Date | null {
+  const { refreshToken, expiresAt, refreshExpiresAt, reconnectBy } = account
+  const end = refreshToken === null ? expiresAt : refreshExpiresAt
+  return end === null || (reconnectBy !== null && reconnectBy < end) ? reconnectBy : end
+}
+
+/** True where the access token has ended and the agent can still get another one. */
+export function awaitsProvider(account: Account, now: Date): boolean {
+  return account.refreshToken !== null && account.expiresAt !== null && account.expiresAt <= now && !hasEnded(account, now)
+}
+
 /** True where the agent cannot keep or restore a working token without a person. */
 export function needsPerson(account: Account, now: Date): boolean {
   if (account.pausedAt !== null) return false
   if (account.state === 'reconnect' || account.lastErrorCode === 'misconfigured' || account.lastErrorCode === 'unreadable') return true
-  return account.accessToken === null || (account.expiresAt !== null && account.expiresAt <= now)
+  return !hasGrant(account) || hasEnded(account, now)
 }
 
-const DAY_MS = 86_400_000
+function hasEnded(account: Account, now: Date): boolean {
+  const end = grantEnd(account)
+  return end !== null && end <= now
+}
+
+const HOUR_MS = 3_600_000
+const DAY_MS = 24 * HOUR_MS
+/** The first alert of a date that only a person can move. */
+export const RECONNECT_SOON_MS = 30 * DAY_MS
+
+/** The time of failures after which a person should look. Without a token to serve it is shorter. */
+export function failingTooLongMs(account: Account, now: Date): number {
+  return awaitsProvider(account, now) ? 6 * HOUR_MS : DAY_MS
+}
 
 /**
- * True where a person should look although the agent keeps trying: the refreshes have failed for a day, or three times
- * in the token's last week, or a tenth of its life is left.
+ * True where a person should look although the agent keeps trying: the refreshes have failed for too long, or three times
+ * in the last week, or a tenth of the token's life is left, or the user must approve the app again within a month.
  */
 export function isAtRisk(account: Account, now: Date): boolean {
-  const { pausedAt, accessToken, failureCount, failingSince, expiresAt } = account
-  if (pausedAt !== null || accessToken === null) return false
-  if ((lifeLeft(account, now) ?? 1) <= 0.1) return true
-  const isLastWeek = expiresAt !== null && expiresAt.getTime() - now.getTime() <= 7 * DAY_MS
-  if (isLastWeek && failureCount >= 3) return true
-  return failureCount > 0 && failingSince !== null && now.getTime() - failingSince.getTime() >= DAY_MS
+  const { pausedAt, refreshToken, failureCount, failingSince } = account
+  if (pausedAt !== null || !hasGrant(account)) return false
+  const leftMs = (grantEnd(account)?.getTime() ?? Number.POSITIVE_INFINITY) - now.getTime()
+  if (refreshToken === null ? (lifeLeft(account, now) ?? 1) <= 0.1 : leftMs <= RECONNECT_SOON_MS) return true
+  if (leftMs <= 7 * DAY_MS && failureCount >= 3) return true
+  return failureCount > 0 && failingSince !== null && now.getTime() - failingSince.getTime() >= failingTooLongMs(account, now)
 }

@@ -47,10 +47,12 @@ export class ProviderError extends Error {
   readonly concernsAll: boolean
   /** Null = the answer counts at once. */
   readonly doubt: Doubt | null
+  /** The provider may have done what it was asked for, and its answer did not arrive. */
+  readonly isAnswerLost: boolean
   constructor(
     kind: ProviderErrorKind,
     message: string,
-    options: ErrorOptions & { retryAfterSeconds?: number | null; concernsAll?: boolean; doubt?: Doubt | null } = {},
+    options: ErrorOptions & { retryAfterSeconds?: number | null; concernsAll?: boolean; doubt?: Doubt | null; isAnswerLost?: boolean } = {},
   ) {
     super(message, options)
     this.name = 'ProviderError'
@@ -58,6 +60,7 @@ export class ProviderError extends Error {
     this.retryAfterSeconds = options.retryAfterSeconds ?? null
     this.concernsAll = options.concernsAll ?? false
     this.doubt = options.doubt ?? null
+    this.isAnswerLost = options.isAnswerLost ?? false
   }
 }
 

@@ -5,10 +5,17 @@ export interface Grant {
   readonly accessToken: Secret
   /** Null where the access token is itself refreshed. */
   readonly refreshToken: Secret | null
-  readonly expiresInSeconds: number
+  /** Null = the answer names no end. */
+  readonly expiresInSeconds: number | null
   readonly refreshExpiresInSeconds: number | null
   /** Separated by blanks; null = the provider does not name them. */
   readonly scopes: string | null
+  /** Whose token it is, where the answer says so. */
+  readonly profile?: Profile
+  /** From then on only the user's new approval helps. */
+  readonly reconnectInSeconds?: number
+  /** The provider says that the access token has no end. */
+  readonly neverExpires?: boolean
 }
 
 export interface Profile {
@@ -27,6 +34,9 @@ export interface Picture {
 /** A text that people mistake for a token, and the end of the sentence “The token …”. */
 export type Mistake = readonly [shape: RegExp, problem: string]
 
+/** The token that a person gives: an access token that lives long, or a refresh token. */
+export type TokenKind = 'access' | 'refresh'
+
 /** A `secret` is refused where a token is expected. A `list` is separated by blanks or commas. */
 export type VariableKind = 'text' | 'list' | 'secret'
 
@@ -41,7 +51,7 @@ export interface ProviderModule<Config = unknown> {
   readonly title: string
   readonly variables: Readonly<Record<string, VariableKind>>
   /** The variable that holds a first token, and the account that gets it. */
-  readonly seed: { readonly variable: string; readonly account: string }
+  readonly seed: { readonly variable: string; readonly account: string; readonly kind: TokenKind }
   /** The default name of the constant in token.js. */
   readonly constantName: string
   readonly mistakes: readonly Mistake[]
@@ -79,8 +89,15 @@ export interface ConfiguredProvider {
 /** A provider in use: its data and its code. */
 export type Provider = Pick<ProviderModule, 'name' | 'title' | 'seed' | 'mistakes'> & ProviderCode
 
+/**
+ * How a grant lives on. `self`: the access token renews itself. `rotating`: a refresh token gets the next pair and dies.
+ * `checked`: a long-lived refresh token gets access tokens, and the user must approve the app again by a date.
+ */
+export type Renewal = 'self' | 'rotating' | 'checked'
+
 /** Each call throws only `ProviderError`, within `timeoutMs`. */
 export interface ProviderCode {
+  readonly renewal: Renewal
   /** The end of its error messages where only a new token helps. Pages replace it with their own advice. */
   readonly makeNewToken: string
   /** The provider refreshes no younger token. */
@@ -92,7 +109,8 @@ export interface ProviderCode {
   readonly setup: SetupWords
   /** True where a token with these scopes can do nothing but read, so that it may stand in a web page. Null = unknown scopes. */
   isPublicSafe(scopes: string | null): boolean
-  refresh(held: { accessToken: Secret; refreshToken: Secret | null }): Promise<Grant>
+  /** `accessToken` is null only where there is a refresh token. */
+  refresh(held: { accessToken: Secret | null; refreshToken: Secret | null }, withinMs?: number): Promise<Grant>
   profile(accessToken: Secret): Promise<Profile>
   /** The user's own picture; null = the user has none. */
   picture?(accessToken: Secret): Promise<Picture | null>

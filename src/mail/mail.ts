@@ -32,6 +32,8 @@ const SUBJECTS: Readonly<Record<AlertKind, string>> = {
   unreadable: 'A token cannot be opened',
   tenth_of_life_left: 'A token expires soon',
   week_left: 'A token expires in a week',
+  approval_ends_in_a_week: 'An account must be connected again within a week',
+  approval_ends_in_a_month: 'An account must be connected again within a month',
   quarter_of_life_left: 'A token was not renewed',
   failing_for_a_day: 'A token cannot be refreshed',
   recovered: 'A token works again',

@@ -42,12 +42,13 @@ export async function download(url: URL, how: Call): Promise<Download> {
   try {
     const response = await fetch(url, { signal, method, body: body ?? null, redirect: 'error', headers: { accept } })
     const bytes = await readAtMost(response, maxBytes)
-    if (bytes === null) throw tryAgain(`${service} answered with more than ${Math.round(maxBytes / 1024)} KB, where far less was expected`)
+    if (bytes === null) throw lost(`${service} answered with more than ${Math.round(maxBytes / 1024)} KB, where far less was expected`)
     return { status: response.status, headers: response.headers, bytes }
   } catch (error) {
     if (error instanceof ProviderError) throw error
-    if (signal.aborted) throw tryAgain(`${service} did not answer within ${timeoutMs / 1000} seconds`)
-    throw tryAgain(`${service} could not be reached${systemCode(error)}`)
+    if (signal.aborted) throw lost(`${service} did not answer within ${timeoutMs / 1000} seconds`)
+    const code = systemCode(error)
+    throw failedCall(`${service} could not be reached${code === null ? '' : ` (${code})`}`, { isAnswerLost: !NOT_SENT.has(code ?? '') })
   }
 }
 
@@ -64,12 +65,17 @@ async function readAtMost(response: Response, maxBytes: number): Promise<Uint8Ar
   return Buffer.concat(chunks)
 }
 
-function tryAgain(what: string): ProviderError {
-  return new ProviderError('transient', `${what}; the token is kept, and the agent tries again by itself.`)
+/** With these errors no request has left this machine. */
+const NOT_SENT: ReadonlySet<string> = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH'])
+
+const lost = (what: string): ProviderError => failedCall(what, { isAnswerLost: true })
+
+function failedCall(what: string, options: { isAnswerLost: boolean }): ProviderError {
+  return new ProviderError('transient', `${what}; the token is kept, and the agent tries again by itself.`, options)
 }
 
-function systemCode(error: unknown): string {
+function systemCode(error: unknown): string | null {
   const cause = error instanceof Error ? error.cause : null
   const code = cause instanceof Error && 'code' in cause ? cause.code : null
-  return typeof code === 'string' && /^[A-Z][A-Z0-9_]{2,40}$/.test(code) ? ` (${code})` : ''
+  return typeof code === 'string' && /^[A-Z][A-Z0-9_]{2,40}$/.test(code) ? code : null
 }

@@ -1,4 +1,4 @@
-import { type Account, isServable } from '../core/account.ts'
+import { type Account, awaitsProvider, hasGrant, isServable } from '../core/account.ts'
 import { AppError } from '../core/errors.ts'
 import type { UnreadableError } from '../core/vault.ts'
 import { hasExpired } from './token-row.ts'
@@ -7,7 +7,8 @@ import { hasExpired } from './token-row.ts'
 export function problemOf(account: Account, now: Date): AppError | null {
   if (account.pausedAt !== null)
     return unavailable('This account is paused. Is this your site? Switch it on again at /admin on this agent.')
-  if (account.accessToken === null) return noToken()
+  if (!hasGrant(account)) return noToken()
+  if (awaitsProvider(account, now)) return waiting()
   if (hasExpired(account, now.getTime())) return expired()
   if (isServable(account, now)) return null
   if (account.state === 'unverified') return unavailable('The token is being checked with its provider. Try again in a few seconds.')
@@ -20,6 +21,11 @@ export function noToken(): AppError {
 
 export function expired(): AppError {
   return unavailable('The token has expired. Is this your site? Put in a new one: /setup on this agent says how.')
+}
+
+/** The agent gets the next token by itself. */
+export function waiting(): AppError {
+  return unavailable('The token has ended, and the agent asks its provider for the next one. Try again in a minute.')
 }
 
 export function unreadable(cause: UnreadableError): AppError {

@@ -5,7 +5,7 @@ import { createBoundedLookUps } from './bounded-look-up.ts'
 import { createFreshMap, type Source } from './fresh-map.ts'
 import { isOlder, type SharedCache, type Stamp, type Stamped } from './shared-cache.ts'
 import { createSnapshot, ownAllowList, type ProblemSnapshot, type Snapshot, type SnapshotDeps, toProblem } from './snapshot.ts'
-import { expired, noAnswer, noToken, notFound, problemOf } from './token-problem.ts'
+import { expired, noAnswer, noToken, notFound, problemOf, waiting } from './token-problem.ts'
 import { hasExpired, rowIn, type TokenRow, toRow } from './token-row.ts'
 
 export type ReadSource = 'process' | 'memcached' | 'store' | 'stale'
@@ -92,8 +92,10 @@ export function createTokenReader(deps: Deps): TokenReader {
   })
 
   function snapshotIn({ snapshot }: AccountEntry): Snapshot {
-    // The token may have expired since the snapshot was made.
-    return snapshot.problem === null && hasExpired(snapshot, store.nowMs()) ? toProblem(expired(), snapshot.allowList) : snapshot
+    if (snapshot.problem !== null || !hasExpired(snapshot, store.nowMs())) return snapshot
+    // The token has expired since the snapshot was made.
+    const renewsItself = deps.providers.get(snapshot.provider)?.renewal === 'self'
+    return toProblem(renewsItself ? expired() : waiting(), snapshot.allowList)
   }
 
   function countRead(entry: AccountEntry, from: Source): Snapshot {

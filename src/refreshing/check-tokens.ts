@@ -55,12 +55,15 @@ export function createTokenChecks(deps: CheckDeps, signal: AbortSignal): () => P
       plannedAtMs = clockMs()
     }
     const until = clockMs() + LONGEST_MS
-    const queues = [...deps.providers.values()].map((provider) => ({
-      name: provider.name,
-      claim: async (limit: number): Promise<Check[]> =>
-        clockMs() < until ? deps.timetable.claimChecks({ ...claimant(provider), provider: provider.name, limit }) : [],
-      run: (check: Check) => look(check, provider),
-    }))
+    // A rotating token is refreshed many times a day, so a look would tell nothing new.
+    const queues = [...deps.providers.values()]
+      .filter(({ renewal }) => renewal !== 'rotating')
+      .map((provider) => ({
+        name: provider.name,
+        claim: async (limit: number): Promise<Check[]> =>
+          clockMs() < until ? deps.timetable.claimChecks({ ...claimant(provider), provider: provider.name, limit }) : [],
+        run: (check: Check) => look(check, provider),
+      }))
     await sweep(deps.rateLimit, queues, signal)
   }
   const claimant = ({ timeoutMs }: Provider) => ({ leaseOwner: deps.leaseOwner, leaseSeconds: Math.ceil(timeoutMs / 1000) + 10 })

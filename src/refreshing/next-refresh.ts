@@ -1,3 +1,6 @@
+import type { Account } from '../core/account.ts'
+import type { Renewal } from '../core/provider.ts'
+
 export type RefreshFrequency = 'daily' | 'weekly' | 'monthly'
 export type RefreshMode = 'cron' | 'scheduled'
 
@@ -20,6 +23,14 @@ export interface RefreshHistory {
   readonly minimumAgeSeconds: number
 }
 
+/** The end by which a refresh must succeed: of the refresh token where that is what the provider renews. */
+export function renewalEnd(
+  renewal: Renewal,
+  { expiresAt, refreshExpiresAt }: Pick<Account, 'expiresAt' | 'refreshExpiresAt'>,
+): Date | null {
+  return renewal === 'checked' ? refreshExpiresAt : expiresAt
+}
+
 const MINUTE_MS = 60_000
 const HOUR_MS = 60 * MINUTE_MS
 const DAY_MS = 24 * HOUR_MS
@@ -32,7 +43,7 @@ const MAX_BACKOFF_MS = 6 * HOUR_MS
  *
  * After a success: one period later (mode `cron`), but at the latest with a quarter of the token's life left, because a
  * month alone would leave no room for a retry; mode `scheduled` uses only that margin. After a failure: exponential
- * backoff with jitter, 1 minute to 6 hours, or as long as the provider asked.
+ * backoff with jitter, 1 minute to 6 hours or an eighth of the life, or as long as the provider asked.
  */
 export function nextRefreshAt(history: RefreshHistory, policy: RefreshPolicy, now: Date): Date {
   const at = now.getTime()
@@ -89,8 +100,11 @@ export function fractionOf(name: string): number {
   return ((hash ^ (hash >>> 16)) >>> 0) / 2 ** 32
 }
 
-function backoffMs({ failureCount, retryAfterSeconds }: RefreshHistory, random: number): number {
-  const longest = Math.min(MAX_BACKOFF_MS, MINUTE_MS * 2 ** Math.min(failureCount, 20))
+function backoffMs({ issuedAt, expiresAt, failureCount, retryAfterSeconds }: RefreshHistory, random: number): number {
+  const lifeMs = issuedAt === null || expiresAt === null ? Number.POSITIVE_INFINITY : expiresAt.getTime() - issuedAt.getTime()
+  // A minute's wait with its random half.
+  const limit = Math.max(2 * MINUTE_MS, Math.min(MAX_BACKOFF_MS, lifeMs / 8))
+  const longest = Math.min(limit, MINUTE_MS * 2 ** Math.min(failureCount, 20))
   // Half of the wait is random, so that instances that failed together do not retry together.
   const jittered = longest * (0.5 + random / 2)
   const retryAfterMs = Math.min((retryAfterSeconds ?? 0) * 1000, DAY_MS)

@@ -3,7 +3,7 @@ import type { AccountChange, AccountEvent } from '../core/account-store.ts'
 import { ProviderError } from '../core/errors.ts'
 import type { Grant, Profile, Provider } from '../core/provider.ts'
 import { accountContext, tryOpen, UnreadableError, type Vault } from '../core/vault.ts'
-import { nextCheckAt, nextRefreshAt, type RefreshPolicy } from './next-refresh.ts'
+import { nextCheckAt, nextRefreshAt, type RefreshPolicy, renewalEnd } from './next-refresh.ts'
 
 /** The result of an attempt: the change of the row and the event in the history. */
 export interface Outcome {
@@ -64,50 +64,78 @@ export function verified(deps: Deps, { account, provider, profile, calledAt }: A
   }
 }
 
+/** A rotated token of unknown life may live an hour or a day. */
+const UNKNOWN_LIFE_MS = 10 * 60_000
+
 /** The change of a row that a grant makes. */
 export function granted(
   { vault, policy }: Deps,
   account: Pick<Account, 'provider' | 'name'>,
-  { accessToken, refreshToken, expiresInSeconds, refreshExpiresInSeconds }: Grant,
-  { calledAt, minimumAgeSeconds }: { readonly calledAt: Date; readonly minimumAgeSeconds: number },
+  grant: Grant,
+  { calledAt, provider }: { readonly calledAt: Date; readonly provider: Pick<Provider, 'renewal' | 'minimumAgeSeconds'> },
 ) {
+  const { accessToken, refreshToken, expiresInSeconds, refreshExpiresInSeconds, reconnectInSeconds, neverExpires = false } = grant
+  const { renewal, minimumAgeSeconds } = provider
   // Counted from the call, not from the answer, so that a token is never served too long.
-  const after = (seconds: number): Date => new Date(calledAt.getTime() + seconds * 1000)
-  const expiresAt = after(expiresInSeconds)
-  const history = { issuedAt: calledAt, expiresAt, refused: false, failureCount: 0, retryAfterSeconds: null, minimumAgeSeconds }
+  const after = (seconds: number | null): Date | null => (seconds === null ? null : new Date(calledAt.getTime() + seconds * 1000))
+  const [expiresAt, refreshExpiresAt] = [after(expiresInSeconds), refreshToken === null ? null : after(refreshExpiresInSeconds)]
+  const history = { issuedAt: calledAt, refused: false, failureCount: 0, retryAfterSeconds: null, minimumAgeSeconds }
+  const end = renewalEnd(renewal, { expiresAt, refreshExpiresAt })
+  const isUnknown = renewal === 'rotating' && end === null
   return {
     accessToken: vault.seal(accessToken, accountContext(account, 'access_token')),
     refreshToken: refreshToken === null ? null : vault.seal(refreshToken, accountContext(account, 'refresh_token')),
-    refreshExpiresAt: refreshToken === null || refreshExpiresInSeconds === null ? null : after(refreshExpiresInSeconds),
+    refreshExpiresAt,
+    reconnectBy: after(reconnectInSeconds ?? null),
+    neverExpires,
     ...NO_TROUBLE,
     state: 'active',
     issuedAt: calledAt,
     expiresAt,
-    nextRefreshAt: nextRefreshAt(history, policy, calledAt),
+    nextRefreshAt: isUnknown
+      ? new Date(calledAt.getTime() + UNKNOWN_LIFE_MS)
+      : nextRefreshAt({ ...history, expiresAt: end }, policy, calledAt),
     nextCheckAt: nextCheckAt(calledAt, policy.random),
   } satisfies AccountChange
 }
 
 export function refreshed(deps: Deps, { account, provider, profile, calledAt }: Attempt, grant: Grant): Outcome {
-  const { minimumAgeSeconds } = provider
-  const { refreshToken, refreshExpiresAt, ...change } = granted(deps, account, grant, { calledAt, minimumAgeSeconds })
+  const { refreshToken, refreshExpiresAt, reconnectBy, ...change } = granted(deps, account, grant, { calledAt, provider })
+  const user = profile ?? grant.profile ?? null
   const changed = scopesAfter(account, grant)
   const readers = changed.scopes == null || provider.isPublicSafe(changed.scopes) ? '' : ` Its permissions have changed. ${SERVERS_ONLY}`
   return {
     outcome: 'refreshed',
     change: {
-      ...(profile === null ? {} : identity(profile)),
+      // An answer names the user without the name that people know.
+      ...(user === null ? {} : identity({ ...user, username: user.username ?? account.username })),
       ...change,
       // Without a new refresh token the old one stays valid.
       ...(refreshToken === null ? {} : { refreshToken, refreshExpiresAt }),
+      ...(grant.reconnectInSeconds === undefined ? {} : { reconnectBy }),
       ...changed,
       lastRefreshAt: calledAt,
     },
     event: {
       kind: 'refreshed',
       outcome: 'ok',
-      detail: `The token was refreshed; it is good until ${change.expiresAt.toISOString()}.${readers}`,
+      detail: `The token was refreshed${change.expiresAt === null ? '' : `; it is good until ${change.expiresAt.toISOString()}`}.${readers}`,
     },
+  }
+}
+
+/**
+ * A rotating provider gave another user's tokens for those that are spent now. They are saved, for they may be needed to
+ * revoke them, and no reader gets them.
+ */
+export function otherUser(deps: Deps, attempt: Attempt, grant: Grant): Outcome {
+  const lastError = `${attempt.provider.title} handed out the tokens of another user, so web sites get none: connect the account again.`
+  const { change } = refreshed(deps, { ...attempt, profile: null }, grant)
+  const refused = { state: 'reconnect', refusedAt: attempt.calledAt, failureCount: 1, lastErrorCode: 'reconnect', lastError } as const
+  return {
+    outcome: 'failed',
+    change: { ...change, providerUserId: null, trustedAt: null, ...refused, nextRefreshAt: null },
+    event: { kind: 'reconnect_needed', outcome: 'failed', detail: lastError },
   }
 }
 

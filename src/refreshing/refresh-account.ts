@@ -1,15 +1,17 @@
-import type { Account, Actor } from '../core/account.ts'
-import type { Claim } from '../core/account-store.ts'
+import { type Account, type Actor, hasGrant } from '../core/account.ts'
+import type { AccountStore, Claim } from '../core/account-store.ts'
 import { ProviderError } from '../core/errors.ts'
 import type { Grant, Profile, Provider } from '../core/provider.ts'
 import type { Secret } from '../core/secret.ts'
 import { accountContext, type Vault } from '../core/vault.ts'
+import { refreshRotating, withLostAnswer } from './lost-answer.ts'
 import type { RefreshPolicy } from './next-refresh.ts'
-import { type Attempt, failure, identity, isRepeated, type Outcome, refreshed, verified } from './outcome.ts'
+import { type Attempt, failure, identity, isRepeated, type Outcome, otherUser, refreshed, verified } from './outcome.ts'
 import type { RateLimit } from './rate-limit.ts'
 import { type SaveDeps, saveOutcome } from './unsaved-grant.ts'
 
 export interface AttemptDeps extends SaveDeps {
+  readonly store: Pick<AccountStore, 'commit' | 'update'>
   readonly vault: Vault
   readonly providers: ReadonlyMap<string, Provider>
   readonly policy: RefreshPolicy
@@ -45,9 +47,12 @@ export const UNKNOWN_PROVIDER = 'This agent does not know the provider'
 const MINUTE_MS = 60_000
 const DAY_MS = 86_400_000
 
-/** Enough for three calls (profile, refresh, and the profile of the new or old token) and the commit. */
+/**
+ * Enough for all calls and the commit: profile, refresh and the profile of the new or old token; for a rotating token, whose
+ * calls may take longer, a refresh and half the time for the second try.
+ */
 export const leaseSeconds = (providers: Iterable<Provider>): number =>
-  Math.ceil((3 * Math.max(0, ...[...providers].map((provider) => provider.timeoutMs))) / 1000) + 10
+  Math.ceil(Math.max(0, ...[...providers].map(({ renewal, timeoutMs }) => timeoutMs * (renewal === 'rotating' ? 1.5 : 3))) / 1000) + 10
 
 /** One attempt: calls the provider without an open transaction, then commits, fenced by the attempt's id. */
 export async function refreshAccount(deps: AttemptDeps, claim: Claim, { actor, reqId }: Origin): Promise<RefreshResult> {
@@ -62,7 +67,9 @@ export async function refreshAccount(deps: AttemptDeps, claim: Claim, { actor, r
     )
   }
 
-  const { change, event, outcome } = await attemptRefresh(deps, claim, now).catch((error: unknown) => failed(deps, account, error, now()))
+  const { change, event, outcome } = await attemptRefresh(deps, claim, now).catch((error: unknown) =>
+    withLostAnswer(failed(deps, account, error, now()), claim, error, now()),
+  )
   const owned = await saveOutcome(deps, claim, change, { ...event, actor, account: account.name })
   deps.counters[owned ? outcome : 'lost']++
   const durationMs = Math.round(clockMs() - startedMs)
@@ -80,7 +87,20 @@ export async function refreshAccount(deps: AttemptDeps, claim: Claim, { actor, r
   const line = { ...about, outcome, nextRefreshAt: next }
   if (outcome === 'failed') deps.log.warn(line, event.detail ?? '')
   else deps.log.info(line, event.detail ?? '')
+  if (outcome === 'refreshed') await askName(deps, { ...account, ...change })
   return { account: account.name, outcome, message: event.detail ?? '', nextRefreshAt: next }
+}
+
+/** A rotated grant is saved before the provider is asked for the name of its user; without an answer the id is enough. */
+async function askName(deps: AttemptDeps, account: Account): Promise<void> {
+  const provider = deps.providers.get(account.provider)
+  if (provider?.renewal !== 'rotating' || account.username !== null || account.accessToken === null) return
+  const accessToken = deps.vault.open(account.accessToken, accountContext(account, 'access_token'))
+  const profile = await provider.profile(accessToken).catch(() => null)
+  if (profile === null || profile.username === null || profile.userId !== account.providerUserId) return
+  const detail = `The token is @${profile.username}’s.`
+  const event = { account: account.name, kind: 'verified', actor: 'timer', outcome: 'ok', detail } as const
+  await deps.store.update(account.name, { username: profile.username }, event).catch(() => false)
 }
 
 async function attemptRefresh(deps: AttemptDeps, claim: Claim, now: () => Date): Promise<Outcome> {
@@ -94,22 +114,37 @@ async function attemptRefresh(deps: AttemptDeps, claim: Claim, now: () => Date):
   if (provider === undefined) {
     throw new ProviderError('misconfigured', `${UNKNOWN_PROVIDER} “${account.provider}” of this account; install the version that does.`)
   }
-  const held = {
-    accessToken: openToken(deps.vault, account, 'access_token'),
-    refreshToken: account.refreshToken === null ? null : openToken(deps.vault, account, 'refresh_token'),
+  if (!hasGrant(account)) throw new ProviderError('reconnect', 'This account has no token yet; seed one, or connect the account.')
+  const held = { accessToken: opened(deps.vault, account, 'access_token'), refreshToken: opened(deps.vault, account, 'refresh_token') }
+  const calledAt = now()
+  if (provider.renewal === 'rotating') {
+    const attempt = { account, provider, profile: null, calledAt }
+    const grant = await refreshRotating(provider, held, claim)
+    const isOther = account.providerUserId !== null && grant.profile !== undefined && grant.profile.userId !== account.providerUserId
+    return isOther ? otherUser(deps, attempt, grant) : refreshed(deps, attempt, grant)
   }
+  return refreshWithProfile(deps, account, { provider, held, now })
+}
+
+/** Asks whose the new token is before it counts, because the old one stays valid. */
+async function refreshWithProfile(
+  deps: AttemptDeps,
+  account: Account,
+  { provider, held, now }: { provider: Provider; held: { accessToken: Secret | null; refreshToken: Secret | null }; now: () => Date },
+): Promise<Outcome> {
+  const { accessToken } = held
   // While the token's age is unknown, a refused refresh may only mean “too young”. The profile shows whether it works.
-  const profile = account.issuedAt === null ? await provider.profile(held.accessToken) : null
+  const profile = account.issuedAt === null && accessToken !== null ? await provider.profile(accessToken) : null
   const calledAt = now()
   const attempt = { account, provider, profile, calledAt }
   let grant: Grant
   try {
     grant = await provider.refresh(held)
-    await checkOwner(provider, profile?.userId ?? account.providerUserId, held.accessToken, grant.accessToken)
-    await checkLife(provider, account, { before: held.accessToken, grant, calledAt })
+    await checkOwner(provider, profile?.userId ?? account.providerUserId, accessToken, grant)
+    if (accessToken !== null) await checkLife(provider, account, { before: accessToken, grant, calledAt })
   } catch (error) {
-    if (error instanceof ProviderError) {
-      const alive = await profileOfYoung(error, attempt, held.accessToken)
+    if (error instanceof ProviderError && accessToken !== null) {
+      const alive = await profileOfYoung(error, attempt, accessToken)
       if (alive !== null) return verified(deps, { ...attempt, profile: alive })
     }
     if (profile === null) throw error
@@ -124,18 +159,18 @@ function failed(deps: AttemptDeps, account: Account, error: unknown, now: Date):
   return failure(deps, account, error, now)
 }
 
-function openToken(vault: Vault, account: Account, column: 'access_token' | 'refresh_token'): Secret {
+function opened(vault: Vault, account: Account, column: 'access_token' | 'refresh_token'): Secret | null {
   const sealed = column === 'access_token' ? account.accessToken : account.refreshToken
-  if (sealed === null) throw new ProviderError('reconnect', 'This account has no token yet; seed one, or connect the account.')
-  return vault.open(sealed, accountContext(account, column))
+  return sealed === null ? null : vault.open(sealed, accountContext(account, column))
 }
 
 /** A refresh must not give this account's readers another user's token. Throws a ProviderError. */
-async function checkOwner(provider: Provider, userId: string | null, before: Secret, after: Secret): Promise<void> {
-  if (userId === null || before.reveal() === after.reveal()) return
+async function checkOwner(provider: Provider, userId: string | null, before: Secret | null, grant: Grant): Promise<void> {
+  const { accessToken: after, profile } = grant
+  if (userId === null || before?.reveal() === after.reveal()) return
   let owner: Profile
   try {
-    owner = await provider.profile(after)
+    owner = profile ?? (await provider.profile(after))
   } catch (error) {
     // Without an answer the new token counts: the provider gave it for the old one, which may be dead by now.
     if (error instanceof ProviderError && (error.kind === 'transient' || error.kind === 'throttled')) return
@@ -157,9 +192,10 @@ async function checkLife(
 ): Promise<void> {
   const statedEnd = statedEndOf(account, provider)
   const { expiresInSeconds, refreshToken } = grant
+  // An access token that a refresh token gets may live as long as it likes.
+  if (statedEnd === null || refreshToken !== null || expiresInSeconds === null) return
   const end = calledAt.getTime() + expiresInSeconds * 1000
-  // With a rotated refresh token the old token is dead, so the new one is always saved.
-  if (statedEnd === null || refreshToken !== null || end >= statedEnd.getTime() - DAY_MS) return
+  if (end >= statedEnd.getTime() - DAY_MS) return
   const earlier = /^life of (\d+) s$/.exec(account.doubted ?? '')?.[1]
   // Compares the length and the end: a provider may count down to a fixed time.
   const isSame =

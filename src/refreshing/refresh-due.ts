@@ -1,3 +1,4 @@
+import type { Account } from '../core/account.ts'
 import { accountPages } from '../core/account-pages.ts'
 import type { AccountStore, Claim } from '../core/account-store.ts'
 import { AppError } from '../core/errors.ts'
@@ -5,7 +6,7 @@ import { type AttemptDeps, leaseSeconds, type Origin, type RefreshResult, refres
 import { type Queue, sweep } from './sweep.ts'
 
 export interface RefreshDeps extends AttemptDeps {
-  readonly store: Pick<AccountStore, 'commit' | 'claimDue' | 'find' | 'list'>
+  readonly store: Pick<AccountStore, 'commit' | 'update' | 'claimDue' | 'find' | 'list'>
   /** Names this process in leases. */
   readonly leaseOwner: string
 }
@@ -44,14 +45,23 @@ export async function refreshDue(deps: RefreshDeps, request: RefreshRequest, sig
   return summary
 }
 
+type Wanted = Pick<Account, 'name' | 'provider'>
+
+const pickNames = ({ name, provider }: Account): Wanted => ({ name, provider })
+
 type ClaimQueue = Omit<Queue<Claim>, 'run'>
 
 async function queuesOf(deps: RefreshDeps, { account, force }: RefreshRequest): Promise<ClaimQueue[]> {
-  if (account !== undefined && (await deps.store.find(account)) === null) {
-    throw new AppError('not_found', `There is no account “${account}”.`)
+  const asked = account === undefined ? null : await deps.store.find(account)
+  if (account !== undefined && asked === null) throw new AppError('not_found', `There is no account “${account}”.`)
+  const base = (provider?: string) => {
+    const known = provider === undefined ? undefined : deps.providers.get(provider)
+    return { leaseOwner: deps.leaseOwner, leaseSeconds: leaseSeconds(known === undefined ? [] : [known]) }
   }
-  const base = { leaseOwner: deps.leaseOwner, leaseSeconds: leaseSeconds(deps.providers.values()) }
-  const due = (name: string, wanted: object): ClaimQueue => ({ name, claim: (limit) => deps.store.claimDue({ ...base, ...wanted, limit }) })
+  const due = (name: string, wanted: { account?: string; provider?: string; exceptProviders?: string[] }): ClaimQueue => ({
+    name,
+    claim: (limit) => deps.store.claimDue({ ...base(wanted.provider ?? asked?.provider), ...wanted, limit }),
+  })
   // A refresh by name uses a queue of its own, so a pause of the provider does not delay it.
   if (force !== true) {
     if (account !== undefined) return [due('asked for', { account })]
@@ -59,13 +69,14 @@ async function queuesOf(deps: RefreshDeps, { account, force }: RefreshRequest): 
     const providers = [...deps.providers.keys()]
     return [...providers.map((provider) => due(provider, { provider })), due('unknown', { exceptProviders: providers })]
   }
-  const names = account === undefined ? [] : [account]
-  if (account === undefined) for await (const page of accountPages(deps.store)) names.push(...page.map((one) => one.name))
-  const claimOne = (name: string): Promise<Claim[]> => deps.store.claimDue({ ...base, limit: 1, account: name, force: true })
+  const wanted = asked === null ? [] : [asked].map(pickNames)
+  if (asked === null) for await (const page of accountPages(deps.store)) wanted.push(...page.map(pickNames))
+  const claimOne = ({ name, provider }: Wanted): Promise<Claim[]> =>
+    deps.store.claimDue({ ...base(provider), limit: 1, account: name, force: true })
   async function claim(limit: number): Promise<Claim[]> {
     const claims: Claim[] = []
     // All of these may be leased while later ones are free.
-    while (claims.length === 0 && names.length > 0) claims.push(...(await Promise.all(names.splice(0, limit).map(claimOne))).flat())
+    while (claims.length === 0 && wanted.length > 0) claims.push(...(await Promise.all(wanted.splice(0, limit).map(claimOne))).flat())
     return claims
   }
   return [{ name: 'asked for', claim }]

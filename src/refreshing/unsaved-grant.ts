@@ -33,6 +33,7 @@ const INSTANTS: ReadonlySet<string> = new Set<keyof AccountChange>([
   'issuedAt',
   'expiresAt',
   'refreshExpiresAt',
+  'reconnectBy',
   'lastRefreshAt',
   'nextRefreshAt',
   'nextCheckAt',

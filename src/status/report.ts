@@ -1,5 +1,6 @@
 import { withUnreadable } from '../accounts/unreadable.ts'
-import { type Account, needsPerson } from '../core/account.ts'
+import { conditionOf } from '../accounts/view.ts'
+import { type Account, awaitsProvider, hasGrant, needsPerson } from '../core/account.ts'
 import { accountPages } from '../core/account-pages.ts'
 import type { AccountStore } from '../core/account-store.ts'
 import type { Vault } from '../core/vault.ts'
@@ -10,7 +11,15 @@ export interface AccountStatus {
   readonly provider: string
   readonly username: string | null
   readonly state: Account['state']
+  /** `waiting`: the token to serve has ended, and the agent asks its provider for the next one. */
+  readonly condition: 'working' | 'paused' | 'empty' | 'checking' | 'waiting' | 'needs_person'
+  readonly needsPerson: boolean
+  /** Failed refreshes since the last success. */
+  readonly failureCount: number
   readonly expiresAt: Date | null
+  readonly refreshExpiresAt: Date | null
+  /** From then on only the user's new approval helps. */
+  readonly reconnectBy: Date | null
   readonly lastRefreshAt: Date | null
   readonly nextRefreshAt: Date | null
   readonly lastError: string | null
@@ -44,25 +53,31 @@ function reportOn({ store, vault }: Deps, stored: readonly Account[]): StatusRep
   const accounts = stored.map((account) => withUnreadable(account, vault))
   const now = store.now()
   return {
-    accounts: accounts.map(toStatus),
+    accounts: accounts.map((account) => toStatus(account, now)),
     needPerson: accounts.filter((account) => needsPerson(account, now)).map((account) => account.name),
     idle: new Map(accounts.filter(isIdle).map(({ name, pausedAt }) => [name, pausedAt === null ? 'without a token' : 'paused'])),
   }
 }
 
-const isIdle = ({ pausedAt, accessToken }: Account): boolean => pausedAt !== null || accessToken === null
+const isIdle = (account: Account): boolean => account.pausedAt !== null || !hasGrant(account)
 
-function toStatus({
-  name,
-  provider,
-  username,
-  state,
-  expiresAt,
-  lastRefreshAt,
-  nextRefreshAt,
-  lastError,
-  pausedAt,
-}: Account): AccountStatus {
-  const next = pausedAt === null ? nextRefreshAt : null
-  return { account: name, provider, username, state, expiresAt, lastRefreshAt, nextRefreshAt: next, lastError }
+function toStatus(account: Account, now: Date): AccountStatus {
+  const { name, provider, username, state, expiresAt, refreshExpiresAt, reconnectBy, lastRefreshAt, failureCount, lastError } = account
+  const nextRefreshAt = account.pausedAt === null ? account.nextRefreshAt : null
+  const condition = conditionOf(account, now)
+  return {
+    account: name,
+    provider,
+    username,
+    state,
+    condition: condition === 'needs you' ? 'needs_person' : awaitsProvider(account, now) ? 'waiting' : condition,
+    needsPerson: needsPerson(account, now),
+    failureCount,
+    expiresAt,
+    refreshExpiresAt,
+    reconnectBy,
+    lastRefreshAt,
+    nextRefreshAt,
+    lastError,
+  }
 }

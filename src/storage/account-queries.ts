@@ -23,9 +23,13 @@ export function createOverview(db: Database, keyPrefixes: readonly string[]): Ov
   const { now, nowPlus, toSeconds } = db.dialect
   const isReadable = keyPrefixes.map((prefix, at) => `substr(access_token, 1, ${prefix.length}) = $${at + 1}`).join(' or ')
   const unreadable = `coalesce(last_error_code, '') = 'unreadable' or (access_token is not null and not (${isReadable}))`
+  const hasGrant = '(access_token is not null or refresh_token is not null)'
+  // The same rule as `grantEnd` in core/account.ts.
+  const endsBefore = (moment: string): string =>
+    `(reconnect_by <= ${moment} or (case when refresh_token is null then expires_at else refresh_expires_at end) <= ${moment})`
   // The same rule as `needsPerson` in core/account.ts.
   const needsPerson = `paused_at is null and (state = 'reconnect' or coalesce(last_error_code, '') in ('misconfigured', 'unreadable')
-    or access_token is null or expires_at <= ${now})`
+    or not ${hasGrant} or ${endsBefore(now)})`
   // Excludes accounts that are due anyway, and accounts without a next refresh, which already wait for a person.
   const suspect = `removed_at is null and paused_at is null and access_token is not null and next_refresh_at > ${now}
     and (lease_until is null or lease_until <= ${now})
@@ -35,10 +39,12 @@ export function createOverview(db: Database, keyPrefixes: readonly string[]): Ov
   const nearEnd = `paused_at is null and access_token is not null and failure_count > 0
     and issued_at < expires_at and (${lifeFrom(now)}) * 10 <= ${lifeFrom('issued_at')}`
   // The same rule as `isAtRisk` in core/account.ts.
-  const atRisk = `paused_at is null and access_token is not null and (
-    (issued_at < expires_at and (${lifeFrom(now)}) * 10 <= ${lifeFrom('issued_at')})
-    or (failure_count >= 3 and expires_at <= ${nowPlus('604800')})
-    or (failure_count > 0 and failing_since <= ${nowPlus('-86400')}))`
+  const atRisk = `paused_at is null and ${hasGrant} and (
+    (refresh_token is null and issued_at < expires_at and (${lifeFrom(now)}) * 10 <= ${lifeFrom('issued_at')})
+    or (refresh_token is not null and ${endsBefore(nowPlus('2592000'))})
+    or (failure_count >= 3 and ${endsBefore(nowPlus('604800'))})
+    or (failure_count > 0 and failing_since <= ${nowPlus('-86400')})
+    or (failure_count > 0 and refresh_token is not null and expires_at <= ${now} and failing_since <= ${nowPlus('-21600')}))`
   const isReadableWith = (params: Param[]): string =>
     keyPrefixes.map((prefix) => `substr(access_token, 1, ${prefix.length}) = $${params.push(prefix)}`).join(' or ')
   const count = (condition: string): string => `cast(sum(case when ${condition} then 1 else 0 end) as integer)`

@@ -15,7 +15,7 @@ interface ClaimedRow extends AccountRow, Clocked {
 }
 
 // Columns that may not be null, and the fingerprint: without it STARTING_TOKEN would restore a removed account.
-const NOT_ERASED = ['state', 'failure_count', 'seed_fingerprint']
+const NOT_ERASED = ['state', 'failure_count', 'never_expires', 'seed_fingerprint']
 const refilled = (column: string): string =>
   column === 'seed_fingerprint' ? `${column} = coalesce(excluded.${column}, accounts.${column})` : `${column} = excluded.${column}`
 const NO_ATTEMPT = 'lease_owner = null, lease_until = null, attempt_id = null, attempt_started_at = null, interrupted_at = null'
@@ -135,7 +135,7 @@ export function createAccountStore(db: Database, clock = createDatabaseClock()):
 
     remove(name, event) {
       const erasures = FILLED_COLUMNS.filter((column) => !NOT_ERASED.includes(column)).map((column) => `${column} = null`)
-      const sql = `update accounts set ${erasures.join(', ')}, state = 'unverified', failure_count = 0, version = version + 1,
+      const sql = `update accounts set ${erasures.join(', ')}, state = 'unverified', failure_count = 0, never_expires = 0, version = version + 1,
         revision = revision + 1, default_since = null, removed_at = ${now}, ${NO_ALERT}, ${NO_ATTEMPT}
         where name = $1 and removed_at is null returning ${now} as clock`
       return db.transaction(async (tx) => {
@@ -154,7 +154,7 @@ export function createAccountStore(db: Database, clock = createDatabaseClock()):
       // A lease without an attempt is a daily look's. A refresh also tests the token, so it does not wait for the look.
       const free = `(attempt_id is null or lease_until <= ${now})`
       const params: Param[] = [leaseOwner, leaseSeconds, randomUUID(), limit]
-      const ready = force ? `${free} and access_token is not null` : `${free} and next_refresh_at <= ${now}`
+      const ready = force ? `${free} and (access_token is not null or refresh_token is not null)` : `${free} and next_refresh_at <= ${now}`
       const conditions = [ready, 'paused_at is null and removed_at is null']
       if (account !== undefined) conditions.push(`name = $${params.push(account)}`)
       if (provider !== undefined) conditions.push(`provider = $${params.push(provider)}`)
@@ -187,8 +187,10 @@ export function createAccountStore(db: Database, clock = createDatabaseClock()):
       // An alert may have been sent since the claim, so the row's own `alert_told` decides.
       sets.push(alertAt(`case when alert_told is null and alert_told_also is null then $3 else ${now} end`))
       if (change.accessToken !== undefined) sets.push('version = version + 1')
-      const sql = `update accounts set ${[...sets, 'committed_attempt_id = attempt_id', NO_ATTEMPT].join(', ')}
-        where name = $1 and attempt_id = $2`
+      const isOnlyGrant = change.refreshToken != null
+      const own = isOnlyGrant ? `(attempt_id = $2 or version = $${params.push(account.version)})` : 'attempt_id = $2'
+      const sql = `update accounts set ${[...sets, 'committed_attempt_id = cast($2 as text)', NO_ATTEMPT].join(', ')}
+        where name = $1 and removed_at is null and ${own}`
       if (await changed(sql, params, event)) return true
       // The answer to an earlier commit may have been lost and the caller tries again, so a saved attempt counts.
       const saved = `select ${now} as clock from accounts where name = $1 and committed_attempt_id = $2`

@@ -21,6 +21,9 @@ export interface AccountRow {
   readonly issued_at: Instant | null
   readonly expires_at: Instant | null
   readonly refresh_expires_at: Instant | null
+  readonly reconnect_by: Instant | null
+  /** 1 or 0. */
+  readonly never_expires: number
   readonly last_refresh_at: Instant | null
   readonly next_refresh_at: Instant | null
   readonly version: number
@@ -56,6 +59,8 @@ const CHANGEABLE: Record<keyof Required<AccountChange>, keyof AccountRow> = {
   issuedAt: 'issued_at',
   expiresAt: 'expires_at',
   refreshExpiresAt: 'refresh_expires_at',
+  reconnectBy: 'reconnect_by',
+  neverExpires: 'never_expires',
   lastRefreshAt: 'last_refresh_at',
   nextRefreshAt: 'next_refresh_at',
   failureCount: 'failure_count',
@@ -102,7 +107,7 @@ export const FILLED_COLUMNS: readonly string[] = Object.values(CHANGEABLE)
 export function changedColumns(change: AccountChange): { column: string; value: Param }[] {
   return Object.entries(CHANGEABLE).flatMap(([key, column]) => {
     const value = change[key as keyof AccountChange]
-    return value === undefined ? [] : [{ column, value }]
+    return value === undefined ? [] : [{ column, value: typeof value === 'boolean' ? Number(value) : value }]
   })
 }
 
@@ -124,6 +129,8 @@ export function toAccount(row: AccountRow): Account {
     issuedAt: toDate(row.issued_at),
     expiresAt: toDate(row.expires_at),
     refreshExpiresAt: toDate(row.refresh_expires_at),
+    reconnectBy: toDate(row.reconnect_by),
+    neverExpires: row.never_expires === 1,
     lastRefreshAt: toDate(row.last_refresh_at),
     nextRefreshAt: toDate(row.next_refresh_at),
     version: row.version,

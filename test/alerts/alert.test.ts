@@ -24,6 +24,8 @@ const healthy: Account = {
   issuedAt: at(-20 * DAY),
   expiresAt: at(40 * DAY),
   refreshExpiresAt: null,
+  reconnectBy: null,
+  neverExpires: false,
   lastRefreshAt: at(-20 * DAY),
   nextRefreshAt: at(10 * DAY),
   version: 3,

@@ -79,15 +79,27 @@ t.test('the life of a token by the command line', async (t) => {
   t.same(more, [])
   t.same(Object.keys(account).toSorted(), [
     'account',
+    'condition',
     'expiresAt',
+    'failureCount',
     'lastError',
     'lastRefreshAt',
+    'needsPerson',
     'nextRefreshAt',
     'provider',
+    'reconnectBy',
+    'refreshExpiresAt',
     'state',
     'username',
   ])
-  t.match(account, { account: 'default', provider: 'instagram', username: 'the.shop', state: 'active', lastError: null })
+  t.match(account, {
+    account: 'default',
+    provider: 'instagram',
+    username: 'the.shop',
+    state: 'active',
+    condition: 'working',
+    lastError: null,
+  })
   for (const name of ['expiresAt', 'lastRefreshAt', 'nextRefreshAt']) t.equal(new Date(account[name]).toISOString(), account[name])
 
   t.match(await cli(['refresh']), { code: 0, stdout: /default: not due until \d{4}/ })

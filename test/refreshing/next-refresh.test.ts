@@ -118,11 +118,13 @@ t.test('tries a token of unknown life within about a day', async () => {
   )
 })
 
-t.test('backs off from 1 minute to 6 hours after failures, doubling, with jitter', async (t) => {
+t.test('backs off from 1 minute to 6 hours or an eighth of the life after failures, doubling, with jitter', async (t) => {
   fc.assert(
     fc.property(fc.integer({ min: 1, max: 1e9 }), policy, success, (failureCount, policy, { history, now }) => {
       const wait = nextRefreshAt({ ...history, failureCount }, policy, now).getTime() - now.getTime()
-      return wait >= MINUTE && wait <= 6 * HOUR
+      const { issuedAt, expiresAt } = history
+      const life = issuedAt === null || expiresAt === null ? Number.POSITIVE_INFINITY : expiresAt.getTime() - issuedAt.getTime()
+      return wait >= MINUTE && wait <= Math.min(6 * HOUR, Math.max(2 * MINUTE, life / 8))
     }),
     { numRuns: 5_000 },
   )

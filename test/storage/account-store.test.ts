@@ -59,6 +59,8 @@ eachStore(t, 'returns each value as it was written, to the millisecond', async (
     refreshToken: "'; drop table accounts; --",
     scopes: '',
     pageUseConfirmedAt: new Date('2026-11-05T00:00:00.125Z'),
+    reconnectBy: new Date('2027-01-05T00:00:00.125Z'),
+    neverExpires: true,
     allowedDomains: '*.shop.example\nwww.example.com',
     jsConstant: '$hop',
     pausedAt: new Date('2026-03-29T01:00:00.001Z'),

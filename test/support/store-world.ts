@@ -195,7 +195,9 @@ export async function createStoreWorld(t: Teardown, options: Options = {}) {
         shared,
         vault: ownVault,
         constantNames: { instagram: 'InstagramToken' },
-        providers: new Map([['instagram', { isPublicSafe: (scopes) => scopes === null || scopes === 'instagram_business_basic' }]]),
+        providers: new Map([
+          ['instagram', { renewal: 'self', isPublicSafe: (scopes) => scopes === null || scopes === 'instagram_business_basic' }],
+        ]),
         log: { info: (_, message) => void lines.push(message), warn: (_, message) => void lines.push(message) },
         // Ten seconds in one: what a second brings, a test sees ten times in it.
         clockMs: () => (isFast ? performance.now() * 10 : clock.ms),

@@ -1,3 +1,4 @@
+import { ProviderError } from '../../core/errors.ts'
 import type { Connect, ProviderCode } from '../../core/provider.ts'
 import { call, TIMEOUT_MS } from '../http.ts'
 import { createAnswers, MAX_LIFE_SECONDS, parse } from './answer.ts'
@@ -33,6 +34,7 @@ export function createGraph(service: GraphService, options: GraphOptions): Graph
   }
 
   return {
+    renewal: 'self',
     setup,
     isPublicSafe,
     ...(connect === undefined ? {} : { connect }),
@@ -42,6 +44,7 @@ export function createGraph(service: GraphService, options: GraphOptions): Graph
     timeoutMs,
 
     async refresh({ accessToken }) {
+      if (accessToken === null) throw new ProviderError('reconnect', `This account has no ${title} token; ${words.makeNewToken}`)
       return grantOf(await get('/refresh_access_token', { grant_type: grantTypes.refresh, access_token: accessToken.reveal() }))
     },
 

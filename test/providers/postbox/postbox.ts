@@ -30,6 +30,7 @@ export function createPostbox({ url, appId }: PostboxConfig, { fetch }: Pick<Pro
     return { userId: id, username: name, appUserId: null }
   }
   return {
+    renewal: 'self',
     makeNewToken: 'make a new one.',
     minimumAgeSeconds: 0,
     maximumLifeSeconds: 31 * DAY_SECONDS,
@@ -45,7 +46,7 @@ export function createPostbox({ url, appId }: PostboxConfig, { fetch }: Pick<Pro
       makeToken: 'PostBox prints tokens at the counter.',
     },
     isPublicSafe: () => true,
-    refresh: ({ accessToken }) => grant('/refresh', { token: accessToken.reveal() }),
+    refresh: ({ accessToken }) => grant('/refresh', { token: accessToken?.reveal() ?? '' }),
     profile,
     ...(appId === null
       ? {}
