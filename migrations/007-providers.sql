@@ -5,3 +5,6 @@ alter table accounts add column reconnect_by timestamptz;
 
 -- 1 where the provider says that the access token has no end. Without it a missing expires_at means that the end is unknown.
 alter table accounts add column never_expires integer not null default 0;
+
+-- When a change of the scopes ended the owner's word of 006 and web pages lost the token; null = the owner has decided since.
+alter table accounts add column page_use_ended_at timestamptz;

@@ -127,6 +127,7 @@ const ERASED = {
   username: null,
   scopes: null,
   pageUseConfirmedAt: null,
+  pageUseEndedAt: null,
   state: 'reconnect',
   issuedAt: null,
   expiresAt: null,

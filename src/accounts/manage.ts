@@ -92,7 +92,8 @@ export async function setPageUse(
   const said = allow
     ? `Web pages may have the token, with the permissions ${scopes ?? 'that it does not tell'}.`
     : 'Only servers get the token.'
-  const write = (at: Date | null) => change(deps, name, { pageUseConfirmedAt: at }, event(name, 'changed', actor, said))
+  const write = (at: Date | null) =>
+    change(deps, name, { pageUseConfirmedAt: at, pageUseEndedAt: null }, event(name, 'changed', actor, said))
   const staleUntil = await write(allow ? deps.store.now() : null)
   // Another token came in between, perhaps with other scopes.
   if (allow && (await findAccount(deps, name)).version !== version) {

@@ -1,10 +1,10 @@
-import { type Account, type Actor, isForPages } from '../core/account.ts'
+import type { Account, Actor } from '../core/account.ts'
 import type { AccountChange, AccountEvent, AccountStore } from '../core/account-store.ts'
 import { AppError } from '../core/errors.ts'
 import type { Grant, Profile, Provider } from '../core/provider.ts'
 import type { Vault } from '../core/vault.ts'
 import type { RefreshPolicy } from '../refreshing/next-refresh.ts'
-import { granted, identity, SERVERS_ONLY, sameOrNew } from '../refreshing/outcome.ts'
+import { granted, identity, readersOf, sameOrNew } from '../refreshing/outcome.ts'
 
 export interface GrantDeps {
   readonly store: Pick<AccountStore, 'insert' | 'replace'>
@@ -45,20 +45,22 @@ export async function saveGrant(deps: GrantDeps, toSave: GrantToSave): Promise<v
   const kind = deps.providers.get(provider)
   if (kind === undefined) throw new AppError('invalid', `This agent does not know the provider “${provider}”.`)
   const seedFingerprint = deps.seedFingerprints.get(account)
+  // Unknown scopes may not be those that the owner allowed.
+  const word = scopes !== null && scopes === existing?.scopes ? existing.pageUseConfirmedAt : null
+  const isSafe = kind.isPublicSafe(scopes)
   const change: AccountChange = {
     ...identity(profile),
     ...granted(deps, { provider, name: account }, grant, { calledAt: askedAt, provider: kind }),
     scopes,
-    // Unknown scopes may not be those that the owner allowed.
     ...(scopes === null ? { pageUseConfirmedAt: null } : {}),
+    pageUseEndedAt: isSafe || existing === null ? null : askedAt,
     lastRefreshAt: null,
     // Not the instant of saving: a deauthorize call in between must win.
     connectedAt: askedAt,
     trustedAt: null,
     ...(seedFingerprint === undefined ? {} : { seedFingerprint }),
   }
-  const word = scopes !== null && scopes === existing?.scopes ? existing.pageUseConfirmedAt : null
-  const readers = isForPages({ provider, scopes, pageUseConfirmedAt: word }, deps.providers) ? '' : ` ${SERVERS_ONLY}`
+  const readers = readersOf({ scopes, pageUseConfirmedAt: word }, kind)
   const detail = `${existing?.accessToken ? 'Connected again; the new token took over.' : 'Connected.'}${readers}`
   const event: AccountEvent = { account, kind: 'connected', actor, outcome: 'ok', detail }
   const taken =

@@ -34,8 +34,11 @@ export interface AccountView extends Situation {
   readonly allowedDomains: string | null
   readonly jsConstant: string | null
   readonly scopes: string | null
-  /** `servers`: pages do not get the token. `allowed`: they do by the owner's word alone. */
-  readonly pageUse: 'safe' | 'allowed' | 'servers'
+  /**
+   * `allowed`: pages get the token by the owner's word alone. `servers`: they do not. `ended`: nor since its permissions have
+   * changed. `untold`: they do, and it does not tell what it can do.
+   */
+  readonly pageUse: 'safe' | 'untold' | 'allowed' | 'servers' | 'ended'
   readonly issuedAt: Date | null
   readonly lastRefreshAt: Date | null
   /** The provider refuses to refresh the token until then; null = old enough, or of unknown age. */
@@ -137,8 +140,11 @@ function describe(deps: ViewDeps, stored: Account, isDefault: boolean): AccountV
 }
 
 function pageUseOf({ providers }: ViewDeps, account: Account): AccountView['pageUse'] {
-  if (!hasGrant(account) || isForPages({ ...account, pageUseConfirmedAt: null }, providers)) return 'safe'
-  return account.pageUseConfirmedAt === null ? 'servers' : 'allowed'
+  if (!hasGrant(account)) return 'safe'
+  if (isForPages({ ...account, pageUseConfirmedAt: null }, providers.get(account.provider)))
+    return account.scopes === null ? 'untold' : 'safe'
+  if (account.pageUseConfirmedAt !== null) return 'allowed'
+  return account.pageUseEndedAt === null ? 'servers' : 'ended'
 }
 
 /** A healthy token is refreshed long before a quarter of its life is left. A date that only a person can move comes first. */

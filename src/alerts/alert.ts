@@ -26,6 +26,7 @@ export type AlertKind =
   | 'approval_ends_in_a_week'
   | 'approval_ends_in_a_month'
   | 'failing_for_a_day'
+  | 'page_use_ended'
   | 'recovered'
   | 'password_guessed_at'
   | 'test'
@@ -89,11 +90,32 @@ export interface Decision {
   readonly alerted: readonly string[]
 }
 
+/** Web pages lost the token because its scopes changed. It says nothing of the token's health, so it is decided apart. */
+const PAGES_LOST = 'pages-lost'
+
+/** What to send now, where `alerted` was sent before. Both kinds of conditions repeat every seven days while they last. */
+export function decideAlert(account: Account, alerted: Alerted, now: Date): Decision {
+  const { conditions, at } = alerted
+  const health = decideHealth(account, { conditions: conditions.filter((one) => one !== PAGES_LOST), at }, now)
+  const { pageUseEndedAt: endedAt } = account
+  // The owner may have decided between two looks, and the scopes have changed again.
+  const wasSent = endedAt !== null && at !== null && at >= endedAt && conditions.includes(PAGES_LOST)
+  const kept = wasSent ? [PAGES_LOST] : []
+  const isDue = endedAt !== null && account.pausedAt === null && hasGrant(account) && (!wasSent || isRepeat(alerted, now))
+  if (health.alert !== null || !isDue) return { alert: health.alert, alerted: [...health.alerted, ...kept] }
+  const { name, state } = account
+  const message = `The permissions of the account “${name}” have changed, so web pages no longer get its token; browsers that have it keep it for five minutes. Servers still get it. Decide under “Who may read the token” whether pages may have it with its new permissions.`
+  return { alert: { event: 'page_use_ended', account: name, state, message }, alerted: [...health.alerted, PAGES_LOST] }
+}
+
+const isRepeat = ({ at }: Alerted, now: Date): boolean => at !== null && now.getTime() - at.getTime() >= REPEAT_MS
+
 /**
  * Each condition alerts once per incident and again every seven days while it lasts; flapping does not alert twice. The
  * conditions of a newer release, which works beside this one, are left to it: they are no reason to say that all is well.
  */
-export function decideAlert(account: Account, { conditions, at }: Alerted, now: Date): Decision {
+function decideHealth(account: Account, alerted: Alerted, now: Date): Decision {
+  const { conditions } = alerted
   const known = conditions.filter((condition) => CONDITIONS.some((one) => one === condition))
   const others = conditions.filter((condition) => !known.includes(condition))
   const holding = conditionsOf(account, now)
@@ -107,8 +129,7 @@ export function decideAlert(account: Account, { conditions, at }: Alerted, now: 
     return { alert: known.length === 0 ? null : recovered(account), alerted: others }
   }
   const fresh = holding.find((condition) => !known.includes(condition))
-  const isRepeat = at !== null && now.getTime() - at.getTime() >= REPEAT_MS
-  if (fresh === undefined && !isRepeat) return { alert: null, alerted: conditions }
+  if (fresh === undefined && !isRepeat(alerted, now)) return { alert: null, alerted: conditions }
   return { alert: alertOf(account, fresh ?? worst, now), alerted: [...new Set([...conditions, ...holding])] }
 }
 

@@ -72,6 +72,7 @@ export type AccountChange = Partial<
     | 'refreshToken'
     | 'scopes'
     | 'pageUseConfirmedAt'
+    | 'pageUseEndedAt'
     | 'allowedDomains'
     | 'jsConstant'
     | 'pausedAt'

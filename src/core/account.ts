@@ -21,6 +21,8 @@ export interface Account {
   readonly scopes: string | null
   /** When the owner allowed pages a token with more rights than reading; ends with any change of the scopes. */
   readonly pageUseConfirmedAt: Date | null
+  /** When other scopes ended that word, so that pages lost the token; null = they did not, or the owner has decided since. */
+  readonly pageUseEndedAt: Date | null
   /** The account's allow-list as typed; null = ALLOWED_DOMAINS. */
   readonly allowedDomains: string | null
   /** The name of the constant in `token.js`; null = the global one. */
@@ -95,10 +97,10 @@ export function isServable(account: Account, now: Date): boolean {
  * True where web pages may have the token: it can only read, or the owner has allowed more. Else only servers get it.
  */
 export function isForPages(
-  { provider, scopes, pageUseConfirmedAt }: Pick<Account, 'provider' | 'scopes' | 'pageUseConfirmedAt'>,
-  providers: ReadonlyMap<string, Pick<Provider, 'isPublicSafe'>>,
+  { scopes, pageUseConfirmedAt }: Pick<Account, 'scopes' | 'pageUseConfirmedAt'>,
+  provider: Pick<Provider, 'isPublicSafe'> | undefined,
 ): boolean {
-  return pageUseConfirmedAt !== null || providers.get(provider)?.isPublicSafe(scopes) === true
+  return pageUseConfirmedAt !== null || provider?.isPublicSafe(scopes) === true
 }
 
 /** The share of the token's life that is left, from 1 down to 0; null = unknown. */

@@ -80,7 +80,7 @@ export function createSnapshot(row: TokenRow, { constantNames, providers, vault 
     provider,
     expiresAt,
     constantName,
-    isForPages: isForPages(row, providers),
+    isForPages: isForPages(row, providers.get(provider)),
     json: toBody(JSON.stringify({ token })),
     text: toBody(token),
     // Other names come from the query string; caching them could fill the memory.

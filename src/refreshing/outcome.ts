@@ -1,4 +1,4 @@
-import { type Account, isServable } from '../core/account.ts'
+import { type Account, isForPages, isServable } from '../core/account.ts'
 import type { AccountChange, AccountEvent } from '../core/account-store.ts'
 import { ProviderError } from '../core/errors.ts'
 import type { Grant, Profile, Provider } from '../core/provider.ts'
@@ -102,8 +102,8 @@ export function granted(
 export function refreshed(deps: Deps, { account, provider, profile, calledAt }: Attempt, grant: Grant): Outcome {
   const { refreshToken, refreshExpiresAt, reconnectBy, ...change } = granted(deps, account, grant, { calledAt, provider })
   const user = profile ?? grant.profile ?? null
-  const changed = scopesAfter(account, grant)
-  const readers = changed.scopes == null || provider.isPublicSafe(changed.scopes) ? '' : ` Its permissions have changed. ${SERVERS_ONLY}`
+  const changed = scopesAfter({ account, provider, calledAt }, grant)
+  const readers = changed.pageUseEndedAt == null ? '' : ` Its permissions have changed.${readersOf({ ...account, ...changed }, provider)}`
   return {
     outcome: 'refreshed',
     change: {
@@ -140,12 +140,18 @@ export function otherUser(deps: Deps, attempt: Attempt, grant: Grant): Outcome {
 }
 
 /** Scopes that become known do not take the token from pages that have it; changed ones end the owner's word. */
-function scopesAfter({ scopes }: Account, grant: Grant): AccountChange {
-  if (grant.scopes === null || scopes === null || sameOrNew(scopes, grant.scopes) === scopes) return {}
-  return { scopes: grant.scopes, pageUseConfirmedAt: null }
+function scopesAfter({ account, provider, calledAt }: Omit<Attempt, 'profile'>, { scopes }: Grant): AccountChange {
+  if (scopes === null || sameOrNew(account.scopes, scopes) === account.scopes) return {}
+  if (account.scopes === null) return isForPages(account, provider) ? {} : { scopes }
+  return { scopes, pageUseConfirmedAt: null, pageUseEndedAt: provider.isPublicSafe(scopes) ? null : calledAt }
 }
 
-export const SERVERS_ONLY = 'It can do more than read, so only servers get it until you allow pages to have it.'
+/** A sentence after others where only servers get the token, else nothing. */
+export function readersOf(account: Pick<Account, 'scopes' | 'pageUseConfirmedAt'>, provider: Pick<Provider, 'isPublicSafe'>): string {
+  if (isForPages(account, provider)) return ''
+  const why = account.scopes === null ? 'does not tell what it can do' : 'can do more than read'
+  return ` It ${why}, so only servers get it until you allow pages to have it.`
+}
 
 /** The present text where both name the same scopes in any order; else the new one. */
 export function sameOrNew(present: string | null, next: string | null): string | null {

@@ -42,6 +42,7 @@ const INSTANTS: ReadonlySet<string> = new Set<keyof AccountChange>([
   'doubtedAt',
   'trustedAt',
   'pageUseConfirmedAt',
+  'pageUseEndedAt',
   'connectedAt',
 ])
 

@@ -41,11 +41,14 @@ export function createAccountStore(db: Database, clock = createDatabaseClock()):
 
   function setsOf(change: AccountChange, params: Param[]): string[] {
     const differs: string[] = []
+    let endsWord = 'page_use_confirmed_at is not null'
     const sets = changedColumns(change).map(({ column, value }) => {
       const at = `$${params.push(value)}`
       if (READ_COLUMNS.has(column)) differs.push(`${column} is distinct from ${at}`)
+      if (column === 'page_use_ended_at' && value !== null) return `${column} = case when ${endsWord} then ${at} else ${column} end`
       if (column !== 'scopes' || change.pageUseConfirmedAt !== undefined) return `${column} = ${at}`
       // The owner allowed pages the token with its old scopes alone.
+      endsWord += ` and scopes is distinct from ${at}`
       return `scopes = ${at}, page_use_confirmed_at = case when scopes is distinct from ${at} then null else page_use_confirmed_at end`
     })
     if (differs.length > 0) sets.push(`revision = revision + case when ${differs.join(' or ')} then 1 else 0 end`)

@@ -14,6 +14,7 @@ export interface AccountRow {
   readonly refresh_token: string | null
   readonly scopes: string | null
   readonly page_use_confirmed_at: Instant | null
+  readonly page_use_ended_at: Instant | null
   readonly allowed_domains: string | null
   readonly js_constant: string | null
   readonly paused_at: Instant | null
@@ -52,6 +53,7 @@ const CHANGEABLE: Record<keyof Required<AccountChange>, keyof AccountRow> = {
   refreshToken: 'refresh_token',
   scopes: 'scopes',
   pageUseConfirmedAt: 'page_use_confirmed_at',
+  pageUseEndedAt: 'page_use_ended_at',
   allowedDomains: 'allowed_domains',
   jsConstant: 'js_constant',
   pausedAt: 'paused_at',
@@ -122,6 +124,7 @@ export function toAccount(row: AccountRow): Account {
     refreshToken: row.refresh_token,
     scopes: row.scopes,
     pageUseConfirmedAt: toDate(row.page_use_confirmed_at),
+    pageUseEndedAt: toDate(row.page_use_ended_at),
     allowedDomains: row.allowed_domains,
     jsConstant: row.js_constant,
     pausedAt: toDate(row.paused_at),

@@ -17,6 +17,7 @@ const healthy: Account = {
   refreshToken: null,
   scopes: null,
   pageUseConfirmedAt: null,
+  pageUseEndedAt: null,
   allowedDomains: null,
   jsConstant: null,
   pausedAt: null,
@@ -123,6 +124,34 @@ t.test('a condition of a later release is kept, and is no incident of this one',
   })
   const both = { conditions: ['failing', 'reconnect_by'], at: alerted.at }
   t.match(decideAlert(healthy, both, NOW), { alert: { event: 'recovered' }, alerted: ['reconnect_by'] })
+})
+
+t.test('pages that lost the token are an incident of their own, beside the token’s health', async (t) => {
+  let alerted: Alerted = NOTHING_ALERTED
+  const eventAfter = (change: Partial<Account>, after = 0): string | null => {
+    const now = at(after)
+    const account = { ...healthy, expiresAt: at(100 * DAY), ...change }
+    const decision = decideAlert(account, alerted, now)
+    if (decision.alert !== null) t.equal(nextAlertAt(account, alerted, now), now)
+    alerted = { conditions: decision.alerted, at: decision.alert === null ? alerted.at : now }
+    return decision.alert?.event ?? null
+  }
+  const lost = { pageUseEndedAt: at(-1000) }
+  t.equal(eventAfter({ ...lost, pausedAt: NOW }), null)
+  t.equal(eventAfter(lost), 'page_use_ended')
+  t.equal(eventAfter(lost), null, 'once')
+  t.equal(nextAlertAt({ ...healthy, ...lost }, alerted, NOW)?.getTime(), at(7 * DAY).getTime())
+  t.equal(eventAfter(lost, 7 * DAY), 'page_use_ended', 'each week while it lasts')
+  t.equal(eventAfter({ pageUseEndedAt: at(7 * DAY + 1000) }, 7 * DAY + 2000), 'page_use_ended', 'ended again between two looks')
+  t.equal(eventAfter({}, 8 * DAY), null, 'the owner has decided: that is no recovery of the token')
+  t.strictSame(alerted.conditions, [])
+
+  t.equal(eventAfter({ ...lost, state: 'reconnect' }, 9 * DAY), 'person_needed')
+  t.equal(eventAfter({ ...lost, state: 'reconnect' }, 9 * DAY), 'page_use_ended', 'neither hides the other')
+  t.equal(eventAfter(lost, 9 * DAY), 'recovered')
+  t.equal(eventAfter(lost, 9 * DAY), null)
+  t.equal(eventAfter({ ...lost, state: 'reconnect' }, 9 * DAY), 'person_needed', 'the next incident')
+  t.match(decideAlert({ ...healthy, ...lost }, NOTHING_ALERTED, NOW).alert?.message, /“shop” have changed, so web pages no longer/)
 })
 
 t.test('an account recovers only when it works; until then the incident goes on', async (t) => {

@@ -72,6 +72,21 @@ eachEngine(t, 'a condition of this release is no recovery to 1.0.0, and is not s
   t.strictSame(await alerted(world), { alert_told: null, alert_told_also: null })
 })
 
+eachEngine(t, 'that pages lost a token is kept where 1.0.0 neither forgets it nor says that all is well', async (t, engine) => {
+  const world = await createStoreWorld(t, { open: () => engine.open() })
+  const { old, now } = await bothOn(world)
+  await world.seed(world.instagram.issue())
+  await world.set('page_use_ended_at', new Date())
+  t.strictSame([await old(), await now(), await old(), await now(), await old()], [[], ['page_use_ended'], [], [], []])
+  t.strictSame(await alerted(world), { alert_told: null, alert_told_also: 'pages-lost' })
+  await left(world, 14)
+  t.strictSame([await old(), await now()], [['quarter_of_life_left'], []])
+  await world.set('page_use_ended_at', null)
+  await left(world, 60)
+  t.strictSame([await now(), await old()], [['recovered'], []])
+  t.strictSame(await alerted(world), { alert_told: null, alert_told_also: null })
+})
+
 eachEngine(t, 'a condition of a later release survives both, and is a recovery to neither', async (t, engine) => {
   const world = await createStoreWorld(t, { open: () => engine.open() })
   const { old, now } = await bothOn(world)

@@ -1,4 +1,10 @@
+import { join } from 'node:path'
 import t, { type Test } from 'tap'
+import type { Alert } from '../../src/alerts/alert.ts'
+import { sendAlerts } from '../../src/alerts/send-alerts.ts'
+import { createAlertStore } from '../../src/storage/alert-store.ts'
+import { openSqlite } from '../../src/storage/sqlite.ts'
+import { channelsOn, into } from '../support/alert-channels.ts'
 import { startThreads } from '../support/instagram.ts'
 import { approve, authorizeUrlIn, createOwner, OTHER_SITE, SERVER_KEY, SITE, threadsSettings } from '../support/owner.ts'
 import { waitFor } from '../support/wait-for.ts'
@@ -6,6 +12,18 @@ import { waitFor } from '../support/wait-for.ts'
 const USER = '17841400379535405'
 const BASIC = 'instagram_business_basic'
 const MORE = 'instagram_business_content_publish'
+
+/** The alerts that are due, by the agent's store. */
+async function alertsOf(t: Test, { cwd }: { cwd: string }) {
+  const db = await openSqlite(join(cwd, 'data/token-agent.sqlite'))
+  t.teardown(() => db.close())
+  const sent: Alert[] = []
+  const channels = channelsOn(db, { webhook: into(sent) })
+  return async () => {
+    await sendAlerts({ alerts: createAlertStore(db), channels, log: { info: () => {}, warn: () => {} } })
+    return sent.splice(0).map(({ event }) => event)
+  }
+}
 
 async function setUp(t: Test, { scopes = `${BASIC} ${MORE}`, threadsScopes = 'threads_basic' } = {}) {
   const threads = await startThreads({ knobs: { signedInAs: USER } })
@@ -64,7 +82,7 @@ t.test('the owner allows pages the token after reading what it means, and takes 
   t.match(await allow('shop'), { location: '/admin/accounts/shop?done=pages_allowed' })
   t.equal((await byPage('shop')).status, 200)
   t.ok(revisionOf() > before)
-  t.match(await owner.page('/status'), /Web pages get this token, which can do more than read: <a href="\/admin\/accounts\/shop#readers">/)
+  t.notMatch(await owner.page('/status'), /get this token/)
   t.match(
     await owner.page('/admin/accounts/shop'),
     /Web pages get this token because you allowed it.*Web pages may have the token, with the permis/,
@@ -110,7 +128,9 @@ t.test('the owner’s word ends with any change of the scopes, at each way in, a
   const { agent, owner, instagram, connect, byPage, allow, scopesOf } = await setUp(t)
   const allowed = () =>
     agent.sql<{ at: string | null }>("select page_use_confirmed_at as at from accounts where name = 'shop'")[0]?.at !== null
+  const alerts = await alertsOf(t, agent)
   await connect('shop')
+  t.strictSame(await alerts(), [])
   await allow('shop')
   const refresh = async (permissions: string | null) => {
     instagram.knobs.refreshPermissions = permissions
@@ -128,18 +148,28 @@ t.test('the owner’s word ends with any change of the scopes, at each way in, a
   t.ok(allowed(), 'connected again, where a release before kept another order')
   await refresh(`${MORE},${BASIC},instagram_business_manage_insights`)
   t.notOk(allowed(), 'grown at a refresh')
+  t.strictSame(await alerts(), ['page_use_ended'])
+  t.match(
+    await owner.page('/status'),
+    /Its permissions have changed, so only servers get this token: <a href="\/admin\/accounts\/shop#readers">/,
+  )
+  t.match(await owner.page('/admin/accounts/shop'), /You had allowed web pages to have it.*Leave it to servers/)
+  await owner.post('/admin/accounts/shop/page-use', { scopes: scopesOf('shop') })
+  t.notMatch(await owner.page('/status'), /only servers get this token/, 'the owner has decided')
   t.match(await owner.page('/admin/accounts/shop'), /Its permissions have changed\. It can do more than read, so only servers get it/)
   t.equal((await byPage('shop')).status, 403)
 
   await allow('shop')
   await connect('shop')
   t.notOk(allowed(), 'shrunk at a grant')
+  t.strictSame(await alerts(), ['page_use_ended'])
   t.match(scopesOf('shop'), MORE)
   t.equal((await byPage('shop')).status, 403)
 
   await allow('shop')
   t.match(await owner.post('/admin/accounts/shop/token', { token: instagram.issue({ userId: USER }), otherUser: 'yes' }), { status: 303 })
   t.notOk(allowed(), 'pasted')
+  t.strictSame(await alerts(), [], 'pages get it')
   t.equal(scopesOf('shop'), '', 'its scopes are unknown')
   t.equal((await byPage('shop')).status, 200, 'as pasted tokens of Instagram always were')
   await refresh(`${MORE},${BASIC}`)

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
-import type { AccountEvent, ClaimRequest, NewAccount } from '../../src/core/account-store.ts'
+import type { AccountChange, AccountEvent, ClaimRequest, NewAccount } from '../../src/core/account-store.ts'
 import { Secret } from '../../src/core/secret.ts'
 import { accountContext, type Vault } from '../../src/core/vault.ts'
 import { createAccountStore } from '../../src/storage/account-store.ts'
@@ -59,6 +59,7 @@ eachStore(t, 'returns each value as it was written, to the millisecond', async (
     refreshToken: "'; drop table accounts; --",
     scopes: '',
     pageUseConfirmedAt: new Date('2026-11-05T00:00:00.125Z'),
+    pageUseEndedAt: new Date('2026-11-05T01:00:00.125Z'),
     reconnectBy: new Date('2027-01-05T00:00:00.125Z'),
     neverExpires: true,
     allowedDomains: '*.shop.example\nwww.example.com',
@@ -369,8 +370,19 @@ eachStore(t, 'other scopes end the owner’s word that pages may have the token,
     t.ok(await store.update('one', { scopes }, event('one', 'changed')))
     return present(await store.find('one')).pageUseConfirmedAt
   }
+  const [given, ended] = [new Date('2026-11-06T00:00:00.125Z'), new Date('2026-11-07T00:00:00.125Z')]
   t.ok(await wordAfter('a b'))
   t.equal(await wordAfter('a'), null)
-  await store.update('one', { pageUseConfirmedAt: new Date('2026-11-06T00:00:00.125Z') }, event('one', 'changed'))
+  await store.update('one', { pageUseConfirmedAt: given }, event('one', 'changed'))
   t.equal(await wordAfter(null), null, 'unknown ones too')
+
+  const endAfter = async (word: Date | null, change: AccountChange) => {
+    await store.update('one', { scopes: 'a', pageUseConfirmedAt: word, pageUseEndedAt: null }, event('one', 'changed'))
+    await store.update('one', { pageUseEndedAt: ended, ...change }, event('one', 'changed'))
+    return present(await store.find('one')).pageUseEndedAt
+  }
+  t.same(await endAfter(given, { scopes: 'a b' }), ended)
+  t.same(await endAfter(given, { scopes: null, pageUseConfirmedAt: null }), ended)
+  t.equal(await endAfter(given, { scopes: 'a' }), null, 'the same scopes')
+  t.equal(await endAfter(null, { scopes: 'a b' }), null, 'pages did not have it')
 })

@@ -45,6 +45,9 @@ const DONE = new Map(
   }),
 )
 
+/** After these the page says so where only servers get the new token. */
+const NEW_TOKEN = ['connected', 'stored', 'taken', 'checked']
+
 const text = (maxLength: number) => ({ type: 'string', maxLength }) as const
 const ticked = text(10)
 const Params = { type: 'object', properties: { account: text(40) }, required: ['account'] } as const
@@ -108,6 +111,7 @@ export function accountRoutes(scope: FastifyInstance, { owner, status, site, pag
       ...(await describe(name)),
       field: null,
       typed: {},
+      isNewToken: NEW_TOKEN.includes(String((reply.request.query as { done?: unknown }).done)),
       ...data,
     })
   }
