@@ -16,7 +16,7 @@ import type { OAuthStateStore } from './oauth-states.ts'
 import type { Pictures } from './pictures.ts'
 import { type PublishDeps, publishChange } from './publish-change.ts'
 import { type GrantDeps, saveGrant } from './save-grant.ts'
-import { type SeedDeps, type SeedResult, seedAccount } from './seed.ts'
+import { readersAfter, type SeedDeps, type SeedResult, seedAccount } from './seed.ts'
 import { waiting } from './waiting-grant.ts'
 
 export interface ManageDeps extends SeedDeps {
@@ -182,7 +182,7 @@ export async function pasteToken(deps: ManageDeps, { account, provider, token: p
     if (connect !== undefined && grant != null) {
       const profile = await connect.identify(grant.accessToken)
       await saveGrant(deps, { account, provider, grant, profile, askedAt, actor, existing })
-      const message = 'The token was valid for an hour; it was exchanged for a long-lived one.'
+      const message = `The token was valid for an hour; it was exchanged for a long-lived one.${await readersAfter(deps, account)}`
       return { outcome: 'taken', result: { account, outcome: 'verified', message, nextRefreshAt: null }, message }
     }
   } catch (error) {

@@ -6,7 +6,7 @@ import { AppError, ProviderError } from '../core/errors.ts'
 import type { Provider } from '../core/provider.ts'
 import type { Secret } from '../core/secret.ts'
 import { accountContext, tryOpen } from '../core/vault.ts'
-import { identity, NO_TROUBLE } from '../refreshing/outcome.ts'
+import { identity, NO_TROUBLE, readersOf } from '../refreshing/outcome.ts'
 import { leaseSeconds, type RefreshResult } from '../refreshing/refresh-account.ts'
 import { type RefreshDeps, refreshDue } from '../refreshing/refresh-due.ts'
 
@@ -68,6 +68,7 @@ export async function seedAccount(deps: SeedDeps, given: Seed): Promise<SeedResu
     // A pasted token does not tell its scopes.
     scopes: null,
     pageUseConfirmedAt: null,
+    pageUseEndedAt: existing === null || provider.isPublicSafe(null) ? null : now,
     state: 'unverified',
     issuedAt: null,
     expiresAt: cappedExpiry(seed, provider, now),
@@ -78,6 +79,7 @@ export async function seedAccount(deps: SeedDeps, given: Seed): Promise<SeedResu
     trustedAt: isTrusted(seed, existing) ? now : null,
     ...fingerprintChange(seed),
   }
+  const readers = readersOf({ scopes: null, pageUseConfirmedAt: null }, provider)
   const event = (kind: 'seeded' | 'seed_refused' | 'replaced', detail: string): AccountEvent => ({
     account: seed.account,
     actor: seed.actor,
@@ -89,7 +91,7 @@ export async function seedAccount(deps: SeedDeps, given: Seed): Promise<SeedResu
   if (existing === null) {
     const account = { ...fresh, name: seed.account, provider: seed.provider, state: 'unverified' as const }
     // If another instance was faster, it is refreshing the same seed now.
-    if (!(await deps.store.insert(account, event('seeded', `${sourceOf(seed)} was stored.`)))) return taken(null)
+    if (!(await deps.store.insert(account, event('seeded', `${sourceOf(seed)} was stored.${readers}`)))) return taken(null)
   } else {
     // Another instance, started with the same token, has just stored it. A second write would void its refresh.
     if (seed.actor === 'boot' && existing.seedFingerprint === seed.fingerprint) return taken(null)
@@ -105,10 +107,19 @@ export async function seedAccount(deps: SeedDeps, given: Seed): Promise<SeedResu
       const left = await replaceToken(deps, { seed, existing, provider, fresh }, event)
       if (left !== null) return left
     }
-    if (existing.pausedAt !== null) return taken(null, 'The account is paused: the token is used when you switch it on again.')
+    if (existing.pausedAt !== null)
+      return taken(null, `The account is paused: the token is used when you switch it on again.${await readersAfter(deps, seed.account)}`)
   }
   const { results } = await refreshDue(deps, { actor: seed.actor, account: seed.account, force: true })
-  return taken(results[0] ?? null)
+  const [result = null] = results
+  return taken(result, `${taken(result).message}${await readersAfter(deps, seed.account)}`)
+}
+
+/** As `readersOf` after a token was stored: its first refresh may have named the scopes. */
+export async function readersAfter({ store, providers }: SeedDeps, account: string): Promise<string> {
+  const found = await store.find(account)
+  const provider = providers.get(found?.provider ?? '')
+  return found === null || provider === undefined ? '' : readersOf(found, provider)
 }
 
 /** Names the token by its source. */
@@ -161,7 +172,7 @@ async function replaceToken(
   { seed, existing, provider, fresh }: Replacement,
   event: (kind: 'seed_refused' | 'replaced', detail: string) => AccountEvent,
 ): Promise<SeedResult | null> {
-  const done = event('replaced', `${sourceOf(seed)} took over.`)
+  const done = event('replaced', `${sourceOf(seed)} took over.${readersOf({ scopes: null, pageUseConfirmedAt: null }, provider)}`)
   // No process refreshes a paused or empty account, so no claim is needed.
   const isIdle = existing.pausedAt !== null || existing.accessToken === null
   const claim = isIdle ? null : await claimInTime(deps, seed.account, provider)
@@ -232,6 +243,8 @@ export async function seedAtStart(deps: SeedDeps, seed: ConfiguredSeed): Promise
   try {
     const taken = await seedConfigured(deps, seed)
     if (taken === null) return true
+    const readers = await readersAfter(deps, seed.account)
+    if (taken.outcome === 'taken' && readers !== '') deps.log.info({ account: seed.account }, `${variable} is stored.${readers}`)
     if (taken.outcome !== 'taken') deps.log.warn({ outcome: taken.outcome }, `${variable} has not taken over: ${taken.message}`)
     return taken.outcome !== 'postponed'
   } catch (error) {

@@ -1,5 +1,5 @@
 import * as manage from '../accounts/manage.ts'
-import { type AccountView, describeAccounts, type ViewDeps } from '../accounts/view.ts'
+import { type AccountView, describeAccount, describeAccounts, type ViewDeps } from '../accounts/view.ts'
 import type { AgentCommand } from '../config/agent-command.ts'
 import type { Command } from './arguments.ts'
 import { drained, isRead, noAccount, print, printArray, when } from './terminal.ts'
@@ -33,6 +33,8 @@ export async function accountsCommand(
       return print(
         rest[0] === undefined ? `“${account}” uses the global constant’s name.` : `The constant of “${account}” is called ${rest[0]}.`,
       )
+    case 'accounts set-pages':
+      return setPages(deps, command, account, rest[0] === 'allowed')
     case 'accounts set-default':
       await manage.makeDefault(deps, account, 'cli')
       return print(`/token.js now serves “${account}”.`)
@@ -42,6 +44,25 @@ export async function accountsCommand(
         name === 'accounts pause' ? `“${account}” is now neither refreshed nor served.` : `“${account}” is refreshed and served again.`,
       )
   }
+}
+
+/** Asks for nothing that the account's page does not ask: there the owner reads the same before the tick. */
+async function setPages(deps: manage.ManageDeps & ViewDeps, command: AgentCommand, name: string, allow: boolean): Promise<number> {
+  const { scopes, token, username, pageUse } = await describeAccount(deps, await manage.findAccount(deps, name))
+  if (token === null) return print(`“${name}” has no token yet, so there is nothing to decide.`, 1)
+  if (pageUse === 'safe' || pageUse === 'untold') {
+    const why = pageUse === 'safe' ? 'can only read' : 'does not tell what it can do'
+    const others = allow ? '' : ` Which web sites get it, its list says: ${command(`accounts set-domains ${name} <web site…>`)}`
+    return print(`The token of “${name}” ${why}: web pages get it, and nothing was changed.${others}`, allow ? 0 : 1)
+  }
+  await manage.setPageUse(deps, name, { allow, scopes }, 'cli')
+  if (!allow) return print(`Only servers get the token of “${name}” now, with a key of SERVER_KEYS. Web pages get an error that says why.`)
+  const can = scopes === null ? 'It does not tell its permissions' : `Its permissions: ${scopes.split(' ').join(', ')}`
+  return print(
+    `Web pages get the token of “${name}” now. ${can}.
+Each visitor of such a page can copy it, and may post, answer or delete as ${username === null ? 'this account' : `@${username}`} until it ends.
+This ends when its permissions change. To take it back: ${command(`accounts set-pages ${name} servers-only`)}`,
+  )
 }
 
 async function setDomains(deps: manage.ManageDeps, account: string, words: readonly string[]): Promise<number> {
@@ -69,6 +90,14 @@ async function list(deps: ViewDeps, command: AgentCommand, json: boolean): Promi
   return 0
 }
 
+const READERS: Readonly<Record<AccountView['pageUse'], string>> = {
+  safe: 'web sites and servers',
+  untold: 'web sites and servers',
+  allowed: 'web sites too, though it can do more than read',
+  servers: 'servers alone',
+  ended: 'servers alone, since its permissions have changed',
+}
+
 function printAccount(one: AccountView): void {
   print(
     `${one.name}  ${one.provider}${one.username === null ? '' : ` @${one.username}`}${one.isDefault ? '  (what /token.js serves)' : ''}`,
@@ -77,5 +106,6 @@ function printAccount(one: AccountView): void {
   print(`  token       ${one.token ?? 'none'}`)
   print(`  good until  ${when(one.expiresAt)}`)
   print(`  web sites   ${one.allowedDomains ?? 'the global list'}`)
+  print(`  readers     ${READERS[one.pageUse]}`)
   print(`  constant    ${one.jsConstant ?? 'the global one'}`)
 }

@@ -74,6 +74,14 @@ const FORMS = {
     name: 'must',
     rest: 1,
   },
+  'accounts set-pages': {
+    words: '<name> allowed|servers-only',
+    summary: 'say whether web pages may have a token that can do more than read',
+    details:
+      'allowed: each visitor of a page can copy the token, and post, answer or delete as the account until the token ends; this ends when its permissions change. servers-only: web pages get an error that says why. Tokens that can only read are for pages anyway.',
+    name: 'must',
+    rest: 1,
+  },
   'accounts set-default': { words: '<name>', summary: 'let /token.js serve it', name: 'must' },
   'accounts pause': { words: '<name>', summary: 'neither refresh nor serve it until it is resumed', name: 'must' },
   'accounts resume': { words: '<name>', summary: 'refresh and serve it again', name: 'must' },
@@ -189,6 +197,8 @@ function readCommand({ name, form, rest }: Match, options: ReadonlyMap<Option, s
       `A web site is written as www.example.com, *.example.com or http://localhost:8080, without a path. ${NOT_REPEATED}`,
     )
   }
+  if (name === 'accounts set-pages' && others[0] !== 'allowed' && others[0] !== 'servers-only')
+    throw new UsageError('accounts set-pages takes “allowed” or “servers-only” after the account’s name.')
   if (name === 'accounts set-constant' && others.some(looksSecret)) {
     throw new UsageError(`That looks like a token or a key, and the constant’s name is public. ${NOT_REPEATED}${tokenAdvice(command)}`)
   }

@@ -93,6 +93,9 @@ t.test('a misunderstood command is refused with the part that is wrong', async (
     ['accounts list shop', /takes no “shop”/],
     ['accounts list --force', /--force/],
     ['accounts set-constant shop a b', /takes no “b”/],
+    ['accounts set-pages shop', /takes “allowed” or “servers-only”/],
+    ['accounts set-pages shop yes', /takes “allowed” or “servers-only”/],
+    ['accounts set-pages shop allowed b', /takes no “b”/],
   ]
   for (const [words, says] of mistakes) t.match(refusal(words.split(' ')), says, words)
 })

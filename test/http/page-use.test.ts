@@ -106,6 +106,10 @@ t.test('by provider, way in and scopes: what a new token is to pages', async (t)
   await paste('instagram-hour', 'instagram', instagram.issue({ life: 'short', ageSeconds: 60 }))
   await paste('threads-pasted', 'threads', threads.issue())
   await paste('threads-hour', 'threads', threads.issue({ life: 'short', ageSeconds: 60 }))
+  t.match(await owner.page('/admin/accounts/threads-pasted?done=taken'), /Only servers get it: <a href="#readers">/)
+  t.match(await owner.page('/admin/accounts/threads-pasted/history'), /took over. It does not tell what it can do, so only servers get it/)
+  t.notMatch(await owner.page('/admin/accounts/threads-basic?done=connected'), /nly servers get it/)
+  t.match(await owner.page('/admin/accounts/instagram-pasted'), /does not tell its permissions, and web pages get it/)
   for (const [account, status] of [
     ['instagram-basic', 200],
     ['instagram-pasted', 200],

@@ -64,6 +64,39 @@ t.test('accounts of both providers are connected, refreshed and served side by s
   t.notMatch(agent.stdout(), /THAA|a-secret/)
 })
 
+t.test('seeds by environment and command line say that only servers get the token, and set-pages opens it', async (t) => {
+  const threads = await startThreads({ knobs: { signedInAs: USER } })
+  const instagram = await startInstagram()
+  t.teardown(() => Promise.all([threads.close(), instagram.close()]))
+  const cwd = tempFolder(t, 'threads-seeds')
+  const env = { ...settingsFor(instagram), ...threadsSettings(threads), SERVER_KEYS: SERVER_KEY }
+  const says = /It does not tell what it can do, so only servers get it until you allow pages to have it\./
+  const seeded = await openAgent(t, { instagram, cwd, env: { ...env, THREADS_STARTING_TOKEN: threads.issue() } })
+  t.match(seeded.stdout(), new RegExp(`THREADS_STARTING_TOKEN is stored. ${says.source}`))
+  t.match(seeded.sql("select detail from events where kind = 'seeded'"), [{ detail: says }])
+  await seeded.close()
+
+  const run = (args: string, stdin = '') =>
+    runCli(t, args.split(' '), { cwd, env: { DATABASE_URL: `sqlite:${cwd}/data/token-agent.sqlite`, ...env }, stdin })
+  t.match(await run('accounts add talk --provider threads'), { code: 0 })
+  t.match(await run('accounts set-pages talk allowed'), { code: 1, stdout: /has no token yet/ })
+  t.match(await run('seed talk', threads.issue()), { code: 0, stdout: says })
+  t.match(await run('seed', instagram.issue()), { code: 0, stdout: /^((?!only servers).)*$/s })
+  t.match(await run('accounts set-pages default servers-only'), { code: 1, stdout: /does not tell what it can do: web pages get it/ })
+  t.match(await run('accounts set-pages talk allowed'), {
+    code: 0,
+    stdout: /It does not tell its permissions\.\nEach visitor.*delete as @user.*take it back: .*accounts set-pages talk servers-only/s,
+  })
+  t.match(await run('accounts list'), { stdout: /talk {2}threads.*\n {2}readers {5}web sites too, though/s })
+  const agent = await openAgent(t, { instagram, cwd, env })
+  t.match(await served(agent, '/accounts/talk/token.json'), { status: 200 })
+  t.match(agent.sql("select actor, detail from events where account = 'talk' and kind = 'changed'"), [
+    { actor: 'cli', detail: /may have the token/ },
+  ])
+  t.match(await run('accounts set-pages talk servers-only'), { code: 0, stdout: /Only servers get the token of “talk” now/ })
+  await waitFor('pages to lose it', async () => (await served(agent, '/accounts/talk/token.json')).status === 403)
+})
+
 t.test('a provider that was never called has no tile on /status', async (t) => {
   const { owner } = await setUp(t)
   await connect(owner, 'talk')
