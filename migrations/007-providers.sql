@@ -8,3 +8,6 @@ alter table accounts add column never_expires integer not null default 0;
 
 -- When a change of the scopes ended the owner's word of 006 and web pages lost the token; null = the owner has decided since.
 alter table accounts add column page_use_ended_at timestamptz;
+
+-- The owner has read on /status which tokens stay in pages by 006; null = not yet.
+alter table installation add column page_use_read_at timestamptz;

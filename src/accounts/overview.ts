@@ -31,6 +31,15 @@ export interface AccountPage {
   readonly total: number
 }
 
+/** Accounts with the same scopes whose pages kept the token at the upgrade. */
+export interface KeptInPages {
+  readonly provider: string
+  readonly scopes: string | null
+  readonly accounts: number
+  /** Separated by blanks, in order. */
+  readonly names: string
+}
+
 export interface Overview {
   /** One page of accounts. */
   page(request: PageRequest): Promise<AccountPage>
@@ -50,6 +59,9 @@ export interface Overview {
   keySuspects(after: string, limit: number): Promise<Account[]>
   /** Makes these accounts due if they are still suspects. Resolves with their number. */
   makeSuspectsDue(names: readonly string[]): Promise<number>
+  /** Empty once the owner has read the note about them. */
+  keptInPages(): Promise<KeptInPages[]>
+  endPageUseNote(): Promise<void>
   /** Deletes at most `limit` events older than this. Resolves with their number. */
   trimEvents(olderThanDays: number, limit: number): Promise<number>
 }

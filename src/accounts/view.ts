@@ -21,7 +21,7 @@ export interface ViewDeps {
   readonly store: Pick<AccountStore, 'find' | 'list' | 'now'>
   readonly vault: Vault
   readonly providers: ReadonlyMap<string, Provider>
-  readonly overview: Pick<Overview, 'page' | 'attempts' | 'lastAnswer'>
+  readonly overview: Pick<Overview, 'page' | 'attempts' | 'lastAnswer' | 'keptInPages'>
 }
 
 /** An account as its owner sees it, without the token. */
@@ -59,6 +59,17 @@ export interface ProviderHealth {
   readonly lastAnswer: RecordedEvent | null
 }
 
+/** Tokens that stay in web pages since the upgrade, although a new one would go to servers alone, or might. */
+export interface PageUseNote {
+  /** How many can do more than read. */
+  readonly wide: number
+  /** Some of their names. */
+  readonly names: readonly string[]
+  /** How many do not tell what they can do. */
+  readonly untold: number
+}
+
+const NAMES_IN_NOTE = 20
 const SHOWN_CHARACTERS = 6
 const ATTEMPTS = 60
 
@@ -91,6 +102,20 @@ export async function describeStatus(
   const now = deps.store.now()
   const health = accounts.map((account) => ({ ...account, attempts: attempts.get(account.name) ?? [] }))
   return { accounts: health, total, providers, now }
+}
+
+/** Null = no such token, or the owner has read the note. */
+export async function describePageUse({ overview, providers }: Pick<ViewDeps, 'overview' | 'providers'>): Promise<PageUseNote | null> {
+  const kept = await overview.keptInPages()
+  const wide = kept.filter(({ provider, scopes }) => providers.get(provider)?.isPublicSafe(scopes) !== true)
+  const untold = kept.filter((one) => one.scopes === null && !wide.includes(one))
+  const sum = (groups: typeof kept): number => groups.reduce((total, { accounts }) => total + accounts, 0)
+  if (wide.length + untold.length === 0) return null
+  const names = wide
+    .flatMap((one) => one.names.split(' '))
+    .toSorted()
+    .slice(0, NAMES_IN_NOTE)
+  return { wide: sum(wide), names, untold: sum(untold) }
 }
 
 export async function describeAccount(deps: ViewDeps, account: Account): Promise<AdvisedAccount> {

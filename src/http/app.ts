@@ -4,6 +4,7 @@ import Fastify, { type FastifyBaseLogger, type FastifyInstance, type FastifyRepl
 import type { ConnectDeps } from '../accounts/connect.ts'
 import type { DeauthorizeDeps } from '../accounts/deauthorize.ts'
 import type { ManageDeps } from '../accounts/manage.ts'
+import type { Overview } from '../accounts/overview.ts'
 import type { Pictures } from '../accounts/pictures.ts'
 import type { ViewDeps } from '../accounts/view.ts'
 import type { AlertChannels } from '../alerts/channel.ts'
@@ -14,6 +15,7 @@ import { accountRoutes } from './admin/account-routes.ts'
 import { alertRoutes } from './admin/alert-routes.ts'
 import { connectRoutes } from './admin/connect-routes.ts'
 import { ownerScope } from './admin/owner-scope.ts'
+import { pageUseRoutes } from './admin/page-use-routes.ts'
 import { pictureRoutes } from './admin/picture-routes.ts'
 import { signInRoutes } from './admin/sign-in-routes.ts'
 import { callbackRoutes } from './api/callback-routes.ts'
@@ -45,7 +47,10 @@ export interface AppParts {
   readonly status: Status
   readonly alerts: Pick<AlertChannels, 'test'>
   readonly signIn: SignIn
-  readonly owner: ManageDeps & ViewDeps & ConnectDeps & DeauthorizeDeps & { readonly pictures: Pictures }
+  readonly owner: ManageDeps &
+    ViewDeps &
+    ConnectDeps &
+    DeauthorizeDeps & { readonly pictures: Pictures; readonly overview: Pick<Overview, 'endPageUseNote'> }
 }
 
 /** Creates the web server; it does not listen yet. */
@@ -87,6 +92,7 @@ export async function createApp(parts: AppParts, log: FastifyBaseLogger, trustPr
       signInRoutes(owners, { signIn, settings, log, pages })
       accountRoutes(owners, { owner, status, site, pages })
       alertRoutes(owners, alerts)
+      pageUseRoutes(owners, owner)
       pictureRoutes(owners, owner)
       connectRoutes(owners, { owner, appUrl, log, pages })
     })

@@ -1,4 +1,4 @@
-import type { Overview } from '../accounts/overview.ts'
+import type { KeptInPages, Overview } from '../accounts/overview.ts'
 import type { AccountState } from '../core/account.ts'
 import type { RecordedEvent } from '../core/account-store.ts'
 import { UNKNOWN_PROVIDER } from '../refreshing/refresh-account.ts'
@@ -159,6 +159,20 @@ export function createOverview(db: Database, keyPrefixes: readonly string[]): Ov
         params,
       )
       return rows.length
+    },
+
+    // Migration 006 marks them by the instant of their creation, which no word of an owner has.
+    keptInPages: () =>
+      db.query<KeptInPages>(
+        `select provider, scopes, cast(count(*) as integer) as accounts, string_agg(name, ' ' order by name) as names
+        from accounts
+        where page_use_confirmed_at = created_at and removed_at is null and access_token is not null
+          and exists (select 1 from installation where id = 1 and page_use_read_at is null)
+        group by provider, scopes`,
+      ),
+
+    async endPageUseNote() {
+      await db.query(`update installation set page_use_read_at = ${now} where id = 1`)
     },
 
     async trimEvents(olderThanDays, limit) {

@@ -85,7 +85,7 @@ t.test('the owner allows pages the token after reading what it means, and takes 
   t.notMatch(await owner.page('/status'), /get this token/)
   t.match(
     await owner.page('/admin/accounts/shop'),
-    /Web pages get this token because you allowed it.*Web pages may have the token, with the permis/,
+    /Web pages get this token: you allowed it.*Web pages may have the token, with the permis/,
   )
 
   await owner.post('/admin/accounts/shop/page-use', form)
@@ -93,6 +93,34 @@ t.test('the owner allows pages the token after reading what it means, and takes 
     location: '/admin/accounts/shop?done=servers_only',
   })
   t.equal((await byPage('shop')).status, 403)
+})
+
+t.test('after the upgrade /status says once which tokens pages keep, until the owner has read it', async (t) => {
+  const scopes = `${BASIC} ${MORE}`
+  const { agent, owner, stranger } = await createOwner(t, {
+    accounts: [
+      ...['a-wide', 'b-wide'].map((name) => ({ name, scopes })),
+      { name: 'c-basic', scopes: BASIC },
+      { name: 'd-untold' },
+      { name: 'e-new', scopes },
+    ],
+  })
+  t.notMatch(await owner.page('/status'), /I have read this/, 'a new store')
+  // As migration 006 does.
+  agent.sql("update accounts set page_use_confirmed_at = created_at where name < 'e' returning name")
+  const page = await owner.page('/status')
+  t.match(
+    page,
+    /2 accounts have one that can do more than read \( <a [^>]+>a-wide<\/a> <a [^>]+>b-wide<\/a> \)\. ?1 account has one that does/,
+  )
+  t.equal(page.split('do more than read').length, 3, 'one note for all')
+  t.notMatch(await stranger.page('/status'), /a-wide|I have read/)
+  t.match(await stranger.post('/admin/page-use-note'), { location: '/admin/sign-in' })
+  t.match(await owner.post('/admin/page-use-note', {}, { 'sec-fetch-site': 'cross-site' }), { status: 403 })
+  t.match(await owner.page('/status'), /I have read this/)
+  t.match(await owner.post('/admin/page-use-note'), { location: '/status' })
+  t.notMatch(await owner.page('/status'), /I have read this/)
+  t.match(await owner.page('/admin/accounts/a-wide'), /Web pages get this token: you allowed it/, 'the account’s page still says it')
 })
 
 t.test('by provider, way in and scopes: what a new token is to pages', async (t) => {

@@ -1,4 +1,5 @@
 import t from 'tap'
+import { createOverview } from '../../src/storage/account-queries.ts'
 import { createAccountStore } from '../../src/storage/account-store.ts'
 import { migrate } from '../../src/storage/migrate.ts'
 import { oldRelease } from '../support/old-release.ts'
@@ -47,5 +48,9 @@ eachEngine(
       confirmed.map(({ name }) => name),
       ['held'],
     )
+    const overview = createOverview(db, ['v1.'])
+    t.match(await overview.keptInPages(), [{ provider: 'instagram', scopes: 'a b', accounts: 1, names: 'held' }])
+    await overview.endPageUseNote()
+    t.strictSame(await overview.keptInPages(), [], 'said once')
   },
 )

@@ -1,6 +1,6 @@
 import type { FastifyRequest } from 'fastify'
 import { type AccountSummary, totalOf } from '../../accounts/overview.ts'
-import { describeStatus, type ProviderHealth, type ViewDeps } from '../../accounts/view.ts'
+import { describePageUse, describeStatus, type PageUseNote, type ProviderHealth, type ViewDeps } from '../../accounts/view.ts'
 import type { LastHour } from '../../reading/read-counts.ts'
 import { WRONG_A_DAY } from '../../sign-in/report-guesses.ts'
 import type { WrongOfDay } from '../../sign-in/session-store.ts'
@@ -40,6 +40,8 @@ interface Details {
   readonly providers: readonly ProviderHealth[]
   /** A sentence about the accounts that need the owner, with their address; null = none. */
   readonly attention: { readonly text: string; readonly href: string | null } | null
+  /** Once, after the upgrade. */
+  readonly pageUse: PageUseNote | null
   /** The channels of alerts. */
   readonly alerts: readonly AlertCard[]
   readonly listing: Listing
@@ -127,11 +129,12 @@ function attentionOf(summary: AccountSummary | null, { accounts, listing }: Pick
 async function detailsOf({ owner, status, signIn }: StatusParts, query: ListQuery): Promise<Omit<Details, 'attention'>> {
   const asked = pageRequestOf(query)
   void status.recount().catch(() => {})
-  const [health, found, wrong, alerts] = await Promise.all([
+  const [health, found, wrong, alerts, pageUse] = await Promise.all([
     status.health(),
     inTime(describeStatus(owner, asked)),
     inTime(signIn.wrongOfDay()),
     alertCards(status),
+    inTime(describePageUse(owner)),
   ])
   const accounts = found?.accounts.map((account) => cardOf(account, found.now)) ?? null
   return {
@@ -140,6 +143,7 @@ async function detailsOf({ owner, status, signIn }: StatusParts, query: ListQuer
     accounts,
     providers: found?.providers ?? [],
     alerts,
+    pageUse,
     listing: listingOf('/status', asked, found?.total ?? 0),
     soonest: soonestOf(accounts ?? []),
     guesses: wrong !== null && wrong.count >= WRONG_A_DAY ? wrong : null,
