@@ -2,11 +2,11 @@ import { ACCOUNT_NAME_RULE, isAccountName } from '../core/account.ts'
 import type { AccountStore } from '../core/account-store.ts'
 import { digest, randomId } from '../core/digest.ts'
 import { AppError, ConnectError } from '../core/errors.ts'
-import type { Connect, Grant, Profile } from '../core/provider.ts'
+import type { Choice, Connect, Grant, Profile } from '../core/provider.ts'
 import { isMarked, marked } from '../core/vault.ts'
 import type { KeptState, OAuthStateStore } from './oauth-states.ts'
 import { type GrantDeps, refuseOtherProvider, saveGrant } from './save-grant.ts'
-import { connected, openPending, type Pending, seal, unseal, waiting, write } from './waiting-grant.ts'
+import { choosing, connected, openPending, type Pending, seal, unseal, waiting, write } from './waiting-grant.ts'
 
 export interface ConnectDeps extends GrantDeps {
   readonly store: Pick<AccountStore, 'insert' | 'replace' | 'find' | 'now'>
@@ -35,6 +35,9 @@ export type Connected =
       readonly username: string | null
       readonly answer: string
     }
+
+  /** Nothing is changed yet: the login leads to several accounts, and the owner chooses one of them. */
+  | { readonly outcome: 'choice'; readonly account: string; readonly choices: readonly Choice[]; readonly answer: string }
 
 export const redirectUriOf = (appUrl: string, provider: string): string => `${appUrl}/connect/${provider}/callback`
 
@@ -71,6 +74,13 @@ export async function finishConnect(deps: ConnectDeps, params: CallbackParams): 
     if (pending === null || authorization.tooOld) throw new ConnectError('This question was asked more than ten minutes ago.', again)
     return question(deps, authorization.account, pending, state)
   }
+  if (authorization?.provider === choosing(provider) && connect.choice !== undefined) {
+    if (authorization.usedSecondsAgo !== null) return { outcome: 'connected', account: authorization.account, username: null }
+    const pending = openPending(deps.vault, authorization)
+    if (pending === null || authorization.tooOld) throw new ConnectError('This question was asked more than ten minutes ago.', again)
+    const choices = await connect.choice.list(pending.grant)
+    return { outcome: 'choice', account: authorization.account, choices, answer: state }
+  }
   if (authorization === null || account === undefined || authorization.provider !== provider) {
     throw new ConnectError('This answer does not belong to a request of yours, or was used already.', again)
   }
@@ -93,18 +103,55 @@ export async function finishConnect(deps: ConnectDeps, params: CallbackParams): 
     async () => {
       const askedAt = deps.store.now()
       const grant = await connect.exchangeCode(code, { verifier, redirectUri: redirectUriOf(deps.appUrl, provider) })
-      const profile = await identified(connect, grant)
-      const existing = await deps.store.find(account)
-      if (existing === null || existing.providerUserId === null || existing.providerUserId === profile.userId) {
-        await saveGrant(deps, { account, provider, grant, profile, askedAt, actor: 'owner', existing })
-        return markConnected(deps, id, { provider, account, username: profile.username })
+      if (connect.choice === undefined) {
+        const profile = await identified(connect, grant)
+        return settle(deps, { id, state, provider, account }, { grant, profile, askedAt })
       }
-      const pending = { grant, profile, askedAt, version: existing.version }
-      await deps.states.advance(id, { provider: waiting(provider), sealed: seal(deps.vault, id, write(pending)) })
-      return question(deps, account, pending, state)
+      const choices = await connect.choice.list(grant)
+      const existing = await deps.store.find(account)
+      const only = choices.length === 1 ? choices[0] : choices.find((one) => one.id === existing?.providerUserId)
+      if (only !== undefined) return take(deps, connect, { id, state, provider, account }, { grant, askedAt, choice: only.id })
+      const { profile = { userId: '', username: null, appUserId: null } } = grant
+      const pending = { grant, profile, askedAt, version: existing?.version ?? 0 }
+      await deps.states.advance(id, { provider: choosing(provider), sealed: seal(deps.vault, id, write(pending)) })
+      return { outcome: 'choice', account, choices, answer: state }
     },
     () => finishConnect(deps, params),
   )
+}
+
+interface Place {
+  readonly id: string
+  readonly state: string
+  readonly provider: string
+  readonly account: string
+}
+
+async function take(
+  deps: ConnectDeps,
+  { choice }: Connect,
+  place: Place,
+  { grant: login, askedAt, choice: id }: { grant: Grant; askedAt: Date; choice: string },
+): Promise<Connected> {
+  const grant = await choice?.take(login, id)
+  if (grant?.profile === undefined) throw new ConnectError('The provider did not say whose account that is.', 'Connect again.')
+  return settle(deps, place, { grant, profile: grant.profile, askedAt })
+}
+
+/** Saves the grant, or asks the owner first where the account is another user's. */
+async function settle(
+  deps: ConnectDeps,
+  { id, state, provider, account }: Place,
+  { grant, profile, askedAt }: Pick<Pending, 'grant' | 'profile' | 'askedAt'>,
+): Promise<Connected> {
+  const existing = await deps.store.find(account)
+  if (existing === null || existing.providerUserId === null || existing.providerUserId === profile.userId) {
+    await saveGrant(deps, { account, provider, grant, profile, askedAt, actor: 'owner', existing })
+    return markConnected(deps, id, { provider, account, username: profile.username })
+  }
+  const pending = { grant, profile, askedAt, version: existing.version }
+  await deps.states.advance(id, { provider: waiting(provider), sealed: seal(deps.vault, id, write(pending)) })
+  return question(deps, account, pending, state)
 }
 
 /** A grant that names its user is saved even where the profile cannot be read. */
@@ -130,6 +177,31 @@ interface Answer {
   readonly provider: string
   readonly sessionId: string
   readonly answer: string
+}
+
+/** The owner chooses one of the accounts that the login leads to. */
+export async function chooseAccount(
+  deps: ConnectDeps,
+  { provider, sessionId, answer, choice }: Answer & { choice: string },
+): Promise<Connected> {
+  const { connect, title } = connectableOf(deps, provider)
+  const authorization = await findAuthorization(deps, answer, sessionId)
+  const isChoosing = authorization?.provider === choosing(provider)
+  const running = authorization !== null && isChoosing ? underWay.get(authorization.id) : undefined
+  if (running !== undefined) return running
+  if (authorization?.provider === connected(provider) || (isChoosing && authorization.usedSecondsAgo !== null))
+    return { outcome: 'connected', account: authorization.account, username: null }
+  const pending = authorization !== null && isChoosing && !authorization.tooOld ? openPending(deps.vault, authorization) : null
+  if (authorization === null || pending === null)
+    throw new ConnectError('This question was answered already, or more than ten minutes ago.', `Press “Connect ${title}” again.`)
+  const { id, account } = authorization
+  const { grant, askedAt } = pending
+  return once(
+    deps,
+    id,
+    () => take(deps, connect, { id, state: answer, provider, account }, { grant, askedAt, choice }),
+    () => chooseAccount(deps, { provider, sessionId, answer, choice }),
+  )
 }
 
 /** The owner agrees that another user takes the account over. */
@@ -166,7 +238,7 @@ export async function confirmConnect(deps: ConnectDeps, { provider, sessionId, a
 /** The owner declines; the waiting grant is deleted at once. Null if the question was answered already. */
 export async function declineConnect(deps: ConnectDeps, { provider, sessionId, answer }: Answer): Promise<{ account: string } | null> {
   const authorization = await findAuthorization(deps, answer, sessionId)
-  if (authorization?.provider !== waiting(provider)) return null
+  if (authorization?.provider !== waiting(provider) && authorization?.provider !== choosing(provider)) return null
   await deps.states.forget(authorization.id)
   return { account: authorization.account }
 }

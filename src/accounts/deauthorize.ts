@@ -9,7 +9,7 @@ import { nextRefreshAt } from '../refreshing/next-refresh.ts'
 import type { OAuthStateStore } from './oauth-states.ts'
 import type { Pictures } from './pictures.ts'
 import { type PublishDeps, publishChange } from './publish-change.ts'
-import { isWaitingGrantOf, waiting } from './waiting-grant.ts'
+import { isWaitingGrantOf, waitingSteps } from './waiting-grant.ts'
 
 const MINUTE_MS = 60_000
 const DAY_MS = 24 * 60 * MINUTE_MS
@@ -188,7 +188,7 @@ async function concernedAccounts(
   const issuedAtMs = plausibleIssuedAtMs(call, now) ?? Number.POSITIVE_INFINITY
   const isOld = issuedAtMs < now.getTime() - DAY_MS
   const isBefore = (since: Date): boolean => isOld || issuedAtMs < since.getTime() - MINUTE_MS
-  for (const state of await states.waiting(waiting(provider))) {
+  for (const state of await states.waiting(...waitingSteps(provider))) {
     if (isWaitingGrantOf(deps.vault, state, call.userId, isBefore)) await states.forget(state.id)
   }
   const all = await store.ofUser(provider, call.userId)

@@ -17,7 +17,7 @@ import type { Pictures } from './pictures.ts'
 import { type PublishDeps, publishChange } from './publish-change.ts'
 import { type GrantDeps, saveGrant } from './save-grant.ts'
 import { readersAfter, type SeedDeps, type SeedResult, seedAccount } from './seed.ts'
-import { waiting } from './waiting-grant.ts'
+import { waitingSteps } from './waiting-grant.ts'
 
 export interface ManageDeps extends SeedDeps {
   readonly publish: PublishDeps['publish']
@@ -153,7 +153,7 @@ export async function removeAccount(
   deps.pictures.forget(name)
   const staleUntil = await publishChange(deps, name, actor)
   await deps.publishDefault()
-  for (const state of await deps.states.waiting(waiting(account.provider))) {
+  for (const state of await deps.states.waiting(...waitingSteps(account.provider))) {
     if (state.account === name) await deps.states.forget(state.id)
   }
   return { removal: revoke ? (revoked ? 'removed_and_revoked' : 'removed_not_revoked') : 'removed', staleUntil }
@@ -174,7 +174,8 @@ export async function pasteToken(deps: ManageDeps, { account, provider, token: p
   if (known === undefined) throw new AppError('invalid', 'This agent does not know this provider.')
   const token = acceptToken(deps.secrets, known, pasted)
   const existing = await deps.store.find(account)
-  if (!otherUser && existing?.providerUserId != null) await mustBeSameUser(deps, existing, token)
+  const onlyUser = otherUser ? null : (existing?.providerUserId ?? null)
+  if (existing !== null && onlyUser !== null && known.seed.kind === 'access') await mustBeSameUser(deps, existing, token)
   const askedAt = deps.store.now()
   const { connect } = known
   try {
@@ -192,7 +193,7 @@ export async function pasteToken(deps: ManageDeps, { account, provider, token: p
     if (error.isTransient && hasGoodToken) return { outcome: 'postponed', message: error.message }
     // This app's secret cannot exchange another app's token; the token may still work.
   }
-  return seedAccount(deps, { account, provider, token, actor, fingerprint: deps.seedFingerprints.get(account) ?? null })
+  return seedAccount(deps, { account, provider, token, actor, onlyUser, fingerprint: deps.seedFingerprints.get(account) ?? null })
 }
 
 async function mustBeSameUser(deps: ManageDeps, { provider, providerUserId, username }: Account, token: Secret): Promise<void> {
@@ -220,11 +221,13 @@ async function change(deps: ManageDeps, name: string, what: AccountChange, why: 
 }
 
 async function revokeGrant(deps: ManageDeps, account: Account): Promise<boolean> {
-  const { provider, accessToken } = account
+  const { provider, accessToken, refreshToken } = account
   const connect = deps.providers.get(provider)?.connect
-  if (connect?.revoke === undefined || accessToken === null) return false
+  if (connect?.revoke === undefined || !hasGrant(account)) return false
+  const open = (sealed: string | null, column: 'access_token' | 'refresh_token') =>
+    sealed === null ? null : deps.vault.open(sealed, accountContext(account, column))
   try {
-    await connect.revoke(deps.vault.open(accessToken, accountContext(account, 'access_token')))
+    await connect.revoke({ accessToken: open(accessToken, 'access_token'), refreshToken: open(refreshToken, 'refresh_token') })
     return true
   } catch (error) {
     if (error instanceof ConnectError || error instanceof UnreadableError) return false

@@ -22,8 +22,8 @@ export interface OAuthStateStore {
   /** Moves a used row on to its next step. With a non-empty `sealed` its ten minutes begin again. */
   advance(id: string, step: Pick<OAuthState, 'provider' | 'sealed'>): Promise<void>
   forget(id: string): Promise<void>
-  /** All rows of one step that are not empty. */
-  waiting(provider: string): Promise<KeptState[]>
+  /** All rows of these steps that are not empty. */
+  waiting(...steps: string[]): Promise<KeptState[]>
   /** Deletes outdated rows. */
   clear(): Promise<void>
 }

@@ -1,12 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { acceptToken, type SecretNames } from '../core/accept-token.ts'
-import { type Account, type Actor, isServable } from '../core/account.ts'
+import { type Account, type Actor, hasGrant, isServable } from '../core/account.ts'
 import type { AccountChange, AccountEvent, AccountStore, Claim } from '../core/account-store.ts'
 import { AppError, ProviderError } from '../core/errors.ts'
 import type { Provider } from '../core/provider.ts'
 import type { Secret } from '../core/secret.ts'
 import { accountContext, tryOpen } from '../core/vault.ts'
-import { identity, NO_TROUBLE, readersOf } from '../refreshing/outcome.ts'
+import { granted, identity, NO_TROUBLE, readersOf } from '../refreshing/outcome.ts'
 import { leaseSeconds, type RefreshResult } from '../refreshing/refresh-account.ts'
 import { type RefreshDeps, refreshDue } from '../refreshing/refresh-due.ts'
 
@@ -28,6 +28,8 @@ export interface Seed {
    * not known, as in a shell without the agent's variables: the stored fingerprint stays.
    */
   readonly fingerprint: string | null
+  /** Only a token of this user may replace the present one. */
+  readonly onlyUser?: string | null
   /** The expiry that came with the token; valid until the provider names one. */
   readonly expiresAt?: Date | null
 }
@@ -59,9 +61,12 @@ export async function seedAccount(deps: SeedDeps, given: Seed): Promise<SeedResu
   }
   const now = deps.store.now()
   const fresh: AccountChange = {
-    accessToken: deps.vault.seal(seed.token, accountContext({ provider: seed.provider, name: seed.account }, 'access_token')),
+    accessToken: null,
     refreshToken: null,
+    ...sealedToken(deps, seed, provider),
     refreshExpiresAt: null,
+    reconnectBy: null,
+    neverExpires: false,
     providerUserId: null,
     providerAppUserId: null,
     username: null,
@@ -95,7 +100,7 @@ export async function seedAccount(deps: SeedDeps, given: Seed): Promise<SeedResu
   } else {
     // Another instance, started with the same token, has just stored it. A second write would void its refresh.
     if (seed.actor === 'boot' && existing.seedFingerprint === seed.fingerprint) return taken(null)
-    if (isStored(deps, existing, seed.token)) {
+    if (isStored(deps, existing, { ...seed, provider })) {
       // The same token again, as by a double click. Storing it again would void a refresh under way.
       const trusted = isTrusted(seed, existing) ? { trustedAt: now } : {}
       await deps.store.update(
@@ -151,9 +156,16 @@ function cappedExpiry({ expiresAt = null }: Seed, { maximumLifeSeconds }: Provid
   return expiresAt === null ? null : new Date(Math.min(expiresAt.getTime(), now.getTime() + maximumLifeSeconds * 1000))
 }
 
-function isStored({ vault }: SeedDeps, account: Account, token: Secret): boolean {
-  const { accessToken } = account
-  return accessToken !== null && tryOpen(vault, accessToken, accountContext(account, 'access_token'))?.reveal() === token.reveal()
+const columnOf = ({ seed }: Provider) => (seed.kind === 'access' ? 'access_token' : 'refresh_token')
+
+function sealedToken({ vault }: SeedDeps, { account: name, token }: Seed, provider: Provider): AccountChange {
+  const sealed = vault.seal(token, accountContext({ provider: provider.name, name }, columnOf(provider)))
+  return provider.seed.kind === 'access' ? { accessToken: sealed } : { refreshToken: sealed }
+}
+
+function isStored({ vault }: SeedDeps, account: Account, { token, provider }: { token: Secret; provider: Provider }): boolean {
+  const held = provider.seed.kind === 'access' ? account.accessToken : account.refreshToken
+  return held !== null && tryOpen(vault, held, accountContext(account, columnOf(provider)))?.reveal() === token.reveal()
 }
 
 interface Replacement {
@@ -174,7 +186,7 @@ async function replaceToken(
 ): Promise<SeedResult | null> {
   const done = event('replaced', `${sourceOf(seed)} took over.${readersOf({ scopes: null, pageUseConfirmedAt: null }, provider)}`)
   // No process refreshes a paused or empty account, so no claim is needed.
-  const isIdle = existing.pausedAt !== null || existing.accessToken === null
+  const isIdle = existing.pausedAt !== null || !hasGrant(existing)
   const claim = isIdle ? null : await claimInTime(deps, seed.account, provider)
   if (!isIdle && claim === null) {
     return { outcome: 'postponed', message: 'Another process is refreshing this account at the moment; try again in a minute.' }
@@ -183,11 +195,11 @@ async function replaceToken(
   const release = async (): Promise<void> => {
     if (claim !== null) await deps.store.release(claim, existing.nextRefreshAt)
   }
-  let profile: AccountChange = {}
+  let confirmed: AccountChange = {}
   // A paused account is checked too: its token must work when it is switched on again.
-  if (isServable({ ...before, pausedAt: null }, deps.store.now())) {
+  if (works(before, deps.store.now())) {
     try {
-      profile = { ...identity(await provider.profile(seed.token)), state: 'active' }
+      confirmed = await confirm(deps, { seed, provider, before })
     } catch (error) {
       if (!(error instanceof ProviderError)) throw error
       const silent = error.kind === 'transient' || error.kind === 'throttled'
@@ -204,11 +216,40 @@ async function replaceToken(
       }
     }
   }
-  const change = { ...fresh, ...profile }
+  const change = { ...fresh, ...confirmed }
   const isDone =
     claim === null ? await deps.store.replace(seed.account, existing.version, change, done) : await deps.store.commit(claim, change, done)
   if (isDone) return null
   throw new AppError('conflict', `The account “${seed.account}” was changed by another request at the same moment; try again.`)
+}
+
+function works(account: Account, now: Date): boolean {
+  const canBeRefreshed = account.refreshToken !== null && account.providerUserId !== null && !isGivenUp(account)
+  return canBeRefreshed || isServable({ ...account, pausedAt: null }, now)
+}
+
+/** What the provider says of the new token. A refresh token is spent for that, so its grant is what is saved. */
+async function confirm(
+  deps: SeedDeps,
+  { seed, provider, before }: { seed: Seed; provider: Provider; before: Account },
+): Promise<AccountChange> {
+  if (provider.seed.kind === 'access') return { ...identity(await provider.profile(seed.token)), state: 'active' }
+  // A token that works once is sent once, also where this process dies meanwhile.
+  const event: AccountEvent = {
+    account: before.name,
+    kind: 'seeded',
+    actor: seed.actor,
+    outcome: 'ok',
+    detail: `${sourceOf(seed)} is tried.`,
+  }
+  if (seed.fingerprint !== null) await deps.store.update(before.name, fingerprintChange(seed), event)
+  const calledAt = deps.store.now()
+  const grant = await provider.refresh({ accessToken: null, refreshToken: seed.token, userId: before.providerUserId })
+  const { profile, scopes } = grant
+  if (seed.onlyUser != null && profile !== undefined && profile.userId !== seed.onlyUser)
+    throw new ProviderError('reconnect', 'The token is another user’s. If you want that, tick the box and give another token.')
+  const held = granted(deps, before, grant, { calledAt, provider })
+  return { ...held, ...(profile === undefined ? {} : identity(profile)), scopes, lastRefreshAt: calledAt }
 }
 
 /** Waits at most as long as one call to the provider. Null = another process holds the lease, or died with it. */
@@ -218,42 +259,6 @@ async function claimInTime({ store, leaseOwner }: SeedDeps, account: string, pro
     const [claim] = await store.claimDue(request)
     if (claim !== undefined || performance.now() > until) return claim ?? null
     await sleep(CLAIM_RETRY_MS)
-  }
-}
-
-/** A token in the configuration. */
-export interface ConfiguredSeed {
-  readonly variable: string
-  readonly account: string
-  readonly provider: string
-  readonly token: Secret
-  /** Hash of the token: a changed token is seeded at the next start. */
-  readonly fingerprint: string
-}
-
-/** Seeds a configured token if it differs from the last one; null = nothing to do. */
-export async function seedConfigured(deps: SeedDeps, { variable, ...seed }: ConfiguredSeed): Promise<SeedResult | null> {
-  if ((await deps.store.seedFingerprint(seed.account)) === seed.fingerprint) return null
-  return seedAccount(deps, { ...seed, variable, actor: 'boot' })
-}
-
-/** Seeds a configured token at a start; false = the provider did not answer, so try again later. */
-export async function seedAtStart(deps: SeedDeps, seed: ConfiguredSeed): Promise<boolean> {
-  const { variable } = seed
-  try {
-    const taken = await seedConfigured(deps, seed)
-    if (taken === null) return true
-    const readers = await readersAfter(deps, seed.account)
-    if (taken.outcome === 'taken' && readers !== '') deps.log.info({ account: seed.account }, `${variable} is stored.${readers}`)
-    if (taken.outcome !== 'taken') deps.log.warn({ outcome: taken.outcome }, `${variable} has not taken over: ${taken.message}`)
-    return taken.outcome !== 'postponed'
-  } catch (error) {
-    // Another instance, started with the same token, was faster.
-    if (error instanceof AppError && error.code === 'conflict') return true
-    if (!(error instanceof AppError && error.code === 'invalid')) throw error
-    // The value is no token. The account goes on with the token it has, as after a refusal.
-    deps.log.warn({ outcome: 'refused' }, `${variable} has not taken over: ${error.message}`)
-    return true
   }
 }
 

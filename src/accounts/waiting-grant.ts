@@ -6,9 +6,12 @@ import type { GrantToSave } from './save-grant.ts'
 
 // The step of an authorization request is part of its `provider`: a callback must not pass for an owner's answer, nor be used twice.
 export const waiting = (provider: string): string => `${provider} waits`
+export const choosing = (provider: string): string => `${provider} chooses`
+/** The steps in which a grant waits for the owner. */
+export const waitingSteps = (provider: string): readonly string[] => [waiting(provider), choosing(provider)]
 export const connected = (provider: string): string => `${provider} connected`
 
-/** A grant that waits for the owner's answer whether its user may take the account over. */
+/** A grant that waits for the owner's answer: whether its user may take the account over, or which of its accounts to connect. */
 export interface Pending {
   readonly grant: GrantToSave['grant']
   readonly profile: Profile

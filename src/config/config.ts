@@ -220,7 +220,7 @@ export function readConfig(env: NodeJS.ProcessEnv, providers: readonly ProviderM
     alertWebhookUrl: alertUrl === null ? null : new Secret(alertUrl),
     mail: readMail({ smtpUrl: text('SMTP_URL'), recipients: list('ALERT_EMAIL_TO'), appUrl }, (what) => void problems.push(what)),
     providers: providers.flatMap(
-      (module) => readProvider(module, { text, list, origin, problem: (what) => void problems.push(what) }) ?? [],
+      (module) => readProvider(module, { text, list, origin, problem: (what) => void problems.push(what), warn, now: Date.now() }) ?? [],
     ),
     warnings,
   }

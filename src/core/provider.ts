@@ -68,6 +68,10 @@ export interface ProviderEnvironment {
   origin(name: string, fallback: string): string
   /** Reports an invalid variable. The agent does not start with a problem. */
   problem(text: string): void
+  /** Reports what should be changed before it becomes a problem. */
+  warn(text: string): void
+  /** In milliseconds since 1970. */
+  readonly now: number
 }
 
 export interface ProviderSurroundings {
@@ -95,6 +99,12 @@ export type Provider = Pick<ProviderModule, 'name' | 'title' | 'seed' | 'mistake
  */
 export type Renewal = 'self' | 'rotating' | 'checked'
 
+/** The tokens of an account: at least one of them. */
+export interface HeldTokens {
+  readonly accessToken: Secret | null
+  readonly refreshToken: Secret | null
+}
+
 /** Each call throws only `ProviderError`, within `timeoutMs`. */
 export interface ProviderCode {
   readonly renewal: Renewal
@@ -109,8 +119,8 @@ export interface ProviderCode {
   readonly setup: SetupWords
   /** True where a token with these scopes can do nothing but read, so that it may stand in a web page. Null = unknown scopes. */
   isPublicSafe(scopes: string | null): boolean
-  /** `accessToken` is null only where there is a refresh token. */
-  refresh(held: { accessToken: Secret | null; refreshToken: Secret | null }, withinMs?: number): Promise<Grant>
+  /** `userId` = the account's user, if the provider has named one. */
+  refresh(held: HeldTokens & { readonly userId: string | null }, withinMs?: number): Promise<Grant>
   profile(accessToken: Secret): Promise<Profile>
   /** The user's own picture; null = the user has none. */
   picture?(accessToken: Secret): Promise<Picture | null>
@@ -152,12 +162,27 @@ export interface Connect {
   /** The grant with its scopes. */
   exchangeCode(code: string, request: Pick<AuthorizationRequest, 'redirectUri' | 'verifier'>): Promise<Grant>
   identify(accessToken: Secret): Promise<Profile>
+  /** Only where one login leads to several accounts. */
+  readonly choice?: {
+    /** The accounts that the user may give, at least one. */
+    list(login: Grant): Promise<readonly Choice[]>
+    /** The grant of one of them, with its profile. */
+    take(login: Grant, id: string): Promise<Grant>
+  }
   /** Null where the token is already long-lived. */
   exchangeForLongLived?(accessToken: Secret): Promise<Grant | null>
   /** Revokes all that the user has granted to the app. */
-  revoke?(accessToken: Secret): Promise<void>
+  revoke?(held: HeldTokens): Promise<void>
   /** Null where the signature is not the provider's. */
   readSignedRequest?(signedRequest: string): SignedCall | null
+}
+
+/** An account that a login leads to. */
+export interface Choice {
+  readonly id: string
+  readonly username: string | null
+  /** Where the account belongs, such as the name of its Page. */
+  readonly detail: string
 }
 
 /** A signed callback of the provider, such as a deauthorization or a data-deletion request. */

@@ -1,18 +1,17 @@
 import type { Claim } from '../core/account-store.ts'
 import { ProviderError } from '../core/errors.ts'
-import type { Grant, Provider } from '../core/provider.ts'
+import type { Grant, HeldTokens, Provider } from '../core/provider.ts'
 import type { Outcome } from './outcome.ts'
 
 /** `doubted` of an account whose last refresh got no answer: the provider may have voided the token in hand. */
 const LOST_ANSWER = 'lost answer'
 
-type Held = Parameters<Provider['refresh']>[0]
-
 /**
  * Spends the refresh token. A rotating provider may void it with an answer that never arrives, so it is tried once more at
  * once. Where the provider then refuses it, the loss is the agent's own, and the error says so.
  */
-export async function refreshRotating(provider: Provider, held: Held, { account, interruptedAt }: Claim): Promise<Grant> {
+export async function refreshRotating(provider: Provider, tokens: HeldTokens, { account, interruptedAt }: Claim): Promise<Grant> {
+  const held = { ...tokens, userId: account.providerUserId }
   let isLost = interruptedAt !== null || account.doubted === LOST_ANSWER
   try {
     return await provider.refresh(held).catch((error: unknown) => {

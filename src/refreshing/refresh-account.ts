@@ -1,7 +1,7 @@
 import { type Account, type Actor, hasGrant } from '../core/account.ts'
 import type { AccountStore, Claim } from '../core/account-store.ts'
 import { ProviderError } from '../core/errors.ts'
-import type { Grant, Profile, Provider } from '../core/provider.ts'
+import type { Grant, HeldTokens, Profile, Provider } from '../core/provider.ts'
 import type { Secret } from '../core/secret.ts'
 import { accountContext, type Vault } from '../core/vault.ts'
 import { refreshRotating, withLostAnswer } from './lost-answer.ts'
@@ -130,7 +130,7 @@ async function attemptRefresh(deps: AttemptDeps, claim: Claim, now: () => Date):
 async function refreshWithProfile(
   deps: AttemptDeps,
   account: Account,
-  { provider, held, now }: { provider: Provider; held: { accessToken: Secret | null; refreshToken: Secret | null }; now: () => Date },
+  { provider, held, now }: { provider: Provider; held: HeldTokens; now: () => Date },
 ): Promise<Outcome> {
   const { accessToken } = held
   // While the token's age is unknown, a refused refresh may only mean “too young”. The profile shows whether it works.
@@ -139,7 +139,7 @@ async function refreshWithProfile(
   const attempt = { account, provider, profile, calledAt }
   let grant: Grant
   try {
-    grant = await provider.refresh(held)
+    grant = await provider.refresh({ ...held, userId: account.providerUserId })
     await checkOwner(provider, profile?.userId ?? account.providerUserId, accessToken, grant)
     if (accessToken !== null) await checkLife(provider, account, { before: accessToken, grant, calledAt })
   } catch (error) {

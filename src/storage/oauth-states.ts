@@ -20,8 +20,8 @@ export function createOAuthStateStore(db: Database): OAuthStateStore {
   const columns = `id, session_id, provider, account, sealed, created_at <= ${nowPlus('$1')} as too_old,
     ${toSeconds(now)} - ${toSeconds('used_at')} as used_seconds_ago`
 
-  async function select(condition: string, param: string): Promise<KeptState[]> {
-    const rows = await db.query<StateRow>(`select ${columns} from oauth_states where ${condition}`, [-VALID_SECONDS, param])
+  async function select(condition: string, ...params: string[]): Promise<KeptState[]> {
+    const rows = await db.query<StateRow>(`select ${columns} from oauth_states where ${condition}`, [-VALID_SECONDS, ...params])
     return rows.map(toState)
   }
 
@@ -44,7 +44,7 @@ export function createOAuthStateStore(db: Database): OAuthStateStore {
     async forget(id) {
       await db.query('delete from oauth_states where id = $1', [id])
     },
-    waiting: (provider) => select("provider = $2 and sealed <> ''", provider),
+    waiting: (...steps) => select(`provider in (${steps.map((_, at) => `$${at + 2}`).join(', ')}) and sealed <> ''`, ...steps),
     async clear() {
       await db.query(`delete from oauth_states where created_at < ${nowPlus('$1')} or used_at < ${nowPlus('$2')}`, [
         -RETENTION_SECONDS,

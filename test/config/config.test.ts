@@ -127,6 +127,15 @@ const WRONG: [name: string, value: string, words: RegExp][] = [
   ['THREADS_SCOPES', 'threads_content_publish', /leaves out threads_basic.*add it/],
   ['THREADS_GRAPH_URL', 'graph.threads.com', /must be an address/],
   ['THREADS_WEB_URL', 'https://x/y', /must be an address/],
+  ['FACEBOOK_STARTING_TOKEN', 'a b', /space or a line break/],
+  ['FACEBOOK_APP_ID', 'abc', /both the Meta app ID and secret/],
+  ['FACEBOOK_APP_SECRET', '0123456789abcdef', /both the Meta app ID and secret/],
+  ['FACEBOOK_SCOPES', 'pages_show_list', /leaves out instagram_basic.*add it/],
+  ['FACEBOOK_CONFIG_ID', 'mine', /not the number of a configuration/],
+  ['FACEBOOK_GRAPH_VERSION', '26', /not a version of the Graph API such as v26\.0/],
+  ['FACEBOOK_OBJECT_ID', '@shop', /not the number of a Page/],
+  ['FACEBOOK_GRAPH_URL', 'graph.facebook.com', /must be an address/],
+  ['FACEBOOK_WEB_URL', 'https://x/y', /must be an address/],
 ]
 
 t.test('each wrong variable is a problem with its name and a remedy', async (t) => {
@@ -135,7 +144,7 @@ t.test('each wrong variable is a problem with its name and a remedy', async (t) 
     t.ok(problems.length > 0, `${name}=${value.slice(0, 40)} is refused`)
     t.match(problems[0], words)
     t.ok(/^[A-Z_]+: /.test(problems[0] ?? ''), `${problems[0]}`)
-    if (!/^(MEMCACHIER_|INSTAGRAM_APP_|THREADS_APP_)/.test(name)) t.ok(problems[0]?.startsWith(`${name}: `), `${name} is named`)
+    if (!/^(MEMCACHIER_|[A-Z]+_APP_)/.test(name)) t.ok(problems[0]?.startsWith(`${name}: `), `${name} is named`)
   }
 })
 
@@ -208,6 +217,8 @@ t.test('a problem shows no secret', async (t) => {
     INSTAGRAM_APP_SECRET: 'c-secre',
     THREADS_STARTING_TOKEN: `${secret} x`,
     THREADS_APP_SECRET: 'c-secre',
+    FACEBOOK_STARTING_TOKEN: `${secret} x`,
+    FACEBOOK_APP_SECRET: 'c-secre',
     APP_URL: `https://me:${secret}@agent.example`,
     INSTAGRAM_GRAPH_URL: `https://me:${secret}@agent.example`,
     ALLOWED_DOMAINS: `https://me:${secret}@shop.example`,
@@ -236,7 +247,11 @@ t.test('spaces around a value are removed', async (t) => {
   const config = readConfig({ STARTING_TOKEN: ' IGAAabc\n', APP_URL: ' https://agent.example/ ', JS_CONSTANT_NAME: ' Shop ' })
   t.equal(config.seeds[0]?.token.reveal(), 'IGAAabc')
   t.equal(config.appUrl, 'https://agent.example')
-  t.same(config.constantNames, { instagram: 'Shop', threads: 'ThreadsToken' }, 'accounts of other providers keep theirs')
+  t.same(
+    config.constantNames,
+    { instagram: 'Shop', threads: 'ThreadsToken', facebook: 'FacebookToken' },
+    'accounts of other providers keep theirs',
+  )
 })
 
 t.test('the platform’s variables give the address', async (t) => {
@@ -330,6 +345,15 @@ t.test('quotes around any value are removed, with a warning that names the varia
     THREADS_SCOPES: 'threads_basic,threads_manage_insights',
     THREADS_GRAPH_URL: 'https://graph.canary.example',
     THREADS_WEB_URL: 'https://web.canary.example',
+    FACEBOOK_STARTING_TOKEN: 'EAAcanary',
+    FACEBOOK_APP_ID: '789',
+    FACEBOOK_APP_SECRET: '2123456789canary',
+    FACEBOOK_SCOPES: 'instagram_basic,pages_show_list',
+    FACEBOOK_CONFIG_ID: '5550123',
+    FACEBOOK_GRAPH_VERSION: 'v25.0',
+    FACEBOOK_OBJECT_ID: '17841',
+    FACEBOOK_GRAPH_URL: 'https://graph.canary.example',
+    FACEBOOK_WEB_URL: 'https://web.canary.example',
   }
   const shown = (config: Config) =>
     JSON.stringify({ ...config, warnings: null, otherKeySpellings: null }, (_, value) => (value instanceof Set ? [...value] : value)) +
@@ -416,6 +440,9 @@ t.test('a printed configuration shows no secret', async (t) => {
     THREADS_STARTING_TOKEN: 'canary-10',
     THREADS_APP_ID: '2',
     THREADS_APP_SECRET: 'canary-11',
+    FACEBOOK_STARTING_TOKEN: 'canary-12',
+    FACEBOOK_APP_ID: '3',
+    FACEBOOK_APP_SECRET: 'canary-13',
   })
   const { inspect } = await import('node:util')
   t.notMatch(JSON.stringify(config) + inspect(config, { depth: 10, showHidden: true }), /canary/)

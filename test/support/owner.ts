@@ -8,6 +8,7 @@ import { createApp } from '../../src/http/app.ts'
 import { createLogger } from '../../src/logger.ts'
 import { startSchedule } from '../../src/timer.ts'
 import { ENCRYPTION_KEY, type Kept, keepAccounts } from './accounts.ts'
+import { FACEBOOK_APP, type FacebookStandIn } from './facebook.ts'
 import { type Instagram, startInstagram } from './instagram.ts'
 import type { Knobs } from './instagram-knobs.ts'
 import type { Answered, Asked } from './raw-http.ts'
@@ -149,6 +150,17 @@ export function servingSettings({ url }: Instagram, startingToken: string): Reco
     SERVER_KEYS: `another-key-0123456789,${SERVER_KEY}`,
     WEBHOOK_SECRET,
     INSTAGRAM_GRAPH_URL: url,
+  }
+}
+
+/** The settings for a stand-in of Facebook, which learns the agent's redirect URI. */
+export function facebookSettings({ url, redirectUris }: FacebookStandIn): Record<string, string> {
+  redirectUris.push(`${APP_URL}/connect/facebook/callback`)
+  return {
+    FACEBOOK_APP_ID: FACEBOOK_APP.id,
+    FACEBOOK_APP_SECRET: FACEBOOK_APP.secret,
+    FACEBOOK_GRAPH_URL: url,
+    FACEBOOK_WEB_URL: url,
   }
 }
 

@@ -3,6 +3,7 @@ import type { FastifyBaseLogger, FastifyInstance, FastifyReply, FastifyRequest }
 import {
   type ConnectDeps,
   type Connected,
+  chooseAccount,
   confirmConnect,
   declineConnect,
   finishConnect,
@@ -20,6 +21,7 @@ const Params = { type: 'object', properties: { provider: name }, required: ['pro
 const AccountQuery = { type: 'object', properties: { account: name } } as const
 const AccountForm = { ...AccountQuery, required: ['account'] } as const
 const ConfirmForm = { type: 'object', properties: { answer: text }, required: ['answer'] } as const
+const ChooseForm = { type: 'object', properties: { answer: text, choice: name }, required: ['answer', 'choice'] } as const
 const Return = { type: 'object', properties: { code: text, state: text, error: text } } as const
 
 interface Parts {
@@ -39,6 +41,8 @@ export function connectRoutes(scope: FastifyInstance, { owner, appUrl, log, page
     try {
       const result = await work
       if (result.outcome === 'connected') return reply.redirect(`/admin/accounts/${result.account}?done=connected`, 303)
+      if (result.outcome === 'choice')
+        return pages.send(reply, 'connect-choice', { signedIn: true, provider, title: titleOf(provider), ...result })
       return pages.send(reply, 'connect-other-user', { signedIn: true, provider, title: titleOf(provider), ...result })
     } catch (error) {
       if (!(error instanceof ConnectError)) throw error
@@ -85,6 +89,12 @@ export function connectRoutes(scope: FastifyInstance, { owner, appUrl, log, page
     const { provider } = request.params
     const answer = { provider, answer: request.body.answer, sessionId: request.ownerSession }
     return outcome(request, reply, provider, confirmConnect(owner, answer))
+  })
+
+  app.post('/connect/:provider/choose', { schema: { params: Params, body: ChooseForm } }, (request, reply) => {
+    const { provider } = request.params
+    const choice = { provider, ...request.body, sessionId: request.ownerSession }
+    return outcome(request, reply, provider, chooseAccount(owner, choice))
   })
 
   app.post('/connect/:provider/decline', { schema: { params: Params, body: ConfirmForm } }, async (request, reply) => {

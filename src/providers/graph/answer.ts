@@ -78,7 +78,7 @@ export function scopesOf(permissions: unknown): string | null {
   return names.length === 0 ? null : names.sort().join(' ')
 }
 
-function isId(value: unknown): value is string {
+export function isId(value: unknown): value is string {
   return typeof value === 'string' && /^[1-9]\d{0,31}$/.test(value)
 }
 
@@ -93,9 +93,9 @@ export function parse(text: string): unknown {
 
 /** A numeric `user_id` exceeds 2^53, so …405 would become …404. The digits come from the text instead. */
 function withWholeIds(key: string, value: unknown, context?: { source?: string }): unknown {
-  return (key === 'user_id' || key === 'id') && typeof value === 'number' ? (context?.source ?? value) : value
+  return (key === 'user_id' || key === 'id' || key === 'app_id') && typeof value === 'number' ? (context?.source ?? value) : value
 }
 
-function isRecord(value: unknown): value is Record<string, unknown> {
+export function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

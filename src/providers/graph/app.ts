@@ -14,6 +14,8 @@ interface Names {
   readonly prefix: string
   /** The permission that every account needs. */
   readonly permission: string
+  /** Further permissions to ask for where the variable is unset. */
+  readonly others?: readonly string[]
   /** Where the app's ID stands in the Meta App Dashboard. */
   readonly place: string
 }
@@ -21,7 +23,7 @@ interface Names {
 /** Reads the app's credentials and the permissions to ask for. App null = accounts cannot be connected in the browser. */
 export function readApp(
   { text, list, problem }: ProviderEnvironment,
-  { title, prefix, permission, place }: Names,
+  { title, prefix, permission, place, others = [] }: Names,
 ): { app: GraphApp | null; scopes: readonly string[] } {
   const id = text(`${prefix}_APP_ID`)
   const secret = text(`${prefix}_APP_SECRET`)
@@ -43,6 +45,6 @@ export function readApp(
     problem(`${prefix}_SCOPES: leaves out ${permission}, which every account needs; add it`)
   return {
     app: id === null || secret === null ? null : { id, secret: new Secret(secret) },
-    scopes: scopes.length === 0 ? [permission] : scopes,
+    scopes: scopes.length === 0 ? [permission, ...others] : scopes,
   }
 }

@@ -5,7 +5,7 @@ import type { GraphService } from './service.ts'
 
 // The meaning of the Graph API's errors while the owner connects an account and can act at once.
 
-export function createConnectRefusals({ title, site, permission, words }: GraphService) {
+export function createConnectRefusals({ title, site, permission, words }: Pick<GraphService, 'title' | 'site' | 'permission' | 'words'>) {
   const press = `“Connect ${title}”`
   const again = `Nothing was changed. Wait a few minutes, then press ${press} again.`
 

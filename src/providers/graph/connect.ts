@@ -1,4 +1,4 @@
-import type { Connect } from '../../core/provider.ts'
+import type { Connect, HeldTokens } from '../../core/provider.ts'
 import type { Secret } from '../../core/secret.ts'
 import { type Answer, type Call, call, TIMEOUT_MS } from '../http.ts'
 import { createAnswers, parse, scopesOf } from './answer.ts'
@@ -22,7 +22,7 @@ export interface GraphConnectOptions {
 /** Meta's code where the token to exchange is already long-lived. */
 const SESSION_KEY_INVALID = 452
 
-type GraphConnect = Required<Omit<Connect, 'revoke'>> & Pick<Connect, 'revoke'>
+type GraphConnect = Required<Omit<Connect, 'revoke' | 'choice'>> & Pick<Connect, 'revoke'>
 
 export function createGraphConnect(service: GraphService, options: GraphConnectOptions): GraphConnect {
   const { title, mePath, grantTypes, permissionsPath, fields: names } = service
@@ -108,8 +108,9 @@ export function createGraphConnect(service: GraphService, options: GraphConnectO
     ...(permissionsPath === null
       ? {}
       : {
-          revoke: (accessToken: Secret) =>
+          revoke: ({ accessToken }: HeldTokens) =>
             explained(async () => {
+              if (accessToken === null) return
               accepted(await ask(address(graphUrl, permissionsPath, { access_token: accessToken.reveal() }), { method: 'DELETE' }))
             }),
         }),

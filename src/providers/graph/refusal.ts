@@ -14,7 +14,7 @@ const AGAIN = 'the token is kept, and the agent tries again by itself.'
 type Refuse = (answer: Answer, body: unknown) => ProviderError | null
 
 /** The error in an answer; null = none. The body decides, because the status says little. */
-export function createRefusals({ title, site, permission, words }: GraphService): Refuse {
+export function createRefusals({ title, site, permission, words }: Pick<GraphService, 'title' | 'site' | 'permission' | 'words'>): Refuse {
   const { makeNewToken, copyCredentials, permissionEnds } = words
   const DEAD: Meaning = ['reconnect', `${title} no longer accepts the token: ${makeNewToken}`]
   const LIMIT: Meaning = ['throttled', `${title}’s rate limit is reached: ${AGAIN}`]

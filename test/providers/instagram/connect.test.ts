@@ -178,7 +178,7 @@ t.test('with any body, a step ends with its result or a ConnectError', async (t)
       for (const step of [
         connector.identify(new Secret(CANARY)),
         connector.exchangeForLongLived(new Secret(CANARY)),
-        connector.revoke?.(new Secret(CANARY)),
+        connector.revoke?.({ accessToken: new Secret(CANARY), refreshToken: null }),
       ])
         await step?.catch((error: unknown) => {
           if (!(error instanceof ConnectError)) throw error

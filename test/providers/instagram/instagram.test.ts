@@ -17,7 +17,7 @@ async function setUp(t: Test, options: InstagramOptions = {}, timeoutMs = 10_000
   const instagram = await startInstagram(options)
   t.teardown(() => instagram.close())
   const provider = createInstagram({ graphUrl: instagram.url, timeoutMs })
-  const refresh = (token: string) => provider.refresh({ accessToken: new Secret(token), refreshToken: null })
+  const refresh = (token: string) => provider.refresh({ accessToken: new Secret(token), refreshToken: null, userId: null })
   const profile = (token: string) => provider.profile(new Secret(token))
   return { instagram, provider, refresh, profile }
 }

@@ -27,7 +27,7 @@ async function setUp(t: Test, knobs: Partial<Knobs> = {}, timeoutMs = 10_000) {
   const scopes = ['threads_basic', 'threads_manage_insights']
   const connect = createThreadsConnect({ app, scopes, graphUrl: url, apiUrl: url, webUrl: url, timeoutMs })
   const provider = createThreads({ graphUrl: url, timeoutMs })
-  const refresh = (token: string) => provider.refresh({ accessToken: secret(token), refreshToken: null })
+  const refresh = (token: string) => provider.refresh({ accessToken: secret(token), refreshToken: null, userId: null })
   const approve = async (): Promise<string> => {
     const { headers } = await fetch(connect.authorizeUrl({ state: 's', redirectUri, verifier }), { redirect: 'manual' })
     return new URL(headers.get('location') ?? '').searchParams.get('code') ?? ''
