@@ -4,6 +4,7 @@ import type { Logger } from 'pino'
 import { type Agent, createAgent } from './agent.ts'
 import { type Config, readConfig } from './config/config.ts'
 import { explainListen } from './config/network.ts'
+import { placeOf } from './config/platform.ts'
 import { AppError } from './core/errors.ts'
 import type { Log } from './core/log.ts'
 import { createApp } from './http/app.ts'
@@ -39,7 +40,9 @@ export async function serve(env: NodeJS.ProcessEnv, rateLimits?: RateLimits): Pr
     log.info('stopped')
   })
   try {
+    const { place, exists } = placeOf(config.database)
     const agent = await createAgent(config, log, { rateLimits })
+    log.info({ place }, exists ? 'the store was opened' : 'the store was created')
     await start({ config, agent, log, stopped: stopped.signal }, (how) => {
       stop = how
     })

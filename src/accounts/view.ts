@@ -74,10 +74,10 @@ const SHOWN_CHARACTERS = 6
 const ATTEMPTS = 60
 
 /** All accounts by name, a page at a time. */
-export async function* describeAccounts(deps: ViewDeps): AsyncGenerator<AccountView[]> {
+export async function* describeAccounts(deps: ViewDeps): AsyncGenerator<AdvisedAccount[]> {
   const served = await deps.store.find(null)
   for await (const accounts of accountPages(deps.store)) {
-    yield accounts.map((account) => describe(deps, account, served?.name === account.name))
+    yield accounts.map((account) => advise(deps, account, served?.name === account.name))
   }
 }
 
@@ -185,6 +185,11 @@ export function conditionOf(account: Account, now: Date): AccountView['condition
   if (!hasGrant(account) && account.lastError === null) return 'empty'
   if (needsPerson(account, now)) return 'needs you'
   return account.state === 'unverified' ? 'checking' : 'working'
+}
+
+/** The condition in the word that pages and the command line show. */
+export function conditionWord({ condition, failureCount }: Pick<AccountView, 'condition' | 'failureCount'>): string {
+  return condition === 'working' && failureCount > 0 ? 'trying again' : condition
 }
 
 function shown({ vault }: ViewDeps, account: Account): string | null {

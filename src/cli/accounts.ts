@@ -1,17 +1,15 @@
 import * as manage from '../accounts/manage.ts'
-import { type AccountView, describeAccount, describeAccounts, type ViewDeps } from '../accounts/view.ts'
+import { describeAccount, type ViewDeps } from '../accounts/view.ts'
 import type { AgentCommand } from '../config/agent-command.ts'
 import type { Command } from './arguments.ts'
-import { drained, isRead, noAccount, print, printArray, when } from './terminal.ts'
+import { listAccounts } from './lists.ts'
+import { print } from './terminal.ts'
 import { looksSecret } from './words.ts'
 
 /** The commands that begin with `accounts`. */
-export async function accountsCommand(
-  deps: manage.ManageDeps & ViewDeps,
-  command: AgentCommand,
-  { name, account, rest, options }: Command,
-): Promise<number> {
-  if (name === 'accounts list' || account === null) return list(deps, command, options.has('json'))
+export async function accountsCommand(deps: manage.ManageDeps & ViewDeps, command: AgentCommand, invocation: Command): Promise<number> {
+  const { name, account, rest, options } = invocation
+  if (name === 'accounts list' || account === null) return listAccounts(deps, command, invocation)
   switch (name) {
     case 'accounts add':
       await manage.createAccount(deps, account, options.get('provider') ?? rest[0] ?? manage.providerFor(deps, account), 'cli')
@@ -72,40 +70,4 @@ async function setDomains(deps: manage.ManageDeps, account: string, words: reado
   // A host's name may look like a key. If one word does, none is repeated, because it may be a key.
   const sites = words.some((word) => word.split('.').some(looksSecret)) ? 'the web sites that you named' : saved
   return print(`The token of “${account}” can be read by ${sites}.`)
-}
-
-async function list(deps: ViewDeps, command: AgentCommand, json: boolean): Promise<number> {
-  if (json) {
-    await printArray(describeAccounts(deps))
-    return 0
-  }
-  let accounts = 0
-  for await (const page of describeAccounts(deps)) {
-    accounts += page.length
-    for (const one of page) printAccount(one)
-    await drained()
-    if (!isRead()) return 0
-  }
-  if (accounts === 0) print(noAccount(command))
-  return 0
-}
-
-const READERS: Readonly<Record<AccountView['pageUse'], string>> = {
-  safe: 'web sites and servers',
-  untold: 'web sites and servers',
-  allowed: 'web sites too, though it can do more than read',
-  servers: 'servers alone',
-  ended: 'servers alone, since its permissions have changed',
-}
-
-function printAccount(one: AccountView): void {
-  print(
-    `${one.name}  ${one.provider}${one.username === null ? '' : ` @${one.username}`}${one.isDefault ? '  (what /token.js serves)' : ''}`,
-  )
-  print(`  condition   ${one.condition}`)
-  print(`  token       ${one.token ?? 'none'}`)
-  print(`  good until  ${when(one.expiresAt)}`)
-  print(`  web sites   ${one.allowedDomains ?? 'the global list'}`)
-  print(`  readers     ${READERS[one.pageUse]}`)
-  print(`  constant    ${one.jsConstant ?? 'the global one'}`)
 }

@@ -4,13 +4,19 @@ import { staleSentence } from '../accounts/publish-change.ts'
 import { type Agent, createAgent } from '../agent.ts'
 import { agentCommand } from '../config/agent-command.ts'
 import { type Config, readConfig } from '../config/config.ts'
+import { placeOf } from '../config/platform.ts'
+import { accountPages } from '../core/account-pages.ts'
+import { AppError } from '../core/errors.ts'
 import { createLogger } from '../logger.ts'
 import type { StaleUntil } from '../reading/token-reader.ts'
 import { accountsCommand } from './accounts.ts'
-import { type Command, type CommandName, help, readArguments } from './arguments.ts'
+import { type Command, readArguments } from './arguments.ts'
+import { type CommandName, help } from './commands.ts'
+import { status } from './lists.ts'
 import { endOutput, flushed, print, UsageError, watchOutput } from './terminal.ts'
-import { importRuby, refresh, rotate, seed, status } from './tokens.ts'
+import { importRuby, refresh, rotate, seed } from './tokens.ts'
 import { startWaitNotice } from './wait-notice.ts'
+import { nearest } from './words.ts'
 
 /** A change is checked in Memcached once more after a second. */
 const CLOSE_TIMEOUT_MS = 2_000
@@ -19,6 +25,10 @@ const LISTS: readonly CommandName[] = ['status', 'accounts list', 'rotate-keys']
 const LIST_TIMEOUT_MS = 120_000
 /** These may get a new token from a provider that voids the old one. */
 const CALLS_PROVIDER: readonly CommandName[] = ['seed', 'refresh', 'import']
+/** A typing mistake in the store's path must not look like an agent without accounts, so all others make no store. */
+const MAKES_STORE: readonly CommandName[] = ['migrate', 'seed', 'import', 'alert-test', 'accounts add']
+/** A suggestion looks no further than this. */
+const SUGGESTED_NAMES = 5_000
 const MAY_BE_LOST = 'A token that the provider has just given may still wait to be saved, and may be lost.'
 
 export interface MainOptions {
@@ -54,6 +64,8 @@ export async function main(args = process.argv.slice(2), env = process.env, { no
 
 async function runCommand(invocation: Command, env: NodeJS.ProcessEnv, everyMs: number | undefined): Promise<number> {
   const config = readConfig(env)
+  const { place, exists } = placeOf(config.database)
+  if (!exists && !MAKES_STORE.includes(invocation.name)) throw new AppError('not_found', noStore(place, config.command))
   // A command prints its own result, so the log is silent.
   const queryTimeoutMs = LISTS.includes(invocation.name) ? LIST_TIMEOUT_MS : undefined
   const agent = await createAgent(config, createLogger('silent'), { queryTimeoutMs })
@@ -67,12 +79,28 @@ async function runCommand(invocation: Command, env: NodeJS.ProcessEnv, everyMs: 
       'Waiting for the migration of the database, which another process may be running',
       agent.migrate('command'),
     )
+    if (invocation.name === 'seed') say(`Store: ${place}${exists ? '' : ' (created)'}`)
     return await run(invocation, applied, config, agent)
+  } catch (error) {
+    if (error instanceof AppError && error.code === 'not_found') throw await withSuggestion(error, invocation, agent)
+    throw error
   } finally {
     notice.stop()
     // A database that hangs never closes its connections.
     await Promise.race([agent.close(), sleep(CLOSE_TIMEOUT_MS, undefined, { ref: false })]).catch(() => undefined)
   }
+}
+
+function noStore(place: string, command: Config['command']): string {
+  return `There is no store at ${place}. Run the command in the agent’s folder with its variables, or name the store in DATABASE_URL. The first token makes a new one: ${command('seed')}`
+}
+
+/** Another account's name is public. The one that was typed may be a secret, so it is not repeated. */
+async function withSuggestion(error: AppError, { account }: Command, { store }: Agent): Promise<AppError> {
+  const names: string[] = []
+  for await (const page of accountPages(store)) if (names.push(...page.map(({ name }) => name)) >= SUGGESTED_NAMES) break
+  const near = account === null || names.includes(account) ? null : nearest(account, names)
+  return near === null ? error : new AppError(error.code, `${error.message} Did you mean “${near}”?`)
 }
 
 async function run(invocation: Command, applied: readonly string[], config: Config, agent: Agent): Promise<number> {
@@ -88,7 +116,7 @@ async function run(invocation: Command, applied: readonly string[], config: Conf
     case 'import':
       return interruptible(agent, () => importRuby(agent, options.has('force')))
     case 'status':
-      return status(agent, config.command, options.has('json'))
+      return status(agent, config.command, invocation)
     case 'alert-test':
       return testAlerts(agent)
     case 'rotate-keys':

@@ -1,5 +1,4 @@
 import { once } from 'node:events'
-import type { AgentCommand } from '../config/agent-command.ts'
 
 /** The command was not understood. */
 export class UsageError extends Error {}
@@ -69,19 +68,6 @@ export async function printArray(pages: AsyncIterable<readonly unknown[]>): Prom
 /** Waits for a slow reader, so that a long list does not fill the memory. */
 export async function drained(): Promise<void> {
   if (process.stdout.writableNeedDrain) await once(process.stdout, 'drain').catch(() => {})
-}
-
-export function noAccount(command: AgentCommand): string {
-  return `There is no account yet. Store a token with: ${command('seed')}`
-}
-
-export function when(instant: Date | null): string {
-  return instant === null ? 'not known yet' : `${instant.toISOString().slice(0, 16).replace('T', ' ')} UTC`
-}
-
-/** Rewrites the ISO instants in a sentence as `when` does. */
-export function plain(sentence: string): string {
-  return sentence.replace(/\b\d{4}-\d\d-\d\dT[\d:.]+Z/g, (instant) => when(new Date(instant)))
 }
 
 /** `1 account`, `2 accounts`. */

@@ -6,10 +6,12 @@ import type { Agent } from '../agent.ts'
 import type { AgentCommand } from '../config/agent-command.ts'
 import { DEFAULT_ACCOUNT } from '../core/account.ts'
 import { AppError } from '../core/errors.ts'
+import { words } from '../core/format-time.ts'
 import { Secret } from '../core/secret.ts'
 import type { RefreshResult } from '../refreshing/refresh-account.ts'
 import { reportStatus, type StatusReport, statusPages } from '../status/report.ts'
-import { count, drained, isRead, noAccount, plain, print, printArray, UsageError, when } from './terminal.ts'
+import { noAccount } from './lists.ts'
+import { count, drained, print, UsageError } from './terminal.ts'
 import { isPlain, looksSecret } from './words.ts'
 
 const MAX_PASTED_CHARACTERS = 100_000
@@ -42,12 +44,12 @@ export async function importRuby({ refreshDeps, readRubyToken: read, owner }: Ag
     force,
     fingerprint: owner.seedFingerprints.get(DEFAULT_ACCOUNT) ?? null,
   })
-  print(`The old app has a token${found.expiresAt === null ? '' : `, good until ${when(found.expiresAt)}`}.`)
+  print(`The old app has a token${found.expiresAt === null ? '' : `, good until ${words.dayInUtc(found.expiresAt)}`}.`)
   return printSeed(DEFAULT_ACCOUNT, seed, 'The old table was left as it is. Once the agent works, drop it: the token is in it unencrypted.')
 }
 
 function printSeed(account: string, result: SeedResult, advice = ''): number {
-  const message = plain(result.message)
+  const message = words.plain(result.message)
   if (result.outcome !== 'taken') return print(`${message}\nThe token was not taken; the one that works stays.`, 1)
   if (result.result?.outcome === 'failed') return print(`The token is stored, but: ${message}`, 1)
   return print(`The token is stored as “${account}”. ${message}${advice && `\n${advice}`}`)
@@ -60,7 +62,7 @@ export async function refresh(agent: Agent, command: AgentCommand, account: stri
   let results = 0
   const onResult = ({ account: name, outcome, message }: RefreshResult): void => {
     results++
-    print(`${name}: ${outcome}. ${plain(message)}`)
+    print(`${name}: ${outcome}. ${words.plain(message)}`)
   }
   const { failed } = await agent.work.sweep({ actor: 'cli', force, onResult, ...(account === null ? {} : { account }) })
   let needPerson = 0
@@ -79,43 +81,10 @@ function printNext({ accounts, idle }: StatusReport, force: boolean): void {
   for (const { account: name, nextRefreshAt } of accounts) {
     const why = idle.get(name)
     if (why !== undefined) print(`${name}: ${why}, so there is nothing to refresh.`)
-    else print(`${name}: ${force ? 'another process is refreshing it at the moment' : `not due until ${when(nextRefreshAt)}`}.`)
-  }
-}
-
-export async function status(agent: Agent, command: AgentCommand, json: boolean): Promise<number> {
-  let needPerson = 0
-  let accounts = 0
-  async function* pages(): AsyncGenerator<StatusReport['accounts']> {
-    for await (const report of statusPages(agent)) {
-      needPerson += report.needPerson.length
-      accounts += report.accounts.length
-      if (!json) printStatus(report)
-      yield report.accounts
-    }
-  }
-  if (json) await printArray(pages())
-  else {
-    for await (const _page of pages()) {
-      await drained()
-      if (!isRead()) break
-    }
-    if (accounts === 0) print(noAccount(command))
-  }
-  return needPerson > 0 ? 1 : 0
-}
-
-function printStatus({ accounts, idle, needPerson }: StatusReport): void {
-  const waiting = new Set(needPerson)
-  for (const one of accounts) {
-    print(`${one.account}  ${one.provider}${one.username === null ? '' : ` @${one.username}`}`)
-    const why = idle.get(one.account)
-    const notes = [...(why === undefined ? [] : [why]), ...(waiting.has(one.account) ? ['needs a person'] : [])]
-    print(`  state         ${one.state}${notes.length === 0 ? '' : ` (${notes.join(', ')})`}`)
-    print(`  good until    ${when(one.expiresAt)}`)
-    print(`  last refresh  ${when(one.lastRefreshAt)}`)
-    print(`  next refresh  ${when(one.nextRefreshAt)}`)
-    if (one.lastError !== null) print(`  last error    ${plain(one.lastError)}`)
+    else
+      print(
+        `${name}: ${force ? 'another process is refreshing it at the moment' : nextRefreshAt === null ? 'not due' : `not due until ${words.inUtc(nextRefreshAt)}`}.`,
+      )
   }
 }
 

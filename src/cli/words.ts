@@ -9,6 +9,8 @@ const MAX_PLAIN_LENGTH = 16
 const LETTER_DIGIT_CHANGE = /[a-z](?=\d)|\d(?=[a-z])/gi
 const MIN_SECRET_LENGTH = 16
 const MAX_DISTANCE = 2
+/** Of commands and accounts. */
+const MAX_NAME_LENGTH = 40
 
 /** True for a short word of lower-case letters and inner hyphens without a token's prefix. */
 export function isPlain(word: string): boolean {
@@ -32,7 +34,7 @@ export function looksLikeSite(word: string): boolean {
 
 /** The nearest known word; null = none is near. */
 export function nearest(word: string, known: readonly string[]): string | null {
-  if (word.length > MAX_PLAIN_LENGTH + MAX_DISTANCE) return null
+  if (word.length > MAX_NAME_LENGTH + MAX_DISTANCE) return null
   const typed = word.toLowerCase()
   const [best] = known
     .map((one) => ({ one, distance: distance(typed, one) }))

@@ -1,3 +1,5 @@
+import { existsSync } from 'node:fs'
+import { resolve } from 'node:path'
 import { Secret } from '../core/secret.ts'
 import { readTlsMode } from '../core/tls-mode.ts'
 import type { Notes } from './environment.ts'
@@ -38,6 +40,13 @@ export function guessAppUrl(env: NodeJS.ProcessEnv, appName: string | null, prob
     (appName !== null && `${appName.toLowerCase()}.herokuapp.com`)
   const guess = env['RENDER_EXTERNAL_URL'] || (host ? `https://${host}` : null)
   return guess === null ? null : (URL.parse(guess)?.origin ?? null)
+}
+
+/** Where the store is, without credentials. `exists`: always true for a server, which answers for itself. */
+export function placeOf(database: DatabaseConfig): { readonly place: string; readonly exists: boolean } {
+  if (database.kind === 'sqlite') return { place: resolve(database.path), exists: existsSync(database.path) }
+  const { host, pathname } = new URL(database.url.reveal())
+  return { place: `Postgres, ${host || 'on this machine'}${pathname === '/' ? '' : pathname}`, exists: true }
 }
 
 /** Reads DATABASE_URL. A path on a disk that the platform wipes is a problem. */

@@ -1,6 +1,6 @@
 import { withUnreadable } from '../accounts/unreadable.ts'
 import { conditionOf } from '../accounts/view.ts'
-import { type Account, awaitsProvider, hasGrant, needsPerson } from '../core/account.ts'
+import { type Account, awaitsProvider, hasGrant, isAtRisk, needsPerson } from '../core/account.ts'
 import { accountPages } from '../core/account-pages.ts'
 import type { AccountStore } from '../core/account-store.ts'
 import type { Vault } from '../core/vault.ts'
@@ -13,6 +13,7 @@ export interface AccountStatus {
   readonly state: Account['state']
   /** `waiting`: the token to serve has ended, and the agent asks its provider for the next one. */
   readonly condition: 'working' | 'paused' | 'empty' | 'checking' | 'waiting' | 'needs_person'
+  /** False where the account only waits for its first token. */
   readonly needsPerson: boolean
   /** Failed refreshes since the last success. */
   readonly failureCount: number
@@ -27,8 +28,10 @@ export interface AccountStatus {
 
 export interface StatusReport {
   readonly accounts: readonly AccountStatus[]
-  /** Names of the accounts that need a person. */
+  /** Names of the accounts that need a person; one that waits for its first token is none. */
   readonly needPerson: readonly string[]
+  /** Names of the accounts that a person should look at, as on the web. */
+  readonly needAttention: readonly string[]
   /** Why an account is not refreshed, by name. */
   readonly idle: ReadonlyMap<string, string>
 }
@@ -52,9 +55,12 @@ export async function* statusPages(deps: Deps): AsyncGenerator<StatusReport> {
 function reportOn({ store, vault }: Deps, stored: readonly Account[]): StatusReport {
   const accounts = stored.map((account) => withUnreadable(account, vault))
   const now = store.now()
+  const reported = accounts.map((account) => toStatus(account, now))
+  const isLooked = (account: Account): boolean => needsPerson(account, now) || isAtRisk(account, now)
   return {
-    accounts: accounts.map((account) => toStatus(account, now)),
-    needPerson: accounts.filter((account) => needsPerson(account, now)).map((account) => account.name),
+    accounts: reported,
+    needPerson: reported.filter((one) => one.needsPerson).map(({ account }) => account),
+    needAttention: accounts.filter(isLooked).map(({ name }) => name),
     idle: new Map(accounts.filter(isIdle).map(({ name, pausedAt }) => [name, pausedAt === null ? 'without a token' : 'paused'])),
   }
 }
@@ -71,7 +77,7 @@ function toStatus(account: Account, now: Date): AccountStatus {
     username,
     state,
     condition: condition === 'needs you' ? 'needs_person' : awaitsProvider(account, now) ? 'waiting' : condition,
-    needsPerson: needsPerson(account, now),
+    needsPerson: condition === 'needs you',
     failureCount,
     expiresAt,
     refreshExpiresAt,

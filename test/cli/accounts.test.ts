@@ -16,7 +16,6 @@ async function setUp(t: Test) {
 
 t.test('without a browser: add, seed, settings, default, serve, remove', async (t) => {
   const { instagram, cwd, env, run } = await setUp(t)
-  t.match(await run('accounts list'), { code: 0, stdout: /no account yet/ })
   t.match(await run('accounts add shop'), { code: 0, stdout: /token-agent seed shop/, stderr: '' })
   t.match(await run('accounts add shop'), { code: 1, stderr: /choose another name/ })
   t.match(await run('seed shop', `${instagram.issue({ username: 'the.shop' })}\n`), { code: 0, stdout: /stored as “shop”/ })
@@ -28,7 +27,7 @@ t.test('without a browser: add, seed, settings, default, serve, remove', async (
   const listed = await run('accounts list')
   t.match(
     listed.stdout,
-    /shop {2}instagram @the\.shop {2}\(what \/token\.js serves\).*https:\/\/blog\.example https:\/\/\*\.blog\.example.*ShopToken/s,
+    /^working {2}shop\* +instagram {2}@the\.shop +https:\/\/blog\.example https:\/\/\*\.blog\.example {2}ShopToken +web sites and servers$/m,
   )
   const json = JSON.parse((await run('accounts list --json')).stdout)
   t.match(json, [
@@ -53,12 +52,14 @@ t.test('without a browser: add, seed, settings, default, serve, remove', async (
   t.equal([...instagram.issued.values()].find((one) => one.userId !== '' && one.endedBy === 'revoked')?.endedBy, 'revoked')
   // No other account takes its place.
   await refused('https://shop.example', /^503 .*no token yet/s)
-  t.match(await run('accounts remove shop'), { code: 1, stderr: /no account of this name/ })
+  t.match(await run('accounts remove shop'), { code: 1, stderr: /no account of this name\.\n$/ })
+  for (const typed of ['defualt', 'defaul', 'efault'])
+    t.match(await run(`accounts pause ${typed}`), { code: 1, stderr: /no account of this name\. Did you mean “default”\?\n$/ })
 })
 
 t.test('a misunderstood command shows its usage and opens nothing', async (t) => {
   const { run } = await setUp(t)
   t.match(await run('accounts'), { code: 2, stdout: '', stderr: /takes one of list, add, remove/ })
   for (const help of ['--help', 'help']) t.match(await run(`accounts ${help}`), { code: 0, stdout: /accounts set-domains/ })
-  t.match(await run('accounts pause nobody'), { code: 1, stderr: /no account of this name/ })
+  t.match(await run('accounts pause nobody'), { code: 1, stderr: /no store at/ })
 })

@@ -1,5 +1,6 @@
 import t from 'tap'
-import { help, readArguments } from '../../src/cli/arguments.ts'
+import { readArguments } from '../../src/cli/arguments.ts'
+import { help } from '../../src/cli/commands.ts'
 import { UsageError } from '../../src/cli/terminal.ts'
 
 const command = (words: string): string => `run-it ${words}`
@@ -153,7 +154,9 @@ t.test('a mistyped word gets a suggestion', async (t) => {
 })
 
 t.test('each command has its own help with its usage', async (t) => {
-  for (const words of ['serve', 'seed', 'refresh', 'import', 'status', 'rotate-keys', 'accounts set-domains']) {
+  const all = [...help(command, null).matchAll(/^ {2}([a-z-]+(?: [a-z-]+)?)(?= )/gm)].map(([, words = '']) => words)
+  t.ok(all.length > 15)
+  for (const words of [...all, 'accounts']) {
     for (const args of [
       [...words.split(' '), '--help'],
       ['help', ...words.split(' ')],
@@ -162,6 +165,7 @@ t.test('each command has its own help with its usage', async (t) => {
       const invocation = readArguments(args, command)
       t.match(invocation, { name: 'help', about: words })
       if (invocation?.name === 'help') t.match(help(command, invocation.about), `Usage: run-it ${words}`)
+      else t.fail(words)
     }
   }
   t.match(readArguments(['--help'], command), { name: 'help', about: null })

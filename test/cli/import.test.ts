@@ -49,7 +49,7 @@ t.test('import takes over the old app’s token and does not change its table', 
   t.equal(code, 0)
   t.match(
     stdout,
-    /The old app has a token, good until \d{4}-.*UTC\.\n.*stored as “default”.*refreshed.*\n.*old table was left as it is.*drop it/s,
+    /The old app has a token, good until \d+ [A-Z]\w+ \d{4}\.\n.*stored as “default”.*refreshed.*\n.*old table was left as it is.*drop it/s,
   )
   t.notMatch(stdout, token)
   t.same(await oldRows(), before)

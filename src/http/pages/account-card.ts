@@ -1,6 +1,6 @@
 import type { AccountHealth, AccountView } from '../../accounts/view.ts'
 import type { RecordedEvent } from '../../core/account-store.ts'
-import { words } from './format-time.ts'
+import { words } from '../../core/format-time.ts'
 
 export type AccountCard = AccountHealth & { readonly life: LifeBar | null; readonly strip: AttemptStrip | null }
 

@@ -1,4 +1,4 @@
-import type { AccountView } from '../../accounts/view.ts'
+import { type AccountView, conditionWord } from '../../accounts/view.ts'
 import type { PartHealth } from '../../status/health.ts'
 
 /** `next`: the first open step. `later`: an open step after it. `optional`: the agent works without it. */
@@ -45,6 +45,7 @@ const CONDITIONS: Readonly<Record<string, StateLabel['icon']>> = {
   paused: 'pause',
   empty: 'next',
   checking: 'wait',
+  'trying again': 'wait',
   'needs you': 'bad',
 }
 const STEPS: Readonly<Record<StepState, StateLabel>> = {
@@ -68,9 +69,9 @@ const PARTS: Readonly<Record<string, readonly [title: string, consequence: strin
 const eventWord = (kind: string): string => EVENTS[kind] ?? kind
 const actorWord = (actor: string): string => ACTORS[actor] ?? actor
 
-function conditionLabel({ condition, failureCount }: Pick<AccountView, 'condition' | 'failureCount'>): StateLabel {
-  if (condition === 'working' && failureCount > 0) return { icon: 'wait', word: 'trying again' }
-  return { icon: CONDITIONS[condition] ?? 'plain', word: condition }
+function conditionLabel(account: Pick<AccountView, 'condition' | 'failureCount'>): StateLabel {
+  const word = conditionWord(account)
+  return { icon: CONDITIONS[word] ?? 'plain', word }
 }
 
 const stepLabel = (state: StepState): StateLabel => STEPS[state]

@@ -2,9 +2,9 @@ import { gzipSync } from 'node:zlib'
 import helmet, { type FastifyHelmetOptions } from '@fastify/helmet'
 import { Eta } from 'eta'
 import type { FastifyInstance, FastifyReply } from 'fastify'
+import { words as times } from '../../core/format-time.ts'
 import type { Settings, Site } from '../site.ts'
 import { acceptsGzip, assetUrl } from './assets.ts'
-import { words as times } from './format-time.ts'
 import { labels } from './labels.ts'
 
 export interface Pages {

@@ -1,7 +1,7 @@
 import t from 'tap'
 import type { AccountView } from '../../../src/accounts/view.ts'
+import { words } from '../../../src/core/format-time.ts'
 import { lifeBarOf, runsOf, stripOf } from '../../../src/http/pages/account-card.ts'
-import { words } from '../../../src/http/pages/format-time.ts'
 
 const now = new Date('2026-10-25T00:30:00Z')
 const after = (seconds: number): Date => new Date(now.getTime() + seconds * 1000)

@@ -1,0 +1,153 @@
+import type { AgentCommand } from '../config/agent-command.ts'
+
+/** The arguments and the help of one command. */
+export interface Form {
+  /** The arguments, as the help shows them. */
+  readonly words: string
+  readonly summary: string
+  readonly details?: string
+  /** An account's name `must` or `may` follow. */
+  readonly name?: 'must' | 'may'
+  /** What each option does. */
+  readonly options?: Readonly<Partial<Record<Option, string>>>
+  /** The highest number of words after the name. */
+  readonly rest?: number
+}
+
+/** Each option; `value`: what follows it, as the help shows it. */
+export const OPTIONS = {
+  attention: null,
+  force: null,
+  json: null,
+  provider: '<which>',
+  revoke: null,
+} as const satisfies Record<string, string | null>
+export type Option = keyof typeof OPTIONS
+
+const ATTENTION = 'only accounts that a person should look at'
+
+export const FORMS = {
+  serve: { words: '', summary: 'run the agent: web server and timer' },
+  migrate: { words: '', summary: 'bring the database up to date' },
+  seed: {
+    words: '[account]',
+    summary: 'store a long-lived token, read from standard input',
+    details: 'Paste the token or pipe it in; never give it as an argument. Without a name: the account “default”.',
+    name: 'may',
+  },
+  refresh: {
+    words: '[account] [--force]',
+    summary: 'refresh the accounts that are due',
+    name: 'may',
+    options: { force: 'also accounts that are not due' },
+  },
+  import: {
+    words: '[--force]',
+    summary: 'take over the token of the older Ruby agent from its database',
+    options: { force: 'also replace a token that works, and import one that has expired by the old agent’s clock' },
+  },
+  status: {
+    words: '[--attention] [--json]',
+    summary: 'show every account on a line, those that need you first',
+    details: 'Exit code 1 if an account needs a person. An account that waits for its first token is no failure.',
+    options: { attention: ATTENTION, json: 'one JSON array, for scripts, by name' },
+  },
+  'alert-test': {
+    words: '',
+    summary: 'send a test message to each place that alerts go to',
+    details:
+      'Exit code 0 if each one took it. ALERT_WEBHOOK_URL, or SMTP_URL and ALERT_EMAIL_TO, name the places; the last step of /setup leads to their values.',
+  },
+  'rotate-keys': { words: '', summary: 'seal every token again with the newest key of ENCRYPTION_KEY' },
+  'accounts list': {
+    words: '[--attention] [--json]',
+    summary: 'show every account’s settings on a line, those that need you first',
+    details: 'An asterisk marks the account that /token.js serves.',
+    options: { attention: ATTENTION, json: 'one JSON array, for scripts, by name' },
+  },
+  'accounts add': {
+    words: '<name> [--provider <which>]',
+    summary: 'create an account; then give it a token with “seed <name>”',
+    details: 'The provider may also follow the name alone.',
+    name: 'must',
+    options: { provider: 'its provider; without it the provider of the same name, else the first one' },
+    rest: 1,
+  },
+  'accounts remove': {
+    words: '<name> [--revoke]',
+    summary: 'erase its token and settings',
+    name: 'must',
+    options: { revoke: 'also revoke the permission at the provider' },
+  },
+  'accounts set-domains': {
+    words: '<name> [web site…]',
+    summary: 'set the web sites that may read its token; none: the global list',
+    name: 'must',
+    rest: Number.POSITIVE_INFINITY,
+  },
+  'accounts set-constant': {
+    words: '<name> [constant]',
+    summary: 'set the constant’s name in its token.js; none: the global one',
+    name: 'must',
+    rest: 1,
+  },
+  'accounts set-pages': {
+    words: '<name> allowed|servers-only',
+    summary: 'say whether web pages may have a token that can do more than read',
+    details:
+      'allowed: each visitor of a page can copy the token, and post, answer or delete as the account until the token ends; this ends when its permissions change. servers-only: web pages get an error that says why. Tokens that can only read are for pages anyway.',
+    name: 'must',
+    rest: 1,
+  },
+  'accounts set-default': { words: '<name>', summary: 'let /token.js serve it', name: 'must' },
+  'accounts pause': { words: '<name>', summary: 'neither refresh nor serve it until it is resumed', name: 'must' },
+  'accounts resume': { words: '<name>', summary: 'refresh and serve it again', name: 'must' },
+} satisfies Record<string, Form>
+
+export type CommandName = keyof typeof FORMS
+export const COMMANDS = Object.keys(FORMS) as CommandName[]
+
+/** First words that need a second one, such as `accounts`. */
+export const GROUPS: readonly string[] = [...new Set(COMMANDS.flatMap((name) => (name.includes(' ') ? [firstOf(name)] : [])))].filter(
+  (first) => !COMMANDS.some((name) => name === first),
+)
+
+function firstOf(name: string): string {
+  return name.split(' ', 1)[0] ?? name
+}
+
+/** The second words of commands that begin with `first`. */
+export const secondWords = (first: string): string[] =>
+  COMMANDS.filter((name) => name.startsWith(`${first} `)).map((name) => name.slice(first.length + 1))
+
+const EXIT_CODES = `Exit codes: 0 success, 1 something failed or an account needs a person, 2 the command was not understood.`
+
+/** `about`: a command or the first word of several; null = all. */
+export function help(command: AgentCommand, about: string | null): string {
+  const name = COMMANDS.find((one) => one === about)
+  const others = about === null ? COMMANDS : COMMANDS.filter((one) => one.startsWith(`${about} `))
+  const lines = others.map((one) => `  ${`${one} ${FORMS[one].words}`.padEnd(42)} ${FORMS[one].summary}`)
+  if (name !== undefined) return `${helpOn(name, command)}${others.length === 0 ? '' : `\n${lines.join('\n')}\n`}`
+  const intro = about === null ? 'token-agent keeps social-media access tokens alive and serves them to your web sites.\n\n' : ''
+  return `${intro}Usage: ${command(about === null ? '<command>' : `${about} <command>`)}
+
+${lines.join('\n')}
+
+<command> --help explains one command.${about === null ? ' Settings come from environment variables; the README lists them.' : ''}
+${EXIT_CODES}
+`
+}
+
+function helpOn(name: CommandName, command: AgentCommand): string {
+  const { words, summary, details, options = {} }: Form = FORMS[name]
+  const known = Object.entries(OPTIONS).flatMap(([option, value]) => {
+    const does = options[option as Option]
+    return does === undefined ? [] : [`  ${`--${option}${value === null ? '' : ` ${value}`}`.padEnd(22)} ${does}`]
+  })
+  const parts = [
+    `Usage: ${command(`${name} ${words}`.trim())}`,
+    `${summary.charAt(0).toUpperCase()}${summary.slice(1)}.${details === undefined ? '' : `\n${details}`}`,
+    ...(known.length === 0 ? [] : [known.join('\n')]),
+  ]
+  return `${parts.join('\n\n')}\n\n${EXIT_CODES}\n`
+}
