@@ -126,7 +126,7 @@ const EXIT_CODES = `Exit codes: 0 success, 1 something failed or an account need
 export function help(command: AgentCommand, about: string | null): string {
   const name = COMMANDS.find((one) => one === about)
   const others = about === null ? COMMANDS : COMMANDS.filter((one) => one.startsWith(`${about} `))
-  const lines = others.map((one) => `  ${`${one} ${FORMS[one].words}`.padEnd(42)} ${FORMS[one].summary}`)
+  const lines = others.map((one) => `  ${`${one} ${FORMS[one].words}`.padEnd(46)} ${FORMS[one].summary}`)
   if (name !== undefined) return `${helpOn(name, command)}${others.length === 0 ? '' : `\n${lines.join('\n')}\n`}`
   const intro = about === null ? 'token-agent keeps social-media access tokens alive and serves them to your web sites.\n\n' : ''
   return `${intro}Usage: ${command(about === null ? '<command>' : `${about} <command>`)}
