@@ -3,6 +3,7 @@ import { readConfig } from '../../src/config/config.ts'
 import { createKnownSecrets } from '../../src/config/known-secrets.ts'
 import { isOneOf } from '../../src/core/keys.ts'
 import { Secret } from '../../src/core/secret.ts'
+import { processorMs } from '../support/stopwatch.ts'
 
 const ENV = {
   DATABASE_URL: 'postgres://agent:db%20word@db.example/agent',
@@ -74,7 +75,8 @@ t.test('a client’s key matches with quotes around it, and no other key does', 
 
 t.test('a text of many quotes is parsed quickly', async (t) => {
   const isKey = isOneOf([new Secret('key-of-a-test')])
-  const startedMs = performance.now()
-  for (let time = 0; time < 200; time++) isKey('"'.repeat(8000))
-  t.ok(performance.now() - startedMs < 1000)
+  const takenMs = processorMs(() => {
+    for (let time = 0; time < 200; time++) isKey('"'.repeat(8000))
+  })
+  t.ok(takenMs < 1000)
 })

@@ -1,12 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { type Agent, startAgent } from '../support/agent.ts'
-import { type Flood, peakMegabytes, startFlood, starvedMs } from '../support/flood.ts'
+import { type Flood, peakMegabytes, startFlood } from '../support/flood.ts'
 import { freePort } from '../support/free-port.ts'
 import { startInstagram } from '../support/instagram.ts'
 import { SITE, servingSettings } from '../support/owner.ts'
 import { launch } from '../support/process.ts'
 import { askPort, sendRaw } from '../support/raw-http.ts'
+import { starvedMs } from '../support/stopwatch.ts'
 import { waitFor } from '../support/wait-for.ts'
 
 const MAX_READ_MS = 1_000

@@ -1,6 +1,7 @@
 import t from 'tap'
 import { pictureOf } from '../support/instagram-pictures.ts'
 import { connect, createClient, createOwner, type OwnerWorld, signedRequest } from '../support/owner.ts'
+import { startStopwatch } from '../support/stopwatch.ts'
 
 const USER = '17841400000000001'
 const OTHER = '17841400000000003'
@@ -76,12 +77,12 @@ t.test('while the provider is down or hangs the letter is shown, and no page wai
 
   await connect(owner, 'slow')
   instagram.fail('/me', 'hang')
-  const startedMs = performance.now()
+  const takenMs = startStopwatch()
   const waiting = look(world, '/status', 'slow')
   t.match(await owner.get('/status'), { status: 200 })
-  t.ok(performance.now() - startedMs < 4_500, 'the page is there before the provider’s five seconds are over')
+  t.ok(takenMs() < 4_500, 'the page is there before the provider’s five seconds are over')
   t.match(await waiting, LETTER)
-  t.ok(performance.now() - startedMs < 4_500, 'the letter, too')
+  t.ok(takenMs() < 4_500, 'the letter, too')
   for (const token of instagram.issued.keys()) t.notOk(agent.stdout().includes(token), 'no token in the log')
   t.notMatch(agent.stdout(), instagram.url, 'nor an address of the provider')
 })

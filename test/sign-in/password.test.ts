@@ -1,6 +1,7 @@
 import t from 'tap'
 import { Secret } from '../../src/core/secret.ts'
 import { createOneTimePassword, createPasswordCheck, MAX_PASSWORD_LENGTH } from '../../src/sign-in/password.ts'
+import { processorMs } from '../support/stopwatch.ts'
 
 t.test('only the whole password matches, in either form of its accents, and a guess costs little processor time', async (t) => {
   const password = 'schön & lang, 8 Wörter'
@@ -8,9 +9,10 @@ t.test('only the whole password matches, in either form of its accents, and a gu
   for (const right of [password, password.normalize('NFD'), `  ${password}\n`]) t.ok(matches(right))
   for (const wrong of ['', ' ', password.slice(0, -1), `${password}x`, password.toUpperCase(), 'schon & lang, 8 Worter'])
     t.notOk(matches(wrong))
-  const startedMs = performance.now()
-  for (let guess = 0; guess < 1000; guess++) matches(`guess ${guess}`)
-  t.ok(performance.now() - startedMs < 500)
+  const takenMs = processorMs(() => {
+    for (let guess = 0; guess < 1000; guess++) matches(`guess ${guess}`)
+  })
+  t.ok(takenMs < 500)
 })
 
 t.test('the longest allowed password signs in', async (t) => {

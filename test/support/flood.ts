@@ -45,9 +45,4 @@ export function peakMegabytes(pid: number): number {
   return Math.round(Number(/VmHWM:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? Number.NaN) / 1024)
 }
 
-/** How long the process, or this one, has waited for a processor on a busy machine. */
-export function starvedMs(pid: number | 'self'): number {
-  return Number(readFileSync(`/proc/${pid}/schedstat`, 'utf8').split(' ')[1]) / 1e6
-}
-
 if (!isMainThread && workerData?.requests !== undefined) send(workerData)
