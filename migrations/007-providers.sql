@@ -11,3 +11,6 @@ alter table accounts add column page_use_ended_at timestamptz;
 
 -- The owner has read on /status which tokens stay in pages by 006; null = not yet.
 alter table installation add column page_use_read_at timestamptz;
+
+-- When a start found that this store is a copy of another one; null = it never was.
+alter table installation add column copied_at timestamptz;

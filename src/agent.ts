@@ -82,6 +82,7 @@ export async function createAgent(config: Config, log: Logger, { rateLimits = RA
       vault,
       cacheId: async () => (await installation.read())?.cacheId ?? null,
     }),
+    copiedAt: async () => (await installation.read())?.copiedAt ?? null,
     rateLimit: createRateLimit(rateLimits),
     counters: createRefreshCounters(),
     secrets,

@@ -4,6 +4,8 @@ export interface Installation {
   readonly cacheId: string
   /** The owner's last sign-out everywhere; null = never. */
   readonly signedOutAt: Date | null
+  /** When a start found that this store is a copy of another one; null = it never was. */
+  readonly copiedAt: Date | null
 }
 
 export interface InstallationStore {

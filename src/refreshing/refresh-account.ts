@@ -15,6 +15,8 @@ export interface AttemptDeps extends SaveDeps {
   readonly vault: Vault
   readonly providers: ReadonlyMap<string, Provider>
   readonly policy: RefreshPolicy
+  /** See `Installation`. */
+  readonly copiedAt: () => Promise<Date | null>
   readonly rateLimit: RateLimit
   /** Counts the attempts of this process by outcome. */
   readonly counters: RefreshCounters
@@ -37,6 +39,8 @@ export const createRefreshCounters = (): RefreshCounters => ({ refreshed: 0, ver
 /** The origin of a refresh. */
 export interface Origin {
   readonly actor: Actor
+  /** A person asked for this one account. */
+  readonly byName?: boolean
   /** The id of the HTTP request, for the log line of each attempt. */
   readonly reqId?: string
 }
@@ -55,7 +59,7 @@ export const leaseSeconds = (providers: Iterable<Provider>): number =>
   Math.ceil(Math.max(0, ...[...providers].map(({ renewal, timeoutMs }) => timeoutMs * (renewal === 'rotating' ? 1.5 : 3))) / 1000) + 10
 
 /** One attempt: calls the provider without an open transaction, then commits, fenced by the attempt's id. */
-export async function refreshAccount(deps: AttemptDeps, claim: Claim, { actor, reqId }: Origin): Promise<RefreshResult> {
+export async function refreshAccount(deps: AttemptDeps, claim: Claim, { actor, reqId, byName = false }: Origin): Promise<RefreshResult> {
   const { account } = claim
   const { clockMs = () => performance.now() } = deps
   const startedMs = clockMs()
@@ -67,7 +71,7 @@ export async function refreshAccount(deps: AttemptDeps, claim: Claim, { actor, r
     )
   }
 
-  const { change, event, outcome } = await attemptRefresh(deps, claim, now).catch((error: unknown) =>
+  const { change, event, outcome } = await attemptRefresh(deps, claim, { now, byName }).catch((error: unknown) =>
     withLostAnswer(failed(deps, account, error, now()), claim, error, now()),
   )
   const owned = await saveOutcome(deps, claim, change, { ...event, actor, account: account.name })
@@ -103,7 +107,7 @@ async function askName(deps: AttemptDeps, account: Account): Promise<void> {
   await deps.store.update(account.name, { username: profile.username }, event).catch(() => false)
 }
 
-async function attemptRefresh(deps: AttemptDeps, claim: Claim, now: () => Date): Promise<Outcome> {
+async function attemptRefresh(deps: AttemptDeps, claim: Claim, { now, byName }: { now: () => Date; byName: boolean }): Promise<Outcome> {
   const { account } = claim
   const unsaved = await deps.unsaved.find(account.name, account.version, claim.interruptedAt !== null)
   if (unsaved !== null) {
@@ -118,12 +122,25 @@ async function attemptRefresh(deps: AttemptDeps, claim: Claim, now: () => Date):
   const held = { accessToken: opened(deps.vault, account, 'access_token'), refreshToken: opened(deps.vault, account, 'refresh_token') }
   const calledAt = now()
   if (provider.renewal === 'rotating') {
+    const isHeld = isCopy(account, await deps.copiedAt())
+    if (isHeld && !byName) throw heldCopy(provider)
     const attempt = { account, provider, profile: null, calledAt }
     const grant = await refreshRotating(provider, held, claim)
     const isOther = account.providerUserId !== null && grant.profile !== undefined && grant.profile.userId !== account.providerUserId
-    return isOther ? otherUser(deps, attempt, grant) : refreshed(deps, attempt, grant)
+    const outcome = isOther ? otherUser(deps, attempt, grant) : refreshed(deps, attempt, grant)
+    return isHeld ? { ...outcome, change: { ...outcome.change, connectedAt: calledAt } } : outcome
   }
   return refreshWithProfile(deps, account, { provider, held, now })
+}
+
+/** The original store of this copy may still spend the same refresh token, which works once. A token given since is the copy's own. */
+const isCopy = ({ connectedAt }: Account, copiedAt: Date | null): boolean => copiedAt !== null && connectedAt <= copiedAt
+
+function heldCopy({ title }: Provider): ProviderError {
+  return new ProviderError(
+    'misconfigured',
+    `This store is a copy of another one, or its agent has a new address, and a token of ${title} works in one place only. Switch the other agent off, then refresh this account by hand; or connect it again, which gives it a token of its own.`,
+  )
 }
 
 /** Asks whose the new token is before it counts, because the old one stays valid. */

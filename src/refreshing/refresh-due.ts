@@ -35,7 +35,8 @@ const MAX_RESULTS = 1000
 export async function refreshDue(deps: RefreshDeps, request: RefreshRequest, signal?: AbortSignal): Promise<RefreshSummary> {
   const summary = { refreshed: 0, failed: 0, results: [] as RefreshResult[] }
   const run = async (claim: Claim): Promise<void> => {
-    const result = await refreshAccount(deps, claim, request)
+    const byName = request.account !== undefined && request.force === true && (request.actor === 'owner' || request.actor === 'cli')
+    const result = await refreshAccount(deps, claim, { ...request, byName })
     if (result.outcome === 'refreshed' || result.outcome === 'failed') summary[result.outcome]++
     request.onResult?.(result)
     if (summary.results.length < MAX_RESULTS) summary.results.push(result)

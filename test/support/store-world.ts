@@ -19,7 +19,7 @@ import { createUnsavedGrants } from '../../src/refreshing/unsaved-grant.ts'
 import { createAccountStore } from '../../src/storage/account-store.ts'
 import type { Database } from '../../src/storage/database.ts'
 import { createDatabaseClock } from '../../src/storage/database-clock.ts'
-import { prepareInstallation } from '../../src/storage/installation.ts'
+import { createInstallationStore, prepareInstallation } from '../../src/storage/installation.ts'
 import { migrate } from '../../src/storage/migrate.ts'
 import { openSqlite } from '../../src/storage/sqlite.ts'
 import { createTimetable } from '../../src/storage/timetable.ts'
@@ -111,6 +111,7 @@ export async function createStoreWorld(t: Teardown, options: Options = {}) {
       return null
     },
     unsaved: createUnsavedGrants({ cache: null, vault, cacheId: async () => null }),
+    copiedAt: async () => (await createInstallationStore(db).read())?.copiedAt ?? null,
     rateLimit: createRateLimit(RATE_LIMITS, clockMs),
     counters: createRefreshCounters(),
     secrets: { nameIn: () => null, nameOf: () => null },

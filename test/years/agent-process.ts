@@ -120,6 +120,7 @@ export function startProcess({ kind, script, host, frequency, store, vault, rand
     publish: async (name) => void uncommitted.delete(name),
     unsaved: createUnsavedGrants({ cache: null, vault, cacheId: async () => null }),
     // Time stands still within a tick: nothing may wait for it to pass.
+    copiedAt: async () => null,
     rateLimit: createRateLimit({ ...RATE_LIMITS, burst: 10_000 }, store.now),
     counters: createRefreshCounters(),
     clockMs: store.now,
