@@ -2,6 +2,7 @@ import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import { readConfig } from '../../src/config/config.ts'
 import { createKnownSecrets } from '../../src/config/known-secrets.ts'
+import { PROVIDERS as ALL } from '../../src/providers/registry.ts'
 import { runCli, startAgent } from '../support/agent.ts'
 import { approve, authorizeUrlIn, createClient, PASSWORD, served } from '../support/owner.ts'
 import { tempFolder } from '../support/temp-folder.ts'
@@ -32,6 +33,22 @@ t.test('the configuration reads a second provider: variables, problems, secrets,
   ] as const) {
     t.throws(() => readConfig({ ...env, ...wrong }, PROVIDERS), { name: 'ConfigError', message: problem })
   }
+})
+
+t.test('a start loads no code of a provider whose variables are not set', async (t) => {
+  const loading = fileURLToPath(new URL('loaded-cli.ts', import.meta.url))
+  const loadedWith = async (env: Record<string, string>) => {
+    const agent = await startAgent(t, { cli: loading, ready: '/readyz', env })
+    await agent.fetch('/setup')
+    await agent.stop()
+    const files = [...agent.stderr().matchAll(/^loaded (\w+)\/([\w-]+\.ts)$/gm)]
+    return (name: string) => files.some(([, folder, file]) => folder === name && file === `${name}.ts`)
+  }
+  const isLoaded = await loadedWith({})
+  const used = readConfig({}).providers.map(({ module }) => module.name)
+  for (const { name } of ALL) t.equal(isLoaded(name), used.includes(name), name)
+  t.notOk((await loadedWith({ WITH_POSTBOX: 'yes' }))('postbox'))
+  t.ok((await loadedWith({ WITH_POSTBOX: 'yes', POSTBOX_URL: 'http://127.0.0.1:1' }))('postbox'))
 })
 
 t.test('a folder and a line of the registry make a provider that is seeded, refreshed, connected and shown', async (t) => {
