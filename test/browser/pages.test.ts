@@ -22,8 +22,8 @@ const SIZES = [
 ]
 
 type Look = NonNullable<Parameters<Browser['newContext']>[0]>
-const LOOKS: Look[] = SIZES.flatMap((viewport) => (['light', 'dark'] as const).map((colorScheme) => ({ viewport, colorScheme })))
-const nameOf = ({ viewport, colorScheme }: Look): string => `${viewport?.width} px ${colorScheme}`
+const LOOKS: Look[] = SIZES.map((viewport) => ({ viewport, colorScheme: 'light' }))
+const nameOf = ({ viewport }: Look): string => `${viewport?.width} px`
 
 /** Collects console errors, policy violations and layout shifts of a page. */
 async function watch(context: BrowserContext): Promise<{ tab: Page; complaints: string[] }> {
@@ -47,10 +47,20 @@ interface Violation {
 
 /** Runs axe-core through the debugger, which the page's policy does not stop. */
 async function axe(tab: Page): Promise<string[]> {
-  await tab.evaluate(`${AXE};undefined`)
   const tags = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22a', 'wcag22aa', 'best-practice']
+  await tab.evaluate(`${AXE};undefined`)
+  const light = await runAxe(tab, tags)
+  // In the dark only the colours differ.
+  await tab.emulateMedia({ colorScheme: 'dark' })
+  const dark = await runAxe(tab, ['color-contrast'])
+  await tab.emulateMedia({ colorScheme: 'light' })
+  return [...light, ...dark.map((line) => `dark: ${line}`)]
+}
+
+/** `only` = tags or rules. */
+async function runAxe(tab: Page, only: readonly string[]): Promise<string[]> {
   const found = await tab.evaluate<Violation[]>(
-    `axe.run(document, { runOnly: ${JSON.stringify(tags)} }).then(({ violations }) => violations)`,
+    `axe.run(document, { runOnly: ${JSON.stringify(only)} }).then(({ violations }) => violations)`,
   )
   return found.map(({ id, nodes }) => `${id}: ${nodes.map(({ html, failureSummary }) => `${html} ${failureSummary}`).join(' | ')}`)
 }
