@@ -17,13 +17,27 @@ export interface Form {
 /** Each option; `value`: what follows it, as the help shows it. */
 export const OPTIONS = {
   attention: null,
+  'dry-run': null,
   force: null,
+  header: null,
   json: null,
   provider: '<which>',
   revoke: null,
+  show: null,
 } as const satisfies Record<string, string | null>
 export type Option = keyof typeof OPTIONS
 
+const REFRESH = {
+  words: '[account] [--dry-run] [--force] [--json]',
+  summary: 'refresh the accounts that are due',
+  details: 'One line an account. Exit code 1 if a refresh failed, or an account needs a person.',
+  name: 'may',
+  options: {
+    'dry-run': 'only say what would be refreshed',
+    force: 'also accounts that are not due',
+    json: 'one JSON array, for scripts',
+  },
+} as const
 const ATTENTION = 'only accounts that a person should look at'
 
 export const FORMS = {
@@ -35,11 +49,20 @@ export const FORMS = {
     details: 'Paste the token or pipe it in; never give it as an argument. Without a name: the account “default”.',
     name: 'may',
   },
-  refresh: {
-    words: '[account] [--force]',
-    summary: 'refresh the accounts that are due',
+  refresh: REFRESH,
+  token: {
+    words: '[account] [--header]',
+    summary: 'print the access token, for scripts that post; it is renewed first if it ends within five minutes',
+    details:
+      'Without a name: the account that /token.js serves. Never put the token into an argument of a program: the list of processes shows it, and so does “set -x”. Let curl read it: … token shop --header | curl -H @- https://…',
     name: 'may',
-    options: { force: 'also accounts that are not due' },
+    options: { header: 'the line “Authorization: Bearer …”', show: 'also where a terminal would show it' },
+  },
+  'auth refresh': { ...REFRESH, summary: 'another name for “refresh”' },
+  'auth providers': {
+    words: '[--json]',
+    summary: 'show which providers are set up, what is missing, and what to register where',
+    options: { json: 'one JSON array, for scripts' },
   },
   import: {
     words: '[--force]',

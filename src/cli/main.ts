@@ -13,8 +13,11 @@ import { accountsCommand } from './accounts.ts'
 import { type Command, readArguments } from './arguments.ts'
 import { type CommandName, help } from './commands.ts'
 import { status } from './lists.ts'
-import { endOutput, flushed, print, UsageError, watchOutput } from './terminal.ts'
-import { importRuby, refresh, rotate, seed } from './tokens.ts'
+import { listProviders } from './providers.ts'
+import { refresh } from './refresh.ts'
+import { endOutput, flushed, print, progress, say, UsageError, watchOutput } from './terminal.ts'
+import { token } from './token.ts'
+import { importRuby, rotate, seed } from './tokens.ts'
 import { startWaitNotice } from './wait-notice.ts'
 import { nearest } from './words.ts'
 
@@ -24,9 +27,9 @@ const CLOSE_TIMEOUT_MS = 2_000
 const LISTS: readonly CommandName[] = ['status', 'accounts list', 'rotate-keys']
 const LIST_TIMEOUT_MS = 120_000
 /** These may get a new token from a provider that voids the old one. */
-const CALLS_PROVIDER: readonly CommandName[] = ['seed', 'refresh', 'import']
+const CALLS_PROVIDER: readonly CommandName[] = ['seed', 'refresh', 'auth refresh', 'token', 'import']
 /** A typing mistake in the store's path must not look like an agent without accounts, so all others make no store. */
-const MAKES_STORE: readonly CommandName[] = ['migrate', 'seed', 'import', 'alert-test', 'accounts add']
+const MAKES_STORE: readonly CommandName[] = ['migrate', 'seed', 'import', 'alert-test', 'accounts add', 'auth providers']
 /** A suggestion looks no further than this. */
 const SUGGESTED_NAMES = 5_000
 const MAY_BE_LOST = 'A token that the provider has just given may still wait to be saved, and may be lost.'
@@ -63,6 +66,8 @@ export async function main(args = process.argv.slice(2), env = process.env, { no
 }
 
 async function runCommand(invocation: Command, env: NodeJS.ProcessEnv, everyMs: number | undefined): Promise<number> {
+  if (invocation.name === 'token' && process.stdout.isTTY && !invocation.options.has('show'))
+    throw new UsageError('token prints the token, and this is a terminal, which keeps what it shows. Let a program read it, or add --show.')
   const config = readConfig(env)
   const { place, exists } = placeOf(config.database)
   if (!exists && !MAKES_STORE.includes(invocation.name)) throw new AppError('not_found', noStore(place, config.command))
@@ -80,11 +85,12 @@ async function runCommand(invocation: Command, env: NodeJS.ProcessEnv, everyMs: 
       agent.migrate('command'),
     )
     if (invocation.name === 'seed') say(`Store: ${place}${exists ? '' : ' (created)'}`)
-    return await run(invocation, applied, config, agent)
+    return await run(invocation, agent, { applied, config, env })
   } catch (error) {
     if (error instanceof AppError && error.code === 'not_found') throw await withSuggestion(error, invocation, agent)
     throw error
   } finally {
+    progress(null)
     notice.stop()
     // A database that hangs never closes its connections.
     await Promise.race([agent.close(), sleep(CLOSE_TIMEOUT_MS, undefined, { ref: false })]).catch(() => undefined)
@@ -103,7 +109,13 @@ async function withSuggestion(error: AppError, { account }: Command, { store }: 
   return near === null ? error : new AppError(error.code, `${error.message} Did you mean “${near}”?`)
 }
 
-async function run(invocation: Command, applied: readonly string[], config: Config, agent: Agent): Promise<number> {
+interface Opened {
+  readonly applied: readonly string[]
+  readonly config: Config
+  readonly env: NodeJS.ProcessEnv
+}
+
+async function run(invocation: Command, agent: Agent, { applied, config, env }: Opened): Promise<number> {
   const { name, account, options } = invocation
   const { owner } = agent
   switch (name) {
@@ -112,7 +124,12 @@ async function run(invocation: Command, applied: readonly string[], config: Conf
     case 'seed':
       return seed(owner, account, (work) => interruptible(agent, work))
     case 'refresh':
-      return interruptible(agent, () => refresh(agent, config.command, account, options.has('force')))
+    case 'auth refresh':
+      return interruptible(agent, () => refresh(agent, config.command, invocation))
+    case 'token':
+      return interruptible(agent, () => token(agent, config.command, { account, asHeader: options.has('header'), env }))
+    case 'auth providers':
+      return listProviders(config, owner.providers, options.has('json'))
     case 'import':
       return interruptible(agent, () => importRuby(agent, options.has('force')))
     case 'status':
@@ -173,10 +190,6 @@ async function testAlerts({ alerts, site }: Agent): Promise<number> {
   }
   if (results.some(({ error }) => error !== null)) say(`${setup} what to do.`)
   return results.length > 0 && results.every(({ error }) => error === null) ? 0 : 1
-}
-
-function say(sentence: string): void {
-  process.stderr.write(`${sentence}\n`)
 }
 
 /** Exits by force, because the sockets of a part that hangs would keep the process alive. */

@@ -46,7 +46,23 @@ export async function flushed(stream: NodeJS.WriteStream = process.stdout): Prom
   await new Promise((resolve) => setImmediate(resolve))
 }
 
+let hasProgress = false
+
+/** Shows how far long work has come, on a terminal alone; null = it is done. */
+export function progress(text: string | null): void {
+  if (!process.stderr.isTTY || (text === null && !hasProgress)) return
+  process.stderr.write(`\r\u001b[K${text ?? ''}`)
+  hasProgress = text !== null
+}
+
+/** Prints beside the result, on standard error. */
+export function say(sentence: string): void {
+  progress(null)
+  process.stderr.write(`${sentence}\n`)
+}
+
 export function print(text: string, code = 0): number {
+  progress(null)
   if (isRead()) process.stdout.write(`${text}\n`)
   return code
 }

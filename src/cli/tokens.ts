@@ -3,16 +3,12 @@ import { type ManageDeps, pasteToken, providerFor } from '../accounts/manage.ts'
 import { rotateKeys } from '../accounts/rotate-keys.ts'
 import type { SeedResult } from '../accounts/seed.ts'
 import type { Agent } from '../agent.ts'
-import type { AgentCommand } from '../config/agent-command.ts'
 import { DEFAULT_ACCOUNT } from '../core/account.ts'
 import { AppError } from '../core/errors.ts'
 import { words } from '../core/format-time.ts'
 import { Secret } from '../core/secret.ts'
-import type { RefreshResult } from '../refreshing/refresh-account.ts'
-import { reportStatus, type StatusReport, statusPages } from '../status/report.ts'
-import { noAccount } from './lists.ts'
-import { count, drained, print, UsageError } from './terminal.ts'
-import { isPlain, looksSecret } from './words.ts'
+import { count, print, UsageError } from './terminal.ts'
+import { looksSecret } from './words.ts'
 
 const MAX_PASTED_CHARACTERS = 100_000
 
@@ -53,39 +49,6 @@ function printSeed(account: string, result: SeedResult, advice = ''): number {
   if (result.outcome !== 'taken') return print(`${message}\nThe token was not taken; the one that works stays.`, 1)
   if (result.result?.outcome === 'failed') return print(`The token is stored, but: ${message}`, 1)
   return print(`The token is stored as “${account}”. ${message}${advice && `\n${advice}`}`)
-}
-
-export async function refresh(agent: Agent, command: AgentCommand, account: string | null, force: boolean): Promise<number> {
-  if (account !== null && (await agent.store.find(account)) === null) {
-    throw new AppError('not_found', isPlain(account) ? `There is no account “${account}”.` : 'There is no account of this name.')
-  }
-  let results = 0
-  const onResult = ({ account: name, outcome, message }: RefreshResult): void => {
-    results++
-    print(`${name}: ${outcome}. ${words.plain(message)}`)
-  }
-  const { failed } = await agent.work.sweep({ actor: 'cli', force, onResult, ...(account === null ? {} : { account }) })
-  let needPerson = 0
-  let accounts = 0
-  for await (const report of account === null ? statusPages(agent) : [await reportStatus(agent, account)]) {
-    needPerson += report.needPerson.length
-    accounts += report.accounts.length
-    if (results === 0) printNext(report, force)
-    await drained()
-  }
-  if (accounts === 0) print(noAccount(command))
-  return failed > 0 || needPerson > 0 ? 1 : 0
-}
-
-function printNext({ accounts, idle }: StatusReport, force: boolean): void {
-  for (const { account: name, nextRefreshAt } of accounts) {
-    const why = idle.get(name)
-    if (why !== undefined) print(`${name}: ${why}, so there is nothing to refresh.`)
-    else
-      print(
-        `${name}: ${force ? 'another process is refreshing it at the moment' : nextRefreshAt === null ? 'not due' : `not due until ${words.inUtc(nextRefreshAt)}`}.`,
-      )
-  }
 }
 
 export async function rotate(agent: Agent): Promise<number> {

@@ -51,6 +51,8 @@ export interface Config {
   readonly mail: MailConfig | null
   /** The providers that their variables enable. */
   readonly providers: readonly ConfiguredProvider[]
+  /** All providers, also those that their variables do not enable. */
+  readonly modules: readonly ProviderModule[]
   readonly warnings: readonly Warning[]
 }
 
@@ -222,6 +224,7 @@ export function readConfig(env: NodeJS.ProcessEnv, providers: readonly ProviderM
     providers: providers.flatMap(
       (module) => readProvider(module, { text, list, origin, problem: (what) => void problems.push(what), warn, now: Date.now() }) ?? [],
     ),
+    modules: providers,
     warnings,
   }
   const secrets = createKnownSecrets(config)

@@ -59,6 +59,8 @@ export interface ClaimRequest {
   readonly exceptProviders?: readonly string[]
   /** Also accounts that are not due; leases still hold. */
   readonly force?: boolean
+  /** With `force`: only accounts whose token ends by then, or has no known end. */
+  readonly endsWithinSeconds?: number
 }
 
 /** The columns that a write may set. Tokens are sealed. */

@@ -55,6 +55,11 @@ export interface ProviderModule<Config = unknown> {
   /** The default name of the constant in token.js. */
   readonly constantName: string
   readonly mistakes: readonly Mistake[]
+  /**
+   * Where it sends a person back to on their own computer: `http` to http://127.0.0.1 on any port; unset = to
+   * https://localhost on a registered port.
+   */
+  readonly loopback?: 'http'
   /** Null where the variables do not enable the provider. */
   read(env: ProviderEnvironment): Config | null
   load(): Promise<CreateProvider<Config>>
@@ -91,7 +96,7 @@ export interface ConfiguredProvider {
 }
 
 /** A provider in use: its data and its code. */
-export type Provider = Pick<ProviderModule, 'name' | 'title' | 'seed' | 'mistakes'> & ProviderCode
+export type Provider = Pick<ProviderModule, 'name' | 'title' | 'seed' | 'mistakes' | 'loopback'> & ProviderCode
 
 /**
  * How a grant lives on. `self`: the access token renews itself. `rotating`: a refresh token gets the next pair and dies.

@@ -16,6 +16,8 @@ export interface RefreshRequest extends Origin {
   readonly account?: string
   /** Also accounts that are not due. */
   readonly force?: boolean
+  /** With `force`: only where the token ends by then, so that of two requests at once one refreshes. */
+  readonly endsWithinSeconds?: number
   /** Called with each result at once, also beyond the first thousand. */
   readonly onResult?: (result: RefreshResult) => void
 }
@@ -52,7 +54,7 @@ const pickNames = ({ name, provider }: Account): Wanted => ({ name, provider })
 
 type ClaimQueue = Omit<Queue<Claim>, 'run'>
 
-async function queuesOf(deps: RefreshDeps, { account, force }: RefreshRequest): Promise<ClaimQueue[]> {
+async function queuesOf(deps: RefreshDeps, { account, force, endsWithinSeconds }: RefreshRequest): Promise<ClaimQueue[]> {
   const asked = account === undefined ? null : await deps.store.find(account)
   if (account !== undefined && asked === null) throw new AppError('not_found', `There is no account “${account}”.`)
   const base = (provider?: string) => {
@@ -73,7 +75,13 @@ async function queuesOf(deps: RefreshDeps, { account, force }: RefreshRequest): 
   const wanted = asked === null ? [] : [asked].map(pickNames)
   if (asked === null) for await (const page of accountPages(deps.store)) wanted.push(...page.map(pickNames))
   const claimOne = ({ name, provider }: Wanted): Promise<Claim[]> =>
-    deps.store.claimDue({ ...base(provider), limit: 1, account: name, force: true })
+    deps.store.claimDue({
+      ...base(provider),
+      limit: 1,
+      account: name,
+      force: true,
+      ...(endsWithinSeconds === undefined ? {} : { endsWithinSeconds }),
+    })
   async function claim(limit: number): Promise<Claim[]> {
     const claims: Claim[] = []
     // All of these may be leased while later ones are free.

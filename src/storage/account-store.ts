@@ -153,11 +153,18 @@ export function createAccountStore(db: Database, clock = createDatabaseClock()):
 
     // Two processes may sweep at once, such as a web dyno and the CLI. One statement gives each account to one of them, and
     // no transaction stays open while the provider answers. A claim lapses with its lease.
-    async claimDue({ leaseOwner, leaseSeconds, limit, account, provider, exceptProviders = [], force = false }: ClaimRequest) {
+    async claimDue({ leaseOwner, leaseSeconds, limit, account, provider, exceptProviders = [], ...request }: ClaimRequest) {
+      const { force = false, endsWithinSeconds } = request
       // A lease without an attempt is a daily look's. A refresh also tests the token, so it does not wait for the look.
       const free = `(attempt_id is null or lease_until <= ${now})`
       const params: Param[] = [leaseOwner, leaseSeconds, randomUUID(), limit]
-      const ready = force ? `${free} and (access_token is not null or refresh_token is not null)` : `${free} and next_refresh_at <= ${now}`
+      const ends =
+        endsWithinSeconds === undefined
+          ? ''
+          : ` and (access_token is null or expires_at is null or expires_at <= ${nowPlus(`$${params.push(endsWithinSeconds)}`)})`
+      const ready = force
+        ? `${free} and (access_token is not null or refresh_token is not null)${ends}`
+        : `${free} and next_refresh_at <= ${now}`
       const conditions = [ready, 'paused_at is null and removed_at is null']
       if (account !== undefined) conditions.push(`name = $${params.push(account)}`)
       if (provider !== undefined) conditions.push(`provider = $${params.push(provider)}`)
