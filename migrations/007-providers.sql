@@ -14,3 +14,6 @@ alter table installation add column page_use_read_at timestamptz;
 
 -- When a start found that this store is a copy of another one; null = it never was.
 alter table installation add column copied_at timestamptz;
+
+-- How PKCE challenges are written since one spelling was refused; null = each provider's usual way.
+alter table installation add column pkce_challenge text;

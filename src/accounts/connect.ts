@@ -4,12 +4,14 @@ import { digest, randomId } from '../core/digest.ts'
 import { AppError, ConnectError } from '../core/errors.ts'
 import type { Choice, Connect, Grant, Profile } from '../core/provider.ts'
 import { isMarked, marked } from '../core/vault.ts'
+import { askName } from '../refreshing/refresh-account.ts'
+import { challengeFor, tryOtherChallenge } from './challenge.ts'
 import type { KeptState, OAuthStateStore } from './oauth-states.ts'
 import { type GrantDeps, refuseOtherProvider, saveGrant } from './save-grant.ts'
 import { choosing, connected, openPending, type Pending, seal, unseal, waiting, write } from './waiting-grant.ts'
 
 export interface ConnectDeps extends GrantDeps {
-  readonly store: Pick<AccountStore, 'insert' | 'replace' | 'find' | 'now'>
+  readonly store: Pick<AccountStore, 'insert' | 'replace' | 'update' | 'find' | 'now'>
   readonly states: OAuthStateStore
   /** The agent's own origin. */
   readonly appUrl: string
@@ -23,6 +25,8 @@ export interface CallbackParams {
   readonly code?: string | undefined
   readonly state?: string | undefined
   readonly error?: string | undefined
+  readonly errorDescription?: string | undefined
+  readonly scopes?: string | undefined
 }
 
 export type Connected =
@@ -51,8 +55,10 @@ export async function startConnect(
   refuseOtherProvider(await deps.store.find(account), { account, provider })
   const [state, verifier] = [marked(deps.vault, STATE, randomId()), randomId()]
   const id = digest(state)
+  const challenge = await challengeFor(deps, connect)
+  const url = connect.authorizeUrl({ state, verifier, redirectUri: redirectUriOf(deps.appUrl, provider), ...challenge })
   await deps.states.keep(id, { sessionId, provider, account, sealed: seal(deps.vault, id, verifier) })
-  return connect.authorizeUrl({ state, verifier, redirectUri: redirectUriOf(deps.appUrl, provider) })
+  return url
 }
 
 /**
@@ -63,9 +69,13 @@ export async function finishConnect(deps: ConnectDeps, params: CallbackParams): 
   const { provider, sessionId, code, state = '', error } = params
   const { connect, title } = connectableOf(deps, provider)
   const again = `Press “Connect ${title}” again; nothing was changed.`
-  // A denial changes nothing, and may arrive without its state.
-  if (error !== undefined) throw denied(title, error)
   const authorization = await findAuthorization(deps, state, sessionId)
+  if (error !== undefined) {
+    const refused = connect.callbackError?.(error, params.errorDescription ?? '') ?? denied(title, error)
+    // A denial changes nothing, and may arrive without its state.
+    if (authorization === null) throw refused
+    return tryOtherChallenge(deps, connect, refused)
+  }
   const { account } = authorization ?? {}
   if (authorization?.provider === connected(provider)) return { outcome: 'connected', account: authorization.account, username: null }
   if (authorization?.provider === waiting(provider)) {
@@ -102,10 +112,12 @@ export async function finishConnect(deps: ConnectDeps, params: CallbackParams): 
     id,
     async () => {
       const askedAt = deps.store.now()
-      const grant = await connect.exchangeCode(code, { verifier, redirectUri: redirectUriOf(deps.appUrl, provider) })
+      const request = { verifier, redirectUri: redirectUriOf(deps.appUrl, provider), scopes: params.scopes }
+      const grant = await connect.exchangeCode(code, request).catch((failed: unknown) => tryOtherChallenge(deps, connect, failed))
       if (connect.choice === undefined) {
-        const profile = await identified(connect, grant)
-        return settle(deps, { id, state, provider, account }, { grant, profile, askedAt })
+        const profile = deps.providers.get(provider)?.renewal === 'rotating' ? grant.profile : undefined
+        // A rotated grant is saved before anything else is asked.
+        return settle(deps, { id, state, provider, account }, { grant, profile: profile ?? (await identified(connect, grant)), askedAt })
       }
       const choices = await connect.choice.list(grant)
       const existing = await deps.store.find(account)
@@ -146,12 +158,30 @@ async function settle(
 ): Promise<Connected> {
   const existing = await deps.store.find(account)
   if (existing === null || existing.providerUserId === null || existing.providerUserId === profile.userId) {
-    await saveGrant(deps, { account, provider, grant, profile, askedAt, actor: 'owner', existing })
-    return markConnected(deps, id, { provider, account, username: profile.username })
+    const username = profile.username ?? (existing?.providerUserId === profile.userId ? existing.username : null)
+    await saveGrant(deps, { account, provider, grant, profile: { ...profile, username }, askedAt, actor: 'owner', existing })
+    await askSavedName(deps, account)
+    return markConnected(deps, id, { provider, account, username })
   }
-  const pending = { grant, profile, askedAt, version: existing.version }
+  const pending = { grant, profile: await named(deps, provider, { grant, profile }), askedAt, version: existing.version }
   await deps.states.advance(id, { provider: waiting(provider), sealed: seal(deps.vault, id, write(pending)) })
   return question(deps, account, pending, state)
+}
+
+/** The token is stored by now, so an account without a name is none of the caller's problems. */
+async function askSavedName(deps: ConnectDeps, account: string): Promise<void> {
+  const saved = await deps.store.find(account).catch(() => null)
+  if (saved !== null) await askName(deps, saved, 'owner')
+}
+
+/** The question whether another user may take the account over shows the user's name. */
+async function named(
+  { providers }: ConnectDeps,
+  provider: string,
+  { grant, profile }: Pick<Pending, 'grant' | 'profile'>,
+): Promise<Profile> {
+  const connect = profile.username === null ? providers.get(provider)?.connect : undefined
+  return connect === undefined ? profile : identified(connect, { ...grant, profile })
 }
 
 /** A grant that names its user is saved even where the profile cannot be read. */

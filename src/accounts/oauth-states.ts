@@ -1,3 +1,5 @@
+import type { Challenge } from '../core/provider.ts'
+
 /** One authorization request, as stored. Ids are hashes of the OAuth `state`. */
 export interface OAuthState {
   readonly sessionId: string
@@ -24,6 +26,9 @@ export interface OAuthStateStore {
   forget(id: string): Promise<void>
   /** All rows of these steps that are not empty. */
   waiting(...steps: string[]): Promise<KeptState[]>
+  /** How PKCE challenges are written since one way was refused; null = none was. */
+  challenge(): Promise<Challenge | null>
+  preferChallenge(challenge: Challenge): Promise<void>
   /** Deletes outdated rows. */
   clear(): Promise<void>
 }

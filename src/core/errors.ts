@@ -72,12 +72,15 @@ export class ConnectError extends Error {
   readonly wantsRedirectUri: boolean
   /** True where trying again may help. */
   readonly isTransient: boolean
-  constructor(happened: string, remedy: string, { wantsRedirectUri = false, isTransient = false } = {}) {
+  /** True where another encoding of the PKCE challenge may be accepted. */
+  readonly isChallengeRefused: boolean
+  constructor(happened: string, remedy: string, { wantsRedirectUri = false, isTransient = false, isChallengeRefused = false } = {}) {
     super(`${happened} ${remedy}`)
     this.name = 'ConnectError'
     this.happened = happened
     this.remedy = remedy
     this.wantsRedirectUri = wantsRedirectUri
     this.isTransient = isTransient
+    this.isChallengeRefused = isChallengeRefused
   }
 }

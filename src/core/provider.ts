@@ -1,3 +1,4 @@
+import type { ConnectError } from './errors.ts'
 import type { Secret } from './secret.ts'
 
 /** Tokens from a provider. Lifetimes are in seconds from the answer. */
@@ -159,13 +160,29 @@ export interface AuthorizationRequest {
   readonly redirectUri: string
   /** For PKCE: 43 to 128 unreserved characters. A provider without PKCE ignores it. */
   readonly verifier: string
+  /** One of the provider's `challenges`; unset = its first. */
+  readonly challenge?: Challenge
+}
+
+/** How a PKCE challenge is written. */
+export type Challenge = 'hex' | 'base64url'
+
+/** What the callback brought beside its code. */
+export interface ExchangeRequest extends Pick<AuthorizationRequest, 'redirectUri' | 'verifier'> {
+  /** The scopes that the user gave, as the provider sent them; undefined = not sent. */
+  readonly scopes?: string | undefined
 }
 
 /** The part of a provider that needs an app's credentials. Each call throws only `ConnectError`. */
 export interface Connect {
+  /** The encodings of a PKCE challenge that may be accepted, the likeliest first; unset = no PKCE. */
+  readonly challenges?: readonly Challenge[]
+  /** Throws a ConnectError where the provider would not send the user back to the redirect URI. */
   authorizeUrl(request: AuthorizationRequest): URL
+  /** The meaning of an error that the callback brings; null = the user declined. */
+  callbackError?(error: string, description: string): ConnectError | null
   /** The grant with its scopes. */
-  exchangeCode(code: string, request: Pick<AuthorizationRequest, 'redirectUri' | 'verifier'>): Promise<Grant>
+  exchangeCode(code: string, request: ExchangeRequest): Promise<Grant>
   identify(accessToken: Secret): Promise<Profile>
   /** Only where one login leads to several accounts. */
   readonly choice?: {
@@ -176,6 +193,8 @@ export interface Connect {
   }
   /** Null where the token is already long-lived. */
   exchangeForLongLived?(accessToken: Secret): Promise<Grant | null>
+  /** Sentences for the owner who has just connected an account with these scopes. Never throws a ConnectError. */
+  notes?(accessToken: Secret, scopes: string | null): Promise<readonly string[]>
   /** Revokes all that the user has granted to the app. */
   revoke?(held: HeldTokens): Promise<void>
   /** Null where the signature is not the provider's. */

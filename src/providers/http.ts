@@ -1,4 +1,5 @@
 import { ProviderError } from '../core/errors.ts'
+import type { Secret } from '../core/secret.ts'
 
 interface Download {
   readonly status: number
@@ -17,7 +18,9 @@ export interface Call {
   readonly fetch: typeof globalThis.fetch
   readonly maxBytes?: number
   readonly method?: 'GET' | 'POST' | 'DELETE'
-  readonly body?: FormData | URLSearchParams
+  /** A text is JSON. */
+  readonly body?: FormData | URLSearchParams | string
+  readonly bearer?: Secret
   readonly accept?: string
 }
 
@@ -36,11 +39,16 @@ export async function call(url: URL, how: Call): Promise<Answer> {
  * not even as `cause`; only its system error code is (ECONNREFUSED), which cannot hold a token.
  */
 export async function download(url: URL, how: Call): Promise<Download> {
-  const { service, timeoutMs, fetch, maxBytes = MAX_BYTES, method = 'GET', body, accept = 'application/json' } = how
+  const { service, timeoutMs, fetch, maxBytes = MAX_BYTES, method = 'GET', body, bearer, accept = 'application/json' } = how
   // One deadline for headers and body: a slow body must not outlast the lease.
   const signal = AbortSignal.timeout(timeoutMs)
+  const headers = {
+    accept,
+    ...(typeof body === 'string' ? { 'content-type': 'application/json' } : {}),
+    ...(bearer === undefined ? {} : { authorization: `Bearer ${bearer.reveal()}` }),
+  }
   try {
-    const response = await fetch(url, { signal, method, body: body ?? null, redirect: 'error', headers: { accept } })
+    const response = await fetch(url, { signal, method, body: body ?? null, redirect: 'error', headers })
     const bytes = await readAtMost(response, maxBytes)
     if (bytes === null) throw lost(`${service} answered with more than ${Math.round(maxBytes / 1024)} KB, where far less was expected`)
     return { status: response.status, headers: response.headers, bytes }

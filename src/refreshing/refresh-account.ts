@@ -91,19 +91,21 @@ export async function refreshAccount(deps: AttemptDeps, claim: Claim, { actor, r
   const line = { ...about, outcome, nextRefreshAt: next }
   if (outcome === 'failed') deps.log.warn(line, event.detail ?? '')
   else deps.log.info(line, event.detail ?? '')
-  if (outcome === 'refreshed') await askName(deps, { ...account, ...change })
+  if (outcome === 'refreshed') await askName(deps, { ...account, ...change }, actor)
   return { account: account.name, outcome, message: event.detail ?? '', nextRefreshAt: next }
 }
 
+type NameDeps = Pick<AttemptDeps, 'vault' | 'providers'> & { readonly store: Pick<AccountStore, 'update'> }
+
 /** A rotated grant is saved before the provider is asked for the name of its user; without an answer the id is enough. */
-async function askName(deps: AttemptDeps, account: Account): Promise<void> {
+export async function askName(deps: NameDeps, account: Account, actor: Actor): Promise<void> {
   const provider = deps.providers.get(account.provider)
   if (provider?.renewal !== 'rotating' || account.username !== null || account.accessToken === null) return
   const accessToken = deps.vault.open(account.accessToken, accountContext(account, 'access_token'))
   const profile = await provider.profile(accessToken).catch(() => null)
   if (profile === null || profile.username === null || profile.userId !== account.providerUserId) return
   const detail = `The token is @${profile.username}’s.`
-  const event = { account: account.name, kind: 'verified', actor: 'timer', outcome: 'ok', detail } as const
+  const event = { account: account.name, kind: 'verified', actor, outcome: 'ok', detail } as const
   await deps.store.update(account.name, { username: profile.username }, event).catch(() => false)
 }
 

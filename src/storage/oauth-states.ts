@@ -1,4 +1,5 @@
 import type { KeptState, OAuthStateStore } from '../accounts/oauth-states.ts'
+import type { Challenge } from '../core/provider.ts'
 import type { Database } from './database.ts'
 
 const VALID_SECONDS = 10 * 60
@@ -45,6 +46,13 @@ export function createOAuthStateStore(db: Database): OAuthStateStore {
       await db.query('delete from oauth_states where id = $1', [id])
     },
     waiting: (...steps) => select(`provider in (${steps.map((_, at) => `$${at + 2}`).join(', ')}) and sealed <> ''`, ...steps),
+    async challenge() {
+      const [row] = await db.query<{ pkce_challenge: Challenge | null }>('select pkce_challenge from installation where id = 1')
+      return row?.pkce_challenge ?? null
+    },
+    async preferChallenge(challenge) {
+      await db.query('update installation set pkce_challenge = $1 where id = 1', [challenge])
+    },
     async clear() {
       await db.query(`delete from oauth_states where created_at < ${nowPlus('$1')} or used_at < ${nowPlus('$2')}`, [
         -RETENTION_SECONDS,

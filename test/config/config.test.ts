@@ -136,6 +136,14 @@ const WRONG: [name: string, value: string, words: RegExp][] = [
   ['FACEBOOK_OBJECT_ID', '@shop', /not the number of a Page/],
   ['FACEBOOK_GRAPH_URL', 'graph.facebook.com', /must be an address/],
   ['FACEBOOK_WEB_URL', 'https://x/y', /must be an address/],
+  ['TIKTOK_REFRESH_TOKEN', 'a b', /space or a line break/],
+  ['TIKTOK_CLIENT_KEY', 'aw1234567890', /both the client key and the client secret/],
+  ['TIKTOK_CLIENT_SECRET', '0123456789abcdef', /both the client key and the client secret/],
+  ['TIKTOK_SCOPES', 'User-Info', /scope such as user\.info\.basic/],
+  ['TIKTOK_SCOPES', 'video.publish', /leaves out user\.info\.basic.*add it/],
+  ['TIKTOK_APP_KIND', 'mobile', /not one of web, desktop/],
+  ['TIKTOK_API_URL', 'open.tiktokapis.com', /must be an address/],
+  ['TIKTOK_WEB_URL', 'https://x/y', /must be an address/],
 ]
 
 t.test('each wrong variable is a problem with its name and a remedy', async (t) => {
@@ -144,7 +152,7 @@ t.test('each wrong variable is a problem with its name and a remedy', async (t) 
     t.ok(problems.length > 0, `${name}=${value.slice(0, 40)} is refused`)
     t.match(problems[0], words)
     t.ok(/^[A-Z_]+: /.test(problems[0] ?? ''), `${problems[0]}`)
-    if (!/^(MEMCACHIER_|[A-Z]+_APP_)/.test(name)) t.ok(problems[0]?.startsWith(`${name}: `), `${name} is named`)
+    if (!/^(MEMCACHIER_|[A-Z]+_APP_(ID|SECRET)|TIKTOK_CLIENT_)/.test(name)) t.ok(problems[0]?.startsWith(`${name}: `), `${name} is named`)
   }
 })
 
@@ -219,6 +227,8 @@ t.test('a problem shows no secret', async (t) => {
     THREADS_APP_SECRET: 'c-secre',
     FACEBOOK_STARTING_TOKEN: `${secret} x`,
     FACEBOOK_APP_SECRET: 'c-secre',
+    TIKTOK_REFRESH_TOKEN: `${secret} x`,
+    TIKTOK_CLIENT_SECRET: 'c-secre',
     APP_URL: `https://me:${secret}@agent.example`,
     INSTAGRAM_GRAPH_URL: `https://me:${secret}@agent.example`,
     ALLOWED_DOMAINS: `https://me:${secret}@shop.example`,
@@ -249,7 +259,7 @@ t.test('spaces around a value are removed', async (t) => {
   t.equal(config.appUrl, 'https://agent.example')
   t.same(
     config.constantNames,
-    { instagram: 'Shop', threads: 'ThreadsToken', facebook: 'FacebookToken' },
+    { instagram: 'Shop', threads: 'ThreadsToken', facebook: 'FacebookToken', tiktok: 'TikTokToken' },
     'accounts of other providers keep theirs',
   )
 })
@@ -354,6 +364,13 @@ t.test('quotes around any value are removed, with a warning that names the varia
     FACEBOOK_OBJECT_ID: '17841',
     FACEBOOK_GRAPH_URL: 'https://graph.canary.example',
     FACEBOOK_WEB_URL: 'https://web.canary.example',
+    TIKTOK_REFRESH_TOKEN: 'rft.canary',
+    TIKTOK_CLIENT_KEY: 'awcanary',
+    TIKTOK_CLIENT_SECRET: '2123456789canary',
+    TIKTOK_SCOPES: 'user.info.basic,video.list',
+    TIKTOK_APP_KIND: 'web',
+    TIKTOK_API_URL: 'https://api.canary.example',
+    TIKTOK_WEB_URL: 'https://web.canary.example',
   }
   const shown = (config: Config) =>
     JSON.stringify({ ...config, warnings: null, otherKeySpellings: null }, (_, value) => (value instanceof Set ? [...value] : value)) +
@@ -362,7 +379,7 @@ t.test('quotes around any value are removed, with a warning that names the varia
     ) +
     (config.database.kind === 'postgres' ? config.database.url.reveal() : '')
   const expected = readConfig(plain)
-  t.same(expected.warnings, [])
+  t.match(expected.warnings, [{ text: /^TIKTOK_REFRESH_TOKEN: TikTok voids this token at its first use/ }])
   t.same(Object.keys(plain).sort(), [...VARIABLES].sort(), 'every variable is covered')
   const quotings: ((value: string) => string)[] = [
     ...['""', "''", '``', '“”', '‘’', '«»'].map((pair) => (value: string) => `${pair[0]}${value}${pair[1]}`),
@@ -380,7 +397,7 @@ t.test('quotes around any value are removed, with a warning that names the varia
     const quoted = Object.fromEntries(Object.entries(plain).map(([name, value]) => [name, quoting(value)]))
     const config = readConfig(quoted)
     t.equal(shown(config), shown(expected), quoting('value,value'))
-    t.same(config.warnings.map(({ text }) => text.split(':')[0]).sort(), [...VARIABLES].sort(), 'each is named')
+    t.same(new Set(config.warnings.map(({ text }) => text.split(':')[0])), new Set(VARIABLES), 'each is named')
     t.notMatch(config.warnings.map(({ text }) => text).join(), /canary/i)
   }
   const empty = Object.fromEntries(VARIABLES.map((name) => [name, '""']))
@@ -394,6 +411,7 @@ t.test('a value that the release before accepted is a warning, not a problem', a
     [{ STARTING_TOKEN: 'EAABsomething' }, /^STARTING_TOKEN: is one of Facebook Login.*It is not used/],
     [{ STARTING_TOKEN: `THAA${'x'.repeat(40)}` }, /^STARTING_TOKEN: is one of Threads.*It is not used/],
     [{ THREADS_STARTING_TOKEN: `IGAA${'x'.repeat(40)}` }, /^THREADS_STARTING_TOKEN: is one of Instagram.*It is not used/],
+    [{ TIKTOK_REFRESH_TOKEN: `act.${'x'.repeat(40)}` }, /^TIKTOK_REFRESH_TOKEN: is an access token.*It is not used/],
     [{ STARTING_TOKEN: 'https://graph.instagram.com/me' }, /^STARTING_TOKEN: is an address/],
     [
       { STARTING_TOKEN: 'a password of mine'.replaceAll(' ', '-'), ADMIN_PASSWORD: 'a-password-of-mine' },
@@ -443,6 +461,9 @@ t.test('a printed configuration shows no secret', async (t) => {
     FACEBOOK_STARTING_TOKEN: 'canary-12',
     FACEBOOK_APP_ID: '3',
     FACEBOOK_APP_SECRET: 'canary-13',
+    TIKTOK_REFRESH_TOKEN: 'canary-14',
+    TIKTOK_CLIENT_KEY: 'aw1234567890',
+    TIKTOK_CLIENT_SECRET: 'canary-15',
   })
   const { inspect } = await import('node:util')
   t.notMatch(JSON.stringify(config) + inspect(config, { depth: 10, showHidden: true }), /canary/)

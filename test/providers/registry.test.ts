@@ -63,5 +63,7 @@ t.test('the registry loads no provider’s code', async (t) => {
     'src/providers/instagram/module.ts',
     'src/providers/registry.ts',
     'src/providers/threads/module.ts',
+    'src/providers/tiktok/app.ts',
+    'src/providers/tiktok/module.ts',
   ])
 })

@@ -68,7 +68,7 @@ export interface InstagramOptions {
 }
 
 /** A clock that continues from the time it was last set to; real time at first. */
-function createClock(): Clock {
+export function createClock(): Clock {
   let offset = 0
   return {
     now: () => Date.now() + offset,

@@ -22,7 +22,7 @@ const AccountQuery = { type: 'object', properties: { account: name } } as const
 const AccountForm = { ...AccountQuery, required: ['account'] } as const
 const ConfirmForm = { type: 'object', properties: { answer: text }, required: ['answer'] } as const
 const ChooseForm = { type: 'object', properties: { answer: text, choice: name }, required: ['answer', 'choice'] } as const
-const Return = { type: 'object', properties: { code: text, state: text, error: text } } as const
+const Return = { type: 'object', properties: { code: text, state: text, error: text, error_description: text, scopes: text } } as const
 
 interface Parts {
   readonly owner: ConnectDeps
@@ -80,9 +80,10 @@ export function connectRoutes(scope: FastifyInstance, { owner, appUrl, log, page
       const text = 'Nothing was done: this address is for a browser that opens it, not for one that fetches it ahead.\n'
       return reply.code(503).header('vary', AHEAD.join(', ')).type('text/plain; charset=utf-8').send(text)
     }
-    const { code, state, error } = request.query
+    const { code, state, error, error_description: errorDescription, scopes } = request.query
     const { provider } = request.params
-    return outcome(request, reply, provider, finishConnect(owner, { provider, code, state, error, sessionId: request.ownerSession }))
+    const params = { provider, code, state, error, errorDescription, scopes, sessionId: request.ownerSession }
+    return outcome(request, reply, provider, finishConnect(owner, params))
   })
 
   app.post('/connect/:provider/confirm', { schema: { params: Params, body: ConfirmForm } }, (request, reply) => {

@@ -22,7 +22,7 @@ export interface GraphConnectOptions {
 /** Meta's code where the token to exchange is already long-lived. */
 const SESSION_KEY_INVALID = 452
 
-type GraphConnect = Required<Omit<Connect, 'revoke' | 'choice'>> & Pick<Connect, 'revoke'>
+type GraphConnect = Required<Pick<Connect, 'exchangeForLongLived' | 'readSignedRequest'>> & Connect
 
 export function createGraphConnect(service: GraphService, options: GraphConnectOptions): GraphConnect {
   const { title, mePath, grantTypes, permissionsPath, fields: names } = service
