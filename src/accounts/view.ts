@@ -40,6 +40,7 @@ export interface AccountView extends Situation {
    */
   readonly pageUse: 'safe' | 'untold' | 'allowed' | 'servers' | 'ended'
   readonly issuedAt: Date | null
+  readonly neverExpires: boolean
   readonly lastRefreshAt: Date | null
   /** The provider refuses to refresh the token until then; null = old enough, or of unknown age. */
   readonly tooYoungUntil: Date | null
@@ -149,6 +150,7 @@ function describe(deps: ViewDeps, stored: Account, isDefault: boolean): AccountV
     scopes: account.scopes,
     pageUse: pageUseOf(deps, account),
     issuedAt,
+    neverExpires: account.neverExpires,
     expiresAt,
     grantEnd: account.refreshToken === null ? null : grantEnd(account),
     isWaiting: awaitsProvider(account, now),

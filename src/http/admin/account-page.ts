@@ -2,6 +2,7 @@ import { findAccount } from '../../accounts/manage.ts'
 import { type AdvisedAccount, describeAccount, type ViewDeps } from '../../accounts/view.ts'
 import type { Account } from '../../core/account.ts'
 import type { AccountStore, RecordedEvent } from '../../core/account-store.ts'
+import { accountContext, tryOpen } from '../../core/vault.ts'
 import { createSnippets } from '../pages/snippets.ts'
 import type { Site } from '../site.ts'
 
@@ -26,21 +27,24 @@ export interface AccountPage {
   readonly usualConstant: string
   /** The name of /token.js's constant, if it changes once this account is the default; else null. */
   readonly renamedConstant: string | null
+  /** Of the provider, for an owner who has just connected the account. */
+  readonly notes: readonly string[]
 }
 
 /** Describes the page of one account. Throws `not_found` if there is no such account. */
-export function createAccountPage({ owner, site }: AccountPageParts): (name: string) => Promise<AccountPage> {
+export function createAccountPage({ owner, site }: AccountPageParts): (name: string, isConnected: boolean) => Promise<AccountPage> {
   const { settings } = site
   const snippets = createSnippets(site.viewsFolder)
   const usualOf = ({ provider }: Pick<Account, 'provider'>): string => settings.constantNames[provider] ?? ''
   const constantOf = (account: Pick<Account, 'jsConstant' | 'provider'>): string => account.jsConstant ?? usualOf(account)
 
-  return async (name) => {
+  return async (name, isConnected) => {
     const found = await findAccount(owner, name)
-    const [account, history, served] = await Promise.all([
+    const [account, history, served, notes] = await Promise.all([
       describeAccount(owner, found),
       owner.store.events(name, 5),
       owner.store.find(null),
+      isConnected ? notesOf(owner, found) : [],
     ])
     const { title = account.provider, connect, setup } = owner.providers.get(account.provider) ?? {}
     const constantName = constantOf(account)
@@ -57,6 +61,14 @@ export function createAccountPage({ owner, site }: AccountPageParts): (name: str
       constantName,
       usualConstant: usualOf(account),
       renamedConstant: present === constantName ? null : present,
+      notes,
     }
   }
+}
+
+async function notesOf({ providers, vault }: ViewDeps, account: Account): Promise<readonly string[]> {
+  const { provider, accessToken, scopes } = account
+  const { connect } = providers.get(provider) ?? {}
+  const token = accessToken === null ? null : tryOpen(vault, accessToken, accountContext(account, 'access_token'))
+  return token === null ? [] : ((await connect?.notes?.(token, scopes)) ?? [])
 }

@@ -106,12 +106,13 @@ export function accountRoutes(scope: FastifyInstance, { owner, status, site, pag
   }
 
   async function show(reply: FastifyReply, name: string, data: Shown) {
+    const { done } = reply.request.query as { done?: unknown }
     return pages.send(reply, 'account', {
       signedIn: true,
-      ...(await describe(name)),
+      ...(await describe(name, done === 'connected')),
       field: null,
       typed: {},
-      isNewToken: NEW_TOKEN.includes(String((reply.request.query as { done?: unknown }).done)),
+      isNewToken: NEW_TOKEN.includes(String(done)),
       ...data,
     })
   }

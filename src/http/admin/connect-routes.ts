@@ -45,12 +45,16 @@ export function connectRoutes(scope: FastifyInstance, { owner, appUrl, log, page
         return pages.send(reply, 'connect-choice', { signedIn: true, provider, title: titleOf(provider), ...result })
       return pages.send(reply, 'connect-other-user', { signedIn: true, provider, title: titleOf(provider), ...result })
     } catch (error) {
-      if (!(error instanceof ConnectError)) throw error
-      const { happened, remedy, wantsRedirectUri } = error
-      log.warn({ reqId: request.id, provider }, happened)
-      const redirectUri = wantsRedirectUri ? redirectUriOf(appUrl, provider) : null
-      return sendProblem(pages, request, reply.code(error.isTransient ? 503 : 422), { happened, remedy, redirectUri })
+      return refused(request, reply, provider, error)
     }
+  }
+
+  function refused(request: Parameters<typeof sendProblem>[1], reply: FastifyReply, provider: string, error: unknown) {
+    if (!(error instanceof ConnectError)) throw error
+    const { happened, remedy, wantsRedirectUri } = error
+    log.warn({ reqId: request.id, provider }, happened)
+    const redirectUri = wantsRedirectUri ? redirectUriOf(appUrl, provider) : null
+    return sendProblem(pages, request, reply.code(error.isTransient ? 503 : 422), { happened, remedy, redirectUri })
   }
 
   app.get(
@@ -64,16 +68,17 @@ export function connectRoutes(scope: FastifyInstance, { owner, appUrl, log, page
     },
   )
 
-  app.post(
-    '/connect/:provider',
-    { schema: { params: Params, body: AccountForm } },
-    async ({ params: { provider }, body: { account }, ownerSession: sessionId }, reply) => {
-      const url = await startConnect(owner, { provider, account, sessionId })
+  app.post('/connect/:provider', { schema: { params: Params, body: AccountForm } }, async (request, reply) => {
+    const { provider } = request.params
+    try {
+      const url = await startConnect(owner, { provider, account: request.body.account, sessionId: request.ownerSession })
       // Not a redirect: browsers apply form-action to every redirect after a form, and the policy cannot list the provider's.
       reply.header('refresh', `0;url=${url.href}`)
       return pages.send(reply, 'connect-go', { signedIn: true, title: titleOf(provider), url: url.href })
-    },
-  )
+    } catch (error) {
+      return refused(request, reply, provider, error)
+    }
+  })
 
   app.get('/connect/:provider/callback', { schema: { params: Params, querystring: Return } }, (request, reply) => {
     if (!isNavigation(request)) {
