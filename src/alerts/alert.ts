@@ -35,6 +35,8 @@ export interface Alert {
   readonly event: AlertKind
   /** Both null where the alert concerns no account. */
   readonly account: string | null
+  /** The account's. */
+  readonly provider?: string
   readonly state: Account['state'] | null
   /** One sentence or two for the operator, without secrets. */
   readonly message: string
@@ -103,9 +105,8 @@ export function decideAlert(account: Account, alerted: Alerted, now: Date): Deci
   const kept = wasSent ? [PAGES_LOST] : []
   const isDue = endedAt !== null && account.pausedAt === null && hasGrant(account) && (!wasSent || isRepeat(alerted, now))
   if (health.alert !== null || !isDue) return { alert: health.alert, alerted: [...health.alerted, ...kept] }
-  const { name, state } = account
-  const message = `The permissions of the account “${name}” have changed, so web pages no longer get its token; browsers that have it keep it for five minutes. Servers still get it. Decide under “Who may read the token” whether pages may have it with its new permissions.`
-  return { alert: { event: 'page_use_ended', account: name, state, message }, alerted: [...health.alerted, PAGES_LOST] }
+  const message = `The permissions of the account ${named(account)} have changed, so web pages no longer get its token; browsers that have it keep it for five minutes. Servers still get it. Decide under “Who may read the token” whether pages may have it with its new permissions.`
+  return { alert: about(account, 'page_use_ended', message), alerted: [...health.alerted, PAGES_LOST] }
 }
 
 const isRepeat = ({ at }: Alerted, now: Date): boolean => at !== null && now.getTime() - at.getTime() >= REPEAT_MS
@@ -200,31 +201,36 @@ function hasLastWeek(lifeMs: number): boolean {
 }
 
 function recovered(account: Account): Alert {
-  const { name, state } = account
   const end = grantEnd(account)
   const until = end === null ? '' : `; it is good until ${day(end)}`
-  return { event: 'recovered', account: name, state, message: `The token of the account “${name}” works again${until}.` }
+  return about(account, 'recovered', `The token of the account ${named(account)} works again${until}.`)
 }
 
 function alertOf(account: Account, condition: Condition, now: Date): Alert {
   const [event, what] = sentence(account, condition, now)
   const why = account.lastError === null ? '' : ` ${account.lastError}`
-  return { event, account: account.name, state: account.state, message: what + why }
+  return about(account, event, what + why)
+}
+
+const named = ({ name, provider }: Account): string => `“${name}” (${provider})`
+
+function about(account: Account, event: AlertKind, message: string): Alert {
+  return { event, account: account.name, provider: account.provider, state: account.state, message }
 }
 
 function sentence(account: Account, condition: Condition, now: Date): [AlertKind, string] {
-  const { name, refreshToken, expiresAt } = account
-  const token = `The token of the account “${name}”`
+  const { refreshToken, expiresAt } = account
+  const token = `The token of the account ${named(account)}`
   const last = grantEnd(account)
   const end = refreshToken !== null || expiresAt === null ? '' : ` It is good until ${day(expiresAt)}.`
-  const approval = `Only its user can keep the account “${name}” alive: connect it again${last === null ? '' : ` before ${day(last)}`}.`
+  const approval = `Only its user can keep the account ${named(account)} alive: connect it again${last === null ? '' : ` before ${day(last)}`}.`
   switch (condition) {
     case 'expired':
       return ['person_needed', `${token} has expired, and pages get none: connect the account again.`]
     case 'unreadable':
       return ['unreadable', `${token} cannot be opened with any key in ENCRYPTION_KEY.`]
     case 'reconnect':
-      if (!hasGrant(account)) return ['person_needed', `The account “${name}” has no token any more: connect it again.`]
+      if (!hasGrant(account)) return ['person_needed', `The account ${named(account)} has no token any more: connect it again.`]
       return ['person_needed', `${token} is refused by its provider: connect the account again.${end}`]
     case 'misconfigured':
       return ['person_needed', `${token} cannot be refreshed until a person changes a setting.${end}`]

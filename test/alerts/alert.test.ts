@@ -89,7 +89,10 @@ t.test('each condition alerts, the worst first', async (t) => {
 t.test('the message names the trouble, the end of the token and the provider’s answer', async (t) => {
   const { alert } = decideAlert({ ...healthy, ...failing(2 * DAY) }, NOTHING_ALERTED, NOW)
   t.match(alert, { account: 'shop', state: 'active' })
-  t.match(alert?.message, /“shop” could not be refreshed for more than a day.*2027-01-01 14:00 UTC\. Instagram did not answer\.$/)
+  t.match(
+    alert?.message,
+    /“shop” \(instagram\) could not be refreshed for more than a day.*2027-01-01 14:00 UTC\. Instagram did not answer\.$/,
+  )
 })
 
 t.test('each condition alerts once per incident, also when it flaps, and then the recovery', async (t) => {
@@ -151,7 +154,10 @@ t.test('pages that lost the token are an incident of their own, beside the token
   t.equal(eventAfter(lost, 9 * DAY), 'recovered')
   t.equal(eventAfter(lost, 9 * DAY), null)
   t.equal(eventAfter({ ...lost, state: 'reconnect' }, 9 * DAY), 'person_needed', 'the next incident')
-  t.match(decideAlert({ ...healthy, ...lost }, NOTHING_ALERTED, NOW).alert?.message, /“shop” have changed, so web pages no longer/)
+  t.match(
+    decideAlert({ ...healthy, ...lost }, NOTHING_ALERTED, NOW).alert?.message,
+    /“shop” \(instagram\) have changed, so web pages no longer/,
+  )
 })
 
 t.test('an account recovers only when it works; until then the incident goes on', async (t) => {

@@ -155,7 +155,10 @@ eachEngine(t, 'an account erased by its user needs a person, and alerts once', a
   await world.seed(world.instagram.issue(), 'erased-only')
   await erase('erased-only')
   t.strictSame(await world.look(), ['person_needed'])
-  t.match(world.sent.at(-1), { state: 'reconnect', message: /“erased-only” has no token any more.* Connect the account again\.$/ })
+  t.match(world.sent.at(-1), {
+    state: 'reconnect',
+    message: /“erased-only” \(instagram\) has no token any more.* Connect the account again\.$/,
+  })
 
   await world.seed(world.instagram.issue(), 'taken-back')
   const { version } = await world.account('taken-back')
