@@ -87,7 +87,7 @@ t.test('seeds by environment and command line say that only servers get the toke
     code: 0,
     stdout: /It does not tell its permissions\.\nEach visitor.*delete as @user.*take it back: .*accounts set-pages talk servers-only/s,
   })
-  t.match(await run('accounts list'), { stdout: /talk {2}threads.* {2}web sites too, though/ })
+  t.match(await run('accounts list'), { stdout: /talk +threads.* {2}web sites too, though/ })
   const agent = await openAgent(t, { instagram, cwd, env })
   t.match(await served(agent, '/accounts/talk/token.json'), { status: 200 })
   t.match(agent.sql("select actor, detail from events where account = 'talk' and kind = 'changed'"), [
@@ -236,7 +236,7 @@ t.test('the command line makes an account of the provider that is named', async 
   const run = (args: string[], stdin = '') => runCli(t, args, { cwd, env: threadsSettings(threads), stdin })
   t.match(await run(['accounts', 'add', 'talk', '--provider', 'threads']), { code: 0 })
   t.match(await run(['seed', 'talk'], threads.issue()), { code: 0 })
-  t.match(await run(['accounts', 'list']), { stdout: /^talk {2}threads @user\.\d+/m })
+  t.match(await run(['accounts', 'list']), { stdout: /^working +talk\* +threads +@user\.\d+/m })
   t.match(await run(['accounts', 'add', 'other', '--provider', 'nobody']), { code: 1, stderr: /does not know this provider/ })
 })
 
