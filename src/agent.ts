@@ -3,7 +3,7 @@ import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Logger } from 'pino'
-import { type ConfiguredSeed, seedAtStart } from './accounts/configured-seed.ts'
+import { type ConfiguredSeed, createConfiguredSeeds } from './accounts/configured-seed.ts'
 import { createPictures } from './accounts/pictures.ts'
 import { recheckKeys } from './accounts/recheck-keys.ts'
 import { type Channel, createAlertChannels } from './alerts/channel.ts'
@@ -124,6 +124,7 @@ export async function createAgent(config: Config, log: Logger, { rateLimits = RA
   }
 
   const seeds: ConfiguredSeed[] = config.seeds.map((seed) => ({ ...seed, fingerprint: fingerprintOf(seed.token) }))
+  const configuredSeeds = createConfiguredSeeds(refreshDeps, seeds)
   const { check, password } = choosePassword(config.adminPassword, config.database.kind === 'sqlite')
   if (password !== null) secrets.add('the one-time password', password)
   // LOG_LEVEL must not hide the one-time password: the owner cannot sign in without it.
@@ -141,15 +142,13 @@ export async function createAgent(config: Config, log: Logger, { rateLimits = RA
     overview,
     pictures: createPictures(refreshDeps),
     appUrl: config.appUrl,
+    seedNotes: configuredSeeds.notes,
     seedFingerprints: new Map(seeds.map(({ account, fingerprint }) => [account, fingerprint])),
     publishDefault: () => reader.publishDefault(),
   }
   let seeding: Promise<boolean> | null = null
   const seedFromEnvironment = (): Promise<boolean> => {
-    seeding = db
-      .check()
-      .then(() => Promise.all(seeds.map((seed) => seedAtStart(refreshDeps, seed))))
-      .then((done) => done.every(Boolean))
+    seeding = db.check().then(configuredSeeds.run)
     return seeding
   }
 

@@ -18,24 +18,57 @@ export async function seedConfigured(deps: SeedDeps, { variable, ...seed }: Conf
   return seedAccount(deps, { ...seed, variable, actor: 'boot' })
 }
 
-/** Seeds a configured token at a start; false = the provider did not answer, so try again later. */
-export async function seedAtStart(deps: SeedDeps, seed: ConfiguredSeed): Promise<boolean> {
-  const { variable } = seed
-  try {
-    const taken = await seedConfigured(deps, seed)
-    if (taken === null) return true
-    const readers = await readersAfter(deps, seed.account)
-    if (taken.outcome === 'taken' && readers !== '') deps.log.info({ account: seed.account }, `${variable} is stored.${readers}`)
-    if (taken.outcome === 'taken' && deps.providers.get(seed.provider)?.renewal === 'rotating')
-      deps.log.warn({ account: seed.account }, `${variable} has been used, and works only once: remove the variable`)
-    if (taken.outcome !== 'taken') deps.log.warn({ outcome: taken.outcome }, `${variable} has not taken over: ${taken.message}`)
-    return taken.outcome !== 'postponed'
-  } catch (error) {
-    // Another instance, started with the same token, was faster.
-    if (error instanceof AppError && error.code === 'conflict') return true
-    if (!(error instanceof AppError && error.code === 'invalid')) throw error
-    // The value is no token. The account goes on with the token it has, as after a refusal.
-    deps.log.warn({ outcome: 'refused' }, `${variable} has not taken over: ${error.message}`)
-    return true
+export interface ConfiguredSeeds {
+  /** What a start does. Each runs alone; false = one of them is tried again later. */
+  run(): Promise<boolean>
+  /** Why a configured token is not in use, and what to do: a sentence for each. */
+  notes(): Promise<string[]>
+}
+
+export function createConfiguredSeeds(deps: SeedDeps, seeds: readonly ConfiguredSeed[]): ConfiguredSeeds {
+  const { store, log, providers } = deps
+  /** By variable: why it has not taken over. */
+  const left = new Map<string, string>()
+
+  function leave({ variable, account }: ConfiguredSeed, outcome: 'postponed' | 'refused', why: string): boolean {
+    const sentence = `${variable} has not taken over: ${why}`
+    left.set(variable, sentence)
+    log.warn({ outcome, account }, sentence)
+    return outcome === 'refused'
+  }
+
+  async function start(seed: ConfiguredSeed): Promise<boolean> {
+    const { variable, account } = seed
+    try {
+      const taken = await seedConfigured(deps, seed)
+      if (taken === null) return true
+      if (taken.outcome !== 'taken') return leave(seed, taken.outcome, taken.message)
+      left.delete(variable)
+      const readers = await readersAfter(deps, account)
+      if (readers !== '') log.info({ account }, `${variable} is stored.${readers}`)
+      if (worksOnce(seed)) log.warn({ account }, `${variable} has been used, and works only once: remove the variable`)
+      return true
+    } catch (err) {
+      // Another instance, started with the same token, was faster.
+      if (err instanceof AppError && err.code === 'conflict') return true
+      // The value is no token, or the account is another provider's. The account goes on with the token it has.
+      if (err instanceof AppError && err.code === 'invalid') return leave(seed, 'refused', err.message)
+      log.warn({ account, err }, `${variable} could not be stored; the next try is in a minute`)
+      return false
+    }
+  }
+  const worksOnce = ({ provider }: ConfiguredSeed): boolean => providers.get(provider)?.renewal === 'rotating'
+
+  async function noteOn(seed: ConfiguredSeed): Promise<string | undefined> {
+    const { variable, account, fingerprint } = seed
+    if (left.has(variable) || (await store.seedFingerprint(account)) !== fingerprint) return left.get(variable)
+    if ((await store.find(account)) === null)
+      return `${variable}: its account “${account}” was removed, so the token is not taken again. Remove the variable, or create the account and paste a token.`
+    return worksOnce(seed) ? `${variable} has been used, and works only once: remove the variable.` : undefined
+  }
+
+  return {
+    run: async () => (await Promise.all(seeds.map(start))).every(Boolean),
+    notes: async () => (await Promise.all(seeds.map(noteOn))).filter((note) => note !== undefined),
   }
 }

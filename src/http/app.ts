@@ -50,6 +50,7 @@ export interface AppParts {
   readonly owner: ManageDeps &
     ViewDeps &
     ConnectDeps &
+    SetupParts['owner'] &
     DeauthorizeDeps & { readonly pictures: Pictures; readonly overview: Pick<Overview, 'endPageUseNote'> }
 }
 

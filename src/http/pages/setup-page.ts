@@ -68,7 +68,10 @@ const MAX_NEEDY = 5
 const MAX_VISITS = 6
 
 export interface SetupParts {
-  readonly owner: ViewDeps
+  readonly owner: ViewDeps & {
+    /** Why configured tokens are not in use. */
+    readonly seedNotes: () => Promise<string[]>
+  }
   readonly status: Pick<Status, 'summary' | 'storeProblem' | 'channels' | 'readDeliveries'>
   /** `peek` reads without being counted. */
   readonly reading: Pick<TokenReading, 'allowList' | 'isServerKey'> & { readonly peek: (account: string | null) => Promise<Snapshot> }
@@ -95,7 +98,8 @@ export async function describeSetup(parts: SetupParts, request: FastifyRequest |
   const { visits, more } = visitAs(parts, found, own)
   const working = isWorking(summary)
   const hasSites = settings.allowedDomains !== null || own !== null
-  const warnings = warningsFor(isOwner, settings.warnings, own)
+  const notes = isOwner ? ((await inTime(owner.seedNotes())) ?? []) : []
+  const warnings = [...warningsFor(isOwner, settings.warnings, own), ...notes]
   const { mode } = signIn.password
   const spent = mode === 'one-time' && signIn.password.isSpent()
   const ways = waysOf(owner.providers, settings.appUrl)
