@@ -92,6 +92,6 @@ t.test('a folder and a line of the registry make a provider that is seeded, refr
   const run = (args: string[], stdin = '') => runCli(t, args, { cli, cwd, env, stdin })
   t.match(await run(['accounts', 'add', 'shop', 'postbox']), { code: 0 })
   t.match(await run(['seed', 'shop'], postbox.issue()), { code: 0 })
-  t.match(await run(['accounts', 'list']), { stdout: /^shop {2}postbox @counter$/m })
+  t.match(await run(['accounts', 'list']), { stdout: /^working +shop +postbox +@counter /m })
   t.match(await run(['accounts', 'add', 'other', 'nobody']), { code: 1, stderr: /does not know this provider/ })
 })
