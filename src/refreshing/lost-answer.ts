@@ -6,6 +6,9 @@ import type { Outcome } from './outcome.ts'
 /** `doubted` of an account whose last refresh got no answer: the provider may have voided the token in hand. */
 const LOST_ANSWER = 'lost answer'
 
+/** The time limit of the second try. */
+export const secondTryMs = (timeoutMs: number): number => timeoutMs / 3
+
 /**
  * Spends the refresh token. A rotating provider may void it with an answer that never arrives, so it is tried once more at
  * once. Where the provider then refuses it, the loss is the agent's own, and the error says so.
@@ -17,7 +20,7 @@ export async function refreshRotating(provider: Provider, tokens: HeldTokens, { 
     return await provider.refresh(held).catch((error: unknown) => {
       if (!(error instanceof ProviderError && error.isAnswerLost)) throw error
       isLost = true
-      return provider.refresh(held, provider.timeoutMs / 2)
+      return provider.refresh(held, secondTryMs(provider.timeoutMs))
     })
   } catch (error) {
     if (!isLost || !(error instanceof ProviderError) || error.kind !== 'reconnect') throw error

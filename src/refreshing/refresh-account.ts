@@ -4,7 +4,7 @@ import { ProviderError } from '../core/errors.ts'
 import type { Grant, HeldTokens, Profile, Provider } from '../core/provider.ts'
 import type { Secret } from '../core/secret.ts'
 import { accountContext, type Vault } from '../core/vault.ts'
-import { refreshRotating, withLostAnswer } from './lost-answer.ts'
+import { refreshRotating, secondTryMs, withLostAnswer } from './lost-answer.ts'
 import type { RefreshPolicy } from './next-refresh.ts'
 import { type Attempt, failure, identity, isRepeated, type Outcome, otherUser, refreshed, verified } from './outcome.ts'
 import type { RateLimit } from './rate-limit.ts'
@@ -51,12 +51,21 @@ export const UNKNOWN_PROVIDER = 'This agent does not know the provider'
 const MINUTE_MS = 60_000
 const DAY_MS = 86_400_000
 
+/** The commit of a rotated grant needs no lease: it counts as long as the row has the token that was spent for it. */
+const ROTATING_COMMIT_SECONDS = 5
+const COMMIT_SECONDS = 10
+
 /**
  * Enough for all calls and the commit: profile, refresh and the profile of the new or old token; for a rotating token, whose
- * calls may take longer, a refresh and half the time for the second try.
+ * calls may take longer, a refresh and its second try. A crash is noticed when the lease ends, and must be named in a minute.
  */
-export const leaseSeconds = (providers: Iterable<Provider>): number =>
-  Math.ceil(Math.max(0, ...[...providers].map(({ renewal, timeoutMs }) => timeoutMs * (renewal === 'rotating' ? 1.5 : 3))) / 1000) + 10
+export const leaseSeconds = (providers: Iterable<Pick<Provider, 'renewal' | 'timeoutMs'>>): number =>
+  Math.max(COMMIT_SECONDS, ...[...providers].map(leaseOf))
+
+const leaseOf = ({ renewal, timeoutMs }: Pick<Provider, 'renewal' | 'timeoutMs'>): number =>
+  renewal === 'rotating'
+    ? Math.ceil((timeoutMs + secondTryMs(timeoutMs)) / 1000) + ROTATING_COMMIT_SECONDS
+    : Math.ceil((3 * timeoutMs) / 1000) + COMMIT_SECONDS
 
 /** One attempt: calls the provider without an open transaction, then commits, fenced by the attempt's id. */
 export async function refreshAccount(deps: AttemptDeps, claim: Claim, { actor, reqId, byName = false }: Origin): Promise<RefreshResult> {

@@ -3,27 +3,11 @@ import pg from 'pg'
 import { createInstallation, type Installation, readToken } from '../faults/installation.ts'
 import { type Agent, startAgent } from '../support/agent.ts'
 import { freePort } from '../support/free-port.ts'
-import { type Instagram, startInstagram } from '../support/instagram.ts'
-import type { Knobs } from '../support/instagram-knobs.ts'
 import type { PostgresServer } from '../support/postgres.ts'
 import { type Teardown, tempFolder } from '../support/temp-folder.ts'
 import { waitFor } from '../support/wait-for.ts'
+import type { Mode, StandIn } from './provider.ts'
 import { type CallMoment, startRelay } from './relay.ts'
-
-/** How a provider treats the old token when it issues a new one. */
-export interface Mode {
-  readonly name: string
-  readonly knobs: Partial<Knobs>
-  /** A kill between the provider's answer and the commit loses the only copy. */
-  readonly mayLose: boolean
-}
-
-export const MODES: readonly Mode[] = [
-  { name: 'same string', knobs: { refreshedString: 'same' }, mayLose: false },
-  { name: 'new string, the old one lives', knobs: {}, mayLose: false },
-  { name: 'strict, with grace', knobs: { oldString: 'invalid', graceSeconds: 300 }, mayLose: false },
-  { name: 'strict', knobs: { oldString: 'invalid' }, mayLose: true },
-]
 
 type Moment = CallMoment | 'claimed' | 'saved' | 'any'
 const MOMENTS: readonly Moment[] = ['any', 'claimed', 'asked', 'answered', 'delivered', 'saved']
@@ -68,12 +52,11 @@ interface Options {
 }
 
 export async function runLane(t: Teardown, { postgres, mode, mayKill }: Options): Promise<LaneReport> {
-  const instagram = await startInstagram({ knobs: { minimumAgeSeconds: 0, ...mode.knobs } })
-  t.teardown(() => instagram.close())
+  const provider = await mode.open(t)
   let onMoment: (moment: Moment) => boolean = () => false
-  const relay = await startRelay(t, instagram.url, (moment) => onMoment(moment))
+  const relay = await startRelay(t, provider, (moment) => onMoment(moment))
   const { url } = await postgres.createDatabase(t)
-  const site = await createInstallation(t, { databaseUrl: url, instagramUrl: relay.url })
+  const site = await createInstallation(t, { databaseUrl: url, env: provider.env(relay.url) })
   await site.query(TIGHT_LOOP)
   const listener = new pg.Client({ connectionString: url })
   listener.on('error', () => {})
@@ -83,16 +66,8 @@ export async function runLane(t: Teardown, { postgres, mode, mayKill }: Options)
   listener.on('notification', ({ channel }) => onMoment(channel as Moment))
 
   const names = Array.from({ length: ACCOUNTS }, (_, n) => `account-${n}`)
-  const users = new Map<string, string>()
-  const owned = (name: string, change: { lifetimeSeconds?: number; ageSeconds?: number } = {}): string => {
-    const userId = users.get(name)
-    const token = instagram.issue({ ...(userId === undefined ? {} : { userId }), ...change })
-    users.set(name, instagram.issued.get(token)?.userId ?? '')
-    return token
-  }
-  for (const name of names) await site.add(name, owned(name), { issuedAt: new Date() })
-  const ending = owned(ENDING, { ageSeconds: 0, lifetimeSeconds: ENDS_AFTER_MS / 1000 })
-  await site.add(ENDING, ending, { nextRefreshAt: null, expiresAt: new Date(instagram.issued.get(ending)?.expiresAt ?? 0) })
+  for (const name of names) await provider.add(site, name)
+  await provider.add(site, ENDING, ENDS_AFTER_MS)
 
   const report: LaneReport = {
     mode: mode.name,
@@ -105,7 +80,7 @@ export async function runLane(t: Teardown, { postgres, mode, mayKill }: Options)
     slowestNamingMs: 0,
     violations: [],
   }
-  const reader = createReader(instagram, [...names, ENDING], users, report)
+  const reader = createReader(provider, [...names, ENDING], report)
   const [port, cwd] = [await freePort(), tempFolder(t, 'crash')]
   const start = async (): Promise<Agent> => {
     const agent = await startAgent(t, { env: site.env, port, cwd, ready: null })
@@ -120,7 +95,7 @@ export async function runLane(t: Teardown, { postgres, mode, mayKill }: Options)
     const agent = await start()
     // The endless first sweep keeps the port closed for two seconds; every fourth agent lives until it serves.
     if (turn % 4 === 3) await waitFor('the agent to serve', () => agent.fetch('/healthz'), { timeoutMs: 30_000 })
-    if (moment !== 'any') await nameLosses(site, lost, report, startedMs, owned)
+    if (moment !== 'any') await nameLosses({ site, provider, lost, report, startedMs })
     await reached(moment, (watch) => {
       onMoment = watch
     })
@@ -131,7 +106,7 @@ export async function runLane(t: Teardown, { postgres, mode, mayKill }: Options)
     report.killsAt[moment]++
     await site.lapseLeases()
     for (const name of names) {
-      if (lost.has(name) || !isDead(instagram, await site.token(name))) continue
+      if (lost.has(name) || !(await provider.isDead(site, name))) continue
       lost.add(name)
       report.lost++
       if (!mode.mayLose) report.violations.push(`the token of ${name} was lost by a kill at the moment “${moment}”`)
@@ -140,7 +115,7 @@ export async function runLane(t: Teardown, { postgres, mode, mayKill }: Options)
 
   const startedMs = performance.now()
   const last = await start()
-  await nameLosses(site, lost, report, startedMs, owned)
+  await nameLosses({ site, provider, lost, report, startedMs })
   const before = new Map(await Promise.all(names.map(async (name) => [name, (await site.account(name)).version] as const)))
   for (const name of names) {
     await waitFor(`${name} to be refreshed once more`, async () => (await site.account(name)).version > (before.get(name) ?? 0), {
@@ -151,7 +126,7 @@ export async function runLane(t: Teardown, { postgres, mode, mayKill }: Options)
   await last.kill9()
   reader.stop()
   for (const name of names) {
-    if (!mode.mayLose && isDead(instagram, await site.token(name))) report.violations.push(`the token of ${name} is dead at the end`)
+    if (!mode.mayLose && (await provider.isDead(site, name))) report.violations.push(`the token of ${name} is dead at the end`)
   }
   const seen = new Map<string, number>()
   for (const { name, version } of await site.query<{ name: string; version: number }>('select name, version from versions order by n')) {
@@ -160,7 +135,7 @@ export async function runLane(t: Teardown, { postgres, mode, mayKill }: Options)
     seen.set(name, version)
     report.refreshes++
   }
-  if (instagram.overlaps.count > 0) report.violations.push(`${instagram.overlaps.count} calls of one account overlapped`)
+  if (provider.overlaps() > 0) report.violations.push(`${provider.overlaps()} calls of one account overlapped`)
   return report
 }
 
@@ -180,33 +155,28 @@ async function reached(moment: Moment, watchWith: (watch: (moment: Moment) => bo
   if (moment === 'delivered') await sleep(Math.random() * 5)
 }
 
-function isDead(instagram: Instagram, token: string): boolean {
-  const held = instagram.issued.get(token)
-  const now = instagram.clock.now()
-  return held === undefined || held.expiresAt <= now || (held.endedAt ?? Number.POSITIVE_INFINITY) <= now
+interface Losses {
+  readonly site: Installation
+  readonly provider: StandIn
+  readonly lost: Set<string>
+  readonly report: LaneReport
+  readonly startedMs: number
 }
 
 /** Each loss must stand in the row; then a person stores a new token. */
-async function nameLosses(
-  site: Installation,
-  lost: Set<string>,
-  report: LaneReport,
-  startedMs: number,
-  owned: (name: string) => string,
-): Promise<void> {
+async function nameLosses({ site, provider, lost, report, startedMs }: Losses): Promise<void> {
   for (const name of lost) {
     const named = async () => {
       const { lastErrorCode, lastError } = await site.account(name)
-      return lastErrorCode === 'reconnect' && lastError?.includes('no longer accepts')
+      return lastErrorCode === 'reconnect' && lastError?.includes(provider.lossSays)
     }
     await waitFor(`the loss of ${name} to be named`, named, { timeoutMs: 60_000 }).then(
       () => report.named++,
       ({ message }: Error) => report.violations.push(message),
     )
     report.slowestNamingMs = Math.max(report.slowestNamingMs, Math.round(performance.now() - startedMs))
-    const token = owned(name)
     await waitFor('the new token to be taken', async () => {
-      await site.replace(name, token)
+      await provider.replace(site, name)
       return (await site.account(name)).lastErrorCode === null
     })
     lost.delete(name)
@@ -214,7 +184,7 @@ async function nameLosses(
 }
 
 /** Reads as a site does, and checks each answer against the provider's records. */
-function createReader(instagram: Instagram, names: readonly string[], users: ReadonlyMap<string, string>, report: LaneReport) {
+function createReader(provider: StandIn, names: readonly string[], report: LaneReport) {
   let url: string | null = null
   let stopped = false
   const newest = new Map<string, number>()
@@ -222,18 +192,19 @@ function createReader(instagram: Instagram, names: readonly string[], users: Rea
 
   async function read(): Promise<void> {
     const name = names[Math.floor(Math.random() * names.length)] ?? ''
-    const askedAt = instagram.clock.now()
+    const askedAt = provider.now()
     // Several requests are under way at once, and their answers may arrive in another order.
     const known = newest.get(name) ?? 0
     const answer = url === null ? null : await readToken(url, name).catch(() => null)
     if (answer?.status !== 200) return
     report.reads++
-    const held = instagram.issued.get(answer.text)
-    if (held === undefined || held.userId !== users.get(name))
+    const issued = provider.served()
+    const held = issued.get(answer.text)
+    if (held === undefined || held.userId !== provider.userOf(name))
       return void report.violations.push(`${name} was served a token that is not its own`)
     // The agent takes the time from the database's answers, so it is off by their latency.
     if (held.expiresAt < askedAt - 1_000) report.violations.push(`${name} was served a token that had expired`)
-    for (const token of [...instagram.issued.keys()].slice(order.size)) order.set(token, order.size)
+    for (const token of [...issued.keys()].slice(order.size)) order.set(token, order.size)
     const place = order.get(answer.text) ?? 0
     if (place < known) report.violations.push(`${name} was served an older token than before`)
     newest.set(name, Math.max(place, newest.get(name) ?? 0))

@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { text } from 'node:stream/consumers'
 import type { Teardown } from '../support/temp-folder.ts'
 
 /** The moments of a provider call that a test outside the agent can see. */
@@ -10,14 +11,23 @@ export interface Relay {
   readonly url: string
 }
 
+interface Target {
+  readonly url: string
+  readonly refreshPath: string
+}
+
 /** A proxy between the agent and its provider. If `watch` says so, it holds the answer back until its caller is dead. */
-export async function startRelay(t: Teardown, target: string, watch: (moment: CallMoment) => boolean): Promise<Relay> {
+export async function startRelay(t: Teardown, { url, refreshPath }: Target, watch: (moment: CallMoment) => boolean): Promise<Relay> {
   const server = createServer(async (request, response) => {
-    const isRefresh = request.url?.startsWith('/refresh_access_token') === true
+    const isRefresh = request.url?.startsWith(refreshPath) === true
     const seen = (moment: CallMoment): boolean => isRefresh && watch(moment)
     response.on('error', () => {})
+    const { method = 'GET', headers: asked } = request
+    const sent = await text(request)
     seen('asked')
-    const answer = await fetch(target + request.url).catch(() => null)
+    const headers = { 'content-type': asked['content-type'] ?? '', authorization: asked.authorization ?? '' }
+    const how = sent === '' ? {} : { method, headers, body: sent }
+    const answer = await fetch(url + request.url, how).catch(() => null)
     if (answer === null) return response.destroy()
     const body = await answer.text()
     if (seen('answered')) return

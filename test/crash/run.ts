@@ -1,13 +1,13 @@
-// npm run crash -- --kills N: kills the agent with -9 at random and at named moments of its refreshes, for each way in which
+// npm run crash -- --kills N --provider tiktok: kills the agent with -9 at random and at named moments of its refreshes, for each way in which
 // providers rotate tokens, and checks the tokens that are left.
 import { parseArgs } from 'node:util'
 import { createInstallation } from '../faults/installation.ts'
 import { startAgent } from '../support/agent.ts'
-import { startInstagram } from '../support/instagram.ts'
 import { type PostgresServer, startPostgres } from '../support/postgres.ts'
 import type { Teardown } from '../support/temp-folder.ts'
 import { waitFor } from '../support/wait-for.ts'
-import { type LaneReport, MODES, runLane } from './lane.ts'
+import { type LaneReport, runLane } from './lane.ts'
+import { MODES, type Mode } from './provider.ts'
 import { startRelay } from './relay.ts'
 
 export interface CrashReport {
@@ -18,13 +18,15 @@ export interface CrashReport {
   readonly violations: readonly string[]
 }
 
-export async function crash(t: Teardown, kills: number): Promise<CrashReport> {
+export async function crash(t: Teardown, kills: number, provider = 'instagram'): Promise<CrashReport> {
+  const modes = MODES[provider]
+  if (modes === undefined) throw new Error(`--provider must be one of ${Object.keys(MODES).join(', ')}`)
   const [postgres] = await Promise.all([startPostgres(t), warmCompileCache(t)])
   let left = kills
   const mayKill = (): boolean => left-- > 0
   const [lossNamedMs, ...lanes] = await Promise.all([
-    nameOneLoss(t, postgres),
-    ...MODES.map((mode) => runLane(t, { postgres, mode, mayKill })),
+    nameOneLoss(t, postgres, modes.find(({ mayLose }) => mayLose) as Mode),
+    ...modes.map((mode) => runLane(t, { postgres, mode, mayKill })),
   ])
   const violations = lanes.flatMap((lane) => lane.violations.map((what) => `${lane.mode}: ${what}`))
   if (lossNamedMs > 60_000) violations.push(`a lost token was named only ${lossNamedMs} ms after the restart`)
@@ -37,25 +39,23 @@ async function warmCompileCache(t: Teardown): Promise<void> {
 }
 
 /** The lanes cut leases short; this run keeps real leases. */
-async function nameOneLoss(t: Teardown, postgres: PostgresServer): Promise<number> {
-  const instagram = await startInstagram({ knobs: { minimumAgeSeconds: 0, oldString: 'invalid' } })
-  t.teardown(() => instagram.close())
+async function nameOneLoss(t: Teardown, postgres: PostgresServer, mode: Mode): Promise<number> {
+  const provider = await mode.open(t)
   let answered = false
-  const relay = await startRelay(t, instagram.url, (moment) => {
+  const relay = await startRelay(t, provider, (moment) => {
     if (moment !== 'answered' || answered) return false
     answered = true
     return true
   })
   const { url } = await postgres.createDatabase(t)
-  const site = await createInstallation(t, { databaseUrl: url, instagramUrl: relay.url })
-  await site.add('default', instagram.issue(), { issuedAt: new Date(Date.now() - 7 * 86_400_000), providerUserId: '17841400000000001' })
+  const site = await createInstallation(t, { databaseUrl: url, env: provider.env(relay.url) })
+  await provider.add(site, 'default')
   const first = await startAgent(t, { env: site.env, ready: null })
   await waitFor('the answer on its way', () => answered, { timeoutMs: 60_000 })
   await first.kill9()
   const startedMs = performance.now()
   const second = await startAgent(t, { env: site.env, ready: null })
-  const named = async () =>
-    (await site.account('default')).lastErrorCode === 'reconnect' && /no longer accepts the token/.test(second.stdout())
+  const named = async () => (await site.account('default')).lastErrorCode === 'reconnect' && second.stdout().includes(provider.lossSays)
   await waitFor('the loss to be named', named, { timeoutMs: 150_000, everyMs: 200 })
   const namedMs = Math.round(performance.now() - startedMs)
   await second.kill9()
@@ -85,10 +85,11 @@ export function crashFigures({ lanes, kills, lossNamedMs, violations }: CrashRep
 }
 
 if (import.meta.main) {
-  const { values } = parseArgs({ options: { kills: { type: 'string', default: '200' } } })
+  const options = { kills: { type: 'string', default: '200' }, provider: { type: 'string', default: 'instagram' } } as const
+  const { values } = parseArgs({ options })
   const endings: (() => unknown)[] = []
   const startedMs = performance.now()
-  const report = await crash({ teardown: (end) => endings.unshift(end) }, Number(values.kills))
+  const report = await crash({ teardown: (end) => endings.unshift(end) }, Number(values.kills), values.provider)
   console.log(`${crashFigures(report)}\n${Math.round((performance.now() - startedMs) / 1000)} s`)
   for (const end of endings) await end()
   process.exit(report.violations.length === 0 ? 0 : 1)

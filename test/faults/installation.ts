@@ -1,5 +1,5 @@
 import type { Account } from '../../src/core/account.ts'
-import type { AccountChange, RecordedEvent } from '../../src/core/account-store.ts'
+import type { AccountChange, AccountStore, RecordedEvent } from '../../src/core/account-store.ts'
 import { migrate } from '../../src/storage/migrate.ts'
 import { openPostgres } from '../../src/storage/postgres.ts'
 import { MIGRATIONS } from '../support/accounts.ts'
@@ -15,6 +15,7 @@ export const SECRETS = {
 } as const
 
 export interface Installation {
+  readonly store: AccountStore
   /** The environment of each agent. */
   readonly env: Record<string, string>
   add(name: string, token: string, change?: AccountChange): Promise<Account>
@@ -35,14 +36,23 @@ interface Options {
   databaseUrl: string
   /** The agents' database URL, if it differs from the tests': through a proxy, or as another user. */
   agentsDatabaseUrl?: string
-  instagramUrl: string
+  instagramUrl?: string
+  /** The variables of another provider. */
+  env?: Record<string, string>
   memcached?: string
   encryptionKey?: string
 }
 
 /** A database with any number of agents. */
 export async function createInstallation(t: Teardown, options: Options): Promise<Installation> {
-  const { databaseUrl, agentsDatabaseUrl = databaseUrl, instagramUrl, memcached, encryptionKey = SECRETS.ENCRYPTION_KEY } = options
+  const {
+    databaseUrl,
+    agentsDatabaseUrl = databaseUrl,
+    instagramUrl,
+    memcached,
+    env = {},
+    encryptionKey = SECRETS.ENCRYPTION_KEY,
+  } = options
   const db = openPostgres(databaseUrl, { onConnectionLost: () => {} })
   t.teardown(() => db.close())
   await migrate(db, MIGRATIONS)
@@ -54,7 +64,8 @@ export async function createInstallation(t: Teardown, options: Options): Promise
       ...SECRETS,
       ENCRYPTION_KEY: encryptionKey,
       DATABASE_URL: agentsDatabaseUrl,
-      INSTAGRAM_GRAPH_URL: instagramUrl,
+      ...(instagramUrl === undefined ? {} : { INSTAGRAM_GRAPH_URL: instagramUrl }),
+      ...env,
       ...(memcached === undefined ? {} : { MEMCACHIER_SERVERS: memcached }),
     },
     // Trusted like a seed, which is served before its provider has confirmed it.

@@ -65,9 +65,17 @@ export interface Token {
   readonly kind: 'access' | 'refresh'
   readonly userId: string
   readonly scopes: readonly string[]
+  /** All that comes from one approval. */
+  readonly family: string
   readonly expiresAt: number
   endedAt: number | null
   replacedBy: string | null
+}
+
+export interface IssueRequest {
+  userId?: string
+  scopes?: string[]
+  accessSeconds?: number
 }
 
 interface Code {
@@ -103,14 +111,15 @@ export function createRules(knobs: Knobs, now: () => number) {
   const uses = { ofDead: 0 }
 
   const isAlive = ({ expiresAt, endedAt }: Token): boolean => now() < expiresAt && (endedAt === null || now() < endedAt)
-  function add(kind: Token['kind'], { userId, scopes }: Pick<Token, 'userId' | 'scopes'>, seconds: number): Token {
-    const one = { token: random(kind === 'access' ? 'act' : 'rft'), kind, userId, scopes, expiresAt: now() + seconds * 1000, endedAt: null }
+  function add(kind: Token['kind'], { userId, scopes, family }: Pick<Token, 'userId' | 'scopes' | 'family'>, seconds: number): Token {
+    const token = random(kind === 'access' ? 'act' : 'rft')
+    const one = { token, kind, userId, scopes, family, expiresAt: now() + seconds * 1000, endedAt: null }
     tokens.set(one.token, { ...one, replacedBy: null })
     return tokens.get(one.token) as Token
   }
-  function issue({ userId = knobs.signedInAs, scopes = ['user.info.basic'] }: { userId?: string; scopes?: string[] } = {}) {
-    const about = { userId, scopes }
-    return { access: add('access', about, knobs.accessSeconds).token, refresh: add('refresh', about, knobs.refreshSeconds).token }
+  function issue({ userId = knobs.signedInAs, scopes = ['user.info.basic'], accessSeconds = knobs.accessSeconds }: IssueRequest = {}) {
+    const about = { userId, scopes, family: random('family') }
+    return { access: add('access', about, accessSeconds).token, refresh: add('refresh', about, knobs.refreshSeconds).token }
   }
 
   function answer(access: Token, refresh: Token): Answer {
@@ -192,7 +201,7 @@ export function createRules(knobs: Knobs, now: () => number) {
       if (!fits) throw new Refusal('invalid_request', 'Code verifier or code challenge is invalid.')
     }
     code.used = true
-    const about = { userId: code.userId, scopes: code.scopes }
+    const about = { userId: code.userId, scopes: code.scopes, family: random('family') }
     return answer(add('access', about, knobs.accessSeconds), add('refresh', about, knobs.refreshSeconds))
   }
 
@@ -201,7 +210,7 @@ export function createRules(knobs: Knobs, now: () => number) {
     const held = tokens.get(asked['refresh_token'] ?? '')
     if (held?.kind !== 'refresh' || !isAlive(held)) {
       uses.ofDead++
-      if (knobs.reuse === 'family revoked' && held !== undefined) endAll(held.userId)
+      if (knobs.reuse === 'family revoked' && held !== undefined) endAll((one) => one.family === held.family)
       throw new Refusal('invalid_grant', 'Refresh token is invalid or expired.')
     }
     const secondsLeft = knobs.refreshLife === 'restarts' ? knobs.refreshSeconds : (held.expiresAt - now()) / 1000
@@ -217,8 +226,8 @@ export function createRules(knobs: Knobs, now: () => number) {
     return answer(add('access', held, knobs.accessSeconds), next)
   }
 
-  function endAll(userId: string): void {
-    for (const one of tokens.values()) if (one.userId === userId) one.endedAt ??= now()
+  function endAll(isOne: (one: Token) => boolean): void {
+    for (const one of tokens.values()) if (isOne(one)) one.endedAt ??= now()
   }
 
   function bearer(authorization: string, scope: string): Token {
@@ -259,7 +268,7 @@ export function createRules(knobs: Knobs, now: () => number) {
         if (path === '/v2/oauth/revoke/') {
           const held = tokens.get(strict(params, ['client_key', 'client_secret', 'token'])['token'] ?? '')
           if (held === undefined) throw new Refusal('invalid_request', 'The token is unknown.')
-          endAll(held.userId)
+          endAll(({ userId }) => userId === held.userId)
           return { status: 200, body: '' }
         }
         if (params.get('grant_type') === 'refresh_token') return refresh(params)

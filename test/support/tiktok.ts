@@ -5,7 +5,7 @@ import { text } from 'node:stream/consumers'
 import { type Clock, createClock } from './instagram.ts'
 import { FAULTS, type Fault, type FaultName, perform } from './instagram-faults.ts'
 import { type Answer, json } from './instagram-graph.ts'
-import { APP, createRules, DEFAULT_KNOBS, type Knobs, type Token } from './tiktok-oauth.ts'
+import { APP, createRules, DEFAULT_KNOBS, type IssueRequest, type Knobs, type Token } from './tiktok-oauth.ts'
 
 // A strict stand-in for open.tiktokapis.com and www.tiktok.com at once. It is a server, not a mock: it issues, expires, rotates
 // and refuses as PROVIDERS.md says, and a client's mistakes fail here as they do there.
@@ -22,7 +22,7 @@ export interface TikTok {
   readonly calls: Operation[]
   /** Refreshes that began while another one of the same user ran, uses of dead refresh tokens, secrets in an address: 0 is right. */
   readonly wrong: { overlaps: number; usesOfDead: number; secretsInUrl: number }
-  issue(about?: { userId?: string; scopes?: string[] }): { access: string; refresh: string }
+  issue(about?: IssueRequest): { access: string; refresh: string }
   isAlive(token: string): boolean
   /** The user takes the permission back. */
   revoke(userId?: string): void
@@ -128,7 +128,7 @@ export async function startTikTok({
     wrong,
     issue: rules.issue,
     isAlive: rules.isAlive,
-    revoke: (userId = knobs.signedInAs) => rules.endAll(userId),
+    revoke: (user = knobs.signedInAs) => rules.endAll(({ userId }) => userId === user),
     fail(operation, fault, times = Number.POSITIVE_INFINITY) {
       faults.set(operation, [...(faults.get(operation) ?? []), { fault: typeof fault === 'string' ? FAULTS[fault] : fault, left: times }])
     },
