@@ -45,8 +45,9 @@ export function createConfiguredSeeds(deps: SeedDeps, seeds: readonly Configured
       if (taken.outcome !== 'taken') return leave(seed, taken.outcome, taken.message)
       left.delete(variable)
       const readers = await readersAfter(deps, account)
-      if (readers !== '') log.info({ account }, `${variable} is stored.${readers}`)
-      if (worksOnce(seed)) log.warn({ account }, `${variable} has been used, and works only once: remove the variable`)
+      if (readers !== '' && taken.result?.outcome !== 'failed') log.info({ account }, `${variable} is stored.${readers}`)
+      if (providers.get(seed.provider)?.renewal === 'rotating')
+        log.warn({ account }, `${variable} has been used, and works only once: remove the variable`)
       return true
     } catch (err) {
       // Another instance, started with the same token, was faster.
@@ -57,14 +58,11 @@ export function createConfiguredSeeds(deps: SeedDeps, seeds: readonly Configured
       return false
     }
   }
-  const worksOnce = ({ provider }: ConfiguredSeed): boolean => providers.get(provider)?.renewal === 'rotating'
-
   async function noteOn(seed: ConfiguredSeed): Promise<string | undefined> {
     const { variable, account, fingerprint } = seed
     if (left.has(variable) || (await store.seedFingerprint(account)) !== fingerprint) return left.get(variable)
-    if ((await store.find(account)) === null)
-      return `${variable}: its account “${account}” was removed, so the token is not taken again. Remove the variable, or create the account and paste a token.`
-    return worksOnce(seed) ? `${variable} has been used, and works only once: remove the variable.` : undefined
+    if ((await store.find(account)) !== null) return undefined
+    return `${variable}: its account “${account}” was removed, so the token is not taken again. Remove the variable, or create the account and paste a token.`
   }
 
   return {

@@ -5,8 +5,20 @@ import { sendAlerts } from '../../src/alerts/send-alerts.ts'
 import { createAlertStore } from '../../src/storage/alert-store.ts'
 import { openSqlite } from '../../src/storage/sqlite.ts'
 import { channelsOn, into } from '../support/alert-channels.ts'
+import { startFacebook } from '../support/facebook.ts'
 import { startThreads } from '../support/instagram.ts'
-import { approve, authorizeUrlIn, createOwner, OTHER_SITE, SERVER_KEY, SITE, threadsSettings } from '../support/owner.ts'
+import {
+  approve,
+  authorizeUrlIn,
+  createOwner,
+  facebookSettings,
+  OTHER_SITE,
+  SERVER_KEY,
+  SITE,
+  served,
+  threadsSettings,
+} from '../support/owner.ts'
+import { startTikTok, tiktokSettings } from '../support/tiktok.ts'
 import { waitFor } from '../support/wait-for.ts'
 
 const USER = '17841400379535405'
@@ -206,4 +218,60 @@ t.test('the owner’s word ends with any change of the scopes, at each way in, a
   t.equal((await byPage('shop')).status, 200, 'as pasted tokens of Instagram always were')
   await refresh(`${MORE},${BASIC}`)
   t.equal((await byPage('shop')).status, 200, 'scopes that become known do not take a token from pages that have it')
+})
+
+t.test('of each provider: the owner’s word lives through a refresh and a grant with the same scopes, and ends with others', async (t) => {
+  const [threads, meta, tiktok] = await Promise.all([startThreads({ knobs: { signedInAs: USER } }), startFacebook(), startTikTok()])
+  t.teardown(() => Promise.all([threads.close(), meta.close(), tiktok.close()]))
+  // TikTok redirects to https alone.
+  threads.apps[0]?.redirectUris.push('https://agent.example/connect/threads/callback')
+  meta.redirectUris.push('https://agent.example/connect/facebook/callback')
+  const { agent, instagram, owner } = await createOwner(t, {
+    knobs: { signedInAs: USER },
+    env: {
+      ...threadsSettings(threads),
+      ...facebookSettings(meta),
+      ...tiktokSettings(tiktok),
+      SERVER_KEYS: SERVER_KEY,
+      INSTAGRAM_SCOPES: `${BASIC} ${MORE}`,
+      THREADS_SCOPES: 'threads_basic threads_content_publish',
+    },
+  })
+  const alerts = await alertsOf(t, agent)
+  for (const [provider, clock, permissions] of [
+    ['instagram', instagram.clock, `${BASIC},${MORE}`],
+    ['threads', threads.clock, 'threads_basic,threads_content_publish'],
+    ['facebook', null, ''],
+    ['tiktok', tiktok.clock, ''],
+  ] as const) {
+    const asPage = async () => (await served(agent, `/accounts/${provider}/token.json`)).status
+    const scopesOf = () => agent.sql<{ scopes: string }>(`select scopes from accounts where name = '${provider}'`)[0]?.scopes ?? ''
+    const connect = async () => {
+      const page = await owner.post(`/connect/${provider}`, { account: provider })
+      t.match(await owner.get(await approve(authorizeUrlIn(page))), { location: /done=connected/ }, `${provider} connects`)
+    }
+    const refresh = async () => {
+      clock?.advance(86_400_000)
+      for (const { knobs } of [instagram, threads]) knobs.refreshPermissions = permissions
+      t.match(await owner.post(`/admin/accounts/${provider}/refresh`), { location: /done=refreshed/ }, `${provider} refreshes`)
+    }
+    const allow = () => owner.post(`/admin/accounts/${provider}/page-use`, { scopes: scopesOf(), allow: 'yes' })
+    const change = () => agent.sql(`update accounts set scopes = 'other' where name = '${provider}' returning name`)
+    await connect()
+    t.equal(await asPage(), 403, provider)
+    const key = await agent.fetch(`/accounts/${provider}/token.json`, { headers: { authorization: `Bearer ${SERVER_KEY}` } })
+    t.equal(key.status, 200, provider)
+    await allow()
+    for (const act of [refresh, connect]) {
+      await act()
+      t.equal(await asPage(), 200, `${provider}: the same after ${act.name}`)
+      t.strictSame(await alerts(), [])
+      change()
+      await act()
+      t.equal(await asPage(), 403, `${provider}: others after ${act.name}`)
+      t.strictSame(await alerts(), ['page_use_ended'], provider)
+      await allow()
+      t.equal(await asPage(), 200)
+    }
+  }
 })
