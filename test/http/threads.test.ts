@@ -1,9 +1,7 @@
-import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { runCli, startAgent } from '../support/agent.ts'
+import { runCli } from '../support/agent.ts'
 import { startInstagram, startThreads } from '../support/instagram.ts'
 import type { Knobs } from '../support/instagram-knobs.ts'
-import { oldRelease } from '../support/old-release.ts'
 import {
   approve,
   authorizeUrlIn,
@@ -194,39 +192,6 @@ t.test('Meta’s calls about Threads users take permission and data back', async
   const { url } = (await (await call('delete')).json()) as { url: string }
   t.match(url, /\/callbacks\/threads\/deletions\/\w+$/)
   t.match(agent.sql("select access_token, username from accounts where name = 'talk'"), [{ access_token: null, username: null }])
-})
-
-t.test('the release before serves no token of Threads, and what it says of the account is cleared at the next start', async (t) => {
-  const threads = await startThreads({ knobs: { signedInAs: USER } })
-  const instagram = await startInstagram()
-  t.teardown(() => Promise.all([threads.close(), instagram.close()]))
-  const cwd = tempFolder(t, 'roll-back')
-  const env = { ENCRYPTION_KEY: 'a-key-for-both-releases', ...threadsSettings(threads), ...settingsFor(instagram) }
-  const options = { cwd, instagram, env }
-  const first = await createOwner(t, options)
-  await connect(first.owner, 'talk')
-  await connect(first.owner, 'shop', 'instagram')
-  await first.agent.close()
-
-  const old = await startAgent(t, {
-    cwd,
-    cli: oldRelease(t).cli,
-    env: { ...env, DATABASE_URL: `sqlite:${join(cwd, 'data/token-agent.sqlite')}` },
-    ready: '/readyz',
-  })
-  t.match(await served(old, '/accounts/talk/token.json'), { status: 503, token: null })
-  t.match(await served(old, '/accounts/shop/token.json'), { status: 200 })
-  await runCli(t, ['refresh', 'talk', '--force'], {
-    cwd,
-    cli: oldRelease(t).cli,
-    env: { ...env, DATABASE_URL: `sqlite:${join(cwd, 'data/token-agent.sqlite')}` },
-  })
-  await old.stop()
-
-  const next = await openAgent(t, options)
-  const rowOf = () => next.sql<{ code: string | null }>("select last_error_code as code from accounts where name = 'talk'")[0]
-  await waitFor('its error to be cleared', async () => rowOf()?.code === null)
-  t.match(await served(next, '/accounts/talk/token.json'), { status: 200 })
 })
 
 t.test('the command line makes an account of the provider that is named', async (t) => {
