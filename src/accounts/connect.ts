@@ -1,4 +1,4 @@
-import { ACCOUNT_NAME_RULE, isAccountName } from '../core/account.ts'
+import { ACCOUNT_NAME_RULE, type Actor, isAccountName } from '../core/account.ts'
 import type { AccountStore } from '../core/account-store.ts'
 import { digest, randomId } from '../core/digest.ts'
 import { AppError, ConnectError } from '../core/errors.ts'
@@ -7,14 +7,20 @@ import { isMarked, marked } from '../core/vault.ts'
 import { askName } from '../refreshing/refresh-account.ts'
 import { challengeFor, tryOtherChallenge } from './challenge.ts'
 import type { KeptState, OAuthStateStore } from './oauth-states.ts'
-import { type GrantDeps, refuseOtherProvider, saveGrant } from './save-grant.ts'
-import { choosing, connected, openPending, type Pending, seal, unseal, waiting, write } from './waiting-grant.ts'
+import { type GrantDeps, type GrantToSave, refuseOtherProvider, saveGrant } from './save-grant.ts'
+import { choosing, connected, openPending, type Pending, readTrip, seal, unseal, waiting, write, writeTrip } from './waiting-grant.ts'
 
 export interface ConnectDeps extends GrantDeps {
   readonly store: Pick<AccountStore, 'insert' | 'replace' | 'update' | 'find' | 'now'>
   readonly states: OAuthStateStore
   /** The agent's own origin. */
   readonly appUrl: string
+  /** Unset = the owner in the browser. */
+  readonly actor?: Actor
+  /** A first user of the account is asked about too, not only another one. */
+  readonly asksFirst?: boolean
+  /** Saves a grant, perhaps in more than one try. */
+  readonly saving?: (save: () => Promise<void>) => Promise<void>
 }
 
 /** The parameters of the provider's callback, and the session of the browser that brought them. */
@@ -45,10 +51,18 @@ export type Connected =
 
 export const redirectUriOf = (appUrl: string, provider: string): string => `${appUrl}/connect/${provider}/callback`
 
+export interface ConnectRequest {
+  readonly provider: string
+  readonly account: string
+  readonly sessionId: string
+  /** Unset = the agent's own. */
+  readonly redirectUri?: string
+}
+
 /** The provider's address where the owner approves. The callback is accepted once, within ten minutes. */
 export async function startConnect(
   deps: ConnectDeps,
-  { provider, account, sessionId }: { provider: string; account: string; sessionId: string },
+  { provider, account, sessionId, redirectUri = redirectUriOf(deps.appUrl, provider) }: ConnectRequest,
 ): Promise<URL> {
   const { connect } = connectableOf(deps, provider)
   if (!isAccountName(account)) throw new AppError('invalid', ACCOUNT_NAME_RULE)
@@ -56,8 +70,11 @@ export async function startConnect(
   const [state, verifier] = [marked(deps.vault, STATE, randomId()), randomId()]
   const id = digest(state)
   const challenge = await challengeFor(deps, connect)
-  const url = connect.authorizeUrl({ state, verifier, redirectUri: redirectUriOf(deps.appUrl, provider), ...challenge })
-  await deps.states.keep(id, { sessionId, provider, account, sealed: seal(deps.vault, id, verifier) })
+  const url = connect.authorizeUrl({ state, verifier, redirectUri, ...challenge })
+  // Another process may finish it, and a pasted code comes without its state.
+  const isOwn = redirectUri === redirectUriOf(deps.appUrl, provider)
+  const text = isOwn ? verifier : writeTrip({ verifier, redirectUri, state })
+  await deps.states.keep(id, { sessionId, provider, account, sealed: seal(deps.vault, id, text) })
   return url
 }
 
@@ -104,15 +121,16 @@ export async function finishConnect(deps: ConnectDeps, params: CallbackParams): 
   }
   if (authorization.tooOld) throw new ConnectError(`It took more than ten minutes to come back from ${title}.`, again)
   if (code === undefined || code === '') throw new ConnectError(`${title} sent no code along.`, again)
-  const verifier = unseal(deps.vault, authorization)
-  if (verifier === null) throw new ConnectError('No key of this agent opens the request that this answer belongs to.', again)
+  const trip = readTrip(unseal(deps.vault, authorization))
+  if (trip === null) throw new ConnectError('No key of this agent opens the request that this answer belongs to.', again)
 
   return once(
     deps,
     id,
     async () => {
       const askedAt = deps.store.now()
-      const request = { verifier, redirectUri: redirectUriOf(deps.appUrl, provider), scopes: params.scopes }
+      const { verifier, redirectUri = redirectUriOf(deps.appUrl, provider) } = trip
+      const request = { verifier, redirectUri, scopes: params.scopes }
       const grant = await connect.exchangeCode(code, request).catch((failed: unknown) => tryOtherChallenge(deps, connect, failed))
       if (connect.choice === undefined) {
         const profile = deps.providers.get(provider)?.renewal === 'rotating' ? grant.profile : undefined
@@ -157,21 +175,27 @@ async function settle(
   { grant, profile, askedAt }: Pick<Pending, 'grant' | 'profile' | 'askedAt'>,
 ): Promise<Connected> {
   const existing = await deps.store.find(account)
-  if (existing === null || existing.providerUserId === null || existing.providerUserId === profile.userId) {
+  const isFirst = existing === null || existing.providerUserId === null
+  if (isFirst ? deps.asksFirst !== true : existing.providerUserId === profile.userId) {
     const username = profile.username ?? (existing?.providerUserId === profile.userId ? existing.username : null)
-    await saveGrant(deps, { account, provider, grant, profile: { ...profile, username }, askedAt, actor: 'owner', existing })
+    await saved(deps, { account, provider, grant, profile: { ...profile, username }, askedAt, existing })
     await askSavedName(deps, account)
     return markConnected(deps, id, { provider, account, username })
   }
-  const pending = { grant, profile: await named(deps, provider, { grant, profile }), askedAt, version: existing.version }
+  const pending = { grant, profile: await named(deps, provider, { grant, profile }), askedAt, version: existing?.version ?? 0 }
   await deps.states.advance(id, { provider: waiting(provider), sealed: seal(deps.vault, id, write(pending)) })
   return question(deps, account, pending, state)
 }
 
+function saved(deps: ConnectDeps, grant: Omit<GrantToSave, 'actor'>): Promise<void> {
+  const save = (): Promise<void> => saveGrant(deps, { ...grant, actor: deps.actor ?? 'owner' })
+  return deps.saving === undefined ? save() : deps.saving(save)
+}
+
 /** The token is stored by now, so an account without a name is none of the caller's problems. */
 async function askSavedName(deps: ConnectDeps, account: string): Promise<void> {
-  const saved = await deps.store.find(account).catch(() => null)
-  if (saved !== null) await askName(deps, saved, 'owner')
+  const stored = await deps.store.find(account).catch(() => null)
+  if (stored !== null) await askName(deps, stored, deps.actor ?? 'owner')
 }
 
 /** The question whether another user may take the account over shows the user's name. */
@@ -255,10 +279,10 @@ export async function confirmConnect(deps: ConnectDeps, { provider, sessionId, a
     async () => {
       const { version, ...grant } = pending
       const existing = await deps.store.find(account)
-      if (existing?.version !== version) {
+      if ((existing?.version ?? 0) !== version) {
         throw new ConnectError('The account was changed since you were asked.', `Look at it, then press “Connect ${title}” again.`)
       }
-      await saveGrant(deps, { ...grant, account, provider, actor: 'owner', existing })
+      await saved(deps, { ...grant, account, provider, existing })
       return markConnected(deps, authorization.id, { provider, account, username: grant.profile.username })
     },
     () => confirmConnect(deps, { provider, sessionId, answer }),

@@ -28,6 +28,24 @@ export function unseal(vault: Vault, { id, sealed }: KeptState): string | null {
   return tryOpen(vault, sealed, stateContext(id))?.reveal() ?? null
 }
 
+/** What finishes an authorization request. Only one from a terminal has more than the verifier. */
+interface Trip {
+  readonly verifier: string
+  readonly redirectUri?: string
+  readonly state?: string
+}
+
+// None of the three has a blank.
+export function writeTrip({ verifier, redirectUri, state }: Required<Trip>): string {
+  return `${verifier} ${redirectUri} ${state}`
+}
+
+export function readTrip(text: string | null): Trip | null {
+  const [verifier, redirectUri, state] = text?.split(' ') ?? []
+  if (verifier === undefined) return null
+  return redirectUri === undefined || state === undefined ? { verifier } : { verifier, redirectUri, state }
+}
+
 export function openPending(vault: Vault, state: KeptState): Pending | null {
   const text = unseal(vault, state)
   return text === null ? null : read(text)

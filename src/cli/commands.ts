@@ -17,13 +17,20 @@ export interface Form {
 /** Each option; `value`: what follows it, as the help shows it. */
 export const OPTIONS = {
   attention: null,
+  code: '-',
   'dry-run': null,
   force: null,
   header: null,
   json: null,
+  listen: '<where>',
+  'no-browser': null,
+  'object-id': '<id>',
+  'other-user': null,
   provider: '<which>',
+  redirect: '<uri>',
   revoke: null,
   show: null,
+  start: null,
 } as const satisfies Record<string, string | null>
 export type Option = keyof typeof OPTIONS
 
@@ -57,6 +64,23 @@ export const FORMS = {
       'Without a name: the account that /token.js serves. Never put the token into an argument of a program: the list of processes shows it, and so does “set -x”. Let curl read it: … token shop --header | curl -H @- https://…',
     name: 'may',
     options: { header: 'the line “Authorization: Bearer …”', show: 'also where a terminal would show it' },
+  },
+  auth: {
+    words: '<provider> [account]',
+    summary: 'connect an account in your browser',
+    details:
+      'Without a name: “default” for Instagram, else the provider’s name. The answer comes to this computer, or is pasted; the first valid one counts.',
+    rest: 2,
+    options: {
+      redirect: 'exactly this registered redirect URI; another host than this computer means paste only',
+      start: 'print the address to open, and end; finish within ten minutes with --code',
+      code: 'finish with the address where the browser ended, read from standard input',
+      listen: 'loopback, all, or an address of this computer; in a container: all',
+      'no-browser': 'open no browser',
+      'object-id': 'Facebook: which of the accounts that the login leads to',
+      'other-user': 'let another user take the account over without asking',
+      json: 'one JSON object when it is done',
+    },
   },
   'auth refresh': { ...REFRESH, summary: 'another name for “refresh”' },
   'auth providers': {

@@ -11,10 +11,13 @@ import { createLogger } from '../logger.ts'
 import type { StaleUntil } from '../reading/token-reader.ts'
 import { accountsCommand } from './accounts.ts'
 import { type Command, readArguments } from './arguments.ts'
+import { auth } from './auth.ts'
+import type { AuthTimes } from './auth-wait.ts'
 import { type CommandName, help } from './commands.ts'
 import { status } from './lists.ts'
 import { listProviders } from './providers.ts'
 import { refresh } from './refresh.ts'
+import { type Surroundings, surroundingsIn } from './surroundings.ts'
 import { endOutput, flushed, print, progress, say, UsageError, watchOutput } from './terminal.ts'
 import { token } from './token.ts'
 import { importRuby, rotate, seed } from './tokens.ts'
@@ -27,20 +30,24 @@ const CLOSE_TIMEOUT_MS = 2_000
 const LISTS: readonly CommandName[] = ['status', 'accounts list', 'rotate-keys']
 const LIST_TIMEOUT_MS = 120_000
 /** These may get a new token from a provider that voids the old one. */
-const CALLS_PROVIDER: readonly CommandName[] = ['seed', 'refresh', 'auth refresh', 'token', 'import']
+const CALLS_PROVIDER: readonly CommandName[] = ['seed', 'refresh', 'auth refresh', 'token', 'auth', 'import']
 /** A typing mistake in the store's path must not look like an agent without accounts, so all others make no store. */
-const MAKES_STORE: readonly CommandName[] = ['migrate', 'seed', 'import', 'alert-test', 'accounts add', 'auth providers']
+const MAKES_STORE: readonly CommandName[] = ['migrate', 'seed', 'import', 'alert-test', 'accounts add', 'auth providers', 'auth']
 /** A suggestion looks no further than this. */
 const SUGGESTED_NAMES = 5_000
 const MAY_BE_LOST = 'A token that the provider has just given may still wait to be saved, and may be lost.'
+const ENDING = `The command ends once its results are saved; once more ends it at once. ${MAY_BE_LOST}`
 
 export interface MainOptions {
   /** The interval of the notices of a command that waits. */
   readonly noticeEveryMs?: number
+  readonly authTimes?: Partial<AuthTimes>
+  /** Whether this is a container; unset = it is looked up. */
+  readonly isContainer?: boolean
 }
 
 /** Runs one command and sets the exit code. Never throws; all output is written before it resolves. */
-export async function main(args = process.argv.slice(2), env = process.env, { noticeEveryMs }: MainOptions = {}): Promise<void> {
+export async function main(args = process.argv.slice(2), env = process.env, options: MainOptions = {}): Promise<void> {
   watchOutput()
   const command = agentCommand(env)
   try {
@@ -55,7 +62,7 @@ export async function main(args = process.argv.slice(2), env = process.env, { no
       const { serve } = await import('../server.ts')
       await serve(env)
     } else {
-      await endProcess(await endOutput(await runCommand(invocation, env, noticeEveryMs)))
+      await endProcess(await endOutput(await runCommand(invocation, env, options)))
     }
   } catch (error) {
     const usage = error instanceof UsageError
@@ -65,7 +72,11 @@ export async function main(args = process.argv.slice(2), env = process.env, { no
   }
 }
 
-async function runCommand(invocation: Command, env: NodeJS.ProcessEnv, everyMs: number | undefined): Promise<number> {
+async function runCommand(
+  invocation: Command,
+  env: NodeJS.ProcessEnv,
+  { noticeEveryMs: everyMs, authTimes: times, isContainer }: MainOptions,
+): Promise<number> {
   if (invocation.name === 'token' && process.stdout.isTTY && !invocation.options.has('show'))
     throw new UsageError('token prints the token, and this is a terminal, which keeps what it shows. Let a program read it, or add --show.')
   const config = readConfig(env)
@@ -85,7 +96,14 @@ async function runCommand(invocation: Command, env: NodeJS.ProcessEnv, everyMs: 
       agent.migrate('command'),
     )
     if (invocation.name === 'seed') say(`Store: ${place}${exists ? '' : ' (created)'}`)
-    return await run(invocation, agent, { applied, config, env })
+    return await run(invocation, agent, {
+      applied,
+      config,
+      env,
+      place: exists ? place : `${place} (created)`,
+      times,
+      around: surroundingsIn(env, isContainer),
+    })
   } catch (error) {
     if (error instanceof AppError && error.code === 'not_found') throw await withSuggestion(error, invocation, agent)
     throw error
@@ -113,9 +131,12 @@ interface Opened {
   readonly applied: readonly string[]
   readonly config: Config
   readonly env: NodeJS.ProcessEnv
+  readonly place: string
+  readonly times: Partial<AuthTimes> | undefined
+  readonly around: Surroundings
 }
 
-async function run(invocation: Command, agent: Agent, { applied, config, env }: Opened): Promise<number> {
+async function run(invocation: Command, agent: Agent, { applied, config, env, place, times, around }: Opened): Promise<number> {
   const { name, account, options } = invocation
   const { owner } = agent
   switch (name) {
@@ -126,6 +147,8 @@ async function run(invocation: Command, agent: Agent, { applied, config, env }: 
     case 'refresh':
     case 'auth refresh':
       return interruptible(agent, () => refresh(agent, config.command, invocation))
+    case 'auth':
+      return interruptible(agent, (stopped) => auth(agent, invocation, { config, around, place, times }, stopped), '')
     case 'token':
       return interruptible(agent, () => token(agent, config.command, { account, asHeader: options.has('header'), env }))
     case 'auth providers':
@@ -159,18 +182,20 @@ async function reportingStale(owner: Agent['owner'], work: (owner: Agent['owner'
 /**
  * After the first Ctrl-C nothing new starts, and running calls are saved. The second one ends the process at once.
  */
-async function interruptible(agent: Agent, work: () => Promise<number>): Promise<number> {
+async function interruptible(agent: Agent, work: (stopped: AbortSignal) => Promise<number>, notice = ENDING): Promise<number> {
   const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
+  const stopped = new AbortController()
   let caught = null as (typeof signals)[number] | null
   const onSignal = (signal: NodeJS.Signals): void => {
     caught = signals.find((one) => one === signal) ?? 'SIGTERM'
     for (const one of signals) process.off(one, onSignal)
     agent.stopClaiming()
-    say(`The command ends once its results are saved; once more ends it at once. ${MAY_BE_LOST}`)
+    stopped.abort()
+    if (notice !== '') say(notice)
   }
   for (const one of signals) process.on(one, onSignal)
   try {
-    return await work()
+    return await work(stopped.signal)
   } finally {
     for (const one of signals) process.off(one, onSignal)
     // The shell sees that a signal ended the command, and ends its script too.

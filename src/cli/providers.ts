@@ -1,7 +1,7 @@
 import { redirectUriOf } from '../accounts/connect.ts'
 import type { Config } from '../config/config.ts'
 import type { Provider } from '../core/provider.ts'
-import { loopbackRedirects } from './redirect.ts'
+import { registeredRedirects } from './auth-settings.ts'
 import { print } from './terminal.ts'
 
 /** One provider as `auth providers --json` prints it. Scripts rely on the names. */
@@ -29,7 +29,7 @@ export function listProviders(config: Config, providers: ReadonlyMap<string, Pro
       canConnect: connect !== undefined,
       // A module names the two variables of its app first.
       missing: connect === undefined ? Object.keys(variables).slice(0, 2) : [],
-      register: { web: redirectUriOf(config.appUrl, name), terminal: loopbackRedirects(module) },
+      register: { web: redirectUriOf(config.appUrl, name), terminal: registeredRedirects(module) },
       seed: { variable: seed.variable, kind: seed.kind },
     }
   })

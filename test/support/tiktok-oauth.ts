@@ -154,7 +154,9 @@ export function createRules(knobs: Knobs, now: () => number) {
     const isLoopback = ['localhost', '127.0.0.1'].includes(target.hostname)
     const isRight = knobs.kind === 'web' ? target.protocol === 'https:' && !isLoopback : isLoopback
     if (key !== APP.key) return page(400, 'client_key')
-    if (!isRight || !redirectUris.includes(redirectUri)) return page(400, 'redirect_uri')
+    // A desktop app registers any port.
+    const onAnyPort = redirectUri.replace(/^(http:\/\/127\.0\.0\.1):\d+\//, '$1:*/')
+    if (!isRight || !(redirectUris.includes(redirectUri) || redirectUris.includes(onAnyPort))) return page(400, 'redirect_uri')
     const scopes = scope.split(',')
     if (asked['response_type'] !== 'code' || !scopes.every((one) => KNOWN_SCOPES.includes(one))) return page(400, 'scope')
     const back = (values: Record<string, string>): Answer => {

@@ -19,6 +19,7 @@ export const tiktok: ProviderModule<TikTokConfig> = {
     TIKTOK_WEB_URL: 'text',
   },
   seed: { variable: 'TIKTOK_REFRESH_TOKEN', account: 'tiktok', kind: 'refresh' },
+  loopback: 'http',
   constantName: 'TikTokToken',
   mistakes: MISTAKES,
   read: readApp,
