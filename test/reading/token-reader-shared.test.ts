@@ -154,9 +154,15 @@ for (const [change, outcome] of [
     await waitFor('the tombstone', async () => ![first, null].includes(await shared('default')))
     reading.way.cut = true
     reading.clock.ms = 1001
-    const answer = reading.read('default')
-    if (Object.keys(change).length === 0) t.equal(await answer, 'old')
-    else await t.rejects(answer, { code: 'unavailable' })
+    if (Object.keys(change).length === 0) t.equal(await reading.read('default'), 'old')
+    // A read does not wait for a slow Memcached, so on a busy machine the first one may still get the older token.
+    else
+      await waitFor('the older token to stop', () =>
+        reading.read('default').then(
+          () => false,
+          ({ code }) => code === 'unavailable',
+        ),
+      )
   })
 }
 
