@@ -69,7 +69,7 @@ export const FORMS = {
     words: '<provider> [account]',
     summary: 'connect an account in your browser',
     details:
-      'Without a name: “default” for Instagram, else the provider’s name. The answer comes to this computer, or is pasted; the first valid one counts.',
+      'Without a name: the account that the provider’s own seed goes to, mostly of the provider’s name. The answer comes to this computer, or is pasted; the first valid one counts.',
     rest: 2,
     options: {
       redirect: 'exactly this registered redirect URI; another host than this computer means paste only',
@@ -77,7 +77,7 @@ export const FORMS = {
       code: 'finish with the address where the browser ended, read from standard input',
       listen: 'loopback, all, or an address of this computer; in a container: all',
       'no-browser': 'open no browser',
-      'object-id': 'Facebook: which of the accounts that the login leads to',
+      'object-id': 'which of the accounts that the login leads to, by its number',
       'other-user': 'let another user take the account over without asking',
       json: 'one JSON object when it is done',
     },

@@ -83,7 +83,7 @@ export function answerIn(url: URL): Answer {
 }
 
 const problem = (sentence: string): PastedAnswer => ({ answer: null, problem: sentence })
-/** Meta appends #_ to its addresses, Facebook #_=_. */
+/** Meta appends #_ or #_=_ to its addresses. */
 const withoutTail = (text: string): string => text.replace(/#_(?:=_)?$/, '')
 
 /** Decoded once; null where that is impossible. */

@@ -61,7 +61,8 @@ t.test('a page of another site reads nothing of the listener for TikTok', { skip
   const { command, page, address } = await setUp(t, ['tiktok', 'shop'], settings)
   const redirect = new URL(new URL(address).searchParams.get('redirect_uri') ?? '')
   // Chromium calls an empty 421 a failure.
-  await t.rejects(page.goto(`http://rebound.example:${redirect.port}/callback/?code=x&state=y`), /ERR_HTTP_RESPONSE_CODE_FAILURE/)
+  const other = await page.context().newPage()
+  await t.rejects(other.goto(`http://rebound.example:${redirect.port}/callback/?code=x&state=y`), /ERR_HTTP_RESPONSE_CODE_FAILURE/)
   await page.goto(address)
   const read = await page.evaluate(
     (url) =>
@@ -72,7 +73,7 @@ t.test('a page of another site reads nothing of the listener for TikTok', { skip
     `${redirect.href}?error=access_denied`,
   )
   t.match(read, /Failed to fetch/)
-  await page.getByRole('button', { name: 'Allow' }).click()
+  await page.getByRole('button', { name: 'approve' }).click()
   await page.getByRole('heading', { name: 'Connected' }).waitFor()
   t.equal((await command.exited).code, 0)
 })
