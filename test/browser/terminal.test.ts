@@ -35,7 +35,7 @@ async function setUp(t: Test, args: string[], settings: Record<string, string>) 
   t.teardown(() => command.end('SIGKILL'))
   const opened = () => readFileSync(join(cwd, 'opened'), 'utf8')
   await waitFor('the browser to be opened', async () => opened() !== '', { timeoutMs: 60_000 })
-  return { command, page: await browser.newPage(), address: opened() }
+  return { command, page: await (await browser.newContext()).newPage(), address: opened() }
 }
 
 t.test('a person gets past the certificate in Chromium, and the page says what came of it', { skip }, async (t) => {
