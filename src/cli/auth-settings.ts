@@ -52,7 +52,8 @@ export function readSettings(
     problems.push('--code takes “-” alone and reads standard input: an argument stands in the list of processes.')
   if (code !== undefined && options.has('start')) problems.push('--start and --code are two commands: first one, then the other.')
   const objectId = options.get('object-id') ?? null
-  if (objectId !== null && !/^\d{1,40}$/.test(objectId)) problems.push('--object-id takes the number of one of the accounts that the login leads to.')
+  if (objectId !== null && !/^\d{1,40}$/.test(objectId))
+    problems.push('--object-id takes the number of one of the accounts that the login leads to.')
   const mode = code !== undefined ? 'code' : options.has('start') ? 'start' : 'wait'
   const browser = options.has('no-browser') || mode !== 'wait' ? null : around.browser
   if (mode === 'wait' && browser === null && !around.isInteractive)
