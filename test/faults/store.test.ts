@@ -232,7 +232,7 @@ t.test('no fault of Memcached fails or slows a read', { skip: missing('postgres'
   if (agent === undefined || control === undefined) throw new Error('two agents were started')
   for (const { url } of [agent, control]) await waitFor('the token to be served', async () => (await readToken(url)).text === token)
 
-  let meddling: Promise<unknown> = Promise.resolve()
+  let meddling: Promise<unknown> | null = null
   let garbled = 0
   const faults: { name: string; begin(): unknown; end(): unknown }[] = [
     { name: 'killed', begin: () => memcached.kill(), end: () => memcached.restart() },
@@ -242,30 +242,40 @@ t.test('no fault of Memcached fails or slows a read', { skip: missing('postgres'
       begin() {
         meddling = meddle(memcached.port)
       },
-      end: () => meddling,
+      end() {
+        const ended = meddling
+        meddling = null
+        return ended
+      },
     },
   ]
   for (const fault of faults) {
     await t.test(fault.name, async (t) => {
       const loads = [agent, control].map(({ url }) => startLoad(() => url, { perSecond: 100 }))
-      await sleep(300)
+      const reads = (count: number) => {
+        const goals = loads.map(({ answered }) => answered + count)
+        return waitFor(`${count} reads`, () => loads.every(({ answered }, n) => answered >= (goals[n] ?? 0)), { timeoutMs: 60_000 })
+      }
+      await reads(30)
       await fault.begin()
-      await sleep(LASTS_MS)
+      // The fault lasts until they are answered, so a read that waits for its end is never answered.
+      await reads(120)
       await fault.end()
-      await sleep(300)
+      await reads(30)
       const [result, alone] = await Promise.all(loads.map((load) => load.stop()))
       if (result === undefined || alone === undefined) throw new Error('two loads were started')
-      t.comment(`${figures(result)}; without Memcached p99 ${alone.p99} ms`)
+      t.comment(`${figures(result)}; without Memcached p50 ${alone.p50} ms, p99 ${alone.p99} ms`)
       t.strictSame(result.failures, [])
-      // The aim is 20 ms, and an idle machine shows 2. A busy machine adds its own delays, as an agent without Memcached shows.
-      t.ok(result.p99 < 500 + 2 * alone.p99, `p99 ${result.p99} ms, without Memcached ${alone.p99} ms`)
+      // Most reads are of the time of the fault. A busy machine slows both agents, and a wait for Memcached (15 ms or 50) only one.
+      t.ok(result.p50 < 10 + 2 * alone.p50, `p50 ${result.p50} ms, without Memcached ${alone.p50} ms`)
       t.equal((await readToken(agent.url)).text, token)
     })
   }
   t.ok(garbled > 0)
 
   async function meddle(port: number): Promise<void> {
-    for (const until = performance.now() + LASTS_MS; performance.now() < until; ) garbled += await garbleAll(port)
+    do garbled += await garbleAll(port)
+    while (meddling !== null)
   }
 })
 
