@@ -96,16 +96,16 @@ export function startProcess({ kind, script, host, frequency, store, vault, rand
   const provider = kind.provider(async (path, token) => {
     if (isDead) return new Promise(() => {})
     const answer = kind.answer(host, path, token, store.now())
-    if (path !== '/refresh_access_token' || answer?.status !== 200) return answer
+    if (path !== kind.refreshPath || answer?.status !== 200) return answer
     const { name } = kind.grantOf(token).account
     uncommitted.set(name, token)
-    if (script.happens('crash', name, store.now(), CRASH_ONCE_IN)) {
+    if (script.happens('crash', name, store.now(), CRASH_ONCE_IN * kind.rarity)) {
       for (const lost of uncommitted.values()) kind.lose(lost, store.now())
       isDead = true
       die()
       return new Promise(() => {})
     }
-    isCut = script.happens('cut', name, store.now(), CUT_ONCE_IN)
+    isCut = script.happens('cut', name, store.now(), CUT_ONCE_IN * kind.rarity)
     return answer
   })
   const accounts = createAccountStore(db, createDatabaseClock(store.now, store.now))

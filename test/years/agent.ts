@@ -13,7 +13,7 @@ import { openVirtualStore, startProcess } from './agent-process.ts'
 import type { Grant, Kind } from './kind.ts'
 import { Ledger } from './ledger.ts'
 import { actsAfterAlert, noticesByPage } from './operator.ts'
-import { type AccountScript, HOUR_MS, type Host, MINUTE_MS, type Script } from './script.ts'
+import { type AccountScript, DAY_MS, HOUR_MS, type Host, MINUTE_MS, type Script } from './script.ts'
 
 // The agent's own code in the world of a script. Time stands still within a tick, and jumps to the next instant at which
 // something is due and a process runs.
@@ -49,6 +49,7 @@ interface Shop {
   personAt: number
   isEndAlerted: boolean
   alertedLapse: number | null
+  isAskedToApprove: boolean
 }
 
 async function runHost({ kind, script, host, frequency, ledger }: World): Promise<void> {
@@ -68,10 +69,14 @@ async function runHost({ kind, script, host, frequency, ledger }: World): Promis
         personAt: script.start,
         isEndAlerted: false,
         alertedLapse: null,
+        isAskedToApprove: false,
       },
     ]),
   )
+  /** Access tokens end within hours. */
+  const isShort = kind.lifeSeconds * 1000 < DAY_MS
   let drawn = 0
+  const providerName = (): string => [...running.deps.providers.keys()][0] ?? ''
   const random = (): number => script.fraction(`${host.accounts[0]?.name} draws ${drawn++}`)
   const place = { kind, script, host, frequency, store, vault, random, send }
   let running = startProcess(place)
@@ -90,8 +95,11 @@ async function runHost({ kind, script, host, frequency, ledger }: World): Promis
       return
     }
     const lapse = kind.lapsedSince(shop.account, now)
-    ledger.alert(isEnded(shop) || lapse !== null || kind.workingUntil(token) <= now)
-    if (event === 'person_needed') shop.personAt = Math.min(shop.personAt, actsAfterAlert(script, host, shop.account.name, now))
+    const isNear = event.startsWith('approval_ends')
+    ledger.alert(isEnded(shop) || lapse !== null || isNear || token === '' || kind.workingUntil(token) <= now)
+    if (isNear && token !== '' && !shop.isAskedToApprove) ledger.alertedAhead(kind.approvalEnd(token) - now)
+    if (isNear) shop.isAskedToApprove = true
+    if (event === 'person_needed' || isNear) shop.personAt = Math.min(shop.personAt, actsAfterAlert(script, host, shop.account.name, now))
     if (grant !== null && isEnded(shop) && !shop.isEndAlerted) {
       shop.isEndAlerted = true
       ledger.alertedAfter(now - grant.endsAt - host.blind.coveredMs(grant.endsAt, now))
@@ -114,7 +122,10 @@ async function runHost({ kind, script, host, frequency, ledger }: World): Promis
     }
   }
   function close(shop: Shop): void {
-    ledger.dead(Math.max(shop.seenAt, shop.worksUntil), store.now(), shop.grant?.endsAt ?? script.start)
+    const [from, endsAt] = [Math.max(shop.seenAt, shop.worksUntil), shop.grant?.endsAt ?? script.start]
+    // A token that lives for weeks must not end there.
+    const unavoidableMs = isShort ? host.blind.coveredMs(from, Math.min(store.now(), endsAt)) : 0
+    ledger.dead(from, store.now(), endsAt, unavoidableMs)
     shop.seenAt = store.now()
   }
 
@@ -126,21 +137,28 @@ async function runHost({ kind, script, host, frequency, ledger }: World): Promis
     close(shop)
     shop.personAt = NEVER
     kind.restore(account, now)
-    if (row?.state === 'active' && !isEnded(shop) && shop.worksUntil > now) return
+    if (row?.state === 'active' && !isEnded(shop) && shop.worksUntil > now && !shop.isAskedToApprove) return
     // An alert that stood when the token ended was believed.
-    if (shop.grant !== null && isEnded(shop) && !shop.isEndAlerted) row?.state === 'reconnect' ? ledger.alertedAfter(0) : ledger.unalerted()
+    if (shop.grant !== null && isEnded(shop) && !shop.isEndAlerted) {
+      const { endsAt } = shop.grant
+      // Without a chance to ask, or where the person comes for another alert anyway, none is missed.
+      const isMissed = now - endsAt > host.blind.coveredMs(endsAt, now) && !shop.isAskedToApprove
+      if (row?.state === 'reconnect') ledger.alertedAfter(0)
+      else if (isMissed) ledger.unalerted()
+    }
     const text = kind.connect(account, now)
     const { deps } = running
     if (account.index % 4 < 2) {
-      const seed = { account: account.name, provider: 'instagram', token: new Secret(text), actor: 'cli' as const, fingerprint: null }
+      const seed = { account: account.name, provider: providerName(), token: new Secret(text), actor: 'cli' as const, fingerprint: null }
       await seedAccount(deps, seed).catch((error: unknown) => {
         if (!(error instanceof AppError)) throw error
       })
     } else await connect(text, row)
     const after = await accounts.find(account.name)
-    const isTaken = after !== null && textOf(after) === text && isServable(after, new Date(now))
+    const served = after === null ? '' : textOf(after)
+    const isTaken = after !== null && served !== '' && kind.grantOf(served) === kind.grantOf(text) && isServable(after, new Date(now))
     // The command line says at once that it did not work: another hour, another try.
-    if (isTaken) Object.assign(shop, { grant: kind.grantOf(text), isEndAlerted: false, alertedLapse: null })
+    if (isTaken) Object.assign(shop, { grant: kind.grantOf(text), isEndAlerted: false, alertedLapse: null, isAskedToApprove: false })
     else shop.personAt = host.blind.outside(now + HOUR_MS)
   }
 
@@ -148,10 +166,9 @@ async function runHost({ kind, script, host, frequency, ledger }: World): Promis
   async function connect(text: string, over: Account | null): Promise<void> {
     const { deps } = running
     const [provider] = deps.providers.values()
-    const accessToken = new Secret(text)
-    const profile = await provider?.profile(accessToken).catch(() => null)
+    const grant = kind.granted(text, store.now())
+    const profile = await provider?.profile(grant.accessToken).catch(() => null)
     if (provider === undefined || profile == null) return
-    const grant = { accessToken, refreshToken: null, expiresInSeconds: kind.lifeSeconds, refreshExpiresInSeconds: null, scopes: null }
     const taking = { account: kind.grantOf(text).account.name, provider: provider.name, grant, profile, askedAt: deps.store.now() }
     await saveGrant({ ...deps, seedFingerprints: new Map() }, { ...taking, actor: 'owner', existing: over })
   }
@@ -182,8 +199,10 @@ async function runHost({ kind, script, host, frequency, ledger }: World): Promis
     while (host.off.at(at) !== null || host.databaseDown.at(at) !== null) at = host.databaseDown.outside(host.off.outside(at))
     return at
   }
+  /** Where the agent could not ask, an access token of two hours ends, and comes back without a person. */
+  const emptyFrom = (worksUntil: number): number => (isShort ? host.blind.outside(worksUntil) : worksUntil)
   const personOf = ({ account, personAt, worksUntil }: Shop): number =>
-    Math.min(personAt, worksUntil === NEVER ? NEVER : noticesByPage(script, host, account.name, worksUntil))
+    Math.min(personAt, worksUntil === NEVER ? NEVER : noticesByPage(script, host, account.name, emptyFrom(worksUntil)))
 
   let summary = await summarize()
   for (let at = script.start; at < script.end; at = nextInstant(summary)) {

@@ -1,4 +1,4 @@
-import type { Provider } from '../../src/core/provider.ts'
+import type { Grant as Given, Provider } from '../../src/core/provider.ts'
 import type { AccountScript, Host } from './script.ts'
 
 /** What a person's approval gave, until the user or a loss ends it. */
@@ -20,6 +20,14 @@ export type Send = (path: string, token: string) => Promise<Answer | null>
 export interface Kind {
   /** How long a new token lives, as the provider says. */
   readonly lifeSeconds: number
+  /** The call whose answer holds the next token. */
+  readonly refreshPath: string
+  /** So many times rarer than a token renewed once a week meets a crash or a cut between answer and commit, for each call. */
+  readonly rarity: number
+  /** What a browser brings back beside the token that `connect` gave. */
+  granted(token: string, at: number): Given
+  /** From then on the user must approve again, which is known ahead. */
+  approvalEnd(token: string): number
   /** All calls so far. */
   calls(): number
   /** A person approves: a new token. */
@@ -38,4 +46,15 @@ export interface Kind {
   restore(account: AccountScript, at: number): void
   /** The agent's own code for this provider, on the answers of this world. */
   provider(send: Send): Provider
+}
+
+/** A fetch whose calls go to the world of a script; `null` there = no answer comes. */
+export function sending(send: Send, tokenOf: (url: URL, init: RequestInit) => string): typeof globalThis.fetch {
+  return async (address, init = {}) => {
+    const url = new URL(address as URL)
+    const answer = await send(url.pathname, tokenOf(url, init))
+    if (answer === null) throw new TypeError('fetch failed')
+    const { status, body, headers } = answer
+    return new Response(JSON.stringify(body), { status, headers: headers ?? {} })
+  }
 }

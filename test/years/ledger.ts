@@ -28,10 +28,10 @@ export class Ledger {
   #needless = 0
 
   /** Nothing that works was handed out. The user, or a loss that no policy prevents, ended the grant at `endsAt`. */
-  dead(from: number, to: number, endsAt: number): void {
+  dead(from: number, to: number, endsAt: number, unavoidableMs = 0): void {
     if (to <= from) return
     this.#deadMs += to - from
-    this.#preventableMs += Math.max(0, Math.min(to, endsAt) - from)
+    this.#preventableMs += Math.max(0, Math.min(to, endsAt) - from - unavoidableMs)
   }
   alert(isNeeded: boolean): void {
     this.#alerts++

@@ -3,16 +3,27 @@
 import { parseArgs } from 'node:util'
 import type { RefreshFrequency } from '../../src/refreshing/next-refresh.ts'
 import { runAgent } from './agent.ts'
-import { createInstagramWorld } from './instagram.ts'
+import { createFacebookWorld } from './checked.ts'
+import type { Kind } from './kind.ts'
 import type { Figures } from './ledger.ts'
 import { RIVALS, runRival } from './rivals.ts'
+import { createTikTokWorld } from './rotating.ts'
 import { type Script, type Size, writeScript } from './script.ts'
+import { createInstagramWorld, createThreadsWorld } from './self.ts'
 
-export async function yearsOfAgent(size: Size, frequency: RefreshFrequency): Promise<Figures> {
+/** By provider: how its tokens live. */
+export const WORLDS = {
+  instagram: createInstagramWorld,
+  threads: createThreadsWorld,
+  facebook: createFacebookWorld,
+  tiktok: createTikTokWorld,
+} satisfies Record<string, (script: Script) => Kind>
+
+export async function yearsOfAgent(size: Size, frequency: RefreshFrequency, provider: keyof typeof WORLDS = 'instagram'): Promise<Figures> {
   const script = writeScript(size)
-  const world = createInstagramWorld(script)
+  const world = WORLDS[provider](script)
   const ledger = await runAgent(world, script, frequency)
-  return ledger.figures(`token-agent, ${frequency}`, size.accounts * size.years, world.calls())
+  return ledger.figures(`token-agent, ${provider === 'instagram' ? frequency : provider}`, size.accounts * size.years, world.calls())
 }
 
 export function yearsOfRivals(size: Size): Figures[] {
@@ -55,6 +66,9 @@ if (import.meta.main) {
   const startedMs = performance.now()
   const all: Figures[] = []
   for (const frequency of ['weekly', 'daily', 'monthly'] as const) all.push(await yearsOfAgent(size, frequency))
+  all.push(await yearsOfAgent(size, 'weekly', 'threads'), await yearsOfAgent(size, 'weekly', 'facebook'))
+  // A refresh every 90 minutes, so fewer accounts.
+  all.push(await yearsOfAgent({ ...size, accounts: Math.min(size.accounts, 10) }, 'weekly', 'tiktok'))
   console.log(tableOf([...all, ...yearsOfRivals(size)]))
   console.log(`${Math.round((performance.now() - startedMs) / 1000)} s`)
 }

@@ -22,6 +22,26 @@ for (const { frequency, accounts, ends, calls } of RUNS) {
   })
 }
 
+/** `ends`: of grants. Access tokens of TikTok live two hours: they end within the agent's first wait after an outage. */
+const OTHERS = [
+  { provider: 'threads', accounts: 4, years: 0.5, ends: 1, deadHours: 0, calls: 500 },
+  { provider: 'facebook', accounts: 6, years: 0.7, ends: 4, deadHours: 0, calls: 600 },
+  { provider: 'tiktok', accounts: 2, years: 0.2, ends: 0, deadHours: 2, calls: 6500 },
+] as const
+
+for (const { provider, accounts, years, ends, deadHours, calls } of OTHERS) {
+  t.test(`accounts of ${provider} through the same kind of years`, async (t) => {
+    const figures = await yearsOfAgent({ accounts, years, seed: 1 }, 'weekly', provider)
+    t.comment(tableOf([figures]))
+    t.ok((figures.alertedAfterHours?.count ?? 0) >= ends)
+    t.ok((figures.alertedAfterHours?.longest ?? 0) <= 26)
+    t.equal(figures.unalerted, 0)
+    t.ok((figures.aheadDays ?? Number.POSITIVE_INFINITY) >= 7, 'what can be known is alerted a week ahead')
+    t.ok(figures.preventableDays * 24 <= deadHours, `${figures.preventableDays * 24} h`)
+    t.ok(figures.calls <= calls, `${figures.calls} calls`)
+  })
+}
+
 t.test('the same years cost each other policy days that could have been prevented', async (t) => {
   const rivals = yearsOfRivals({ accounts: 100, years: 2, seed: 1 })
   t.comment(tableOf(rivals))

@@ -1,6 +1,10 @@
+import type { Provider } from '../../src/core/provider.ts'
+import { Secret } from '../../src/core/secret.ts'
 import { createInstagram } from '../../src/providers/instagram/instagram.ts'
 import { instagram } from '../../src/providers/instagram/module.ts'
-import type { Answer, Grant, Kind } from './kind.ts'
+import { threads } from '../../src/providers/threads/module.ts'
+import { createThreads } from '../../src/providers/threads/threads.ts'
+import { type Answer, type Grant, type Kind, sending } from './kind.ts'
 import { type AccountScript, DAY_MS, HOUR_MS, MINUTE_MS, type Script } from './script.ts'
 
 // Long-lived tokens: 60 days from each refresh, refreshed only when a day old, and dead for ever once they have ended.
@@ -24,7 +28,24 @@ type Rotation = 'same string' | 'old one lives on' | 'old one ends'
 const rotationOf = ({ index }: AccountScript): Rotation =>
   index % 5 === 4 ? 'old one ends' : index % 2 === 0 ? 'same string' : 'old one lives on'
 
-export function createInstagramWorld(script: Script): Kind {
+type Fetch = typeof globalThis.fetch
+
+/** What the two services of Meta whose tokens renew themselves differ in. */
+const SERVICES = {
+  instagram: {
+    create: (fetch: Fetch): Provider => ({ ...instagram, ...createInstagram({ graphUrl: 'https://graph.example', fetch }) }),
+    user: (userId: string, username: string) => ({ id: `9${userId}`, user_id: userId, username }),
+  },
+  threads: {
+    create: (fetch: Fetch): Provider => ({ ...threads, ...createThreads({ graphUrl: 'https://graph.example', fetch }) }),
+    user: (id: string, username: string) => ({ id, username }),
+  },
+}
+
+export const createInstagramWorld = (script: Script): Kind => createWorld(script, SERVICES.instagram)
+export const createThreadsWorld = (script: Script): Kind => createWorld(script, SERVICES.threads)
+
+function createWorld(script: Script, service: (typeof SERVICES)[keyof typeof SERVICES]): Kind {
   const tokens = new Map<string, Token>()
   const restoredAt = new Map<string, number>()
   let calls = 0
@@ -66,6 +87,8 @@ export function createInstagramWorld(script: Script): Kind {
 
   return {
     lifeSeconds: LIFE_SECONDS,
+    refreshPath: '/refresh_access_token',
+    rarity: 1,
     calls: () => calls,
     connect(account, at) {
       const endsAt = account.ends.find((end) => end.at > at)?.at ?? Number.POSITIVE_INFINITY
@@ -73,6 +96,14 @@ export function createInstagramWorld(script: Script): Kind {
       const withdrawals = account.ends.filter((end) => end.at <= at && end.withdraws).length
       return issue({ account, endsAt }, `1784140${String(account.index * 1000 + withdrawals).padStart(10, '0')}`, at)
     },
+    granted: (text) => ({
+      accessToken: new Secret(text),
+      refreshToken: null,
+      expiresInSeconds: LIFE_SECONDS,
+      refreshExpiresInSeconds: null,
+      scopes: null,
+    }),
+    approvalEnd: () => Number.POSITIVE_INFINITY,
     grantOf: (text) => found(text).grant,
     workingUntil: (text) => endOf(found(text)),
     expiryOf: (text) => found(text).expiresAt,
@@ -101,19 +132,10 @@ export function createInstagramWorld(script: Script): Kind {
       if (endOf(found(text)) <= at) return refusal(190, 'Error validating access token')
       if (path === '/refresh_access_token') return refresh(text, at)
       const { userId } = found(text)
-      return { status: 200, body: { id: `9${userId}`, user_id: userId, username: name.replace('-', '.') } }
+      return { status: 200, body: service.user(userId, name.replace('-', '.')) }
     },
 
-    provider(send) {
-      const fetch = async (address: string | URL | Request): Promise<Response> => {
-        const { pathname, searchParams } = new URL(address as URL)
-        const answer = await send(pathname, searchParams.get('access_token') ?? '')
-        if (answer === null) throw new TypeError('fetch failed')
-        const { status, body, headers } = answer
-        return new Response(JSON.stringify(body), { status, headers: headers ?? {} })
-      }
-      return { ...instagram, ...createInstagram({ graphUrl: 'https://graph.instagram.example', fetch }) }
-    },
+    provider: (send) => service.create(sending(send, ({ searchParams }) => searchParams.get('access_token') ?? '')),
   }
 }
 
