@@ -114,8 +114,7 @@ for (const browser of BROWSERS) {
       byPath['/fetch.js'] = javascript(snippets['fetch'] ?? '')
       byPath['/async.js'] = javascript(snippets['async'] ?? '')
       byPath['/built.js'] = javascript(builtReact(snippets['react'] ?? ''))
-      const react =
-        '<div id="root"></div><script src="/react.js"></script><script src="/react-dom.js"></script><script src="/built.js"></script>'
+      const react = '<div id="root"></div><script src="/react.js"></script><script src="/built.js"></script>'
       for (const [name, body, works] of [
         ['feed', snippets['feed'], `${PICTURES} === 12`],
         ['script', snippets['script'], 'shown.length === 1'],
