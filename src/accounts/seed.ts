@@ -244,12 +244,13 @@ async function confirm(
   }
   if (seed.fingerprint !== null) await deps.store.update(before.name, fingerprintChange(seed), event)
   const calledAt = deps.store.now()
-  const grant = await provider.refresh({ accessToken: null, refreshToken: seed.token, userId: before.providerUserId })
+  const held = { accessToken: null, refreshToken: seed.token, userId: before.providerUserId, account: before.name }
+  const grant = await provider.refresh(held)
   const { profile, scopes } = grant
   if (seed.onlyUser != null && profile !== undefined && profile.userId !== seed.onlyUser)
     throw new ProviderError('reconnect', 'The token is another user’s. If you want that, tick the box and give another token.')
-  const held = granted(deps, before, grant, { calledAt, provider })
-  return { ...held, ...(profile === undefined ? {} : identity(profile)), scopes, lastRefreshAt: calledAt }
+  const change = granted(deps, before, grant, { calledAt, provider })
+  return { ...change, ...(profile === undefined ? {} : identity(profile)), scopes, lastRefreshAt: calledAt }
 }
 
 /** Waits at most as long as one call to the provider. Null = another process holds the lease, or died with it. */

@@ -125,8 +125,8 @@ export interface ProviderCode {
   readonly setup: SetupWords
   /** True where a token with these scopes can do nothing but read, so that it may stand in a web page. Null = unknown scopes. */
   isPublicSafe(scopes: string | null): boolean
-  /** `userId` = the account's user, if the provider has named one. */
-  refresh(held: HeldTokens & { readonly userId: string | null }, withinMs?: number): Promise<Grant>
+  /** `userId` = the account's user, if the provider has named one; `account` = the name that the owner gave it. */
+  refresh(held: HeldTokens & { readonly userId: string | null; readonly account?: string }, withinMs?: number): Promise<Grant>
   profile(accessToken: Secret): Promise<Profile>
   /** The user's own picture; null = the user has none. */
   picture?(accessToken: Secret): Promise<Picture | null>

@@ -167,7 +167,7 @@ async function refreshWithProfile(
   const attempt = { account, provider, profile, calledAt }
   let grant: Grant
   try {
-    grant = await provider.refresh({ ...held, userId: account.providerUserId })
+    grant = await provider.refresh({ ...held, userId: account.providerUserId, account: account.name })
     await checkOwner(provider, profile?.userId ?? account.providerUserId, accessToken, grant)
     if (accessToken !== null) await checkLife(provider, account, { before: accessToken, grant, calledAt })
   } catch (error) {

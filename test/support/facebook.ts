@@ -12,7 +12,7 @@ export interface FacebookKnobs {
   codeLifetimeSeconds: number
   longLifetimeSeconds: number
   /** What an exchange of a long-lived token gives. */
-  reexchange: 'extends' | 'keeps the date' | 'same string' | 'refused'
+  reexchange: 'extends' | 'keeps the date' | 'same string' | 'ends earlier' | 'busy' | 'refused'
   expiresIn: 'present' | 'absent'
   /** Every user manages this many Pages; those of a portfolio come on top, and are hidden without business_management. */
   pages: number
@@ -209,8 +209,10 @@ export async function startFacebook({ knobs: wanted = {} }: { knobs?: Partial<Fa
     if (held === undefined || subcode !== null) throw new Refusal(190, 'Error validating access token', { subcode: subcode ?? 467 })
     const { userId, scopes, grantedAt, kind, expiresAt } = held
     if (kind === 'short') return answer(issue({ userId, scopes, grantedAt }))
-    if (knobs.reexchange === 'refused') throw new Refusal(2, 'Service temporarily unavailable')
+    if (knobs.reexchange === 'busy') throw new Refusal(2, 'Service temporarily unavailable')
+    if (knobs.reexchange === 'refused') throw new Refusal(100, 'Unsupported request')
     if (knobs.reexchange === 'same string') return answer(held.token)
+    if (knobs.reexchange === 'ends earlier') return answer(issue({ userId, scopes, grantedAt, expiresAt: now() + 3_600_000 }))
     return answer(issue({ userId, scopes, grantedAt, ...(knobs.reexchange === 'keeps the date' ? { expiresAt } : {}) }))
   }
 

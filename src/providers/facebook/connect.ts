@@ -5,7 +5,7 @@ import type { GraphApp } from '../graph/app.ts'
 import { createConnectRefusals } from '../graph/connect-refusal.ts'
 import { readSignedRequest } from '../graph/signed-request.ts'
 import { isLinked, NO_PAGES } from './page.ts'
-import { createUserTokens, type FacebookOptions, grantOf, tokenIn } from './user-token.ts'
+import { createUserTokens, type FacebookOptions, grantOf, missingIn, tokenIn, type UserTokens } from './user-token.ts'
 import { FACEBOOK } from './words.ts'
 
 // https://developers.facebook.com/docs/facebook-login/guides/advanced/manual-flow
@@ -18,7 +18,7 @@ export function createFacebookConnect(options: FacebookOptions & { readonly app:
   const { connectRefusal, asConnectError } = createConnectRefusals(FACEBOOK)
 
   /** Nothing but a ConnectError leaves the calls. */
-  async function explained<T>(work: (user: ReturnType<typeof createUserTokens>) => Promise<T>): Promise<T> {
+  async function explained<T>(work: (user: UserTokens) => Promise<T>): Promise<T> {
     try {
       return await work(createUserTokens(options, connectRefusal))
     } catch (error) {
@@ -26,7 +26,7 @@ export function createFacebookConnect(options: FacebookOptions & { readonly app:
     }
   }
 
-  async function describe(user: ReturnType<typeof createUserTokens>, token: Secret): Promise<Grant> {
+  async function describe(user: UserTokens, token: Secret): Promise<Grant> {
     const { expiresInSeconds, reconnectInSeconds, ...held } = await user.inspect(token)
     return {
       accessToken: token,
@@ -57,7 +57,7 @@ export function createFacebookConnect(options: FacebookOptions & { readonly app:
           code,
         })
         const grant = await describe(user, await user.exchange(tokenIn(short)))
-        const missing = configId === null ? scopes.filter((scope) => grant.scopes?.split(' ').includes(scope) === false) : []
+        const missing = missingIn(grant.scopes, configId === null ? scopes : undefined)
         if (missing.length > 0)
           throw new ConnectError(
             `Facebook did not give ${missing.length === 1 ? 'the permission' : 'the permissions'} ${missing.join(', ')}.`,

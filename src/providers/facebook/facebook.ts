@@ -4,8 +4,8 @@ import { fetchPicture } from '../graph/picture.ts'
 import { createFacebookConnect } from './connect.ts'
 import { chosen, instagramIn, NOT_LINKED } from './page.ts'
 import { SETUP } from './setup.ts'
-import { createUserTokens, type FacebookConfig, grantOf, TIMEOUT_MS } from './user-token.ts'
-import { FACEBOOK } from './words.ts'
+import { createUserTokens, type FacebookConfig, grantOf, missingIn, TIMEOUT_MS, type UserToken, type UserTokens } from './user-token.ts'
+import { FACEBOOK, SEED_ACCOUNT } from './words.ts'
 
 // https://developers.facebook.com/docs/instagram-platform/instagram-api-with-facebook-login/get-started
 
@@ -30,16 +30,18 @@ export function createFacebook(config: FacebookConfig, { fetch, now }: ProviderS
     isPublicSafe: () => false,
     ...(app === null ? {} : { connect: createFacebookConnect({ ...options, app }) }),
 
-    async refresh({ refreshToken, userId }) {
+    async refresh({ refreshToken, userId, account }) {
       if (refreshToken === null) throw new ProviderError('reconnect', `This account has no token of a Facebook user; ${makeNewToken}`)
       const user = createUserTokens(options)
-      let held = await user.inspect(refreshToken)
-      if (held.isHalfOver) {
-        const token = await user.exchange(refreshToken)
-        // Where the date did not move, the end stands as it is, and its alerts come by date.
-        if (token.reveal() !== refreshToken.reveal()) held = await user.inspect(token)
+      const present = await user.inspect(refreshToken)
+      const held = present.isHalfOver ? await exchanged(user, present) : present
+      // The variable is for the token of the environment.
+      const objectId = account === undefined || account === SEED_ACCOUNT ? config.objectId : null
+      try {
+        return grantOf(held, chosen(await user.pages(held.token), { userId, objectId }))
+      } catch (error) {
+        throw explained(error, held)
       }
-      return grantOf(held, chosen(await user.pages(held.token), userId ?? config.objectId))
     },
 
     async profile(accessToken) {
@@ -56,4 +58,35 @@ export function createFacebook(config: FacebookConfig, { fetch, now }: ProviderS
       return fetchPicture(address, { ownOrigin: new URL(config.graphUrl).origin, service: FACEBOOK.title, timeoutMs: TIMEOUT_MS, fetch })
     },
   }
+}
+
+/** Where Meta does not give a later end, the present token stays until its own, whose alerts come by date. */
+async function exchanged(user: UserTokens, present: UserToken): Promise<UserToken> {
+  try {
+    const token = await user.exchange(present.token)
+    const next = token.reveal() === present.token.reveal() ? present : await user.inspect(token)
+    const isLater = (next.expiresInSeconds ?? Number.POSITIVE_INFINITY) >= (present.expiresInSeconds ?? 0)
+    return next.userId === present.userId && isLater ? next : present
+  } catch (error) {
+    if (error instanceof ProviderError && (error.kind === 'transient' || error.kind === 'misconfigured')) return present
+    throw error
+  }
+}
+
+/** Meta's own error does not say that the user's approval is over, nor which permission is missing. */
+function explained(error: unknown, { reconnectInSeconds, scopes }: UserToken): unknown {
+  if (!(error instanceof ProviderError) || error.kind === 'transient' || error.kind === 'throttled') return error
+  if (reconnectInSeconds === 0)
+    return new ProviderError(
+      'reconnect',
+      `The approval of the Facebook user has ended, as it does 90 days after the last use of the app: ${makeNewToken}`,
+      { cause: error },
+    )
+  const missing = missingIn(scopes)
+  if (missing.length === 0) return error
+  return new ProviderError(
+    'misconfigured',
+    `The token lacks ${missing.join(' and ')}: add ${missing.length === 1 ? 'this permission' : 'these permissions'} to the app in its dashboard, then ${makeNewToken}`,
+    { cause: error },
+  )
 }

@@ -1,6 +1,7 @@
 import type { Mistake, ProviderEnvironment, ProviderModule } from '../../core/provider.ts'
 import { readApp } from '../graph/app.ts'
 import type { FacebookConfig } from './user-token.ts'
+import { SEED_ACCOUNT } from './words.ts'
 
 const VERSION = 'v26.0'
 const GENERATE = 'connect the account in the browser, or give the agent a long-lived user token of Facebook: it begins with EAA'
@@ -30,7 +31,7 @@ export const facebook: ProviderModule<FacebookConfig> = {
     FACEBOOK_GRAPH_URL: 'text',
     FACEBOOK_WEB_URL: 'text',
   },
-  seed: { variable: 'FACEBOOK_STARTING_TOKEN', account: 'facebook', kind: 'refresh' },
+  seed: { variable: 'FACEBOOK_STARTING_TOKEN', account: SEED_ACCOUNT, kind: 'refresh' },
   constantName: 'FacebookToken',
   mistakes: MISTAKES,
   read,

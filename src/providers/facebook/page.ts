@@ -27,28 +27,40 @@ export type LinkedPage = Page & { readonly token: NonNullable<Page['token']>; re
 
 export const isLinked = (page: Page): page is LinkedPage => page.token !== null && page.instagram !== null
 
-/** `id` = a Page or an Instagram account; null = the only one. */
-export function chosen(pages: readonly Page[], id: string | null): LinkedPage {
+/** The Page of the account's user; for an account without one, the Page or Instagram account `objectId`, or the only one. */
+export function chosen(
+  pages: readonly Page[],
+  { userId, objectId }: { readonly userId: string | null; readonly objectId: string | null },
+): LinkedPage {
   const linked = pages.filter(isLinked)
   const [first, second] = linked
-  if (id !== null) {
-    const found = pages.find((page) => page.id === id || page.instagram?.id === id)
-    if (found === undefined)
-      throw new ProviderError(
-        'reconnect',
-        `Facebook no longer lists the Page of this account: the user has lost the task on it, or did not choose it in the dialog; ${FACEBOOK.words.makeNewToken}`,
-      )
+  const id = userId ?? objectId
+  const found = id === null ? undefined : pages.find((page) => page.id === id || page.instagram?.id === id)
+  if (found !== undefined) {
     if (!isLinked(found)) throw new ProviderError('misconfigured', found.instagram === null ? NOT_LINKED : NO_TASK)
     return found
   }
+  if (userId !== null)
+    throw new ProviderError(
+      'reconnect',
+      `Facebook no longer lists the Page of this account: the user has lost the task on it, or did not choose it in the dialog; ${FACEBOOK.words.makeNewToken}`,
+    )
   if (first === undefined) throw new ProviderError('misconfigured', `${NO_PAGES}; then ${FACEBOOK.words.makeNewToken}`)
+  if (objectId !== null)
+    throw new ProviderError(
+      'misconfigured',
+      `The token leads to no Page or Instagram account ${objectId}: set FACEBOOK_OBJECT_ID to one of these numbers, and restart. ${listOf(linked)}.`,
+    )
   if (second === undefined) return first
-  const list = linked.slice(0, 10).map(({ name, instagram }) => `${printableName(name)} (${instagram.id})`)
-  const more = linked.length > list.length ? `, and ${linked.length - list.length} more` : ''
   throw new ProviderError(
     'misconfigured',
-    `The token leads to ${linked.length} Instagram accounts: set FACEBOOK_OBJECT_ID to the number of one, and restart. ${list.join(', ')}${more}.`,
+    `The token leads to ${linked.length} Instagram accounts: connect the account in the browser and choose one there, or, where FACEBOOK_STARTING_TOKEN holds the token, set FACEBOOK_OBJECT_ID to one of these numbers and restart. ${listOf(linked)}.`,
   )
+}
+
+function listOf(linked: readonly LinkedPage[]): string {
+  const list = linked.slice(0, 10).map(({ name, instagram }) => `${printableName(name)} (${instagram.id})`)
+  return `${list.join(', ')}${linked.length > list.length ? `, and ${linked.length - list.length} more` : ''}`
 }
 
 const NO_TASK =

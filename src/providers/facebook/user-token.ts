@@ -51,6 +51,15 @@ type Ask = (path: string, params: Readonly<Record<string, string>>, by?: Secret,
 /** The error in an answer; null = none. */
 type Refuse = (answer: Answer, body: unknown) => Error | null
 
+/** Without them no Page with its Instagram account is listed. */
+const NEEDED = ['instagram_basic', 'pages_show_list']
+
+/** The permissions that are missing; none where they are not known. */
+export const missingIn = (scopes: string | null, wanted: readonly string[] = NEEDED): readonly string[] =>
+  scopes === null ? [] : wanted.filter((scope) => !scopes.split(' ').includes(scope))
+
+export type UserTokens = ReturnType<typeof createUserTokens>
+
 export const TIMEOUT_MS = 10_000
 /** All calls of one refresh together, so that they end within its lease. */
 const ALL_CALLS_MS = 25_000

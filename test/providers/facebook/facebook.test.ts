@@ -30,8 +30,8 @@ async function setUp(t: Test, knobs: Partial<FacebookKnobs> = {}, change: { obje
   const provider = createFacebook(config, { fetch: globalThis.fetch, now: Date.now })
   const { connect } = provider
   if (connect?.choice === undefined) throw new Error('accounts can be connected')
-  const refresh = (token: string, userId: string | null = null) =>
-    provider.refresh({ accessToken: null, refreshToken: secret(token), userId })
+  const refresh = (token: string, userId: string | null = null, account = 'facebook') =>
+    provider.refresh({ accessToken: null, refreshToken: secret(token), userId, account })
   const login = async () => {
     const { headers } = await fetch(connect.authorizeUrl({ state: 's', redirectUri: REDIRECT, verifier: '' }), { redirect: 'manual' })
     const code = new URL(headers.get('location') ?? '').searchParams.get('code') ?? ''
@@ -73,7 +73,7 @@ t.test('a refresh derives the Page’s token, and exchanges the user’s only in
 })
 
 t.test('an exchange that does not move the date changes nothing, and is no error', async (t) => {
-  for (const reexchange of ['keeps the date', 'same string'] as const) {
+  for (const reexchange of ['keeps the date', 'same string', 'ends earlier', 'busy', 'refused'] as const) {
     for (const expiresIn of ['present', 'absent'] as const) {
       const { meta, refresh } = await setUp(t, { reexchange, expiresIn })
       const user = meta.issue()
@@ -81,6 +81,7 @@ t.test('an exchange that does not move the date changes nothing, and is no error
       const grant = await refresh(user)
       t.ok(Math.abs((grant.refreshExpiresInSeconds ?? 0) - 20 * DAY) < 60, `${reexchange}, expires_in ${expiresIn}`)
       t.ok(meta.calls.length <= 4, 'it asks once')
+      if (reexchange !== 'keeps the date') t.equal(grant.refreshToken?.reveal(), user, 'the present token stays')
     }
   }
 })
@@ -100,9 +101,23 @@ t.test('the account is found among all lists, by the Page’s id or the Instagra
     const { id } = meta.instagramOf(meta.knobs.signedInAs, pages - 1)
     t.match(await refresh(user, id), { profile: { userId: id } }, `the last of ${pages}`)
   }
-  const { meta, provider } = await setUp(t, { pages: 3 }, { objectId: '1040000017001' })
-  const seeded = await provider.refresh({ accessToken: null, refreshToken: secret(meta.issue()), userId: null })
-  t.match(seeded, { profile: { username: 'shop.2' } }, 'FACEBOOK_OBJECT_ID may be a Page')
+  const { meta, refresh } = await setUp(t, { pages: 3 }, { objectId: '1040000017001' })
+  t.match(await refresh(meta.issue()), { profile: { username: 'shop.2' } }, 'FACEBOOK_OBJECT_ID may be a Page')
+  const error = await refused(t, refresh(meta.issue(), null, 'another'))
+  t.match(error.message, /leads to 3 Instagram accounts: connect the account in the browser/, 'it is for the environment’s token alone')
+  const { id } = meta.instagramOf(meta.knobs.signedInAs, 2)
+  t.match(await refresh(meta.issue(), id), { profile: { userId: id } }, 'an account that has its user stays with it')
+})
+
+t.test('Meta’s silence on a missing permission or an ended approval is put into words', async (t) => {
+  const { meta, refresh } = await setUp(t)
+  const lacking = meta.issue({ scopes: ['instagram_basic'] })
+  const { id } = meta.instagramOf(meta.knobs.signedInAs, 0)
+  t.match(await refused(t, refresh(lacking, id)), { kind: 'misconfigured', message: /lacks pages_show_list: add this permission/ })
+  const user = meta.issue({ expiresAt: null })
+  meta.advance(91 * DAY_MS)
+  const ended = await refused(t, refresh(user, id))
+  t.match(ended, { kind: 'reconnect', message: /approval of the Facebook user has ended.*user token of Facebook/ })
 })
 
 t.test('0 and 30 Pages without a number are refused with what to do', async (t) => {
@@ -111,7 +126,7 @@ t.test('0 and 30 Pages without a number are refused with what to do', async (t) 
     [{ pages: 0, portfolioPages: 0, linked: 'none' }, /no Page/],
     [{ linked: 'none' }, /no Page with an Instagram account/],
     [{ tasks: 'none' }, /no Page with an Instagram account/],
-    [{ pages: 30 }, /leads to 30 Instagram accounts: set FACEBOOK_OBJECT_ID.*Bäckerei “Nr\. 1”.*\(17841000017000\).*and 20 more/],
+    [{ pages: 30 }, /leads to 30 Instagram accounts: .*set FACEBOOK_OBJECT_ID.*Bäckerei “Nr\. 1”.*\(17841000017000\).*and 20 more/],
   ]
   for (const [knobs, says] of cases) {
     const { meta, refresh } = await setUp(t, knobs)
