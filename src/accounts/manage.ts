@@ -15,7 +15,7 @@ import { refreshDue } from '../refreshing/refresh-due.ts'
 import type { OAuthStateStore } from './oauth-states.ts'
 import type { Pictures } from './pictures.ts'
 import { type PublishDeps, publishChange } from './publish-change.ts'
-import { type GrantDeps, saveGrant } from './save-grant.ts'
+import { type GrantDeps, refuseOtherProvider, saveGrant } from './save-grant.ts'
 import { readersAfter, type SeedDeps, type SeedResult, seedAccount } from './seed.ts'
 import { waitingSteps } from './waiting-grant.ts'
 
@@ -174,6 +174,7 @@ export async function pasteToken(deps: ManageDeps, { account, provider, token: p
   if (known === undefined) throw new AppError('invalid', 'This agent does not know this provider.')
   const token = acceptToken(deps.secrets, known, pasted)
   const existing = await deps.store.find(account)
+  refuseOtherProvider(existing, { account, provider })
   const onlyUser = otherUser ? null : (existing?.providerUserId ?? null)
   if (existing !== null && onlyUser !== null && known.seed.kind === 'access') await mustBeSameUser(deps, existing, token)
   const askedAt = deps.store.now()

@@ -51,8 +51,7 @@ export async function printConnected({ owner, store }: Agent, name: string, { co
   )
   print(`Read it at ${readAt}.`)
   if (account.reconnectBy !== null) print(`A person must connect it again by ${words.dayInUtc(account.reconnectBy)}.`)
-  if (owner.providers.get(provider)?.renewal === 'rotating')
-    print('Never use its refresh token anywhere else: each use voids it, and the agent would lose the account.')
+  if (owner.providers.get(provider)?.renewal === 'rotating') print(`Never use its ${ROTATING}`)
   for (const note of notes) print(note)
   if (isNew && !isInteractive)
     say(
@@ -61,6 +60,7 @@ export async function printConnected({ owner, store }: Agent, name: string, { co
 }
 
 const DAY_MS = 86_400_000
+export const ROTATING = 'refresh token anywhere else: each use voids it, and the agent would lose the account.'
 const capital = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1)
 
 async function notesOf({ providers, vault }: Agent['owner'], account: Account): Promise<readonly string[]> {

@@ -91,7 +91,8 @@ function readRedirect(text: string, { title, loopback }: Provider, problems: str
   return url
 }
 
-function unconnectable(typed: string, provider: Provider | undefined, { modules }: Config): string {
+/** Why a provider is not in use here, or cannot connect accounts. */
+export function unconnectable(typed: string, provider: Provider | undefined, { modules }: Config): string {
   const module = modules.find(({ name }) => name === (provider?.name ?? typed))
   if (module !== undefined) {
     const [id, secret] = Object.keys(module.variables)

@@ -28,6 +28,7 @@ export const OPTIONS = {
   'other-user': null,
   provider: '<which>',
   redirect: '<uri>',
+  'refresh-token': null,
   revoke: null,
   show: null,
   start: null,
@@ -51,10 +52,15 @@ export const FORMS = {
   serve: { words: '', summary: 'run the agent: web server and timer' },
   migrate: { words: '', summary: 'bring the database up to date' },
   seed: {
-    words: '[account]',
+    words: '[account] [--provider <which>]',
     summary: 'store a long-lived token, read from standard input',
-    details: 'Paste the token or pipe it in; never give it as an argument. Without a name: the account “default”.',
+    details:
+      'Paste the token or pipe it in; never give it as an argument. Without a name: the account “default”, or with --provider the one that the provider’s own variable seeds. “auth providers” says which kind of token each one takes.',
     name: 'may',
+    options: {
+      provider: 'whose token it is; without it the account’s provider, else the one of the same name, else the first one',
+      'refresh-token': 'the token is a refresh token: refused where the provider takes another kind',
+    },
   },
   refresh: REFRESH,
   token: {

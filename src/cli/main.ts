@@ -143,7 +143,7 @@ async function run(invocation: Command, agent: Agent, { applied, config, env, pl
     case 'migrate':
       return print(applied.length === 0 ? 'The database is up to date.' : `Applied ${applied.join(', ')}. The database is up to date.`)
     case 'seed':
-      return seed(owner, account, (work) => interruptible(agent, work))
+      return seed(owner, invocation, config, (work) => interruptible(agent, work))
     case 'refresh':
     case 'auth refresh':
       return interruptible(agent, () => refresh(agent, config.command, invocation))

@@ -15,7 +15,7 @@ interface ProviderLine {
   /** The redirect URIs to register at the provider: for the agent's pages, and for a terminal. */
   readonly register: { readonly web: string; readonly terminal: readonly string[] }
   /** The variable that holds a first token, and the kind of that token. */
-  readonly seed: { readonly variable: string; readonly kind: 'access' | 'refresh' }
+  readonly seed: { readonly variable: string; readonly kind: 'access' | 'refresh'; readonly title: string }
 }
 
 /** The exit code is 1 if no provider is set up. */
@@ -30,7 +30,7 @@ export function listProviders(config: Config, providers: ReadonlyMap<string, Pro
       // A module names the two variables of its app first.
       missing: connect === undefined ? Object.keys(variables).slice(0, 2) : [],
       register: { web: redirectUriOf(config.appUrl, name), terminal: registeredRedirects(module) },
-      seed: { variable: seed.variable, kind: seed.kind },
+      seed: { variable: seed.variable, kind: seed.kind, title: seed.title },
     }
   })
   if (json) print(JSON.stringify(lines, null, 2))
@@ -44,7 +44,7 @@ function printProvider({ title, provider, canConnect, missing, register, seed }:
   const [first, ...others] = register.terminal
   if (first !== undefined)
     print(`               ${first}    for a terminal${others.length === 0 ? '' : `, and the same with ${portsOf(others)}`}`)
-  print(`  first token  ${seed.variable}, ${seed.kind === 'refresh' ? 'a refresh token' : 'a long-lived access token'}`)
+  print(`  first token  ${seed.variable}, a ${seed.title}`)
 }
 
 const portsOf = (redirects: readonly string[]): string => redirects.map((one) => new URL(one).port).join(', ')

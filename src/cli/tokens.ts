@@ -1,25 +1,43 @@
 import { importRubyToken } from '../accounts/import-ruby.ts'
 import { type ManageDeps, pasteToken, providerFor } from '../accounts/manage.ts'
 import { rotateKeys } from '../accounts/rotate-keys.ts'
+import { refuseOtherProvider } from '../accounts/save-grant.ts'
 import type { SeedResult } from '../accounts/seed.ts'
 import type { Agent } from '../agent.ts'
+import type { Config } from '../config/config.ts'
 import { DEFAULT_ACCOUNT } from '../core/account.ts'
 import { AppError } from '../core/errors.ts'
 import { words } from '../core/format-time.ts'
 import { Secret } from '../core/secret.ts'
-import { count, print, UsageError } from './terminal.ts'
+import type { Command } from './arguments.ts'
+import { ROTATING } from './auth-result.ts'
+import { unconnectable } from './auth-settings.ts'
+import { count, print, say, UsageError } from './terminal.ts'
 import { looksSecret } from './words.ts'
 
 const MAX_PASTED_CHARACTERS = 100_000
 
 type Interruptible = (work: () => Promise<number>) => Promise<number>
 
-export async function seed(owner: ManageDeps, name: string | null, interruptible: Interruptible): Promise<number> {
-  const account = name ?? DEFAULT_ACCOUNT
+export async function seed(
+  owner: ManageDeps,
+  { account: name, options }: Pick<Command, 'account' | 'options'>,
+  config: Config,
+  interruptible: Interruptible,
+): Promise<number> {
+  const typed = options.get('provider')
+  const account = name ?? (typed === undefined ? undefined : owner.providers.get(typed)?.seed.account) ?? DEFAULT_ACCOUNT
   if (looksSecret(account) && (await owner.store.find(account)) === null) {
     throw new UsageError('That looks like a token or a key, not an account’s name. The token goes to standard input.')
   }
-  if (process.stdin.isTTY) process.stderr.write('Paste the token and press Enter, then Ctrl-D:\n')
+  const existing = await owner.store.find(account)
+  const wanted = typed ?? existing?.provider ?? providerFor(owner, account)
+  const provider = owner.providers.get(wanted)
+  if (provider === undefined) throw new UsageError(unconnectable(wanted, provider, config))
+  refuseOtherProvider(existing, { account, provider: provider.name })
+  if (options.has('refresh-token') && provider.renewal !== 'rotating')
+    throw new UsageError(`${provider.title} takes a ${provider.seed.title}: run the command without --refresh-token.`)
+  if (process.stdin.isTTY) say(`Paste the ${provider.seed.title} of ${provider.title} and press Enter, then Ctrl-D:`)
   let text = ''
   for await (const chunk of process.stdin) {
     text += chunk
@@ -27,8 +45,8 @@ export async function seed(owner: ManageDeps, name: string | null, interruptible
   }
   const token = new Secret(text.trim())
   return interruptible(async () => {
-    const provider = (await owner.store.find(account))?.provider ?? providerFor(owner, account)
-    return printSeed(account, await pasteToken(owner, { account, provider, token, actor: 'cli', otherUser: true }))
+    const result = await pasteToken(owner, { account, provider: provider.name, token, actor: 'cli', otherUser: true })
+    return printSeed(account, result, provider.renewal === 'rotating' ? `Never use this ${ROTATING}` : '')
   })
 }
 

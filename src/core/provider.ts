@@ -51,8 +51,8 @@ export interface ProviderModule<Config = unknown> {
   /** The name in a sentence. */
   readonly title: string
   readonly variables: Readonly<Record<string, VariableKind>>
-  /** The variable that holds a first token, and the account that gets it. */
-  readonly seed: { readonly variable: string; readonly account: string; readonly kind: TokenKind }
+  /** The variable that holds a first token, the account that gets it, and the token in a person's words. */
+  readonly seed: { readonly variable: string; readonly account: string; readonly kind: TokenKind; readonly title: string }
   /** The default name of the constant in token.js. */
   readonly constantName: string
   readonly mistakes: readonly Mistake[]

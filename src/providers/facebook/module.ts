@@ -9,6 +9,7 @@ const GENERATE = 'connect the account in the browser, or give the agent a long-l
 const MISTAKES: readonly Mistake[] = [
   [/^IG[A-Z]{2}[\w-]{20,}/, `is one of Instagram’s own login (IG…), which Facebook does not take; ${GENERATE}`],
   [/^TH[A-Z]{2}[\w-]{20,}/, `is one of Threads (TH…), which Facebook does not take; ${GENERATE}`],
+  [/^(?:act|rft|clt)\./, `is one of TikTok, which Facebook does not take; ${GENERATE}`],
   [/^\d+\|/, `is an app’s own token (a number, a bar and a secret), which belongs to no account; ${GENERATE}`],
   [/^\d{5,25}$/, `is a number, the id of an app, a Page or a user; ${GENERATE}`],
   [/^[0-9a-f]{32}$/i, `looks like an app secret, which must not be given away; ${GENERATE}`],
@@ -31,7 +32,7 @@ export const facebook: ProviderModule<FacebookConfig> = {
     FACEBOOK_GRAPH_URL: 'text',
     FACEBOOK_WEB_URL: 'text',
   },
-  seed: { variable: 'FACEBOOK_STARTING_TOKEN', account: SEED_ACCOUNT, kind: 'refresh' },
+  seed: { variable: 'FACEBOOK_STARTING_TOKEN', account: SEED_ACCOUNT, kind: 'refresh', title: 'long-lived user token' },
   constantName: 'FacebookToken',
   mistakes: MISTAKES,
   read,

@@ -29,7 +29,7 @@ export const instagram: ProviderModule<InstagramConfig> = {
     INSTAGRAM_API_URL: 'text',
     INSTAGRAM_WEB_URL: 'text',
   },
-  seed: { variable: 'STARTING_TOKEN', account: 'default', kind: 'access' },
+  seed: { variable: 'STARTING_TOKEN', account: 'default', kind: 'access', title: 'long-lived access token' },
   constantName: 'InstagramToken',
   mistakes: MISTAKES,
   read,

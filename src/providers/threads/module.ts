@@ -27,7 +27,7 @@ export const threads: ProviderModule<ThreadsConfig> = {
     THREADS_GRAPH_URL: 'text',
     THREADS_WEB_URL: 'text',
   },
-  seed: { variable: 'THREADS_STARTING_TOKEN', account: 'threads', kind: 'access' },
+  seed: { variable: 'THREADS_STARTING_TOKEN', account: 'threads', kind: 'access', title: 'long-lived access token' },
   constantName: 'ThreadsToken',
   mistakes: MISTAKES,
   read,

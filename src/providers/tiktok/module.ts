@@ -18,7 +18,7 @@ export const tiktok: ProviderModule<TikTokConfig> = {
     TIKTOK_API_URL: 'text',
     TIKTOK_WEB_URL: 'text',
   },
-  seed: { variable: 'TIKTOK_REFRESH_TOKEN', account: 'tiktok', kind: 'refresh' },
+  seed: { variable: 'TIKTOK_REFRESH_TOKEN', account: 'tiktok', kind: 'refresh', title: 'refresh token' },
   loopback: 'http',
   constantName: 'TikTokToken',
   mistakes: MISTAKES,

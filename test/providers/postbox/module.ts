@@ -6,7 +6,7 @@ export const postbox: ProviderModule<PostboxConfig> = {
   name: 'postbox',
   title: 'PostBox',
   variables: { POSTBOX_APP_ID: 'text', POSTBOX_APP_SECRET: 'secret', POSTBOX_SCOPES: 'list', POSTBOX_URL: 'text' },
-  seed: { variable: 'POSTBOX_TOKEN', account: 'postbox', kind: 'access' },
+  seed: { variable: 'POSTBOX_TOKEN', account: 'postbox', kind: 'access', title: 'token' },
   constantName: 'PostboxToken',
   mistakes: [[/^IG/, 'is one of another provider']],
   read({ text, origin, problem }) {
