@@ -66,6 +66,8 @@ export function verified(deps: Deps, { account, provider, profile, calledAt }: A
 
 /** A rotated token of unknown life may live an hour or a day. */
 const UNKNOWN_LIFE_MS = 10 * 60_000
+/** A token that lives for seconds must not be renewed without a pause: each renewal may lose it. */
+const SOONEST_MS = 60_000
 
 /** The change of a row that a grant makes. */
 export function granted(
@@ -81,7 +83,9 @@ export function granted(
   const [expiresAt, refreshExpiresAt] = [after(expiresInSeconds), refreshToken === null ? null : after(refreshExpiresInSeconds)]
   const history = { issuedAt: calledAt, refused: false, failureCount: 0, retryAfterSeconds: null, minimumAgeSeconds }
   const end = renewalEnd(renewal, { expiresAt, refreshExpiresAt })
-  const isUnknown = renewal === 'rotating' && end === null
+  const isRotating = renewal === 'rotating'
+  const planned = nextRefreshAt({ ...history, expiresAt: end }, policy, calledAt)
+  const soonest = isRotating ? calledAt.getTime() + (end === null ? UNKNOWN_LIFE_MS : SOONEST_MS) : 0
   return {
     accessToken: vault.seal(accessToken, accountContext(account, 'access_token')),
     refreshToken: refreshToken === null ? null : vault.seal(refreshToken, accountContext(account, 'refresh_token')),
@@ -92,9 +96,7 @@ export function granted(
     state: 'active',
     issuedAt: calledAt,
     expiresAt,
-    nextRefreshAt: isUnknown
-      ? new Date(calledAt.getTime() + UNKNOWN_LIFE_MS)
-      : nextRefreshAt({ ...history, expiresAt: end }, policy, calledAt),
+    nextRefreshAt: isRotating && end === null ? new Date(soonest) : new Date(Math.max(planned.getTime(), soonest)),
     nextCheckAt: nextCheckAt(calledAt, policy.random),
   } satisfies AccountChange
 }

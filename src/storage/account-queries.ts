@@ -21,22 +21,24 @@ const ATTEMPT_KINDS = `('refreshed', 'verified', 'refresh_failed', 'reconnect_ne
 /** `keyPrefixes`: the prefixes of the sealed values that this process can open. */
 export function createOverview(db: Database, keyPrefixes: readonly string[]): Overview {
   const { now, nowPlus, toSeconds } = db.dialect
-  const isReadable = keyPrefixes.map((prefix, at) => `substr(access_token, 1, ${prefix.length}) = $${at + 1}`).join(' or ')
-  const unreadable = `coalesce(last_error_code, '') = 'unreadable' or (access_token is not null and not (${isReadable}))`
-  const hasGrant = '(access_token is not null or refresh_token is not null)'
+  // The same rule as `hasGrant` in core/account.ts. An account may wait for its first access token with a refresh token.
+  const sealed = 'coalesce(access_token, refresh_token)'
+  const hasGrant = `${sealed} is not null`
+  const isReadable = keyPrefixes.map((prefix, at) => `substr(${sealed}, 1, ${prefix.length}) = $${at + 1}`).join(' or ')
+  const unreadable = `coalesce(last_error_code, '') = 'unreadable' or (${hasGrant} and not (${isReadable}))`
   // The same rule as `grantEnd` in core/account.ts.
   const endsBefore = (moment: string): string =>
     `(reconnect_by <= ${moment} or (case when refresh_token is null then expires_at else refresh_expires_at end) <= ${moment})`
   // The same rule as `needsPerson` in core/account.ts.
   const needsPerson = `paused_at is null and (state = 'reconnect' or coalesce(last_error_code, '') in ('misconfigured', 'unreadable')
-    or not ${hasGrant} or ${endsBefore(now)})`
+    or ${sealed} is null or ${endsBefore(now)})`
   // Excludes accounts that are due anyway, and accounts without a next refresh, which already wait for a person.
-  const suspect = `removed_at is null and paused_at is null and access_token is not null and next_refresh_at > ${now}
+  const suspect = `removed_at is null and paused_at is null and ${hasGrant} and next_refresh_at > ${now}
     and (lease_until is null or lease_until <= ${now})
     and ((case when ${isReadable} then 1 else 0 end) = (case when coalesce(last_error_code, '') = 'unreadable' then 1 else 0 end)
       or substr(last_error, 1, ${UNKNOWN_PROVIDER.length}) = '${UNKNOWN_PROVIDER}')`
   const lifeFrom = (since: string): string => `${toSeconds('expires_at')} - ${toSeconds(since)}`
-  const nearEnd = `paused_at is null and access_token is not null and failure_count > 0
+  const nearEnd = `paused_at is null and access_token is not null and refresh_token is null and failure_count > 0
     and issued_at < expires_at and (${lifeFrom(now)}) * 10 <= ${lifeFrom('issued_at')}`
   // The same rule as `isAtRisk` in core/account.ts.
   const atRisk = `paused_at is null and ${hasGrant} and (
@@ -46,14 +48,14 @@ export function createOverview(db: Database, keyPrefixes: readonly string[]): Ov
     or (failure_count > 0 and failing_since <= ${nowPlus('-86400')})
     or (failure_count > 0 and refresh_token is not null and expires_at <= ${now} and failing_since <= ${nowPlus('-21600')}))`
   const isReadableWith = (params: Param[]): string =>
-    keyPrefixes.map((prefix) => `substr(access_token, 1, ${prefix.length}) = $${params.push(prefix)}`).join(' or ')
+    keyPrefixes.map((prefix) => `substr(${sealed}, 1, ${prefix.length}) = $${params.push(prefix)}`).join(' or ')
   const count = (condition: string): string => `cast(sum(case when ${condition} then 1 else 0 end) as integer)`
 
   return {
     // Accounts that need attention come first. They are few, so only they are sorted; the others follow the index of names.
     async page({ offset, limit, search, onlyNeedy }) {
       const params: Param[] = []
-      const needs = `(${needsPerson}) or (${atRisk}) or (paused_at is null and access_token is not null and not (${isReadableWith(params)}))`
+      const needs = `(${needsPerson}) or (${atRisk}) or (paused_at is null and ${hasGrant} and not (${isReadableWith(params)}))`
       const conditions = ['removed_at is null']
       if (search !== '') {
         const prefix = `$${params.push(search.toLowerCase())}`

@@ -55,6 +55,40 @@ const failing = (ms: number): Partial<Account> => ({
 })
 const living = (share: number): Partial<Account> => ({ issuedAt: at(-(1 - share) * 60 * DAY), expiresAt: at(share * 60 * DAY) })
 
+/** With a refresh token that ends in so long, and an access token that lives two hours. */
+const renewed = (ms: number | null, change: Partial<Account> = {}): Partial<Account> => ({
+  provider: 'tiktok',
+  refreshToken: 'sealed',
+  issuedAt: at(-HOUR),
+  expiresAt: at(HOUR),
+  refreshExpiresAt: ms === null ? null : at(ms),
+  ...change,
+})
+
+t.test('with a refresh token its own end and the user’s approval count, 30 and 7 days before', async (t) => {
+  const monthAlerted = { conditions: ['approve-in-month'], at: at(-DAY) }
+  const endless = { neverExpires: true, expiresAt: null }
+  for (const [change, event, alerted = NOTHING_ALERTED] of [
+    [renewed(null), null],
+    [renewed(31 * DAY), null],
+    [renewed(30 * DAY), 'approval_ends_in_a_month'],
+    [renewed(8 * DAY), null, monthAlerted],
+    [renewed(7 * DAY), 'approval_ends_in_a_week', monthAlerted],
+    [renewed(0), 'person_needed'],
+    [renewed(100 * DAY, { reconnectBy: at(30 * DAY) }), 'approval_ends_in_a_month'],
+    [renewed(100 * DAY, { ...endless, reconnectBy: at(7 * DAY) }), 'approval_ends_in_a_week'],
+    [renewed(100 * DAY, { reconnectBy: at(0) }), 'person_needed'],
+    [renewed(100 * DAY, { expiresAt: at(-HOUR) }), null],
+    [renewed(100 * DAY, { ...failing(5.9 * HOUR), expiresAt: at(-HOUR) }), null],
+    [renewed(100 * DAY, { ...failing(6 * HOUR), expiresAt: at(-HOUR) }), 'failing_for_a_day'],
+    [renewed(100 * DAY, { ...failing(23 * HOUR), ...endless }), null],
+    [renewed(100 * DAY, { ...failing(DAY), ...endless }), 'failing_for_a_day'],
+    [renewed(null, { accessToken: null, state: 'unverified', expiresAt: null }), null],
+    [renewed(null, { accessToken: null, state: 'reconnect', expiresAt: null }), 'person_needed'],
+  ] as [Partial<Account>, string | null, Alerted?][])
+    t.equal(eventOf(change, alerted), event, JSON.stringify(change))
+})
+
 t.test('an account that works does not alert', async (t) => {
   t.equal(eventOf({}), null)
   t.equal(eventOf({ issuedAt: null, expiresAt: null }), null)
@@ -190,6 +224,9 @@ t.test('nextAlertAt is the exact time of the next alert', async (t) => {
     ],
     [{ state: 'reconnect' }, { conditions: ['reconnect'], at: at(-6 * DAY) }],
     [living(0.05), { conditions: ['tenth'], at: at(-HOUR) }],
+    [renewed(29 * DAY), { conditions: ['approve-in-month'], at: at(-HOUR) }],
+    [{ ...renewed(32 * DAY), reconnectBy: at(31 * DAY) }, NOTHING_ALERTED],
+    [{ ...renewed(100 * DAY), ...failing(HOUR), expiresAt: at(10 * HOUR) }, NOTHING_ALERTED],
   ]
   for (const [change, alerted] of cases) {
     const account = { ...healthy, ...change }

@@ -38,6 +38,16 @@ const NEAR_END: typeof CASES = [
   { name: 'early', accessToken: seal('early'), issuedAt: inDays(-53), expiresAt: inDays(7), failureCount: 20, lastErrorCode: 'transient' },
   { name: 'short', accessToken: seal('short'), issuedAt: inDays(-55), expiresAt: inDays(5), nextRefreshAt: inDays(1) },
 ]
+/** With a refresh token, whose end counts instead of the access token's. */
+const renewed = { accessToken: seal('fine'), refreshToken: seal('fine'), issuedAt: inDays(-1), expiresAt: inDays(-0.01) }
+const RENEWED: typeof CASES = [
+  { name: 'renewed', ...renewed, refreshExpiresAt: inDays(100), failureCount: 1, lastErrorCode: 'transient' },
+  { name: 'seed-alone', refreshToken: seal('fine'), state: 'unverified' },
+  { name: 'grant-ended', ...renewed, expiresAt: inDays(1), refreshExpiresAt: inDays(-1) },
+  { name: 'approval-ended', ...renewed, neverExpires: true, expiresAt: null, reconnectBy: inDays(-1) },
+  { name: 'approval-ends', ...renewed, neverExpires: true, expiresAt: null, reconnectBy: inDays(6) },
+  { name: 'foreign-seed', refreshToken: seal('x', foreign), state: 'unverified' },
+]
 const hourly = { issuedAt: inDays(-10), expiresAt: inDays(50), failureCount: 1, lastErrorCode: 'transient' }
 const FAILING: typeof CASES = [
   { name: 'a-day', accessToken: seal('a-day'), ...hourly },
@@ -102,6 +112,20 @@ eachStore(t, 'pages begin with the accounts that need attention, counted as core
   for (let offset = 0; offset < whole.length; offset += 3) turned.push(...(await names({ offset, limit: 3 })))
   t.strictSame(turned, whole, 'each account once, whatever the page size')
   t.strictSame(await names({ search: 'EARL' }), ['early'])
+})
+
+eachStore(t, 'a refresh token counts by its own end, and a row with it alone needs nobody', async (t, db) => {
+  const store = createAccountStore(db)
+  for (const one of RENEWED) await store.insert({ provider: 'tiktok', state: 'active', ...one }, event)
+  const named = (is: typeof needsPerson) => store.list().then((all) => all.filter((one) => is(one, store.now())).map(({ name }) => name))
+  t.strictSame(await named(needsPerson), ['approval-ended', 'grant-ended'])
+  t.strictSame(await named(isAtRisk), ['approval-ended', 'approval-ends', 'grant-ended'])
+  const overview = createOverview(db, vault.keyPrefixes)
+  t.match(await overview.summarize(), { needPerson: 2, needAttention: 4, unreadable: 1, nearEnd: 0 })
+  const { accounts } = await overview.page({ offset: 0, limit: 9, search: '', onlyNeedy: true })
+  t.strictSame(accounts.map(({ name }) => name).sort(), ['approval-ended', 'approval-ends', 'foreign-seed', 'grant-ended'])
+  const due = await store.claimDue({ leaseOwner: 'me', leaseSeconds: 60, limit: 1, account: 'seed-alone', force: true })
+  t.equal(due.length, 1, 'it may be asked for by name')
 })
 
 eachStore(t, 'mostUrgent lists failing accounts, then due ones, up to the limit', async (t, db) => {
