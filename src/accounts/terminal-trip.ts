@@ -1,5 +1,5 @@
 import { digest } from '../core/digest.ts'
-import type { ConnectDeps } from './connect.ts'
+import type { ConnectDeps } from './connected.ts'
 import { readTrip, unseal } from './waiting-grant.ts'
 
 /** The session of all requests from a terminal. No browser has it. */

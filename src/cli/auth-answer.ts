@@ -1,4 +1,5 @@
-import { type ConnectDeps, type Connected, chooseAccount, confirmConnect, declineConnect, finishConnect } from '../accounts/connect.ts'
+import { chooseAccount, confirmConnect, declineConnect, finishConnect } from '../accounts/connect.ts'
+import type { ConnectDeps, Connected } from '../accounts/connected.ts'
 import { endTrip, type OpenTrip, TERMINAL_SESSION } from '../accounts/terminal-trip.ts'
 import { AppError, ConnectError } from '../core/errors.ts'
 import type { AuthSettings } from './auth-settings.ts'

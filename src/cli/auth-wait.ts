@@ -1,5 +1,6 @@
 import { timingSafeEqual } from 'node:crypto'
-import { type ConnectDeps, startConnect } from '../accounts/connect.ts'
+import { startConnect } from '../accounts/connect.ts'
+import type { ConnectDeps } from '../accounts/connected.ts'
 import { endTrip, type OpenTrip, TERMINAL_SESSION } from '../accounts/terminal-trip.ts'
 import { digest } from '../core/digest.ts'
 import { AppError } from '../core/errors.ts'

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type ConnectDeps, startConnect } from '../accounts/connect.ts'
+import { startConnect } from '../accounts/connect.ts'
+import type { ConnectDeps } from '../accounts/connected.ts'
 import { openTrips, TERMINAL_SESSION } from '../accounts/terminal-trip.ts'
 import type { Agent } from '../agent.ts'
 import type { Config } from '../config/config.ts'
@@ -47,7 +48,7 @@ export async function auth(
     ...agent.owner,
     actor: 'cli',
     asksFirst: around.isInteractive,
-    saving: saveUntil(provider.title, run.retryMs, stopped),
+    persist: persistUntil(provider.title, run.retryMs, stopped),
   }
   try {
     if (mode === 'start') return await start(deps, settings)
@@ -69,11 +70,11 @@ export async function auth(
 }
 
 /** Keeps a grant that the store does not take. It may be the only copy. */
-function saveUntil(title: string, retryMs: number, stopped: AbortSignal): NonNullable<ConnectDeps['saving']> {
-  return async (save) => {
+function persistUntil(title: string, retryMs: number, stopped: AbortSignal): NonNullable<ConnectDeps['persist']> {
+  return async (work) => {
     for (let isSaid = false; ; isSaid = true) {
       try {
-        return await save()
+        return await work()
       } catch (error) {
         if (!(error instanceof AppError && error.code === 'unavailable') || stopped.aborted) throw error
         if (!isSaid)

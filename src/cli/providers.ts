@@ -1,4 +1,4 @@
-import { redirectUriOf } from '../accounts/connect.ts'
+import { redirectUriOf } from '../accounts/connected.ts'
 import type { Config } from '../config/config.ts'
 import type { Provider } from '../core/provider.ts'
 import { registeredRedirects } from './auth-settings.ts'

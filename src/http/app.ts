@@ -1,7 +1,7 @@
 import { createRequire } from 'node:module'
 import type Ajv from '@fastify/ajv-compiler'
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, type FastifyReply, type FastifyServerOptions, LogController } from 'fastify'
-import type { ConnectDeps } from '../accounts/connect.ts'
+import type { ConnectDeps } from '../accounts/connected.ts'
 import type { DeauthorizeDeps } from '../accounts/deauthorize.ts'
 import type { ManageDeps } from '../accounts/manage.ts'
 import type { Overview } from '../accounts/overview.ts'

@@ -4,7 +4,7 @@ import t, { type Test } from 'tap'
 import { openTikTok } from '../crash/provider.ts'
 import { startAgent } from '../support/agent.ts'
 import { oldRelease } from '../support/old-release.ts'
-import { approve, authorizeUrlIn, createOwner, openAgent, SERVER_KEY } from '../support/owner.ts'
+import { approve, authorizeUrlIn, createClient, createOwner, openAgent, PASSWORD, SERVER_KEY } from '../support/owner.ts'
 import { missing } from '../support/services.ts'
 import { createDatabase } from '../support/shared-postgres.ts'
 import { startTcpProxy } from '../support/tcp-proxy.ts'
@@ -62,6 +62,26 @@ t.test('an answer that one process cannot save counts although another has claim
   t.match(await site.account('shop'), { state: 'active', lastError: null, version: 2 })
   await site.makeDue()
   t.match((await callHook(other.url)).results, [{ outcome: 'refreshed' }])
+})
+
+t.test('a store that is away when the callback’s answer comes does not lose it', { skip: needs }, async (t) => {
+  const tiktok = await startTikTok()
+  t.teardown(() => tiktok.close())
+  const { url } = await createDatabase(t)
+  const proxy = await startTcpProxy(t, { port: Number(new URL(url).port) })
+  const own = { DATABASE_URL: proxy.through(url), ENCRYPTION_KEY: 'a-key-for-all-releases', ADMIN_PASSWORD: PASSWORD }
+  const agent = await startAgent(t, { env: { ...own, SERVER_KEYS: SERVER_KEY, ...tiktokSettings(tiktok) }, ready: '/readyz' })
+  const owner = createClient(agent)
+  await owner.signIn(PASSWORD)
+  const back = await approve(authorizeUrlIn(await owner.post('/connect/tiktok', { account: 'tiktok' })))
+  tiktok.fail('exchange', { kind: 'slowAnswer', ms: 300 }, 1)
+  const answer = owner.get(back)
+  await waitFor('the exchange', () => tiktok.calls.includes('exchange'))
+  proxy.reset()
+  setTimeout(() => proxy.pass(), 900)
+  t.match(await answer, { location: '/admin/accounts/tiktok?done=connected' })
+  const token = await agent.fetch('/accounts/tiktok/token', { headers: { authorization: `Bearer ${SERVER_KEY}` } })
+  t.ok(tiktok.isAlive(await token.text()))
 })
 
 async function connected(t: Test) {

@@ -1,15 +1,7 @@
 import type { JsonSchemaToTsProvider } from '@fastify/type-provider-json-schema-to-ts'
 import type { FastifyBaseLogger, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import {
-  type ConnectDeps,
-  type Connected,
-  chooseAccount,
-  confirmConnect,
-  declineConnect,
-  finishConnect,
-  redirectUriOf,
-  startConnect,
-} from '../../accounts/connect.ts'
+import { chooseAccount, confirmConnect, declineConnect, finishConnect, startConnect } from '../../accounts/connect.ts'
+import { type ConnectDeps, type Connected, redirectUriOf } from '../../accounts/connected.ts'
 import { DEFAULT_ACCOUNT } from '../../core/account.ts'
 import { ConnectError } from '../../core/errors.ts'
 import type { Pages } from '../pages/pages.ts'

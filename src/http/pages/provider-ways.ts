@@ -1,4 +1,4 @@
-import { redirectUriOf } from '../../accounts/connect.ts'
+import { redirectUriOf } from '../../accounts/connected.ts'
 import { DEFAULT_ACCOUNT } from '../../core/account.ts'
 import type { Provider, SetupWords } from '../../core/provider.ts'
 

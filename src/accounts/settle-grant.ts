@@ -1,0 +1,121 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { AppError, ConnectError } from '../core/errors.ts'
+import type { Connect, Grant, Profile } from '../core/provider.ts'
+import { askName } from '../refreshing/refresh-account.ts'
+import type { Authorization } from './authorization.ts'
+import { type ConnectDeps, type Connected, connectableOf } from './connected.ts'
+import { saveGrant } from './save-grant.ts'
+import { choosing, connected, type Pending, seal, waiting, write } from './waiting-grant.ts'
+
+/** What the provider gave, and the instant before it was asked. */
+export interface Login {
+  readonly grant: Grant
+  readonly askedAt: Date
+}
+
+/** Saves the grant of a login, or asks the owner first: which of its accounts, or whether another user may take the account over. */
+export async function settleLogin(deps: ConnectDeps, authorization: Authorization, login: Login): Promise<Connected> {
+  const { connect } = connectableOf(deps, authorization.provider)
+  const { grant } = login
+  if (connect.choice === undefined) {
+    const isRotating = deps.providers.get(authorization.provider)?.renewal === 'rotating'
+    // A rotated grant is saved before anything else is asked.
+    const profile = (isRotating ? grant.profile : undefined) ?? (await identified(connect, grant))
+    return settleGrant(deps, authorization, { ...login, profile })
+  }
+  const choices = await connect.choice.list(grant)
+  const existing = await deps.store.find(authorization.account)
+  const only = choices.length === 1 ? choices[0] : choices.find((one) => one.id === existing?.providerUserId)
+  if (only !== undefined) return settleChoice(deps, authorization, { ...login, choice: only.id })
+  const { profile = { userId: '', username: null, appUserId: null } } = grant
+  await keepWaiting(deps, authorization, { step: choosing, pending: { ...login, profile, version: existing?.version ?? 0 } })
+  return { outcome: 'choice', account: authorization.account, choices, answer: authorization.state }
+}
+
+/** Goes on with one of the accounts that the login leads to. */
+export async function settleChoice(
+  deps: ConnectDeps,
+  authorization: Authorization,
+  { grant: login, askedAt, choice }: Login & { readonly choice: string },
+): Promise<Connected> {
+  const grant = await connectableOf(deps, authorization.provider).connect.choice?.take(login, choice)
+  if (grant?.profile === undefined) throw new ConnectError('The provider did not say whose account that is.', 'Connect again.')
+  return settleGrant(deps, authorization, { grant, profile: grant.profile, askedAt })
+}
+
+async function settleGrant(deps: ConnectDeps, authorization: Authorization, given: Omit<Pending, 'version'>): Promise<Connected> {
+  const { account, provider } = authorization
+  const { grant, profile } = given
+  const persist = deps.persist ?? forSomeSeconds
+  const existing = await persist(() => deps.store.find(account))
+  const isFirst = existing === null || existing.providerUserId === null
+  if (isFirst ? deps.asksFirst !== true : existing.providerUserId === profile.userId) {
+    const username = profile.username ?? (existing?.providerUserId === profile.userId ? existing.username : null)
+    return saveConnected(deps, authorization, { ...given, profile: { ...profile, username }, version: existing?.version ?? 0 })
+  }
+  // The question shows the user's name.
+  const { connect } = connectableOf(deps, provider)
+  const named = profile.username === null ? await identified(connect, { ...grant, profile }) : profile
+  const pending = { ...given, profile: named, version: existing?.version ?? 0 }
+  await persist(() => keepWaiting(deps, authorization, { step: waiting, pending }))
+  return question(deps, authorization, pending)
+}
+
+/** Saves the grant where the account is still of this version. */
+export async function saveConnected(deps: ConnectDeps, authorization: Authorization, pending: Pending): Promise<Connected> {
+  const { id, account, provider } = authorization
+  const { version, ...grant } = pending
+  await (deps.persist ?? forSomeSeconds)(async () => {
+    const existing = await deps.store.find(account)
+    // Only the store's answer was lost.
+    if (existing?.connectedAt.getTime() === grant.askedAt.getTime() && existing.providerUserId === grant.profile.userId) return
+    if ((existing?.version ?? 0) !== version) {
+      const { title } = connectableOf(deps, provider)
+      throw new ConnectError('The account was changed since you were asked.', `Look at it, then press “Connect ${title}” again.`)
+    }
+    await saveGrant(deps, { ...grant, account, provider, existing, actor: deps.actor ?? 'owner' })
+  })
+  // The token is stored by now: neither an account without a name nor an error here may look as if it were not.
+  const stored = await deps.store.find(account).catch(() => null)
+  if (stored !== null) await askName(deps, stored, deps.actor ?? 'owner')
+  await deps.states.advance(id, { provider: connected(provider), sealed: '' }).catch(() => {})
+  return { outcome: 'connected', account, username: grant.profile.username }
+}
+
+export async function question(deps: ConnectDeps, { account, state }: Authorization, { profile }: Pending): Promise<Connected> {
+  const present = (await deps.store.find(account))?.username ?? null
+  return { outcome: 'other_user', account, present, username: profile.username, answer: state }
+}
+
+function keepWaiting(
+  { states, vault }: ConnectDeps,
+  { id, provider }: Authorization,
+  { step, pending }: { step: typeof waiting; pending: Pending },
+): Promise<void> {
+  return states.advance(id, { provider: step(provider), sealed: seal(vault, id, write(pending)) })
+}
+
+/** A grant that names its user is saved even where the profile cannot be read. */
+async function identified(connect: Connect, grant: Grant): Promise<Profile> {
+  const named = grant.profile
+  return connect.identify(grant.accessToken).catch((error: unknown) => {
+    if (named !== undefined && error instanceof ConnectError && error.isTransient) return named
+    throw error
+  })
+}
+
+const AWAY_RETRY_MS = [250, 500, 1000, 2000, 4000]
+
+/** A rotated grant may be the only one that works by now, so a store that is away for some seconds must not lose it. */
+async function forSomeSeconds<T>(work: () => Promise<T>): Promise<T> {
+  for (const waitMs of AWAY_RETRY_MS) {
+    try {
+      return await work()
+    } catch (error) {
+      // An answer of the store, such as a conflict, stands.
+      if (!(error instanceof AppError && error.code === 'unavailable')) throw error
+      await sleep(waitMs)
+    }
+  }
+  return work()
+}
