@@ -64,6 +64,7 @@ export interface SavedDomains {
  */
 export async function setDomains(deps: ManageDeps, name: string, typed: string | null, actor: Actor): Promise<SavedDomains> {
   const text = typed?.trim() || null
+  for (const entry of text?.split(/[\s,]+/) ?? []) refuseSecret(deps.secrets, entry)
   const { list, problems } = parseAllowList(text ?? '', isPublicSuffix)
   if (problems.length > 0) throw new AppError('invalid', problems.map((problem) => `${problem.replace(/`([^`]*)`/g, '“$1”')}.`).join(' '))
   const saved = entriesOf(list).join(' ') || null

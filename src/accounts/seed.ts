@@ -60,30 +60,7 @@ export async function seedAccount(deps: SeedDeps, given: Seed): Promise<SeedResu
     )
   }
   const now = deps.store.now()
-  const fresh: AccountChange = {
-    accessToken: null,
-    refreshToken: null,
-    ...sealedToken(deps, seed, provider),
-    refreshExpiresAt: null,
-    reconnectBy: null,
-    neverExpires: false,
-    providerUserId: null,
-    providerAppUserId: null,
-    username: null,
-    // A pasted token does not tell its scopes.
-    scopes: null,
-    pageUseConfirmedAt: null,
-    pageUseEndedAt: existing === null || provider.isPublicSafe(null) ? null : now,
-    state: 'unverified',
-    issuedAt: null,
-    expiresAt: cappedExpiry(seed, provider, now),
-    nextRefreshAt: now,
-    nextCheckAt: null,
-    ...NO_TROUBLE,
-    connectedAt: now,
-    trustedAt: isTrusted(seed, existing) ? now : null,
-    ...fingerprintChange(seed),
-  }
+  const fresh = freshGrant(deps, seed, provider, existing)
   const readers = readersOf({ scopes: null, pageUseConfirmedAt: null }, provider)
   const event = (kind: 'seeded' | 'seed_refused' | 'replaced', detail: string): AccountEvent => ({
     account: seed.account,
@@ -120,6 +97,40 @@ export async function seedAccount(deps: SeedDeps, given: Seed): Promise<SeedResu
   return taken(result, `${taken(result).message}${await readersAfter(deps, seed.account)}`)
 }
 
+/** The columns of an account whose new token the provider has not confirmed yet. */
+export function freshGrant(
+  deps: Pick<SeedDeps, 'store' | 'vault'>,
+  seed: Omit<Seed, 'provider' | 'onlyUser'>,
+  provider: Provider,
+  existing: Account | null,
+): AccountChange {
+  const now = deps.store.now()
+  return {
+    accessToken: null,
+    refreshToken: null,
+    ...sealedToken(deps, seed, provider),
+    refreshExpiresAt: null,
+    reconnectBy: null,
+    neverExpires: false,
+    providerUserId: null,
+    providerAppUserId: null,
+    username: null,
+    // A pasted token does not tell its scopes.
+    scopes: null,
+    pageUseConfirmedAt: null,
+    pageUseEndedAt: existing === null || provider.isPublicSafe(null) ? null : now,
+    state: 'unverified',
+    issuedAt: null,
+    expiresAt: cappedExpiry(seed, provider, now),
+    nextRefreshAt: now,
+    nextCheckAt: null,
+    ...NO_TROUBLE,
+    connectedAt: now,
+    trustedAt: isTrusted(seed, existing) ? now : null,
+    ...fingerprintChange(seed),
+  }
+}
+
 /** As `readersOf` after a token was stored: its first refresh may have named the scopes. */
 export async function readersAfter({ store, providers }: SeedDeps, account: string): Promise<string> {
   const found = await store.find(account)
@@ -137,13 +148,14 @@ function taken(result: RefreshResult | null, message = result?.message ?? 'Anoth
   return { outcome: 'taken', result, message }
 }
 
-const fingerprintChange = ({ fingerprint }: Seed): AccountChange => (fingerprint === null ? {} : { seedFingerprint: fingerprint })
+const fingerprintChange = ({ fingerprint }: Pick<Seed, 'fingerprint'>): AccountChange =>
+  fingerprint === null ? {} : { seedFingerprint: fingerprint }
 
 /**
  * Without another token to fall back on, pages get a trusted token before the provider has confirmed it. A paste in the
  * browser is not trusted: a browser may fill a field by itself.
  */
-function isTrusted({ actor }: Seed, existing: Account | null): boolean {
+function isTrusted({ actor }: Pick<Seed, 'actor'>, existing: Account | null): boolean {
   if (actor !== 'boot' && actor !== 'cli') return false
   return existing === null || existing.providerUserId === null || isGivenUp(existing)
 }
@@ -152,13 +164,17 @@ function isTrusted({ actor }: Seed, existing: Account | null): boolean {
 const isGivenUp = ({ state }: Account): boolean => state === 'reconnect'
 
 /** A given expiry, capped at the provider's documented maximum. */
-function cappedExpiry({ expiresAt = null }: Seed, { maximumLifeSeconds }: Provider, now: Date): Date | null {
+function cappedExpiry({ expiresAt = null }: Pick<Seed, 'expiresAt'>, { maximumLifeSeconds }: Provider, now: Date): Date | null {
   return expiresAt === null ? null : new Date(Math.min(expiresAt.getTime(), now.getTime() + maximumLifeSeconds * 1000))
 }
 
 const columnOf = ({ seed }: Provider) => (seed.kind === 'access' ? 'access_token' : 'refresh_token')
 
-function sealedToken({ vault }: SeedDeps, { account: name, token }: Seed, provider: Provider): AccountChange {
+function sealedToken(
+  { vault }: Pick<SeedDeps, 'vault'>,
+  { account: name, token }: Pick<Seed, 'account' | 'token'>,
+  provider: Provider,
+): AccountChange {
   const sealed = vault.seal(token, accountContext({ provider: provider.name, name }, columnOf(provider)))
   return provider.seed.kind === 'access' ? { accessToken: sealed } : { refreshToken: sealed }
 }

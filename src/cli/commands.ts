@@ -28,6 +28,7 @@ export const OPTIONS = {
   'other-user': null,
   provider: '<which>',
   redirect: '<uri>',
+  replace: null,
   'refresh-token': null,
   revoke: null,
   show: null,
@@ -97,6 +98,7 @@ export const FORMS = {
   import: {
     words: '[--force]',
     summary: 'take over the token of the older Ruby agent from its database',
+    details: 'A list of accounts is taken by “accounts import”.',
     options: { force: 'also replace a token that works, and import one that has expired by the old agent’s clock' },
   },
   status: {
@@ -155,6 +157,18 @@ export const FORMS = {
   'accounts set-default': { words: '<name>', summary: 'let /token.js serve it', name: 'must' },
   'accounts pause': { words: '<name>', summary: 'neither refresh nor serve it until it is resumed', name: 'must' },
   'accounts resume': { words: '<name>', summary: 'refresh and serve it again', name: 'must' },
+  'accounts export': {
+    words: '',
+    summary: 'write all accounts as CSV: name, provider, web sites, constant; never a token',
+    details: 'A cell that a spreadsheet would run as a formula gets an apostrophe in front, which “accounts import” takes off again.',
+  },
+  'accounts import': {
+    words: '[--replace]',
+    summary: 'create accounts from CSV on standard input',
+    details:
+      'The first line names the columns: name, and any of provider, domains, constant, token. An empty cell means what “accounts add” does without it; web sites are separated by blanks. All accounts are taken, or none. A token is never repeated, and its provider is asked about it afterwards. (The token of the older Ruby agent: “import”.)',
+    options: { replace: 'also change the settings of accounts that exist; a column that is missing stays as it is' },
+  },
 } satisfies Record<string, Form>
 
 export type CommandName = keyof typeof FORMS

@@ -27,12 +27,21 @@ import { nearest } from './words.ts'
 /** A change is checked in Memcached once more after a second. */
 const CLOSE_TIMEOUT_MS = 2_000
 /** These read many rows, so a slow answer does not mean that the database is down. */
-const LISTS: readonly CommandName[] = ['status', 'accounts list', 'rotate-keys']
+const LISTS: readonly CommandName[] = ['status', 'accounts list', 'accounts export', 'rotate-keys']
 const LIST_TIMEOUT_MS = 120_000
 /** These may get a new token from a provider that voids the old one. */
-const CALLS_PROVIDER: readonly CommandName[] = ['seed', 'refresh', 'auth refresh', 'token', 'auth', 'import']
+const CALLS_PROVIDER: readonly CommandName[] = ['seed', 'refresh', 'auth refresh', 'token', 'auth', 'import', 'accounts import']
 /** A typing mistake in the store's path must not look like an agent without accounts, so all others make no store. */
-const MAKES_STORE: readonly CommandName[] = ['migrate', 'seed', 'import', 'alert-test', 'accounts add', 'auth providers', 'auth']
+const MAKES_STORE: readonly CommandName[] = [
+  'migrate',
+  'seed',
+  'import',
+  'alert-test',
+  'accounts add',
+  'accounts import',
+  'auth providers',
+  'auth',
+]
 /** A suggestion looks no further than this. */
 const SUGGESTED_NAMES = 5_000
 const MAY_BE_LOST = 'A token that the provider has just given may still wait to be saved, and may be lost.'
@@ -161,6 +170,14 @@ async function run(invocation: Command, agent: Agent, { applied, config, env, pl
       return testAlerts(agent)
     case 'rotate-keys':
       return rotate(agent)
+    case 'accounts export':
+    case 'accounts import': {
+      const csv = await import('./accounts-csv.ts')
+      if (name === 'accounts export') return csv.exportAccounts(owner)
+      return interruptible(agent, (stopped) =>
+        reportingStale(owner, (reporting) => csv.importAccounts(reporting, options.has('replace'), stopped)),
+      )
+    }
     default:
       return reportingStale(owner, (reporting) => accountsCommand(reporting, config.command, invocation))
   }

@@ -162,6 +162,8 @@ export interface AccountStore {
   /** Newest first; null = events that concern no account. `before` = the id of an event; only older ones follow. */
   events(account: string | null, limit: number, before?: string): Promise<RecordedEvent[]>
   findEvent(id: string): Promise<RecordedEvent | null>
+  /** Runs `work` in one transaction: all of its writes count, or none. Use only the given store inside. */
+  atomically<T>(work: (store: AccountStore) => Promise<T>): Promise<T>
   /** Writes the same tokens sealed with another key. False where the row has changed since it was read. */
   reseal(account: Account, sealed: Pick<Account, 'accessToken' | 'refreshToken'>): Promise<boolean>
 }

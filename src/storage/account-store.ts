@@ -234,6 +234,12 @@ export function createAccountStore(db: Database, clock = createDatabaseClock()):
       return rows[0] ? toEvent(rows[0]) : null
     },
 
+    atomically: (work) =>
+      db.transaction((tx) => {
+        const inside: Database = { ...db, query: (sql, params) => tx.query(sql, params), transaction: (inner) => inner(tx) }
+        return work(createAccountStore(inside, clock))
+      }),
+
     async reseal({ name, accessToken, refreshToken }, sealed) {
       // Compares the sealed text, not the version: each sealing differs, even of the same token.
       const rows = await ask(
