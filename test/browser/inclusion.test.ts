@@ -1,18 +1,20 @@
 import t from 'tap'
 import { BROWSERS } from '../support/browser.ts'
 import { missing } from '../support/services.ts'
-import { ALLOWED, HOSTILE, startWorld } from './world.ts'
+import { waitFor } from '../support/wait-for.ts'
+import { ALLOWED, HOSTILE, javascript, startWorld } from './world.ts'
 
 t.setTimeout(600_000)
 // Browsers mostly wait, so both run at once.
 t.jobs = BROWSERS.length
 
-const SCRIPT = 'https://agent.example/token.js'
+// Stands for the script's address with the number of its way.
+const SCRIPT = 'https://agent.example/token.js?WAY'
 const TELL = "typeof InstagramToken === 'undefined' ? 'nothing' : InstagramToken"
 const HAD = `(typeof result === 'undefined' ? ${TELL} : result)`
 const html = (body: string, head = ''): string => `<!doctype html><meta charset="utf-8">${head}<body>${body}`
 const worker = (options: string): string =>
-  `<script>new Worker('/worker${options}.js', ${options === '' ? '{}' : "{ type: 'module' }"}).onmessage = ({ data }) => { result = data }</script>`
+  `<script>new Worker('/worker${options}.js?WAY', ${options === '' ? '{}' : "{ type: 'module' }"}).onmessage = ({ data }) => { result = data }</script>`
 // A frame reports its constant to its page, which has none itself.
 const FRAMED = `<script src="${SCRIPT}" crossorigin="anonymous"></script><script>parent.postMessage(${TELL}, '*')</script>`
 const LISTEN = '<script>onmessage = ({ data }) => { result = data }</script>'
@@ -54,31 +56,46 @@ const WAYS: Record<string, { page: string; works: boolean }> = {
   'a module worker': { page: html(worker('-module')), works: true },
 }
 
+// Each way has a frame of its own site, which a browser treats as it treats a page of that site, and keeps telling its page what
+// it has. The number in the address keeps the answers apart, in the browser's cache too.
+const NUMBERED = Object.values(WAYS).map(({ page }, at) => [
+  `/${at}`,
+  `${page.replaceAll('WAY', String(at))}<script>setInterval(() => parent.postMessage({ at: ${at}, had: ${HAD} }, '*'), 100)</script>`,
+])
+const FRAMES = `<script>had = {}; onmessage = ({ data }) => { had[data.at] = data.had }</script>${NUMBERED.map(([path]) => `<iframe src="${path}"></iframe>`).join('')}`
+const ANSWERS = NUMBERED.map((_, at) => `/token.js?${at} `)
+
 for (const browser of BROWSERS) {
   t.test(`in ${browser} a hostile page never has the constant; an allowed one has it`, { skip: missing(browser, 'openssl') }, async (t) => {
-    const paths = Object.fromEntries(Object.values(WAYS).map(({ page }, at) => [`/${at}`, page]))
-    const javascript = (body: string) => ({ type: 'text/javascript', body })
     const world = await startWorld(t, {
-      ...paths,
-      '/framed': html(FRAMED),
-      '/worker.js': javascript(`try { importScripts('${SCRIPT}') } catch {}\npostMessage(${TELL})`),
-      '/worker-module.js': javascript(`import('${SCRIPT}').catch(() => {}).then(() => postMessage(${TELL}))`),
+      ...Object.fromEntries(NUMBERED),
+      '/': html(FRAMES),
+      '/framed': html(FRAMED).replaceAll('WAY', String(Object.keys(WAYS).indexOf('a sandboxed frame'))),
+      '/worker.js': javascript(
+        `try { importScripts('${SCRIPT}'.replace('WAY', location.search.slice(1))) } catch {}\npostMessage(${TELL})`,
+      ),
+      '/worker-module.js': javascript(
+        `import('${SCRIPT}'.replace('WAY', location.search.slice(1))).catch(() => {}).then(() => postMessage(${TELL}))`,
+      ),
     })
-    for (const [at, [way, { works }]] of Object.entries(WAYS).entries()) {
-      await t.test(way, async (t) => {
-        for (const site of [HOSTILE, ALLOWED]) {
-          const has = site === ALLOWED && works
-          const { tab, answers, close } = await world.open(browser, site, `/${at}`, { page: has ? `${HAD} !== 'nothing'` : 'true' })
-          t.equal(await tab.evaluate(HAD), has ? world.token : 'nothing', site)
-          // With credentials the browser refuses an answer that allows only requests without.
-          const status = has || (site === ALLOWED && way.includes('credentials')) ? 200 : 403
-          t.ok(
-            answers.every((answer) => answer === `/token.js ${status}`),
-            answers.join(),
-          )
-          await close()
-        }
-      })
+    for (const site of [HOSTILE, ALLOWED]) {
+      const { tab, answers, close } = await world.open(browser, site, '/', { answers: ANSWERS })
+      const expected = Object.values(WAYS).map(({ works }) => (site === ALLOWED && works ? world.token : 'nothing'))
+      await tab.evaluate('had = {}')
+      const isThere = `JSON.stringify(Object.values(had)) === '${JSON.stringify(expected)}'`
+      await waitFor('each way to tell what is expected', () => tab.evaluate(isThere)).catch(() => {})
+      const had = await tab.evaluate<Record<string, string>>('had')
+      for (const [at, way] of Object.keys(WAYS).entries()) {
+        t.equal(had[at], expected[at], `${way} on ${site}`)
+        // With credentials the browser refuses an answer that allows only requests without.
+        const status = expected[at] !== 'nothing' || (site === ALLOWED && way.includes('credentials')) ? 200 : 403
+        const own = answers.filter((answer) => answer.startsWith(ANSWERS[at] ?? ''))
+        t.ok(
+          own.every((answer) => answer.endsWith(` ${status}`)),
+          own.join(),
+        )
+      }
+      await close()
     }
   })
 

@@ -1,3 +1,4 @@
+import type { RequestListener } from 'node:http'
 import { join } from 'node:path'
 import type { Browser, BrowserContext, Page } from 'playwright-core'
 import { shortDigest } from '../../src/core/digest.ts'
@@ -102,15 +103,34 @@ async function keepDeliveries(cwd: string, deliveries: Deliveries): Promise<Reco
   return Object.assign({}, ...Object.keys(deliveries).map((kind) => CHANNELS[kind as keyof Deliveries].env))
 }
 
+/** A browser for the agents of a whole file. It reaches the one that was started last. */
+export interface OwnersBrowser {
+  readonly browser: Browser
+  show(agentUrl: string): void
+}
+
+export async function openOwnersBrowser(t: Teardown): Promise<OwnersBrowser> {
+  let shown: RequestListener = (_, response) => void response.destroy()
+  const sites = await startSites(t, { [new URL(AGENT).host]: (request, response) => shown(request, response) })
+  return {
+    browser: await launchBrowser(t, 'chromium', sites),
+    show(agentUrl) {
+      shown = proxyTo(agentUrl)
+    },
+  }
+}
+
 interface Options {
   readonly env?: Record<string, string>
   readonly alerts?: Deliveries
+  /** Unset = a browser of its own. */
+  readonly within?: OwnersBrowser
 }
 
 export async function startOwnersAgent(
   t: Teardown,
   accounts: readonly Kept[],
-  { env = {}, alerts = {} }: Options = {},
+  { env = {}, alerts = {}, within }: Options = {},
 ): Promise<OwnersAgent> {
   const instagram = await startInstagram()
   t.teardown(() => instagram.close())
@@ -120,8 +140,9 @@ export async function startOwnersAgent(
   const channels = await keepDeliveries(cwd, alerts)
   const settings = { APP_URL: AGENT, ALLOWED_DOMAINS: 'www.mossandclay.example', ...channels, ...env }
   const agent = await openAgent(t, { instagram, accounts, cwd, env: settings })
-  const sites = await startSites(t, { [new URL(AGENT).host]: proxyTo(`http://127.0.0.1:${await agent.listen()}`) })
-  const browser = await launchBrowser(t, 'chromium', sites)
+  const { browser, show } = within ?? (await openOwnersBrowser(t))
+  show(`http://127.0.0.1:${await agent.listen()}`)
+  t.teardown(() => Promise.all(browser.contexts().map((context) => context.close())))
   return {
     agent,
     browser,
