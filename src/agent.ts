@@ -35,8 +35,9 @@ import { createAccountStore } from './storage/account-store.ts'
 import { createAlertStore } from './storage/alert-store.ts'
 import { createChannelStore } from './storage/channel-store.ts'
 import { createInstallationStore } from './storage/installation.ts'
+import type { KeyPlace } from './storage/keychain.ts'
 import { createOAuthStateStore } from './storage/oauth-states.ts'
-import { encryptionKeys, openStore, prepareStore } from './storage/open.ts'
+import { createKey, encryptionKeys, keyFileOf, openStore, prepareStore } from './storage/open.ts'
 import { readRubyToken } from './storage/ruby-token.ts'
 import { createSessionStore } from './storage/session-store.ts'
 import { createSignInAttempts, createWrongPasswords } from './storage/sign-in-attempts.ts'
@@ -47,19 +48,29 @@ import { createVault } from './storage/vault.ts'
 const ROOT = join(import.meta.dirname, '..')
 const VIEWS_FOLDER = join(ROOT, 'views')
 const MIGRATIONS_FOLDER = join(ROOT, 'migrations')
+/** Without a person a keychain answers at once or never. */
+export const KEYCHAIN_MS = 5_000
 
 export type Agent = Awaited<ReturnType<typeof createAgent>>
 
 interface Options {
   readonly rateLimits?: RateLimits | undefined
   readonly queryTimeoutMs?: number | undefined
+  /** How long a person may take to unlock the system's keychain. */
+  readonly keychainMs?: number | undefined
 }
 
 /** Wires all parts. Opens only what the configuration names. `queryTimeoutMs` bounds one query to Postgres. */
-export async function createAgent(config: Config, log: Logger, { rateLimits = RATE_LIMITS, queryTimeoutMs }: Options = {}) {
+export async function createAgent(
+  config: Config,
+  log: Logger,
+  { rateLimits = RATE_LIMITS, queryTimeoutMs, keychainMs = KEYCHAIN_MS }: Options = {},
+) {
+  // A locked keychain throws, so it comes before anything is opened.
+  const kept = await encryptionKeys({ configured: config.encryptionKeys, address: config.database, keychainMs })
   const db = await openStore(config.database, log, queryTimeoutMs)
   const store = createAccountStore(db)
-  const keys = await encryptionKeys(config.encryptionKeys, config.database)
+  const keys = kept ?? (await createKey(db, config.database))
   const others = config.otherKeySpellings.map((key) => key.reveal())
   const vault = createVault(keys, others)
   const secrets = createKnownSecrets(config)
@@ -220,6 +231,13 @@ export async function createAgent(config: Config, log: Logger, { rateLimits = RA
       await db.close()
     },
   }
+}
+
+/** Where the key of the embedded store lies; null where ENCRYPTION_KEY holds it. */
+export async function openKeyPlace({ encryptionKeys, database }: Pick<Config, 'encryptionKeys' | 'database'>): Promise<KeyPlace | null> {
+  if (encryptionKeys !== null) return null
+  const { createKeyPlace } = await import('./storage/keychain.ts')
+  return createKeyPlace(keyFileOf(database))
 }
 
 /** Loads the driver only if the configuration names a server. */

@@ -12,6 +12,7 @@ import { keepTickShape } from './http/v8-workaround.ts'
 import { createLogger } from './logger.ts'
 import type { RateLimits } from './refreshing/rate-limit.ts'
 import { type Schedule, startSchedule } from './timer.ts'
+import { openWithKey } from './wait-for-key.ts'
 
 /** Time for a load balancer to take this instance out; closing at once would lose requests on their way. */
 const DRAIN_MS = 4_000
@@ -41,7 +42,8 @@ export async function serve(env: NodeJS.ProcessEnv, rateLimits?: RateLimits): Pr
   })
   try {
     const { place, exists } = placeOf(config.database)
-    const agent = await createAgent(config, log, { rateLimits })
+    const agent = await openWithKey(() => createAgent(config, log, { rateLimits }), { config, log, stopped: stopped.signal })
+    if (agent === null) return
     log.info({ place }, exists ? 'the store was opened' : 'the store was created')
     await start({ config, agent, log, stopped: stopped.signal }, (how) => {
       stop = how

@@ -23,6 +23,8 @@ interface Opened {
   readonly times?: Partial<AuthTimes> | undefined
 }
 
+/** The end of a store's place. */
+export const CREATED = ' (created)'
 const TIMES: AuthTimes = { limitMs: 10 * 60_000, silenceMs: 60_000, retryMs: 2_000 }
 
 /** Connects an account from a terminal. `stopped`: Ctrl-C. */
@@ -42,7 +44,9 @@ export async function auth(
     return lines.next(stopped)
   }
   const existing = await agent.store.find(account)
-  say(`Store       ${place}\nAccount     ${account} (${existing === null ? 'new' : (existing.username ?? existing.provider)})`)
+  const onDesktop = around.browser === null ? '' : `; to move it into the system’s keychain: ${config.command('keychain enable')}`
+  const key = place.endsWith(CREATED) && config.encryptionKeys === null ? `\nKey         in a file beside the store${onDesktop}` : ''
+  say(`Store       ${place}${key}\nAccount     ${account} (${existing === null ? 'new' : (existing.username ?? existing.provider)})`)
   const run = { ...TIMES, ...times }
   const deps: ConnectDeps = {
     ...agent.owner,

@@ -113,6 +113,14 @@ export const FORMS = {
     details:
       'Exit code 0 if each one took it. ALERT_WEBHOOK_URL, or SMTP_URL and ALERT_EMAIL_TO, name the places; the last step of /setup leads to their values.',
   },
+  'keychain status': { words: '', summary: 'show where the key of the embedded store lies, and whether a keychain can hold it' },
+  'keychain enable': {
+    words: '',
+    summary: 'move the key of the embedded store into the operating system’s keychain',
+    details:
+      'The tokens are sealed with this key, which lies in a file beside the store. The command shows the key once, for a safe place: keep it. Only for an agent that runs in a desktop session: at a boot no keychain is unlocked. Before you go back to an older release, run “keychain disable”.',
+  },
+  'keychain disable': { words: '', summary: 'move the key back into the file beside the embedded store' },
   'rotate-keys': { words: '', summary: 'seal every token again with the newest key of ENCRYPTION_KEY' },
   'accounts list': {
     words: '[--attention] [--json]',

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { staleSentence } from '../accounts/publish-change.ts'
-import { type Agent, createAgent } from '../agent.ts'
+import { type Agent, createAgent, KEYCHAIN_MS } from '../agent.ts'
 import { agentCommand } from '../config/agent-command.ts'
 import { type Config, readConfig } from '../config/config.ts'
 import { placeOf } from '../config/platform.ts'
@@ -11,7 +11,7 @@ import { createLogger } from '../logger.ts'
 import type { StaleUntil } from '../reading/token-reader.ts'
 import { accountsCommand } from './accounts.ts'
 import { type Command, readArguments } from './arguments.ts'
-import { auth } from './auth.ts'
+import { auth, CREATED } from './auth.ts'
 import type { AuthTimes } from './auth-wait.ts'
 import { type CommandName, help } from './commands.ts'
 import { status } from './lists.ts'
@@ -29,6 +29,8 @@ const CLOSE_TIMEOUT_MS = 2_000
 /** These read many rows, so a slow answer does not mean that the database is down. */
 const LISTS: readonly CommandName[] = ['status', 'accounts list', 'accounts export', 'rotate-keys']
 const LIST_TIMEOUT_MS = 120_000
+/** A person has so long to unlock the keychain. */
+const UNLOCK_MS = 60_000
 /** These may get a new token from a provider that voids the old one. */
 const CALLS_PROVIDER: readonly CommandName[] = ['seed', 'refresh', 'auth refresh', 'token', 'auth', 'import', 'accounts import']
 /** A typing mistake in the store's path must not look like an agent without accounts, so all others make no store. */
@@ -91,9 +93,14 @@ async function runCommand(
   const config = readConfig(env)
   const { place, exists } = placeOf(config.database)
   if (!exists && !MAKES_STORE.includes(invocation.name)) throw new AppError('not_found', noStore(place, config.command))
+  const keychainMs = process.stdin.isTTY ? UNLOCK_MS : KEYCHAIN_MS
+  if (invocation.name.startsWith('keychain ')) {
+    const { keychainCommand } = await import('./keychain.ts')
+    return keychainCommand(config, { name: invocation.name, withinMs: keychainMs })
+  }
   // A command prints its own result, so the log is silent.
   const queryTimeoutMs = LISTS.includes(invocation.name) ? LIST_TIMEOUT_MS : undefined
-  const agent = await createAgent(config, createLogger('silent'), { queryTimeoutMs })
+  const agent = await createAgent(config, createLogger('silent'), { queryTimeoutMs, keychainMs })
   const notice = startWaitNotice(agent.storeState, {
     say,
     ...(CALLS_PROVIDER.includes(invocation.name) ? { advice: MAY_BE_LOST } : {}),
@@ -104,12 +111,12 @@ async function runCommand(
       'Waiting for the migration of the database, which another process may be running',
       agent.migrate('command'),
     )
-    if (invocation.name === 'seed') say(`Store: ${place}${exists ? '' : ' (created)'}`)
+    if (invocation.name === 'seed') say(`Store: ${place}${exists ? '' : CREATED}`)
     return await run(invocation, agent, {
       applied,
       config,
       env,
-      place: exists ? place : `${place} (created)`,
+      place: exists ? place : `${place}${CREATED}`,
       times,
       around: surroundingsIn(env, isContainer),
     })
@@ -171,12 +178,11 @@ async function run(invocation: Command, agent: Agent, { applied, config, env, pl
     case 'rotate-keys':
       return rotate(agent)
     case 'accounts export':
+      return (await import('./accounts-csv.ts')).exportAccounts(owner)
     case 'accounts import': {
-      const csv = await import('./accounts-csv.ts')
-      if (name === 'accounts export') return csv.exportAccounts(owner)
-      return interruptible(agent, (stopped) =>
-        reportingStale(owner, (reporting) => csv.importAccounts(reporting, options.has('replace'), stopped)),
-      )
+      const { importAccounts } = await import('./accounts-csv.ts')
+      const replace = options.has('replace')
+      return interruptible(agent, (stopped) => reportingStale(owner, (reporting) => importAccounts(reporting, replace, stopped)))
     }
     default:
       return reportingStale(owner, (reporting) => accountsCommand(reporting, config.command, invocation))

@@ -17,6 +17,13 @@ export class AppError extends Error {
   }
 }
 
+/** The key of the store lies in the operating system's keychain, which does not give it now. */
+export class KeychainError extends AppError {
+  constructor(message: string) {
+    super('unavailable', message)
+  }
+}
+
 /** The store did not answer a query in time; it may still be up. */
 export class NoAnswerInTime extends AppError {
   constructor(message: string, options?: ErrorOptions) {

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { link, mkdir, open, readFile, unlink } from 'node:fs/promises'
+import { link, mkdir, open, readFile, rename, rm } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
 import { AppError } from '../core/errors.ts'
 import { generateKey } from './vault.ts'
@@ -19,14 +19,40 @@ export async function createPrivateFile(path: string): Promise<void> {
   }
 }
 
-/** The keys of the embedded store, newest first, from the file beside it. The first start creates the file. */
-export async function loadOrCreateKeyFile(path: string): Promise<string[]> {
+/** What the file beside the embedded store holds: its keys, newest first, or the id of the item of the system's keychain. */
+export type KeyFile = { readonly keys: readonly string[] } | { readonly keychainId: string }
+
+/** Shorter than any key, and with a blank, so that a release that knows no keychain takes it for no key. */
+const MARKER = /^keychain ([0-9a-f]{20})$/
+
+export const markerOf = (keychainId: string): string => `keychain ${keychainId}`
+
+/** Null = there is no file. */
+export async function readKeyFile(path: string): Promise<KeyFile | null> {
   try {
-    const content = (await read(path)) ?? (await create(path))
-    return keysIn(content, path)
+    const content = await read(path)
+    if (content === null) return null
+    const keychainId = MARKER.exec(content.trim())?.[1]
+    return keychainId === undefined ? { keys: keysIn(content, path) } : { keychainId }
   } catch (error) {
     throw explainFile(error, path)
   }
+}
+
+/** Creates the file with a new key. Where another process is faster, its key counts. */
+export async function createKeyFile(path: string): Promise<KeyFile | null> {
+  try {
+    await write(path, generateKey(), link)
+  } catch (error) {
+    if (!hasCode(error, 'EEXIST')) throw explainFile(error, path)
+  }
+  return readKeyFile(path)
+}
+
+export async function replaceKeyFile(path: string, content: string): Promise<void> {
+  await write(path, content, rename).catch((error: unknown) => {
+    throw explainFile(error, path)
+  })
 }
 
 async function read(path: string): Promise<string | null> {
@@ -38,25 +64,24 @@ async function read(path: string): Promise<string | null> {
   }
 }
 
-/** The file is complete and synced before it gets its name, so no process reads half a key and no crash loses the key. */
-async function create(path: string): Promise<string> {
+/**
+ * The file is complete and synced before it gets its name, so no process reads half a key and no crash loses the key.
+ * Unlike `rename`, `link` never replaces a file: of two processes that start at once, both use the key of the first.
+ */
+async function write(path: string, content: string, name: typeof link | typeof rename): Promise<void> {
   await createPrivateFolder(path)
   const draft = `${path}.${randomUUID()}`
   const file = await open(draft, 'wx', OWNER_ONLY)
   try {
-    await file.writeFile(`${generateKey()}\n`)
+    await file.writeFile(`${content}\n`)
     await file.sync()
-    // Unlike a rename, a link never replaces a file: of two processes that start at once, both use the key of the first.
-    await link(draft, path).catch((error) => {
-      if (!hasCode(error, 'EEXIST')) throw error
-    })
+    await name(draft, path)
   } finally {
     await file.close()
-    await unlink(draft)
+    await rm(draft, { force: true })
   }
   const folder = await open(dirname(resolve(path)))
   await folder.sync().finally(() => folder.close())
-  return readFile(path, 'utf8')
 }
 
 function keysIn(content: string, path: string): string[] {
@@ -64,7 +89,7 @@ function keysIn(content: string, path: string): string[] {
   if (keys.every((key) => /^[\x21-\x7e]{32,}$/.test(key))) return keys
   throw new AppError(
     'invalid',
-    `The key file ${path} is ${content.trim() === '' ? 'empty' : 'damaged'}: put a backup of it in its place. Without it the stored tokens cannot be opened. To start over, move the file away and seed each account again.`,
+    `The key file ${path} is ${content.trim() === '' ? 'empty' : 'damaged'}: put a backup of it in its place. Without it the stored tokens cannot be opened. To start over, move the file and the store away, and seed each account again.`,
   )
 }
 

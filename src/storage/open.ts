@@ -5,7 +5,7 @@ import type { Secret } from '../core/secret.ts'
 import { type WatchedDatabase, watchDatabase } from './availability.ts'
 import type { Database } from './database.ts'
 import { prepareInstallation } from './installation.ts'
-import { loadOrCreateKeyFile } from './key-file.ts'
+import { createKeyFile, readKeyFile } from './key-file.ts'
 import { migrate, tablesOf } from './migrate.ts'
 
 export type StoreAddress =
@@ -49,9 +49,41 @@ async function openDatabase(address: StoreAddress, log: Log, queryTimeoutMs?: nu
   })
 }
 
-/** The configured keys, newest first; else those of the embedded store's key file. */
-export async function encryptionKeys(keys: readonly Secret[] | null, address: StoreAddress): Promise<string[]> {
-  if (keys !== null) return keys.map((key) => key.reveal())
+export interface KeySource {
+  readonly configured: readonly Secret[] | null
+  readonly address: StoreAddress
+  /** How long a person may take to unlock the system's keychain. */
+  readonly keychainMs: number
+}
+
+/** The configured keys, newest first; else those of the embedded store's key file or of the keychain. Null = there is no key yet. */
+export async function encryptionKeys({ configured, address, keychainMs }: KeySource): Promise<readonly string[] | null> {
+  if (configured !== null) return configured.map((key) => key.reveal())
+  const path = keyFileOf(address)
+  const found = await readKeyFile(path)
+  if (found === null || 'keys' in found) return found?.keys ?? null
+  // Nothing of the keychain is loaded before it is needed.
+  const { readKeychain } = await import('./keychain.ts')
+  return readKeychain(found.keychainId, path, keychainMs)
+}
+
+/** Creates the key of a store that has sealed nothing. A new key for sealed tokens would lose them. */
+export async function createKey(db: Database, address: StoreAddress): Promise<readonly string[]> {
+  const path = keyFileOf(address)
+  const known = "select name from sqlite_master where type = 'table' and name = 'accounts'"
+  const sealed = 'select name from accounts where access_token is not null or refresh_token is not null limit 1'
+  const hasSealed = (await db.query(known)).length > 0 && (await db.query(sealed)).length > 0
+  // Another process may have made the key, and sealed with it, since the file was looked for.
+  const found = hasSealed ? await readKeyFile(path) : await createKeyFile(path)
+  if (found !== null && 'keys' in found) return found.keys
+  throw new AppError(
+    'invalid',
+    `The key file ${path} is missing, and the store holds sealed tokens, which no other key opens. Put the file back. If its key lay in the system’s keychain, write the key that “keychain enable” showed into that file. To start over, move the store away, and seed each account again.`,
+  )
+}
+
+/** The file beside the embedded store. */
+export function keyFileOf(address: StoreAddress): string {
   if (address.kind !== 'sqlite') throw new Error('unreachable: readConfig asks for a key with Postgres')
-  return loadOrCreateKeyFile(join(dirname(address.path), 'encryption.key'))
+  return join(dirname(address.path), 'encryption.key')
 }

@@ -144,7 +144,7 @@ t.test('the browser is opened after the listener and brings the answer; a hundre
   })
   t.match(
     result.stderr,
-    /Store {7}\/.*\(created\)\nAccount {5}shop \(new\)\nCallback {4}https:\/\/localhost:3764\/ .*\nPermission {2}instagram_business_basic\n/,
+    /Store {7}\/.*\(created\)\nKey {9}in a file beside the store; to move it into the system’s keychain: .* keychain enable\nAccount {5}shop \(new\)\nCallback {4}https:\/\/localhost:3764\/ .*\nPermission {2}instagram_business_basic\n/,
   )
   t.match(result.stderr, /says that the access was not given\. Waiting on\.[\s\S]*accounts remove shop/, 'nobody could be asked')
   const code = own.searchParams.get('code') ?? 'none'

@@ -1,7 +1,18 @@
 import { accessSync, constants, existsSync, readdirSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
 
-export type Service = 'postgres' | 'memcached' | 'sasl' | 'chromium' | 'firefox' | 'webkit' | 'xvfb' | 'nginx' | 'openssl'
+export type Service =
+  | 'postgres'
+  | 'memcached'
+  | 'sasl'
+  | 'chromium'
+  | 'firefox'
+  | 'webkit'
+  | 'xvfb'
+  | 'nginx'
+  | 'openssl'
+  | 'keyring'
+  | 'dbus'
 
 /** Each service's Debian package and programs; Ubuntu's browsers have other names. */
 export const SERVICES: Record<Service, { debianPackage: string; usedFor: string; programs: string[] }> = {
@@ -17,6 +28,8 @@ export const SERVICES: Record<Service, { debianPackage: string; usedFor: string;
   webkit: { debianPackage: 'webkit2gtk-driver', usedFor: 'the same, in Safari’s engine', programs: ['WebKitWebDriver'] },
   xvfb: { debianPackage: 'xvfb', usedFor: 'a screen for WebKit', programs: ['Xvfb'] },
   nginx: { debianPackage: 'nginx-light', usedFor: 'caches between the agent and its readers', programs: ['nginx'] },
+  keyring: { debianPackage: 'gnome-keyring', usedFor: 'a keychain for the key of the embedded store', programs: ['gnome-keyring-daemon'] },
+  dbus: { debianPackage: 'dbus', usedFor: 'the way to that keychain', programs: ['dbus-daemon'] },
   openssl: { debianPackage: 'openssl', usedFor: 'certificates of the web sites in the tests', programs: ['openssl'] },
 }
 

@@ -1,0 +1,102 @@
+import { spawn } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
+import { extname } from 'node:path'
+import { text } from 'node:stream/consumers'
+import { fileURLToPath } from 'node:url'
+import { KeychainError } from '../core/errors.ts'
+import { type KeyFile, markerOf, readKeyFile, replaceKeyFile } from './key-file.ts'
+
+/** Nothing else of the environment reaches the child: it holds no secret, and needs none. */
+const VARIABLES =
+  /^(?:HOME|PATH|USER|LOGNAME|LANG|DISPLAY|WAYLAND_DISPLAY|DBUS_SESSION_BUS_ADDRESS|XDG_\w+|SystemRoot|USERPROFILE|APPDATA|LOCALAPPDATA|TEMP)$/i
+const CHILD = fileURLToPath(new URL(`./keychain-child${extname(import.meta.filename)}`, import.meta.url))
+
+type Outcome = 'done' | 'no library' | 'no item' | 'refused' | 'silent'
+const OUTCOMES: Readonly<Record<number, Outcome>> = { 0: 'done', 3: 'no library', 4: 'no item' }
+
+const WHYS: Readonly<Record<Exclude<Outcome, 'done' | 'no item'>, string>> = {
+  'no library': 'the package @napi-rs/keyring is not installed here; run “npm ci”, without --omit=optional',
+  refused: 'it is locked, or this process does not belong to a desktop session; unlock it, or sign in at the desktop',
+  silent: 'it does not answer; unlock it, or sign in at the desktop',
+}
+
+/** The keys of the item, newest first. Throws a KeychainError where the keychain does not give them. */
+export async function readKeychain(id: string, path: string, withinMs: number): Promise<readonly string[]> {
+  const { outcome, value } = await ask('get', { id, withinMs })
+  if (outcome === 'done') return value.split(',')
+  const why = outcome === 'no item' ? `it has no such item; write the key that “keychain enable” showed into ${path}` : WHYS[outcome]
+  throw new KeychainError(`The key of the store lies in the system’s keychain (“encryption-key ${id}”), which does not give it: ${why}.`)
+}
+
+export interface KeyPlace {
+  /** The key file. */
+  readonly path: string
+  /** What the key file says; null = there is none yet. */
+  look(): Promise<KeyFile | null>
+  /** Why the keychain cannot be used here; null = it can. */
+  problem(withinMs: number): Promise<string | null>
+  /**
+   * Moves the keys into the keychain. The file is changed only after the item was read back and `keep` has said yes.
+   * Null = nothing was changed. Throws a KeychainError.
+   */
+  enable(keys: readonly string[], keep: (keys: string) => Promise<boolean>, withinMs: number): Promise<string | null>
+  /** The keys of the item. Throws a KeychainError. */
+  keys(id: string, withinMs: number): Promise<readonly string[]>
+  /** Writes the keys of the item back into the file. The item stays: a copy of the folder may use it. */
+  disable(id: string, withinMs: number): Promise<void>
+}
+
+export function createKeyPlace(path: string): KeyPlace {
+  return {
+    path,
+    look: () => readKeyFile(path),
+    async problem(withinMs) {
+      const { outcome } = await ask('get', { id: 'none', withinMs })
+      return outcome === 'done' || outcome === 'no item' ? null : WHYS[outcome]
+    },
+    async enable(keys, keep, withinMs) {
+      const [id, value] = [randomBytes(10).toString('hex'), keys.join(',')]
+      const written = await ask('set', { id, withinMs, value })
+      // Another process reads it back: the first one may have its own copy.
+      const read = written.outcome === 'done' ? await ask('get', { id, withinMs }) : written
+      if (read.outcome !== 'done' || read.value !== value)
+        throw new KeychainError(
+          `The system’s keychain does not take the key: ${read.outcome === 'done' || read.outcome === 'no item' ? 'it does not give back what it was given' : WHYS[read.outcome]}. Nothing was changed: the key lies in ${path}.`,
+        )
+      if (!(await keep(value))) return null
+      await replaceKeyFile(path, markerOf(id))
+      return id
+    },
+    keys: (id, withinMs) => readKeychain(id, path, withinMs),
+    async disable(id, withinMs) {
+      await replaceKeyFile(path, (await readKeychain(id, path, withinMs)).join(','))
+    },
+  }
+}
+
+interface Asked {
+  readonly id: string
+  readonly withinMs: number
+  /** What `set` stores. */
+  readonly value?: string
+}
+
+async function ask(action: 'get' | 'set', { id, withinMs, value = '' }: Asked): Promise<{ outcome: Outcome; value: string }> {
+  const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => VARIABLES.test(name)))
+  const child = spawn(process.execPath, [CHILD, action, id], { env, stdio: ['pipe', 'pipe', 'ignore'] })
+  // A child that has ended already takes no input.
+  child.stdin.on('error', () => {})
+  child.stdin.end(value)
+  let isLate = false
+  const late = setTimeout(() => {
+    isLate = true
+    child.kill('SIGKILL')
+  }, withinMs)
+  const ended = new Promise<number | null>((resolve) => {
+    child.once('error', () => resolve(null))
+    child.once('close', resolve)
+  })
+  const [code, output] = await Promise.all([ended, text(child.stdout)])
+  clearTimeout(late)
+  return { outcome: isLate ? 'silent' : (OUTCOMES[code ?? 5] ?? 'refused'), value: output }
+}
