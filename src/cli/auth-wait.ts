@@ -159,7 +159,8 @@ async function readPastes(
   for (;;) {
     process.stderr.write('> ')
     const text = (await lines?.next(until)) ?? null
-    if (text === null) return
+    // The prompt's line ends, so that what follows begins a line.
+    if (text === null) return void process.stderr.write('\n')
     if (text.trim() === '') continue
     const { answer, problem } = readPastedAnswer(text, expected)
     if (problem !== null) say(problem)

@@ -2,6 +2,7 @@ import { chmodSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { chromium } from 'playwright-core'
 import t, { type Test } from 'tap'
+import { PORTS } from '../support/desktop.ts'
 import { startInstagram } from '../support/instagram.ts'
 import { settingsFor } from '../support/owner.ts'
 import { launch } from '../support/process.ts'
@@ -41,7 +42,7 @@ async function setUp(t: Test, args: string[], settings: Record<string, string>) 
 t.test('a person gets past the certificate in Chromium, and the page says what came of it', { skip }, async (t) => {
   const instagram = await startInstagram({ knobs: { consent: 'page', signedInAs: '17841400379535405' } })
   t.teardown(() => instagram.close())
-  for (let port = 3764; port < 3770; port++) instagram.apps[0]?.redirectUris.push(`https://localhost:${port}/`)
+  for (const port of PORTS) instagram.apps[0]?.redirectUris.push(`https://localhost:${port}/`)
   const { command, page, address } = await setUp(t, ['instagram'], settingsFor(instagram))
   await page.goto(address)
   await page.getByRole('button', { name: 'Allow' }).click()

@@ -1,97 +1,15 @@
-import { chmodSync, readFileSync, writeFileSync } from 'node:fs'
-import { request as httpRequest } from 'node:http'
-import { request as httpsRequest } from 'node:https'
+import { readFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
-import { DatabaseSync } from 'node:sqlite'
-import t, { type Test } from 'tap'
+import t from 'tap'
 import { runCli } from '../support/agent.ts'
-import { startInstagram } from '../support/instagram.ts'
+import { approved, ask, createDesktop, PORTS, printedAddress, resultOf } from '../support/desktop.ts'
 import { settingsFor } from '../support/owner.ts'
-import { type Launched, launch } from '../support/process.ts'
-import { tempFolder } from '../support/temp-folder.ts'
 import { startTikTok, tiktokSettings } from '../support/tiktok.ts'
 import { waitFor } from '../support/wait-for.ts'
 
-const CLI = join(import.meta.dirname, '../../src/cli/main.ts')
-const PORTS = [3764, 3765, 3766, 3767, 3768, 3769]
 // The ports are fixed, so one flow at a time.
 t.jobs = 1
-
-interface Answer {
-  status: number
-  headers: Record<string, string | string[] | undefined>
-  text: string
-}
-
-/** Asks as a browser that has accepted the certificate. */
-function ask(
-  address: string,
-  { method = 'GET', headers = {} }: { method?: string; headers?: Record<string, string> } = {},
-): Promise<Answer> {
-  const send = address.startsWith('https:') ? httpsRequest : httpRequest
-  return new Promise((resolve, reject) => {
-    const asked = send(address, { method, headers, rejectUnauthorized: false, agent: false }, (response) => {
-      let text = ''
-      response.setEncoding('utf8').on('data', (chunk: string) => {
-        text += chunk
-      })
-      response.on('end', () => resolve({ status: response.statusCode ?? 0, headers: response.headers, text }))
-    })
-    asked.on('error', reject).end()
-  })
-}
-
-/** A folder with a browser that writes down what it opens, and the command line in it. */
-async function createDesktop(t: Test, own: Record<string, string> = {}, options = '{ isContainer: false }') {
-  const instagram = await startInstagram()
-  t.teardown(() => instagram.close())
-  instagram.apps[0]?.redirectUris.push(...PORTS.map((port) => `https://localhost:${port}/`))
-  const cwd = tempFolder(t, 'auth')
-  const browser = join(cwd, 'xdg-open')
-  writeFileSync(browser, '#!/bin/sh\nprintf %s "$1" > "$HOME/opened"\n')
-  chmodSync(browser, 0o755)
-  const script = join(cwd, 'main.mjs')
-  writeFileSync(script, `import { main } from ${JSON.stringify(CLI)}; await main(process.argv.slice(2), process.env, ${options})`)
-  const env = { HOME: cwd, PATH: `${cwd}:${process.env['PATH'] ?? ''}`, DISPLAY: ':9', ...settingsFor(instagram), ...own }
-  const start = async (args: string, more: Record<string, string> = {}) => {
-    const command = await launch(process.execPath, [script, ...args.split(' ')], { cwd, env: { ...env, ...more } })
-    t.teardown(() => command.end('SIGKILL'))
-    return command
-  }
-  /** At a terminal: what is written to its standard input is typed there. */
-  const atTerminal = async (args: string) => {
-    const command = await launch('script', ['-qec', `'${process.execPath}' '${script}' ${args}`, '/dev/null'], { cwd, env })
-    t.teardown(() => command.end('SIGKILL'))
-    return command
-  }
-  const sql = <Row>(statement: string): Row[] => {
-    const db = new DatabaseSync(join(cwd, 'data/token-agent.sqlite'), { timeout: 5_000 })
-    try {
-      return db.prepare(statement).all() as Row[]
-    } finally {
-      db.close()
-    }
-  }
-  return { instagram, cwd, env, start, atTerminal, sql, run: (args: string, stdin = '') => runCli(t, args.split(' '), { cwd, env, stdin }) }
-}
-
-/** The address that the command prints. */
-async function printedAddress(command: Launched): Promise<string> {
-  const find = () => /^ {2}(https?:\/\/\S+authorize\S*)\s*$/m.exec(command.stderr() + command.stdout())?.[1]
-  await waitFor('the address', async () => find() !== undefined || !command.running, { timeoutMs: 60_000 })
-  const address = find()
-  if (address === undefined) throw new Error(command.stderr() + command.stdout())
-  return address
-}
-
-/** Approves there; the address where the browser ends. */
-async function approved(address: string): Promise<string> {
-  const { headers } = await fetch(address, { redirect: 'manual' })
-  return headers.get('location') ?? 'none'
-}
-
-const resultOf = async (command: Launched) => ({ ...(await command.exited), stdout: command.stdout(), stderr: command.stderr() })
 
 t.test('the browser is opened after the listener and brings the answer; a hundred stray requests end nothing', async (t) => {
   const { start, cwd, sql } = await createDesktop(t)
