@@ -135,7 +135,9 @@ export async function createAgent(
   }
 
   const seeds: ConfiguredSeed[] = config.seeds.map((seed) => ({ ...seed, fingerprint: fingerprintOf(seed.token) }))
-  const configuredSeeds = createConfiguredSeeds(refreshDeps, seeds)
+  const configuredSeeds = createConfiguredSeeds(refreshDeps, seeds, {
+    mayForget: config.database.kind === 'sqlite' && config.database.mayBeWiped === true,
+  })
   const { check, password } = choosePassword(config.adminPassword, config.database.kind === 'sqlite')
   if (password !== null) secrets.add('the one-time password', password)
   // LOG_LEVEL must not hide the one-time password: the owner cannot sign in without it.

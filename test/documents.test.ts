@@ -1,6 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
+import { PROVIDERS } from '../src/providers/registry.ts'
 import { filesUnder } from './support/files-under.ts'
 
 const ROOT = join(import.meta.dirname, '..')
@@ -9,9 +10,7 @@ const PAGES = [
   'ARCHITECTURE.md',
   'CONTRIBUTING.md',
   'SECURITY.md',
-  'docs/deploying.md',
-  'docs/reliability.md',
-  'docs/coming-from-the-ruby-agent.md',
+  ...filesUnder(join(ROOT, 'docs'), '.md').map((path) => path.slice(ROOT.length + 1)),
 ]
 const read = (path: string): string => readFileSync(join(ROOT, path), 'utf8')
 const { scripts, devDependencies } = JSON.parse(read('package.json'))
@@ -47,6 +46,11 @@ t.test('ARCHITECTURE.md names every folder of src, in 120 lines at most', async 
   t.ok(text.split('\n').length <= 121)
   const folders = new Set(filesUnder(join(ROOT, 'src'), '.ts').map((path) => path.slice(ROOT.length + 1).split('/')[1]))
   for (const name of folders) t.match(text, name?.endsWith('.ts') ? `src/${name}` : `\`src/${name}/\``)
+})
+
+t.test('each provider has its row in the pages that list them', async (t) => {
+  for (const { title } of PROVIDERS)
+    for (const page of ['docs/tokens-in-pages.md', 'docs/reliability.md']) t.match(read(page), `\n| ${title}`, `${page}: ${title}`)
 })
 
 t.test('CONTRIBUTING.md has the version of each package that is held back', async (t) => {

@@ -18,6 +18,8 @@ export async function seedConfigured(deps: SeedDeps, { variable, ...seed }: Conf
   return seedAccount(deps, { ...seed, variable, actor: 'boot' })
 }
 
+const INSTEAD = 'Remove the variable, and connect the account in the browser or add a Postgres database.'
+
 export interface ConfiguredSeeds {
   /** What a start does. Each runs alone; false = one of them is tried again later. */
   run(): Promise<boolean>
@@ -25,7 +27,12 @@ export interface ConfiguredSeeds {
   notes(): Promise<string[]>
 }
 
-export function createConfiguredSeeds(deps: SeedDeps, seeds: readonly ConfiguredSeed[]): ConfiguredSeeds {
+/** `mayForget`: the store may be empty again at the next start, which would then send the same tokens. */
+export function createConfiguredSeeds(
+  deps: SeedDeps,
+  seeds: readonly ConfiguredSeed[],
+  { mayForget = false }: { readonly mayForget?: boolean } = {},
+): ConfiguredSeeds {
   const { store, log, providers } = deps
   /** By variable: why it has not taken over. */
   const left = new Map<string, string>()
@@ -39,15 +46,17 @@ export function createConfiguredSeeds(deps: SeedDeps, seeds: readonly Configured
 
   async function start(seed: ConfiguredSeed): Promise<boolean> {
     const { variable, account } = seed
+    const isRotating = providers.get(seed.provider)?.renewal === 'rotating'
     try {
+      if (isRotating && mayForget && (await store.seedFingerprint(account)) !== seed.fingerprint)
+        return leave(seed, 'refused', `the token works once, and this platform may wipe the store's disk. ${INSTEAD}`)
       const taken = await seedConfigured(deps, seed)
       if (taken === null) return true
       if (taken.outcome !== 'taken') return leave(seed, taken.outcome, taken.message)
       left.delete(variable)
       const readers = await readersAfter(deps, account)
       if (readers !== '' && taken.result?.outcome !== 'failed') log.info({ account }, `${variable} is stored.${readers}`)
-      if (providers.get(seed.provider)?.renewal === 'rotating')
-        log.warn({ account }, `${variable} has been used, and works only once: remove the variable`)
+      if (isRotating) log.warn({ account }, `${variable} has been used, and works only once: remove the variable`)
       return true
     } catch (err) {
       // Another instance, started with the same token, was faster.

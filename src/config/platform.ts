@@ -6,7 +6,8 @@ import type { Notes } from './environment.ts'
 
 export type DatabaseConfig =
   | { readonly kind: 'postgres'; readonly url: Secret; readonly selfSignedChain: boolean }
-  | { readonly kind: 'sqlite'; readonly path: string }
+  /** `mayBeWiped`: only the owner knows whether a permanent volume is mounted at the path. */
+  | { readonly kind: 'sqlite'; readonly path: string; readonly mayBeWiped?: boolean }
 
 /** Each keeps its variables in another place. */
 export type Platform = 'heroku' | 'render' | 'railway' | 'fly' | 'docker' | 'server'
@@ -71,10 +72,12 @@ export function readDatabase(env: NodeJS.ProcessEnv, url: string | null, { probl
     )
   } else if (wipesItsDisk(env) && path.startsWith('/')) {
     // Dokku and Knative set the same variables but have volumes.
-    if (hasNoVolume(env))
+    if (hasNoVolume(env)) {
       warn(
         `DATABASE_URL: names a file, and this platform usually wipes its disk at each restart; the tokens live on only where a permanent volume is mounted at that path`,
       )
+      return { kind: 'sqlite', path, mayBeWiped: true }
+    }
   } else if (wipesItsDisk(env)) {
     problems.push(
       'DATABASE_URL: this platform wipes its disk at each restart, and after 60 days the starting token has expired; add a Postgres database (on Heroku: heroku addons:create heroku-postgresql), or name a file on a permanent volume: sqlite:/absolute/path',

@@ -184,7 +184,13 @@ async function refreshWithProfile(
 function failed(deps: AttemptDeps, account: Account, error: unknown, now: Date): Outcome {
   // The limit holds for all accounts of the provider.
   if (error instanceof ProviderError && error.concernsAll) deps.rateLimit.pause(account.provider, error.retryAfterSeconds)
-  return failure(deps, account, error, now)
+  const outcome = failure(deps, account, error, now)
+  // A refresh token that never worked here may have been spent elsewhere, and another try could end what it was spent for.
+  const isSpent =
+    account.providerUserId === null &&
+    outcome.change.lastErrorCode === 'reconnect' &&
+    deps.providers.get(account.provider)?.renewal === 'rotating'
+  return isSpent ? { ...outcome, change: { ...outcome.change, nextRefreshAt: null } } : outcome
 }
 
 function opened(vault: Vault, account: Account, column: 'access_token' | 'refresh_token'): Secret | null {

@@ -195,7 +195,14 @@ t.test('TIKTOK_REFRESH_TOKEN is used once, and a spent one is named', async (t) 
   const wiped = await openAgent(t, { env })
   t.equal(await readersOf(wiped).token(), 503)
   t.match(readersOf(wiped).row(), { state: 'reconnect', last_error: /it was used before.*connect the account again/ })
+  t.match(readersOf(wiped).row(), { next_refresh_at: null }, 'and it is not sent again')
   t.equal(tiktok.wrong.usesOfDead, 1, 'once')
+  const disk = join(tempFolder(t, 'disk'), 'agent.db')
+  const onWipedDisk = await openAgent(t, {
+    env: { ...env, DYNO: 'web.1', DATABASE_URL: `sqlite:${disk}`, TIKTOK_REFRESH_TOKEN: tiktok.issue().refresh },
+  })
+  t.match(onWipedDisk.stdout(), /TIKTOK_REFRESH_TOKEN has not taken over: the token works once, and this platform may wipe/)
+  t.equal(tiktok.calls.filter((call) => call === 'refresh').length, 2, 'it is not sent at all')
 })
 
 t.test('the pages have TikTok’s own steps, with the values to copy', async (t) => {
