@@ -1,11 +1,9 @@
-import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { FAULTS, type FaultName } from '../support/instagram-faults.ts'
 import { approve, authorizeUrlIn, type Client, createOwner, openAgent, SERVER_KEY, served } from '../support/owner.ts'
 import { tempFolder } from '../support/temp-folder.ts'
 import { refusal, startTikTok, tiktokSettings } from '../support/tiktok.ts'
-import { APP, type Knobs } from '../support/tiktok-oauth.ts'
+import type { Knobs } from '../support/tiktok-oauth.ts'
 import { waitFor } from '../support/wait-for.ts'
 
 const SECRETS = /act\.\w{10}|rft\.\w{10}|a-secret-of-the-tiktok-app/
@@ -212,53 +210,6 @@ t.test('the pages have TikTok’s own steps, with the values to copy', async (t)
     for (const words of ['TikTok for Developers', 'https://agent.example/connect/tiktok/callback', 'TIKTOK_CLIENT_KEY'])
       t.match(page, words, path)
   }
-})
-
-t.test('no token, code or secret of TikTok is in any page, log or row, through every flow and fault', async (t) => {
-  const tiktok = await startTikTok({ knobs: { rotation: 'grace' } })
-  t.teardown(() => tiktok.close())
-  const scopes = { TIKTOK_SCOPES: 'user.info.basic,video.publish', LOG_LEVEL: 'trace' }
-  const env = { SERVER_KEYS: SERVER_KEY, ...tiktokSettings(tiktok), TIKTOK_REFRESH_TOKEN: tiktok.issue().refresh, ...scopes }
-  const { agent, owner, stranger } = await createOwner(t, { env })
-  const shown: string[] = []
-  const codes: string[] = []
-  const keep = (one: { text: string; headers: Headers }) => void shown.push(one.text, JSON.stringify([...one.headers]))
-  const browse = async (): Promise<void> => {
-    for (const path of ['/', '/setup', '/status', '/admin', '/admin/accounts/tiktok?done=connected', '/admin/accounts/tiktok/history'])
-      for (const client of [owner, stranger]) keep(await client.get(path))
-    keep(await stranger.get('/accounts/tiktok/token.json', { origin: 'https://shop.example' }))
-  }
-  const trip = async (account: string): Promise<void> => {
-    const back = await approve(authorizeUrlIn(await owner.post('/connect/tiktok', { account })))
-    codes.push(new URL(back, 'http://x').searchParams.get('code') ?? '')
-    keep(await owner.get(back))
-  }
-  await trip('shop')
-  for (const fault of (Object.keys(FAULTS) as FaultName[]).filter((name) => name !== 'hang' && name !== 'flood')) {
-    for (const operation of ['exchange', 'refresh', 'user', 'creator', 'revoke'] as const) tiktok.fail(operation, fault)
-    await trip('another')
-    keep(await owner.post('/admin/accounts/shop/refresh'))
-    keep(await owner.get('/admin/accounts/shop?done=connected'))
-    tiktok.heal()
-    await owner.post('/admin/accounts/shop/refresh')
-  }
-  await browse()
-  keep(await owner.post('/admin/accounts/shop/token', { token: tiktok.issue().refresh }))
-  keep(await owner.post('/admin/accounts/shop/token', { token: tiktok.issue().access }))
-  keep(await owner.post('/admin/accounts/shop/remove', { name: 'shop', revoke: 'yes' }))
-  const dump = readdirSync(join(agent.cwd, 'data')).map((name) => readFileSync(join(agent.cwd, 'data', name), 'latin1'))
-  const outputs = { pages: shown.join('\n'), log: agent.stdout(), store: dump.join('\n') }
-  const secrets = [APP.secret, SERVER_KEY, ...codes.filter((code) => code !== ''), ...tiktok.tokens.keys()]
-  t.ok(secrets.length > 40, `${secrets.length} secrets`)
-  for (const [where, text] of Object.entries(outputs)) {
-    const encoded = (one: string): string[] => [one, encodeURIComponent(one), Buffer.from(one).toString('base64').slice(0, -4)]
-    t.same(
-      secrets.filter((secret) => encoded(secret).some((one) => text.includes(one))).map((secret) => secret.slice(0, 6)),
-      [],
-      where,
-    )
-  }
-  t.equal(tiktok.wrong.secretsInUrl, 0)
 })
 
 t.test('an answer with a life of seconds, or none, is saved, and the next refresh waits a minute', async (t) => {
