@@ -1,6 +1,7 @@
 import { AppError } from '../core/errors.ts'
 import type { Secret } from '../core/secret.ts'
-import { readersAfter, type SeedDeps, type SeedResult, seedAccount } from './seed.ts'
+import type { SeedDeps, SeedResult } from './given-token.ts'
+import { readersAfter, seedAccount } from './seed.ts'
 
 /** A token in the configuration. */
 export interface ConfiguredSeed {

@@ -1,7 +1,8 @@
 import { DEFAULT_ACCOUNT, isServable } from '../core/account.ts'
 import { AppError } from '../core/errors.ts'
 import { Secret } from '../core/secret.ts'
-import { type SeedDeps, type SeedResult, seedAccount } from './seed.ts'
+import type { SeedDeps, SeedResult } from './given-token.ts'
+import { seedAccount } from './seed.ts'
 
 /** The only provider of the Ruby agent. */
 const PROVIDER = 'instagram'

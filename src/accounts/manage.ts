@@ -12,11 +12,12 @@ import { sharedHostWarnings } from '../reading/shared-hosts.ts'
 import type { StaleUntil } from '../reading/token-reader.ts'
 import type { RefreshResult } from '../refreshing/refresh-account.ts'
 import { refreshDue } from '../refreshing/refresh-due.ts'
+import type { SeedDeps, SeedResult } from './given-token.ts'
 import type { OAuthStateStore } from './oauth-states.ts'
 import type { Pictures } from './pictures.ts'
 import { type PublishDeps, publishChange } from './publish-change.ts'
 import { type GrantDeps, refuseOtherProvider, saveGrant } from './save-grant.ts'
-import { readersAfter, type SeedDeps, type SeedResult, seedAccount } from './seed.ts'
+import { readersAfter, seedAccount } from './seed.ts'
 import { waitingSteps } from './waiting-grant.ts'
 
 export interface ManageDeps extends SeedDeps {

@@ -1,6 +1,7 @@
 import type { Log } from '../core/log.ts'
-import { type AlertClaim, type AlertStore, type Decision, decideAlert, type Settlement } from './alert.ts'
+import type { AlertClaim, AlertStore, Settlement } from './alert.ts'
 import type { AlertChannels } from './channel.ts'
+import { type Decision, decideAlert } from './decide-alert.ts'
 
 export interface AlertDeps {
   readonly alerts: AlertStore

@@ -1,12 +1,13 @@
 import { type Account, type Actor, hasGrant } from '../core/account.ts'
 import type { AccountStore, Claim } from '../core/account-store.ts'
 import { ProviderError } from '../core/errors.ts'
-import type { Grant, HeldTokens, Profile, Provider } from '../core/provider.ts'
+import type { Grant, HeldTokens, Provider } from '../core/provider.ts'
 import type { Secret } from '../core/secret.ts'
 import { accountContext, type Vault } from '../core/vault.ts'
+import { checkLife, checkOwner, profileOfYoung } from './check-grant.ts'
 import { refreshRotating, secondTryMs, withLostAnswer } from './lost-answer.ts'
 import type { RefreshPolicy } from './next-refresh.ts'
-import { type Attempt, failure, identity, isRepeated, type Outcome, otherUser, refreshed, verified } from './outcome.ts'
+import { failure, identity, type Outcome, otherUser, refreshed, verified } from './outcome.ts'
 import type { RateLimit } from './rate-limit.ts'
 import { type SaveDeps, saveOutcome } from './unsaved-grant.ts'
 
@@ -47,9 +48,6 @@ export interface Origin {
 
 /** The begin of the error that a release leaves on an account of a later one's provider. */
 export const UNKNOWN_PROVIDER = 'This agent does not know the provider'
-
-const MINUTE_MS = 60_000
-const DAY_MS = 86_400_000
 
 /** The commit of a rotated grant needs no lease: it counts as long as the row has the token that was spent for it. */
 const ROTATING_COMMIT_SECONDS = 5
@@ -196,76 +194,4 @@ function failed(deps: AttemptDeps, account: Account, error: unknown, now: Date):
 function opened(vault: Vault, account: Account, column: 'access_token' | 'refresh_token'): Secret | null {
   const sealed = column === 'access_token' ? account.accessToken : account.refreshToken
   return sealed === null ? null : vault.open(sealed, accountContext(account, column))
-}
-
-/** A refresh must not give this account's readers another user's token. Throws a ProviderError. */
-async function checkOwner(provider: Provider, userId: string | null, before: Secret | null, grant: Grant): Promise<void> {
-  const { accessToken: after, profile } = grant
-  if (userId === null || before?.reveal() === after.reveal()) return
-  let owner: Profile
-  try {
-    owner = profile ?? (await provider.profile(after))
-  } catch (error) {
-    // Without an answer the new token counts: the provider gave it for the old one, which may be dead by now.
-    if (error instanceof ProviderError && (error.kind === 'transient' || error.kind === 'throttled')) return
-    throw new ProviderError('transient', 'The provider handed out a new token that it then refused; the old one stays.', { cause: error })
-  }
-  if (owner.userId !== userId) {
-    throw new ProviderError('transient', 'The provider handed out the token of another user; the old one stays.')
-  }
-}
-
-/**
- * Throws a ProviderError where the new token would end sooner than the old one, unless the provider answers so twice or
- * the old token is dead.
- */
-async function checkLife(
-  provider: Provider,
-  account: Account,
-  { before, grant, calledAt }: { before: Secret; grant: Grant; calledAt: Date },
-): Promise<void> {
-  const statedEnd = statedEndOf(account, provider)
-  const { expiresInSeconds, refreshToken } = grant
-  // An access token that a refresh token gets may live as long as it likes.
-  if (statedEnd === null || refreshToken !== null || expiresInSeconds === null) return
-  const end = calledAt.getTime() + expiresInSeconds * 1000
-  if (end >= statedEnd.getTime() - DAY_MS) return
-  const earlier = /^life of (\d+) s$/.exec(account.doubted ?? '')?.[1]
-  // Compares the length and the end: a provider may count down to a fixed time.
-  const isSame =
-    earlier !== undefined &&
-    (Math.abs(Number(earlier) - expiresInSeconds) <= Number(earlier) / 10 ||
-      Math.abs((account.doubtedAt?.getTime() ?? 0) + Number(earlier) * 1000 - end) <= MINUTE_MS)
-  const answer = isSame ? (account.doubted ?? '') : `life of ${expiresInSeconds} s`
-  if (isRepeated(account, answer, calledAt)) return
-  if (before.reveal() !== grant.accessToken.reveal() && (await isDead(provider, before))) return
-  const sentence = 'The provider handed out a token that ends sooner than the one in hand; the old one stays, and the agent asks again.'
-  throw new ProviderError('transient', sentence, { doubt: { answer, atFirst: sentence } })
-}
-
-/** The expiry of the present token as the provider stated it, at most its longest life; null = not stated. */
-function statedEndOf({ issuedAt, expiresAt, lastRefreshAt, connectedAt }: Account, { maximumLifeSeconds }: Provider): Date | null {
-  if (issuedAt === null || expiresAt === null) return null
-  // The expiry of an imported token does not come from the provider; its issue date is neither a refresh nor a grant.
-  const isStated = [lastRefreshAt, connectedAt].some((at) => at?.getTime() === issuedAt.getTime())
-  return isStated ? new Date(Math.min(expiresAt.getTime(), issuedAt.getTime() + maximumLifeSeconds * 1000)) : null
-}
-
-async function isDead(provider: Provider, token: Secret): Promise<boolean> {
-  return provider.profile(token).then(
-    () => false,
-    (error: unknown) => error instanceof ProviderError && error.kind === 'reconnect',
-  )
-}
-
-/** The profile of a token that works but is too young to be refreshed; null = the refusal has another reason. */
-async function profileOfYoung(
-  error: ProviderError,
-  { account: { issuedAt }, provider, calledAt }: Attempt,
-  token: Secret,
-): Promise<Profile | null> {
-  if (error.kind !== 'reconnect' && error.kind !== 'misconfigured') return null
-  if (issuedAt !== null && calledAt.getTime() - issuedAt.getTime() >= provider.minimumAgeSeconds * 1000) return null
-  // The call follows the refusal, because the token may have died in between.
-  return provider.profile(token).catch(() => null)
 }

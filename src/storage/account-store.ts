@@ -1,24 +1,19 @@
-import { randomUUID } from 'node:crypto'
-import { NOTHING_ALERTED, nextAlertAt } from '../alerts/alert.ts'
+import { NOTHING_ALERTED } from '../alerts/alert.ts'
+import { nextAlertAt } from '../alerts/decide-alert.ts'
 import { type Account, DEFAULT_ACCOUNT } from '../core/account.ts'
-import type { AccountChange, AccountEvent, AccountStore, Claim, ClaimRequest } from '../core/account-store.ts'
+import type { AccountChange, AccountEvent, AccountStore } from '../core/account-store.ts'
+import { createClaims, NO_ATTEMPT } from './account-claims.ts'
 import { createLook } from './account-look.ts'
 import type { Database, Param, Queryable } from './database.ts'
 import { type Clocked, createDatabaseClock } from './database-clock.ts'
 import { EVENT_COLUMNS, type EventRow, insertEvent, toEvent } from './event-row.ts'
 import type { AccountRow } from './rows.ts'
-import { ACCOUNT_COLUMNS, changedColumns, FILLED_COLUMNS, READ_COLUMNS, toAccount, toDate } from './rows.ts'
-
-interface ClaimedRow extends AccountRow, Clocked {
-  readonly attempt_id: string
-  readonly interrupted_at: Date | string | null
-}
+import { ACCOUNT_COLUMNS, changedColumns, FILLED_COLUMNS, READ_COLUMNS, toAccount } from './rows.ts'
 
 // Columns that may not be null, and the fingerprint: without it STARTING_TOKEN would restore a removed account.
 const NOT_ERASED = ['state', 'failure_count', 'never_expires', 'seed_fingerprint']
 const refilled = (column: string): string =>
   column === 'seed_fingerprint' ? `${column} = coalesce(excluded.${column}, accounts.${column})` : `${column} = excluded.${column}`
-const NO_ATTEMPT = 'lease_owner = null, lease_until = null, attempt_id = null, attempt_started_at = null, interrupted_at = null'
 /** The default's name. The release before writes only accounts.default_since, so a mark newer than the table's wins. */
 const DEFAULT_NAME = `(select case
     when marked.name is not null and (installation.default_since is null or marked.default_since > installation.default_since) then marked.name
@@ -32,7 +27,7 @@ const LOCK_INSTALLATION = 'update installation set id = id where id = 1'
 const NO_ALERT = 'failing_since = null, alert_told = null, alert_told_also = null, alert_told_at = null, alert_at = null'
 
 export function createAccountStore(db: Database, clock = createDatabaseClock()): AccountStore {
-  const { now, nowPlus, skipLocked } = db.dialect
+  const { now } = db.dialect
   const { ask } = clock
   const write = (tx: Queryable, event: AccountEvent): Promise<string> => insertEvent(tx, db.dialect, event, clock.nowMs())
 
@@ -84,6 +79,7 @@ export function createAccountStore(db: Database, clock = createDatabaseClock()):
     nowMs: clock.nowMs,
     isClockSure: clock.isSure,
     look: createLook(db, clock, DEFAULT_NAME),
+    ...createClaims(db, clock),
 
     async find(name) {
       const [row] = await (name === null ? select(`name = ${DEFAULT_NAME}`, []) : select('name = $1', [name]))
@@ -151,43 +147,6 @@ export function createAccountStore(db: Database, clock = createDatabaseClock()):
       })
     },
 
-    // Two processes may sweep at once, such as a web dyno and the CLI. One statement gives each account to one of them, and
-    // no transaction stays open while the provider answers. A claim lapses with its lease.
-    async claimDue({ leaseOwner, leaseSeconds, limit, account, provider, exceptProviders = [], ...request }: ClaimRequest) {
-      const { force = false, endsWithinSeconds } = request
-      // A lease without an attempt is a daily look's. A refresh also tests the token, so it does not wait for the look.
-      const free = `(attempt_id is null or lease_until <= ${now})`
-      const params: Param[] = [leaseOwner, leaseSeconds, randomUUID(), limit]
-      const ends =
-        endsWithinSeconds === undefined
-          ? ''
-          : ` and (access_token is null or expires_at is null or expires_at <= ${nowPlus(`$${params.push(endsWithinSeconds)}`)})`
-      const ready = force
-        ? `${free} and (access_token is not null or refresh_token is not null)${ends}`
-        : `${free} and next_refresh_at <= ${now}`
-      const conditions = [ready, 'paused_at is null and removed_at is null']
-      if (account !== undefined) conditions.push(`name = $${params.push(account)}`)
-      if (provider !== undefined) conditions.push(`provider = $${params.push(provider)}`)
-      for (const other of exceptProviders) conditions.push(`provider <> $${params.push(other)}`)
-      // A claim by name waits for a locked row: another transaction may hold it for a moment and change nothing.
-      const skip = account === undefined ? skipLocked : ''
-      // `materialized` computes the names once: a planner that repeats the query per row would claim beyond the limit.
-      // A forced attempt makes its account due, so that another process retries it if this one dies.
-      const rows = await ask<ClaimedRow>(
-        db,
-        `with due as materialized (
-          select name from accounts where ${conditions.join(' and ')} order by next_refresh_at limit $4 ${skip}
-        )
-        update accounts set lease_owner = $1, lease_until = ${nowPlus('$2')},
-          attempt_id = cast($3 as text) || ':' || name, interrupted_at = attempt_started_at, attempt_started_at = ${now},
-          next_refresh_at = case when next_refresh_at <= ${now} then next_refresh_at else ${now} end
-        where name in (select name from due) and ${ready}
-        returning ${ACCOUNT_COLUMNS}, attempt_id, interrupted_at, ${now} as clock`,
-        params,
-      )
-      return rows.map(toClaim).sort(byDueTime)
-    },
-
     async commit({ account, attemptId, claimedAt }, change, event) {
       // Counts from the claim, which is in the database's past, so an alert that is due now is found at once.
       const failingSince = (account.failureCount === 0 ? null : account.failingSince) ?? claimedAt
@@ -205,14 +164,6 @@ export function createAccountStore(db: Database, clock = createDatabaseClock()):
       // The answer to an earlier commit may have been lost and the caller tries again, so a saved attempt counts.
       const saved = `select ${now} as clock from accounts where name = $1 and committed_attempt_id = $2`
       return (await ask(db, saved, [account.name, attemptId])).length > 0
-    },
-
-    async release({ account, attemptId }, nextRefreshAt) {
-      await db.query(`update accounts set next_refresh_at = $3, ${NO_ATTEMPT} where name = $1 and attempt_id = $2`, [
-        account.name,
-        attemptId,
-        nextRefreshAt,
-      ])
     },
 
     record: (event) => write(db, event),
@@ -251,18 +202,4 @@ export function createAccountStore(db: Database, clock = createDatabaseClock()):
       return rows.length > 0
     },
   }
-}
-
-function toClaim(row: ClaimedRow): Claim {
-  return {
-    account: toAccount(row),
-    attemptId: row.attempt_id,
-    claimedAt: new Date(row.clock),
-    interruptedAt: toDate(row.interrupted_at),
-  }
-}
-
-// `returning` keeps no order.
-function byDueTime(a: Claim, b: Claim): number {
-  return (a.account.nextRefreshAt?.getTime() ?? 0) - (b.account.nextRefreshAt?.getTime() ?? 0)
 }

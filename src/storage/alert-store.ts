@@ -1,4 +1,5 @@
-import { type AlertClaim, type Alerted, type AlertStore, nextAlertAt } from '../alerts/alert.ts'
+import type { AlertClaim, Alerted, AlertStore } from '../alerts/alert.ts'
+import { nextAlertAt } from '../alerts/decide-alert.ts'
 import type { Database } from './database.ts'
 import { insertEvent } from './event-row.ts'
 import { ACCOUNT_COLUMNS, type AccountRow, toAccount, toDate } from './rows.ts'

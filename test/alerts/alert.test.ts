@@ -1,5 +1,6 @@
 import t from 'tap'
-import { type Alerted, decideAlert, NOTHING_ALERTED, nextAlertAt } from '../../src/alerts/alert.ts'
+import { type Alerted, NOTHING_ALERTED } from '../../src/alerts/alert.ts'
+import { decideAlert, nextAlertAt } from '../../src/alerts/decide-alert.ts'
 import type { Account } from '../../src/core/account.ts'
 
 const HOUR = 3_600_000

@@ -1,5 +1,6 @@
 import { seedConfigured } from '../../src/accounts/configured-seed.ts'
-import { type SeedDeps, seedAccount } from '../../src/accounts/seed.ts'
+import type { SeedDeps } from '../../src/accounts/given-token.ts'
+import { seedAccount } from '../../src/accounts/seed.ts'
 import { type Account, DEFAULT_ACCOUNT, isServable } from '../../src/core/account.ts'
 import type { AccountChange, AccountStore, Look } from '../../src/core/account-store.ts'
 import { Secret } from '../../src/core/secret.ts'

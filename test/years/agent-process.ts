@@ -1,4 +1,4 @@
-import type { SeedDeps } from '../../src/accounts/seed.ts'
+import type { SeedDeps } from '../../src/accounts/given-token.ts'
 import type { Alert, SendAlert } from '../../src/alerts/alert.ts'
 import { sendAlerts } from '../../src/alerts/send-alerts.ts'
 import { AppError } from '../../src/core/errors.ts'
