@@ -3,6 +3,7 @@ import type { Config } from '../config/config.ts'
 import { ACCOUNT_NAME_RULE, isAccountName } from '../core/account.ts'
 import type { Provider } from '../core/provider.ts'
 import type { Command } from './arguments.ts'
+import { secondWords } from './commands.ts'
 import type { Surroundings } from './surroundings.ts'
 import { UsageError } from './terminal.ts'
 import { isPlain, looksSecret, nearest } from './words.ts'
@@ -99,7 +100,8 @@ export function unconnectable(typed: string, provider: Provider | undefined, { m
     return `${module.title} is not set up here: set ${id} and ${secret}. “auth providers” says what to register where.`
   }
   const names = modules.map(({ name }) => name)
-  const near = nearest(typed, names)
-  const hint = near === null ? '' : ` Did you mean “${near}”?`
+  const others = secondWords('auth')
+  const near = nearest(typed, [...names, ...others])
+  const hint = near === null ? '' : ` Did you mean “${others.includes(near) ? `auth ${near}` : near}”?`
   return `${isPlain(typed) ? `There is no provider “${typed}”` : 'auth takes the name of a provider'}: one of ${names.join(', ')}.${hint}`
 }

@@ -53,7 +53,7 @@ export const FORMS = {
   serve: { words: '', summary: 'run the agent: web server and timer' },
   migrate: { words: '', summary: 'bring the database up to date' },
   seed: {
-    words: '[account] [--provider <which>]',
+    words: '[account] [--provider <which>] [--refresh-token]',
     summary: 'store a long-lived token, read from standard input',
     details:
       'Paste the token or pipe it in; never give it as an argument. Without a name: the account “default”, or with --provider the one that the provider’s own variable seeds. “auth providers” says which kind of token each one takes.',

@@ -43,6 +43,11 @@ export async function seed(
     text += chunk
     if (text.length > MAX_PASTED_CHARACTERS) throw new AppError('invalid', 'This is far too long for a token; paste the token alone.')
   }
+  if (text.trim() === '')
+    throw new AppError(
+      'invalid',
+      `The token is empty: nothing came on standard input. Pipe it in: ${config.command(`seed ${account}`)} < token.txt`,
+    )
   const token = new Secret(text.trim())
   return interruptible(async () => {
     const result = await pasteToken(owner, { account, provider: provider.name, token, actor: 'cli', otherUser: true })

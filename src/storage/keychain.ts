@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { extname } from 'node:path'
+import { extname, resolve } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
 import { KeychainError } from '../core/errors.ts'
@@ -46,7 +46,8 @@ export interface KeyPlace {
   disable(id: string, withinMs: number): Promise<void>
 }
 
-export function createKeyPlace(path: string): KeyPlace {
+export function createKeyPlace(file: string): KeyPlace {
+  const path = resolve(file)
   return {
     path,
     look: () => readKeyFile(path),

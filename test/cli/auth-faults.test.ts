@@ -52,6 +52,17 @@ t.test('over SSH and in a container the text says how the browser gets here, and
   }
 })
 
+t.test('Ctrl-C at each line of the output leaves no usable request', async (t) => {
+  const { start, sql } = await createDesktop(t)
+  for (const line of ['Store ', 'Account ', 'Callback ', 'Waiting']) {
+    const command = await start('auth instagram shop')
+    await waitFor(line, async () => command.stderr().includes(line), { timeoutMs: 60_000, everyMs: 1 })
+    command.signal('SIGINT')
+    t.match(await command.exited, { signal: 'SIGINT' }, line)
+    t.same(sql('select id from oauth_states'), [], line)
+  }
+})
+
 t.test('--listen says where it listens, and never changes the redirect URI', async (t) => {
   const { start, run } = await createDesktop(t)
   for (const [where, isOutside] of [
@@ -178,16 +189,19 @@ t.test('a store that takes no grant: it is kept until it does; kill -9 there lea
 t.test('no code, token or secret stands in the output, the page, the history or the list of processes', async (t) => {
   const { start, sql, tiktok } = await createTikTokDesktop(t)
   let processes = ''
+  const command = await start('auth tiktok')
+  // The command and its children; the test's own `env` names the settings while it starts the command.
   const sampling = setInterval(() => {
     for (const pid of readdirSync('/proc').filter((one) => /^\d+$/.test(one))) {
       try {
-        processes += readFileSync(`/proc/${pid}/cmdline`, 'utf8') + readFileSync(`/proc/${pid}/comm`, 'utf8')
+        const parent = Number(/\) \S (\d+)/.exec(readFileSync(`/proc/${pid}/stat`, 'utf8'))?.[1])
+        const line = readFileSync(`/proc/${pid}/cmdline`, 'utf8')
+        if ((Number(pid) === command.pid || parent === command.pid) && !line.startsWith('env\0')) processes += line
       } catch {
         // It has ended.
       }
     }
   }, 5)
-  const command = await start('auth tiktok')
   const target = await approved(await printedAddress(command))
   const page = await ask(target)
   const result = await resultOf(command)

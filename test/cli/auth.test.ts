@@ -170,6 +170,7 @@ t.test('what is not understood ends with code 2 and repeats nothing', async (t) 
   const mistakes: [string, RegExp][] = [
     ['auth', /auth takes the name of a provider: one of instagram, threads/],
     ['auth instagran', /no provider “instagran”.*Did you mean “instagram”\?/],
+    ['auth provider', /Did you mean “auth providers”\?/],
     ['auth threads', /Threads is not set up here: set THREADS_APP_ID and THREADS_APP_SECRET/],
     ['auth instagram IGAAsecretsecret', /not an account’s name/],
     ['auth instagram --code AQsecretsecret', /--code takes “-” alone/],
