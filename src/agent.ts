@@ -26,6 +26,7 @@ import { createRefreshCounters, leaseSeconds } from './refreshing/refresh-accoun
 import { type RefreshRequest, type RefreshSummary, refreshDue } from './refreshing/refresh-due.ts'
 import { createUnsavedGrants } from './refreshing/unsaved-grant.ts'
 import { choosePassword } from './sign-in/password.ts'
+import { createReturnPages } from './sign-in/return-page.ts'
 import { createSignIn } from './sign-in/sign-in.ts'
 import { createMaintenance } from './status/maintenance.ts'
 import { createStatus } from './status/status.ts'
@@ -190,7 +191,7 @@ export async function createAgent(
       isSecret: config.webhookSecret === null ? null : isOneOf([config.webhookSecret]),
       refresh: (reqId: string) => sweep({ actor: 'webhook', reqId }),
     },
-    site: { settings: pageSettings(config), viewsFolder: VIEWS_FOLDER, now: () => store.now() },
+    site: { settings: pageSettings(config), viewsFolder: VIEWS_FOLDER, returnPages: createReturnPages(vault), now: () => store.now() },
     /** Null without METRICS_KEY: metrics are off, and prom-client is not loaded. */
     async openMetrics() {
       if (config.metricsKey === null) return null

@@ -90,7 +90,7 @@ export async function createApp(parts: AppParts, log: FastifyBaseLogger, trustPr
     await logged.register(pageRoutes, { owner, status, reading, signIn, site, log })
     await logged.register(async (owners) => {
       const pages = await ownerScope(owners, { signIn, site, log })
-      signInRoutes(owners, { signIn, settings, log, pages })
+      signInRoutes(owners, { signIn, site, log, pages })
       accountRoutes(owners, { owner, status, site, pages })
       alertRoutes(owners, alerts)
       pageUseRoutes(owners, owner)

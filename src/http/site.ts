@@ -1,3 +1,5 @@
+import type { ReturnPages } from '../sign-in/return-page.ts'
+
 /** The configuration that pages may show; it holds no secret. */
 export interface Settings {
   readonly appUrl: string
@@ -26,5 +28,6 @@ export interface Site {
   readonly settings: Settings
   /** The folder of templates and stylesheet. */
   readonly viewsFolder: string
+  readonly returnPages: ReturnPages
   readonly now: () => Date
 }

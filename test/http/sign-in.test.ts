@@ -32,6 +32,53 @@ t.test('only the right password signs in and shows the owner’s pages', async (
   t.notMatch(agent.stdout(), PASSWORD)
 })
 
+t.test('a sign-in leads back to the page that was asked for, and nowhere else', async (t) => {
+  const instagram = { INSTAGRAM_APP_ID: '1234567890', INSTAGRAM_APP_SECRET: 'a-secret-of-an-app-of-Instagram' }
+  const agent = await openAgent(t, { env: { ADMIN_PASSWORD: PASSWORD, ...instagram }, accounts: [{ name: 'shop' }] })
+  const way = async (path: string, { method = 'get' as 'get' | 'post' } = {}) => {
+    const client = createClient(agent)
+    const { location = '', text } = await client[method](path)
+    const link = location || (/href="(\/admin\/sign-in[^"]*)"/.exec(text)?.[1] ?? '')
+    const form = (await client.get(link)).text
+    const page = /name="page" value="([^"]+)"/.exec(form)?.[1]
+    const wrong = await client.post('/admin/sign-in', { password: 'wrong password', ...(page && { page }) })
+    t.equal(/name="page" value="([^"]+)"/.exec(wrong.text)?.[1], page, `${path}: kept after a typing mistake`)
+    const { location: back } = await client.post('/admin/sign-in', { password: PASSWORD, ...(page && { page }) })
+    t.equal((await client.get(link)).location, back, 'a second look at the sign-in leads there too')
+    return { link, back }
+  }
+  for (const path of ['/setup', '/status', '/admin/history', '/admin/accounts/shop', '/admin/accounts/shop/history', '/connect/instagram'])
+    t.equal((await way(path)).back, path)
+  t.equal((await way('/admin/accounts/shop/refresh', { method: 'post' })).back, '/admin/accounts/shop', 'a form leads back to its account')
+  for (const path of ['/', '/admin', '/connect/instagram/callback?code=canary&state=canary', '/admin/accounts/%2f%2fevil.example'])
+    t.match(await way(path), { link: /^\/admin\/sign-in$/, back: '/admin' }, path)
+  const { link } = await way('/admin/accounts/shop')
+  const mark = new URL(link, 'http://x').searchParams.get('page') ?? ''
+  const evil = [
+    '//evil.example',
+    '/\\evil.example',
+    'https://evil.example',
+    '/admin/accounts/shop',
+    '%2f%2fevil.example',
+    'account.shop.',
+    '',
+  ]
+  const names = ['//evil.example', '..', '../../connect/instagram/callback', 'shop?x', 'shop/revoke', 'Shop', 'shop\r\nset-cookie: a=b']
+  const forged = [
+    ...evil,
+    ...names.map((name) => mark.replace('shop', name)),
+    mark.slice(0, -1),
+    `${mark}x`,
+    mark.replace('account', 'connect'),
+  ]
+  for (const page of forged) {
+    const query = new URLSearchParams({ page })
+    t.notMatch((await createClient(agent).get(`/admin/sign-in?${query}`)).text, /name="page"/, page)
+    t.match(await createClient(agent).post('/admin/sign-in', { password: PASSWORD, page }), { status: 303, location: /^\/admin$/ }, page)
+  }
+  t.notMatch(agent.stdout(), 'canary')
+})
+
 t.test('on https, cookies are bound to the host and to TLS', async (t) => {
   const agent = await open(t, { APP_URL: 'https://agent.example' })
   const answer = await createClient(agent).signIn(PASSWORD)

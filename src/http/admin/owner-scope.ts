@@ -73,7 +73,8 @@ export async function ownerScope(app: FastifyInstance, { signIn, site, log }: Vi
     const id = await signIn.findSession(held, part === true ? 'page' : 'person')
     request.sessionUnknown = false
     request.ownerSession = id ?? ''
-    if (id === null && open !== true) return reply.redirect('/admin/sign-in', 303)
+    if (id === null && open !== true)
+      return reply.redirect(site.returnPages.signInFrom(request.routeOptions.url ?? '', request.params), 303)
   })
   app.setErrorHandler((error: FastifyError | AppError, request, reply) => {
     const status = error instanceof AppError ? STATUS[error.code] : (error.statusCode ?? 500)

@@ -27,12 +27,13 @@ const MIN_GZIP_LENGTH = 1400
 const TIMEOUT_MS = 2_000
 const SHARED_MS = 1_000
 
-export function createPages({ viewsFolder, settings, now }: Site, clockMs = () => performance.now()): Pages {
+export function createPages({ viewsFolder, settings, returnPages, now }: Site, clockMs = () => performance.now()): Pages {
   const eta = byFolder.get(viewsFolder) ?? new Eta({ views: viewsFolder, cache: true, autoEscape: true })
   byFolder.set(viewsFolder, eta)
   const enqueue = createPageQueue()
   const asset = (name: string): string => assetUrl(viewsFolder, name)
-  const render = (view: string, data: object): string => eta.render(view, { settings, words, asset, time, now: now(), ...data })
+  const render = (view: string, data: { readonly path: string; readonly signedIn: boolean }): string =>
+    eta.render(view, { settings, words, asset, time, now: now(), signInLink: returnPages.signInFrom(data.path), ...data })
 
   return {
     send(reply, view, data) {
