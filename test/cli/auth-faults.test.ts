@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { networkInterfaces } from 'node:os'
@@ -80,6 +81,14 @@ t.test('--listen says where it listens, and never changes the redirect URI', asy
     t.equal((await command.exited).code, 0)
   }
   t.match(await run('accounts list'), { code: 0 })
+  const crowded = await start('auth instagram crowded')
+  const target = await approved(await printedAddress(crowded))
+  const strangers = Array.from({ length: 16 }, () => connect(3764, '127.0.0.1').on('error', () => {}))
+  await Promise.all(strangers.map((socket) => once(socket, 'connect')))
+  await t.rejects(ask(target.replace('localhost', '127.0.0.1'), { headers: { host: 'localhost:3764' } }), 'the seventeenth connection')
+  for (const socket of strangers) socket.destroy()
+  await waitFor('room', async () => (await ask(target).catch(() => null))?.status === 200)
+  t.equal((await crowded.exited).code, 0)
   t.match(await resultOf(await start('auth instagram shop --listen 192.0.2.1')), { code: 1, stderr: /has no such address/ })
 })
 

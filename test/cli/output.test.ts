@@ -1,6 +1,8 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import t from 'tap'
 import { ENCRYPTION_KEY, keepAccounts } from '../support/accounts.ts'
@@ -76,6 +78,27 @@ t.test('an agent whose log closes says so once, keeps serving, and stops cleanly
   }
 })
 
+t.test('where no agent is installed, the line of the documents runs nothing that stands on a registry under its name', async (t) => {
+  const asked: string[] = []
+  const registry = createServer((request, response) => {
+    asked.push(request.url ?? '')
+    const dist = { tarball: `${url}/token-agent.tgz`, shasum: 'a'.repeat(40) }
+    const version = { name: 'token-agent', version: '9.9.9', bin: { 'token-agent': 'run.js' }, dist }
+    response.end(JSON.stringify({ name: 'token-agent', 'dist-tags': { latest: '9.9.9' }, versions: { '9.9.9': version } }))
+  })
+  t.teardown(() => registry.close())
+  await new Promise<void>((resolve) => registry.listen(0, '127.0.0.1', resolve))
+  const url = `http://127.0.0.1:${(registry.address() as AddressInfo).port}`
+  const cwd = tempFolder(t, 'empty')
+  const env = { HOME: cwd, npm_config_registry: url, npm_config_update_notifier: 'false', npm_config_cache: join(cwd, '.npm') }
+  const npx = await launch('bash', ['--norc', '-c', 'npx --no -- token-agent token tiktok --header | cat'], { cwd, env })
+  await npx.exited
+  t.match(npx.stderr(), /npx canceled/)
+  t.equal(npx.stdout(), '')
+  // npm looks the name up, and fetches nothing of it.
+  t.same([...new Set(asked)], ['/token-agent'])
+})
+
 t.test('no page or document shows a command that does not exist or that a registry would resolve', async (t) => {
   const { stdout } = await launch('bash', ['--norc', '-c', 'git ls-files src views docs README.md CHANGELOG.md deploy bin'], {
     cwd: join(import.meta.dirname, '../..'),
@@ -83,7 +106,7 @@ t.test('no page or document shows a command that does not exist or that a regist
     await git.exited
     return { stdout: git.stdout() }
   })
-  const words = 'serve|migrate|seed|refresh|import|status|rotate-keys|accounts|help|--help|<command>'
+  const words = 'serve|migrate|seed|refresh|token|auth|keychain|alert-test|import|status|rotate-keys|accounts|help|--help|<command>'
   const bare = new RegExp(`(?<!npx --no -- )\\btoken-agent (?:${words})`)
   for (const file of stdout.split('\n').filter((name) => /\.(?:ts|js|eta|md|css|jsx|html|astro|txt|service|env)$/.test(name))) {
     const lines = readFileSync(join(import.meta.dirname, '../..', file), 'utf8').split('\n')

@@ -26,7 +26,7 @@ async function createShell(t: Test) {
 }
 
 t.test('each provider takes its own kind of token, and the account of its own name', async (t) => {
-  const { instagram, threads, tiktok, facebook, run, rows } = await createShell(t)
+  const { instagram, threads, tiktok, facebook, cwd, run, rows } = await createShell(t)
   const seeds: [args: string, token: string, account: string, says: RegExp][] = [
     ['seed --provider instagram', instagram.issue(), 'default', /as “default”/],
     ['seed --provider threads', threads.issue(), 'threads', /as “threads”/],
@@ -46,7 +46,21 @@ t.test('each provider takes its own kind of token, and the account of its own na
     ['tiktok', 'instagram', 'facebook', 'threads', 'tiktok'],
   )
   t.match(await run('status'), { code: 0 })
-  t.same([tiktok.wrong.usesOfDead, tiktok.wrong.secretsInUrl], [0, 0])
+  const db = new DatabaseSync(join(cwd, 'data/token-agent.sqlite'), { timeout: 5_000 })
+  db.prepare("update accounts set expires_at = ? where name = 'tiktok'").run(new Date(Date.now() + 60_000).toISOString())
+  db.close()
+  const before = tiktok.calls.length
+  const [one, two] = await Promise.all([run('token tiktok'), run('token tiktok')])
+  t.match(
+    [one, two],
+    [
+      { code: 0, stdout: /^act\./ },
+      { code: 0, stdout: one.stdout },
+    ],
+    'two commands at once renew it once',
+  )
+  t.same(tiktok.calls.slice(before), ['refresh'])
+  t.same([tiktok.wrong.usesOfDead, tiktok.wrong.secretsInUrl, tiktok.wrong.overlaps], [0, 0, 0])
 })
 
 t.test('a token of another kind, another provider’s account and an unknown provider: a sentence, no call, no change', async (t) => {
