@@ -53,7 +53,8 @@ export async function createInstallation(t: Teardown, options: Options): Promise
     env = {},
     encryptionKey = SECRETS.ENCRYPTION_KEY,
   } = options
-  const db = openPostgres(databaseUrl, { onConnectionLost: () => {} })
+  // The test itself waits as long as a busy machine needs.
+  const db = openPostgres(databaseUrl, { onConnectionLost: () => {}, queryTimeoutMs: 120_000 })
   t.teardown(() => db.close())
   await migrate(db, MIGRATIONS)
   const accounts = createAccounts(db, [encryptionKey])

@@ -61,7 +61,7 @@ t.test('a message that arrived makes the step done; the button sends another and
   t.match(tileOf(await owner.page('/status')), /Alerts: E-mail.*Works.*arrived just now, <time.*#step-alerts">Send a test message/)
 
   const seen = [await stranger.page('/status'), stepOf(await stranger.page(location))]
-  t.match(seen[1], /done-step.*A place for alerts is set\. <a href="\/admin\/sign-in">Sign in/)
+  t.match(seen[1], /done-step.*A place for alerts is set\. <a href="\/admin\/sign-in\?page=[^"]+">Sign in/)
   for (const shown of seen) t.notMatch(shown, /e-mail|test message arrived|last message|<form/i)
   for (const shown of [...seen, page]) t.notMatch(shown, /canary/)
   t.match(await stranger.post('/admin/alerts/test'), { status: 303, location: '/admin/sign-in' })
