@@ -12,6 +12,7 @@ import { looksLikeSite, looksSecret } from './words.ts'
 const MAX_BYTES = 8_000_000
 const MAX_ACCOUNTS = 10_000
 const SHOWN_PROBLEMS = 20
+const NO_SITE = 'holds what is no web site. Write www.example.com, *.example.com or http://localhost:8080, separated by blanks.'
 const EXPORTED = COLUMNS.filter((column) => column !== 'token')
 /** Spreadsheets run such a cell as a formula. One more apostrophe stands before it, so that reading can take it off again. */
 const FORMULA = /^'*[=+\-@\t\r]/
@@ -111,7 +112,9 @@ export function readList(text: string): List {
       : columns.find((column) => column !== undefined && column !== 'token' && isHidden(column, given[column] ?? ''))
     if (longer) problems.push(`Line ${line}: has more cells than the first line has columns.`)
     if (secret !== undefined)
-      problems.push(`Line ${line}, column ${secret}: looks like a token or a key. A token stands in the column token.`)
+      problems.push(
+        `Line ${line}, column ${secret}: ${secret === 'domains' ? NO_SITE : 'looks like a token or a key. A token stands in the column token.'}`,
+      )
     if (longer || secret !== undefined) return []
     const { token = '', ...others } = given
     return [{ ...others, line, token: token === '' ? undefined : new Secret(token) }]

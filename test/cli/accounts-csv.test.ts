@@ -103,6 +103,7 @@ t.test('what is wrong is named by line and column, never quoted, and nothing is 
     [`${header}\n${fine}\n${fine}`, /^Line 3, column name: stands on another line too/m],
     [`${header}\n${fine}\nshop,myspace,,`, /^Line 3, column provider: is none of instagram, threads/m],
     [`${header}\n"fine",,"www.shop.example\nwww.other.example",\nshop,,*.github.io,`, /^Line 4, column domains: /m],
+    [`${header}\nshop,,bad/path,`, /^Line 2, column domains: holds what is no web site\. Write/m],
     [`${header}\nshop,,,class`, /^Line 2, column constant: is a reserved word/m],
     [`${header}\nshop,,,,extra`, /^Line 2: has more cells/m],
     [`${header}\nshop,"instagram`, /^Line 2: a quotation mark is missing/m],

@@ -217,6 +217,11 @@ t.test('no code, token or secret stands in the output, the page, the history or 
   clearInterval(sampling)
   t.equal(result.code, 0)
   t.match(processes, /main\.mjs/)
+  t.match(target, /^http:\/\/127\.0\.0\.1:\d+\/callback\/\?code=/)
+  t.match(
+    result.stdout,
+    /as “tiktok”\..*\nRead it at \/accounts\/tiktok\/token\.json, with a key of SERVER_KEYS alone\.\n[\s\S]*Never use its/,
+  )
   const code = new URL(target).searchParams.get('code') ?? 'none'
   const shown =
     result.stdout + result.stderr + page.text + JSON.stringify(page.headers) + JSON.stringify(sql('select * from events')) + processes

@@ -5,7 +5,6 @@ import t from 'tap'
 import { runCli } from '../support/agent.ts'
 import { approved, ask, createDesktop, PORTS, printedAddress, resultOf } from '../support/desktop.ts'
 import { settingsFor } from '../support/owner.ts'
-import { startTikTok, tiktokSettings } from '../support/tiktok.ts'
 import { waitFor } from '../support/wait-for.ts'
 
 // The ports are fixed, so one flow at a time.
@@ -198,7 +197,6 @@ t.test('Ctrl-C and the time limit leave no usable request', async (t) => {
   const quick = '{ isContainer: false, authTimes: { limitMs: 1500, silenceMs: 300 } }'
   const { start, sql } = await createDesktop(t, {}, quick)
   const late = await start('auth instagram shop')
-  const target = await approved(await printedAddress(late))
   t.match(await resultOf(late), {
     code: 1,
     stderr:
@@ -212,11 +210,7 @@ t.test('Ctrl-C and the time limit leave no usable request', async (t) => {
   t.match(await resultOf(command), { signal: 'SIGINT', stderr: /Nothing was changed\./ })
   t.same(desktop.sql('select * from oauth_states'), [])
   // A program that takes the port over gets an answer that is worth nothing.
-  for (const [address, run] of [
-    [target, null],
-    [other, desktop.run],
-  ] as const)
-    if (run !== null) t.match(await run('auth instagram shop --code -', address), { code: 1, stderr: /No request/ })
+  t.match(await desktop.run('auth instagram shop --code -', other), { code: 1, stderr: /No request/ })
 })
 
 t.test('Ctrl-C during the exchange saves it; kill -9 there leaves the account as it was, and the next try works', async (t) => {
@@ -239,23 +233,4 @@ t.test('Ctrl-C during the exchange saves it; kill -9 there leaves the account as
   const again = await start('auth instagram killed')
   t.match(await ask(await approved(await printedAddress(again))), { status: 200 })
   t.equal((await again.exited).code, 0)
-})
-
-t.test('a TikTok desktop app comes back to http://127.0.0.1 on a free port', async (t) => {
-  const tiktok = await startTikTok({ knobs: { kind: 'desktop' } })
-  tiktok.redirectUris.push('http://127.0.0.1:*/callback/')
-  t.teardown(() => tiktok.close())
-  const { start } = await createDesktop(t, { ...tiktokSettings(tiktok), TIKTOK_APP_KIND: 'desktop', APP_URL: 'http://localhost:3000' })
-  const command = await start('auth tiktok')
-  const address = await printedAddress(command)
-  const redirect = new URL(address).searchParams.get('redirect_uri') ?? ''
-  t.match(redirect, /^http:\/\/127\.0\.0\.1:\d+\/callback\/$/)
-  t.match(await ask(await approved(address)), { status: 200, text: /Connected/ })
-  const result = await resultOf(command)
-  t.match(result, {
-    code: 0,
-    stdout:
-      /^Connected .* as “tiktok”\..*\nRead it at \/accounts\/tiktok\/token\.json, with a key of SERVER_KEYS alone\.\n[\s\S]*Never use its refresh token anywhere else/,
-  })
-  t.notMatch(result.stdout + result.stderr, /act\.|rft\./)
 })
