@@ -145,9 +145,11 @@ export async function createAgent(
   const loudLog = log.child({}, { level: 'warn' })
   const signInStores = { sessions: createSessionStore(db), attempts: createSignInAttempts(db), wrongPasswords, installation, store }
   const signIn = createSignIn({ ...signInStores, vault, password: check, log: loudLog })
-  const announcePassword = (): void => {
+  /** Logs the one-time password, and returns it for a person at a terminal; null = there is none. */
+  const announcePassword = (): string | null => {
     if (password !== null)
       loudLog.warn({}, `ADMIN_PASSWORD is not set. To sign in once at ${config.appUrl}/admin use this password: ${password}`)
+    return password
   }
   const owner = {
     ...refreshDeps,

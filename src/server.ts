@@ -100,13 +100,15 @@ async function start({ config, agent, log, stopped }: Start, onStop: (stop: (sig
       throw explainListen(error, config)
     })
     // Only after listen() succeeds: another program may hold the port.
-    agent.announcePassword()
+    const password = agent.announcePassword()
     const advice = config.allowedDomains === null ? '; ALLOWED_DOMAINS is not set, so only the agent’s own pages may read the token' : ''
     const chosen = config.port === 0 ? { address } : {}
     log.info({ url: config.appUrl, ...chosen, store: config.database.kind }, `serving${advice}`)
     // On a terminal a person started the agent; the log alone does not name the page to open.
-    if (process.stdout.isTTY && !config.hideHelpPages)
-      process.stdout.write(`\n  Open ${config.appUrl}/setup in your browser. Ctrl+C ends the agent.\n\n`)
+    if (process.stdout.isTTY && !config.hideHelpPages) {
+      const signIn = password === null ? '' : `\n  To sign in once, use this password: ${password}`
+      process.stdout.write(`\n  Open ${config.appUrl}/setup in your browser. Ctrl+C ends the agent.${signIn}\n\n`)
+    }
     await started
   } catch (error) {
     if (!stopped.aborted) {

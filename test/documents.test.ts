@@ -13,7 +13,7 @@ const PAGES = [
   ...filesUnder(join(ROOT, 'docs'), '.md').map((path) => path.slice(ROOT.length + 1)),
 ]
 const read = (path: string): string => readFileSync(join(ROOT, path), 'utf8')
-const { scripts, devDependencies } = JSON.parse(read('package.json'))
+const { scripts, devDependencies, repository } = JSON.parse(read('package.json'))
 
 t.test('each path, link and script that the documents name exists', async (t) => {
   for (const page of PAGES) {
@@ -46,6 +46,17 @@ t.test('ARCHITECTURE.md names every folder of src, in 120 lines at most', async 
   t.ok(text.split('\n').length <= 121)
   const folders = new Set(filesUnder(join(ROOT, 'src'), '.ts').map((path) => path.slice(ROOT.length + 1).split('/')[1]))
   for (const name of folders) t.match(text, name?.endsWith('.ts') ? `src/${name}` : `\`src/${name}/\``)
+})
+
+t.test('every address of the repository is the one in package.json', async (t) => {
+  const own = repository.replace('github:', 'https://github.com/')
+  const { website, repository: deployed } = JSON.parse(read('app.json'))
+  t.strictSame([website, deployed], [own, own])
+  const named = PAGES.flatMap((page) =>
+    [...read(page).matchAll(/https:\/\/github\.com\/[\w-]+\/token-agent\b/g)].map(([address]) => ({ page, address })),
+  )
+  t.ok(named.length >= 2)
+  for (const { page, address } of named) t.equal(address, own, page)
 })
 
 t.test('each provider has its row in the pages that list them', async (t) => {

@@ -147,10 +147,12 @@ t.test('compose.yaml starts the agent when Postgres and Memcached are healthy, a
   t.same(Object.keys(volumes), ['postgres'])
   t.same(postgres.volumes, ['postgres:/var/lib/postgresql/data'])
   t.same(unknown(Object.keys(agent.environment)), [])
-  const given: Variables = { POSTGRES_PASSWORD: 'abc123', ENCRYPTION_KEY: generatedSecret() }
+  const given: Variables = { POSTGRES_PASSWORD: 'abc123', ENCRYPTION_KEY: generatedSecret(), ADMIN_PASSWORD: generatedSecret() }
+  for (const name of Object.keys(given)) t.match(readRoot('compose.yaml'), `\${${name}:?`, `${name} is asked for before the first start`)
   const filled = (text: string) => text.replace(/\$\{(\w+)(:?[-?][^}]*)?\}/g, (_, name) => given[name] ?? '')
   const env = Object.fromEntries(Object.entries(agent.environment as Variables).map(([name, value]) => [name, filled(value)]))
-  const { port, database, memcached: cache } = readConfig(env)
+  const { port, database, memcached: cache, adminPassword } = readConfig(env)
+  t.ok(adminPassword, 'with Postgres there is no one-time password')
   t.equal(agent.ports[0].split(':').at(-1), String(port))
   t.equal(database.kind === 'postgres' && database.url.reveal(), 'postgres://token_agent:abc123@postgres:5432/token_agent?sslmode=disable')
   t.equal(cache?.servers, 'memcached:11211')
