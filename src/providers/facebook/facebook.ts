@@ -5,7 +5,10 @@ import { createFacebookConnect } from './connect.ts'
 import { chosen, instagramIn, NOT_LINKED } from './page.ts'
 import { SETUP } from './setup.ts'
 import { createUserTokens, type FacebookConfig, grantOf, missingIn, TIMEOUT_MS, type UserToken, type UserTokens } from './user-token.ts'
-import { FACEBOOK, SEED_ACCOUNT } from './words.ts'
+import { FACEBOOK } from './words.ts'
+
+/** The account that FACEBOOK_STARTING_TOKEN is for, as in module.ts, which loads none of these files. */
+const SEED_ACCOUNT = 'facebook'
 
 // https://developers.facebook.com/docs/instagram-platform/instagram-api-with-facebook-login/get-started
 

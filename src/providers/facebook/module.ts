@@ -1,7 +1,6 @@
 import type { Mistake, ProviderEnvironment, ProviderModule } from '../../core/provider.ts'
 import { readApp } from '../graph/app.ts'
 import type { FacebookConfig } from './user-token.ts'
-import { SEED_ACCOUNT } from './words.ts'
 
 const VERSION = 'v26.0'
 const GENERATE = 'connect the account in the browser, or give the agent a long-lived user token of Facebook: it begins with EAA'
@@ -32,7 +31,7 @@ export const facebook: ProviderModule<FacebookConfig> = {
     FACEBOOK_GRAPH_URL: 'text',
     FACEBOOK_WEB_URL: 'text',
   },
-  seed: { variable: 'FACEBOOK_STARTING_TOKEN', account: SEED_ACCOUNT, kind: 'refresh', title: 'long-lived user token' },
+  seed: { variable: 'FACEBOOK_STARTING_TOKEN', account: 'facebook', kind: 'refresh', title: 'long-lived user token' },
   constantName: 'FacebookToken',
   mistakes: MISTAKES,
   read,

@@ -1,8 +1,5 @@
 import type { GraphService } from '../graph/service.ts'
 
-/** The account that FACEBOOK_STARTING_TOKEN is for. */
-export const SEED_ACCOUNT = 'facebook'
-
 const MAKE_NEW_TOKEN = 'make a new user token of Facebook with all permissions of the app and give it to the agent.'
 
 /** Facebook among the services of the Graph API: the names and words of its refusals. */
