@@ -5,7 +5,9 @@ import { AppError, ProviderError } from '../core/errors.ts'
 import type { Provider } from '../core/provider.ts'
 import { granted, identity, readersOf } from '../refreshing/outcome.ts'
 import { leaseSeconds } from '../refreshing/refresh-account.ts'
+import { saveOutcome } from '../refreshing/unsaved-grant.ts'
 import { fingerprintChange, isGivenUp, type Seed, type SeedDeps, type SeedResult, sourceOf } from './given-token.ts'
+import { forSomeSeconds } from './save-grant.ts'
 
 const CLAIM_RETRY_MS = 250
 
@@ -58,8 +60,15 @@ export async function replaceToken(
     }
   }
   const change = { ...fresh, ...confirmed }
-  const isDone =
-    claim === null ? await deps.store.replace(seed.account, existing.version, change, done) : await deps.store.commit(claim, change, done)
+  const commit = (): Promise<boolean> =>
+    claim === null ? deps.store.replace(seed.account, existing.version, change, done) : deps.store.commit(claim, change, done)
+  // A rotated grant is the only one that works by now.
+  const isOnlyGrant = provider.renewal === 'rotating' && confirmed.accessToken != null
+  const isDone = !isOnlyGrant
+    ? await commit()
+    : claim === null
+      ? await forSomeSeconds(commit)
+      : await saveOutcome(deps, claim, change, done)
   if (isDone) return null
   throw new AppError('conflict', `The account “${seed.account}” was changed by another request at the same moment; try again.`)
 }

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Account, Actor } from '../core/account.ts'
 import type { AccountChange, AccountEvent, AccountStore } from '../core/account-store.ts'
 import { AppError } from '../core/errors.ts'
@@ -69,4 +70,20 @@ export async function saveGrant(deps: GrantDeps, toSave: GrantToSave): Promise<v
       : await deps.store.replace(account, existing.version, change, event)
   if (!taken) throw new AppError('conflict', `The account “${account}” was changed by another request at the same moment; connect again.`)
   await deps.publish(account)
+}
+
+const AWAY_RETRY_MS = [250, 500, 1000, 2000, 4000]
+
+/** A rotated grant may be the only one that works by now, so a store that is away for some seconds must not lose it. */
+export async function forSomeSeconds<T>(work: () => Promise<T>): Promise<T> {
+  for (const waitMs of AWAY_RETRY_MS) {
+    try {
+      return await work()
+    } catch (error) {
+      // An answer of the store, such as a conflict, stands.
+      if (!(error instanceof AppError && error.code === 'unavailable')) throw error
+      await sleep(waitMs)
+    }
+  }
+  return work()
 }

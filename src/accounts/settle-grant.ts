@@ -1,10 +1,9 @@
-import { setTimeout as sleep } from 'node:timers/promises'
-import { AppError, ConnectError } from '../core/errors.ts'
+import { ConnectError } from '../core/errors.ts'
 import type { Connect, Grant, Profile } from '../core/provider.ts'
 import { askName } from '../refreshing/refresh-account.ts'
 import type { Authorization } from './authorization.ts'
 import { type ConnectDeps, type Connected, connectableOf } from './connected.ts'
-import { saveGrant } from './save-grant.ts'
+import { forSomeSeconds, saveGrant } from './save-grant.ts'
 import { choosing, connected, type Pending, seal, waiting, write } from './waiting-grant.ts'
 
 /** What the provider gave, and the instant before it was asked. */
@@ -102,20 +101,4 @@ async function identified(connect: Connect, grant: Grant): Promise<Profile> {
     if (named !== undefined && error instanceof ConnectError && error.isTransient) return named
     throw error
   })
-}
-
-const AWAY_RETRY_MS = [250, 500, 1000, 2000, 4000]
-
-/** A rotated grant may be the only one that works by now, so a store that is away for some seconds must not lose it. */
-async function forSomeSeconds<T>(work: () => Promise<T>): Promise<T> {
-  for (const waitMs of AWAY_RETRY_MS) {
-    try {
-      return await work()
-    } catch (error) {
-      // An answer of the store, such as a conflict, stands.
-      if (!(error instanceof AppError && error.code === 'unavailable')) throw error
-      await sleep(waitMs)
-    }
-  }
-  return work()
 }

@@ -2,7 +2,7 @@ import { cpSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { openTikTok } from '../crash/provider.ts'
-import { startAgent } from '../support/agent.ts'
+import { runCli, startAgent } from '../support/agent.ts'
 import { oldRelease } from '../support/old-release.ts'
 import { approve, authorizeUrlIn, createClient, createOwner, openAgent, PASSWORD, SERVER_KEY } from '../support/owner.ts'
 import { missing } from '../support/services.ts'
@@ -82,6 +82,38 @@ t.test('a store that is away when the callback’s answer comes does not lose it
   t.match(await answer, { location: '/admin/accounts/tiktok?done=connected' })
   const token = await agent.fetch('/accounts/tiktok/token', { headers: { authorization: `Bearer ${SERVER_KEY}` } })
   t.ok(tiktok.isAlive(await token.text()))
+})
+
+t.test('a store that is away while a seed replaces a working account does not lose it', { skip: needs }, async (t) => {
+  const tiktok = await startTikTok()
+  t.teardown(() => tiktok.close())
+  const { url } = await createDatabase(t)
+  const proxy = await startTcpProxy(t, { port: Number(new URL(url).port) })
+  const start = (databaseUrl: string, ready: '/readyz' | null) => {
+    const own = { DATABASE_URL: databaseUrl, ENCRYPTION_KEY: 'a-key-for-all-releases', SERVER_KEYS: SERVER_KEY }
+    return startAgent(t, { env: { ...own, ...tiktokSettings(tiktok), TIKTOK_REFRESH_TOKEN: tiktok.issue().refresh }, ready })
+  }
+  const isTaken = (agent: Awaited<ReturnType<typeof start>>) =>
+    waitFor('the seed to be taken', () => /TIKTOK_REFRESH_TOKEN has been used/.test(agent.stdout()), { timeoutMs: 60_000 })
+  const first = await start(url, '/readyz')
+  await isTaken(first)
+  await first.stop()
+  const calls = tiktok.calls.length
+  tiktok.fail('refresh', { kind: 'slowAnswer', ms: 1000 }, 1)
+  const second = await start(proxy.through(url), null)
+  await waitFor('the call', () => tiktok.calls.length > calls, { timeoutMs: 60_000 })
+  proxy.reset()
+  await waitFor('the save to fail', () => /could not be saved; trying again/.test(second.stdout()), { timeoutMs: 60_000 })
+  proxy.pass()
+  await isTaken(second)
+  tiktok.clock.advance(5_400_000)
+  await waitFor('the agent to be ready', async () => (await second.fetch('/readyz')).ok, { timeoutMs: 60_000 })
+  await runCli(t, ['refresh', '--force'], {
+    env: { ...tiktokSettings(tiktok), DATABASE_URL: url, ENCRYPTION_KEY: 'a-key-for-all-releases' },
+  })
+  const answer = await second.fetch('/accounts/tiktok/token', { headers: { authorization: `Bearer ${SERVER_KEY}` } })
+  t.ok(tiktok.isAlive(await answer.text()))
+  t.equal(tiktok.wrong.usesOfDead, 0, 'the refresh token of the new chain was saved')
 })
 
 async function connected(t: Test) {
