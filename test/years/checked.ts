@@ -1,8 +1,8 @@
 import { Secret } from '../../src/core/secret.ts'
 import { createFacebook } from '../../src/providers/facebook/facebook.ts'
 import { facebook } from '../../src/providers/facebook/module.ts'
-import { type Answer, type Grant, type Kind, sending } from './kind.ts'
-import { DAY_MS, HOUR_MS, MINUTE_MS, type Script } from './script.ts'
+import { type Answer, type Grant, type Kind, refusal, sending, troubleAt } from './kind.ts'
+import { DAY_MS, type Script } from './script.ts'
 
 // Facebook Login: a user's token of 60 days that is exchanged while it lives, a Page's token without an end, and 90 days after
 // which the user must approve the app again.
@@ -18,7 +18,6 @@ interface Token {
 
 const LIFE_MS = 60 * DAY_MS
 const APPROVAL_MS = 90 * DAY_MS
-const FAULT_ONCE_IN = 300
 const APP = { id: '1234567890', secret: new Secret('a-secret-of-the-app') }
 
 export function createFacebookWorld(script: Script): Kind {
@@ -94,17 +93,8 @@ export function createFacebookWorld(script: Script): Kind {
       calledAt = at
       const token = found(text)
       const { name } = token.grant.account
-      if (script.outages.at(at) !== null) {
-        const broken = script.fraction(`${name} ${Math.floor(at / HOUR_MS)}`) < 0.5
-        return broken ? null : { status: 503, body: {} }
-      }
-      if (script.happens('fault', name, at, FAULT_ONCE_IN)) return refusal(2, 'Service temporarily unavailable')
-      const throttled = host.throttled.at(at)
-      if (throttled !== null) {
-        const minutes = Math.ceil((throttled.to - at) / MINUTE_MS)
-        const usage = JSON.stringify({ '1': [{ call_count: 100, estimated_time_to_regain_access: minutes }] })
-        return { ...refusal(4, 'Application request limit reached'), headers: { 'x-business-use-case-usage': usage } }
-      }
+      const trouble = troubleAt(script, { host, name, at })
+      if (trouble !== null) return trouble.answer
       if (path.endsWith('/debug_token')) return debug(token, at)
       if (endOf(token) <= at) return refusal(190, 'Error validating access token')
       const instagram = { id: instagramOf(token), username: name.replace('-', '.') }
@@ -124,8 +114,4 @@ export function createFacebookWorld(script: Script): Kind {
       return { ...facebook, ...createFacebook(config, { fetch: sending(send, tokenOf), now: () => calledAt }) }
     },
   }
-}
-
-function refusal(code: number, message: string): Answer {
-  return { status: 400, body: { error: { message, type: 'OAuthException', code } } }
 }

@@ -1,5 +1,5 @@
 import type { Grant as Given, Provider } from '../../src/core/provider.ts'
-import type { AccountScript, Host } from './script.ts'
+import { type AccountScript, HOUR_MS, type Host, MINUTE_MS, type Script } from './script.ts'
 
 /** What a person's approval gave, until the user or a loss ends it. */
 export interface Grant {
@@ -46,6 +46,33 @@ export interface Kind {
   restore(account: AccountScript, at: number): void
   /** The agent's own code for this provider, on the answers of this world. */
   provider(send: Send): Provider
+}
+
+export function refusal(code: number, message: string): Answer {
+  return { status: 400, body: { error: { message, type: 'OAuthException', code } } }
+}
+
+const FAULT_ONCE_IN = 300
+
+interface Call {
+  readonly host: Host
+  readonly name: string
+  readonly at: number
+}
+
+/** How Meta's API fails at this moment, whatever is asked: null = not at all, else its answer, where `null` is none. */
+export function troubleAt(script: Script, { host, name, at }: Call): { readonly answer: Answer | null } | null {
+  if (script.outages.at(at) !== null) {
+    const isBroken = script.fraction(`${name} ${Math.floor(at / HOUR_MS)}`) < 0.5
+    return { answer: isBroken ? null : { status: 503, body: {} } }
+  }
+  if (script.happens('fault', name, at, FAULT_ONCE_IN)) return { answer: refusal(2, 'Service temporarily unavailable') }
+  const throttled = host.throttled.at(at)
+  if (throttled === null) return null
+  const usage = JSON.stringify({
+    '1': [{ call_count: 100, estimated_time_to_regain_access: Math.ceil((throttled.to - at) / MINUTE_MS) }],
+  })
+  return { answer: { ...refusal(4, 'Application request limit reached'), headers: { 'x-business-use-case-usage': usage } } }
 }
 
 /** A fetch whose calls go to the world of a script; `null` there = no answer comes. */

@@ -4,8 +4,8 @@ import { createInstagram } from '../../src/providers/instagram/instagram.ts'
 import { instagram } from '../../src/providers/instagram/module.ts'
 import { threads } from '../../src/providers/threads/module.ts'
 import { createThreads } from '../../src/providers/threads/threads.ts'
-import { type Answer, type Grant, type Kind, sending } from './kind.ts'
-import { type AccountScript, DAY_MS, HOUR_MS, MINUTE_MS, type Script } from './script.ts'
+import { type Answer, type Grant, type Kind, refusal, sending, troubleAt } from './kind.ts'
+import { type AccountScript, DAY_MS, type Script } from './script.ts'
 
 // Long-lived tokens: 60 days from each refresh, refreshed only when a day old, and dead for ever once they have ended.
 // https://developers.facebook.com/docs/instagram-platform/reference/refresh_access_token
@@ -20,7 +20,6 @@ interface Token {
 }
 
 const LIFE_SECONDS = 5_183_944
-const FAULT_ONCE_IN = 300
 const LIE_ONCE_IN = 500
 
 /** Meta does not say what a refresh does to the old string; each of these was reported. Of five accounts, two, two and one. */
@@ -117,17 +116,8 @@ function createWorld(script: Script, service: (typeof SERVICES)[keyof typeof SER
     answer(host, path, text, at) {
       calls++
       const { name } = found(text).grant.account
-      if (script.outages.at(at) !== null) {
-        const broken = script.fraction(`${name} ${Math.floor(at / HOUR_MS)}`) < 0.5
-        return broken ? null : { status: 503, body: {} }
-      }
-      if (script.happens('fault', name, at, FAULT_ONCE_IN)) return refusal(2, 'Service temporarily unavailable')
-      const throttled = host.throttled.at(at)
-      if (throttled !== null) {
-        const minutes = Math.ceil((throttled.to - at) / MINUTE_MS)
-        const usage = JSON.stringify({ '1': [{ call_count: 100, estimated_time_to_regain_access: minutes }] })
-        return { ...refusal(4, 'Application request limit reached'), headers: { 'x-business-use-case-usage': usage } }
-      }
+      const trouble = troubleAt(script, { host, name, at })
+      if (trouble !== null) return trouble.answer
       if (script.happens('lie', name, at, script.lies.at(at) === null ? LIE_ONCE_IN : 2)) return refusal(190, 'Invalid OAuth access token')
       if (endOf(found(text)) <= at) return refusal(190, 'Error validating access token')
       if (path === '/refresh_access_token') return refresh(text, at)
@@ -137,8 +127,4 @@ function createWorld(script: Script, service: (typeof SERVICES)[keyof typeof SER
 
     provider: (send) => service.create(sending(send, ({ searchParams }) => searchParams.get('access_token') ?? '')),
   }
-}
-
-function refusal(code: number, message: string): Answer {
-  return { status: 400, body: { error: { message, type: 'OAuthException', code } } }
 }
