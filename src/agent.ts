@@ -1,9 +1,9 @@
-import { createHash, randomUUID } from 'node:crypto'
+import { randomUUID } from 'node:crypto'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Logger } from 'pino'
-import { type ConfiguredSeed, createConfiguredSeeds } from './accounts/configured-seed.ts'
+import { createConfiguredSeeds, withFingerprint } from './accounts/configured-seed.ts'
 import { createPictures } from './accounts/pictures.ts'
 import { recheckKeys } from './accounts/recheck-keys.ts'
 import { type Channel, createAlertChannels } from './alerts/channel.ts'
@@ -14,8 +14,7 @@ import { pageSettings } from './config/page-settings.ts'
 import type { Account } from './core/account.ts'
 import { isOneOf } from './core/keys.ts'
 import type { Log } from './core/log.ts'
-import type { Provider } from './core/provider.ts'
-import type { Secret } from './core/secret.ts'
+import { loadProviders } from './providers/load.ts'
 import { createReadHistory } from './reading/read-counts.ts'
 import { createReadMeter } from './reading/read-meter.ts'
 import { createSharedCache } from './reading/shared-cache.ts'
@@ -25,7 +24,7 @@ import { createRateLimit, RATE_LIMITS, type RateLimits } from './refreshing/rate
 import { createRefreshCounters, leaseSeconds } from './refreshing/refresh-account.ts'
 import { type RefreshRequest, type RefreshSummary, refreshDue } from './refreshing/refresh-due.ts'
 import { createUnsavedGrants } from './refreshing/unsaved-grant.ts'
-import { choosePassword } from './sign-in/password.ts'
+import { announceOneTime, choosePassword } from './sign-in/password.ts'
 import { createReturnPages } from './sign-in/return-page.ts'
 import { createSignIn } from './sign-in/sign-in.ts'
 import { createMaintenance } from './status/maintenance.ts'
@@ -38,7 +37,7 @@ import { createChannelStore } from './storage/channel-store.ts'
 import { createInstallationStore } from './storage/installation.ts'
 import type { KeyPlace } from './storage/keychain.ts'
 import { createOAuthStateStore } from './storage/oauth-states.ts'
-import { createKey, encryptionKeys, keyFileOf, openStore, prepareStore } from './storage/open.ts'
+import { createKey, encryptionKeys, type KeySource, keyPlaceOf, openStore, prepareStore } from './storage/open.ts'
 import { readRubyToken } from './storage/ruby-token.ts'
 import { createSessionStore } from './storage/session-store.ts'
 import { createSignInAttempts, createWrongPasswords } from './storage/sign-in-attempts.ts'
@@ -50,7 +49,7 @@ const ROOT = join(import.meta.dirname, '..')
 const VIEWS_FOLDER = join(ROOT, 'views')
 const MIGRATIONS_FOLDER = join(ROOT, 'migrations')
 /** Without a person a keychain answers at once or never. */
-export const KEYCHAIN_MS = 5_000
+const KEYCHAIN_MS = 5_000
 
 export type Agent = Awaited<ReturnType<typeof createAgent>>
 
@@ -62,13 +61,9 @@ interface Options {
 }
 
 /** Wires all parts. Opens only what the configuration names. `queryTimeoutMs` bounds one query to Postgres. */
-export async function createAgent(
-  config: Config,
-  log: Logger,
-  { rateLimits = RATE_LIMITS, queryTimeoutMs, keychainMs = KEYCHAIN_MS }: Options = {},
-) {
+export async function createAgent(config: Config, log: Logger, { rateLimits = RATE_LIMITS, queryTimeoutMs, keychainMs }: Options = {}) {
   // A locked keychain throws, so it comes before anything is opened.
-  const kept = await encryptionKeys({ configured: config.encryptionKeys, address: config.database, keychainMs })
+  const kept = await encryptionKeys(keySourceOf(config, keychainMs))
   const db = await openStore(config.database, log, queryTimeoutMs)
   const store = createAccountStore(db)
   const keys = kept ?? (await createKey(db, config.database))
@@ -79,7 +74,7 @@ export async function createAgent(
   const memcached = await openMemcached(config, log)
   const shared = memcached === null ? null : createSharedCache({ cache: memcached, vault, clock: store })
   const installation = createInstallationStore(db)
-  const providers = await loadProviders(config)
+  const providers = await loadProviders(config.providers)
   const reader = createTokenReader({ store, shared, vault, constantNames: config.constantNames, providers, log })
   const refreshDeps = {
     store,
@@ -135,7 +130,7 @@ export async function createAgent(
     return running
   }
 
-  const seeds: ConfiguredSeed[] = config.seeds.map((seed) => ({ ...seed, fingerprint: fingerprintOf(seed.token) }))
+  const seeds = config.seeds.map(withFingerprint)
   const configuredSeeds = createConfiguredSeeds(refreshDeps, seeds, {
     mayForget: config.database.kind === 'sqlite' && config.database.mayBeWiped === true,
   })
@@ -145,12 +140,6 @@ export async function createAgent(
   const loudLog = log.child({}, { level: 'warn' })
   const signInStores = { sessions: createSessionStore(db), attempts: createSignInAttempts(db), wrongPasswords, installation, store }
   const signIn = createSignIn({ ...signInStores, vault, password: check, log: loudLog })
-  /** Logs the one-time password, and returns it for a person at a terminal; null = there is none. */
-  const announcePassword = (): string | null => {
-    if (password !== null)
-      loudLog.warn({}, `ADMIN_PASSWORD is not set. To sign in once at ${config.appUrl}/admin use this password: ${password}`)
-    return password
-  }
   const owner = {
     ...refreshDeps,
     states: oauthStates,
@@ -181,7 +170,7 @@ export async function createAgent(
     alerts: channels,
     signIn,
     status,
-    announcePassword,
+    announcePassword: () => announceOneTime(loudLog, config.appUrl, password),
     reading: {
       allowList: config.allowList,
       isServerKey: isOneOf(config.serverKeys),
@@ -238,12 +227,13 @@ export async function createAgent(
   }
 }
 
-/** Where the key of the embedded store lies; null where ENCRYPTION_KEY holds it. */
-export async function openKeyPlace({ encryptionKeys, database }: Pick<Config, 'encryptionKeys' | 'database'>): Promise<KeyPlace | null> {
-  if (encryptionKeys !== null) return null
-  const { createKeyPlace } = await import('./storage/keychain.ts')
-  return createKeyPlace(keyFileOf(database))
-}
+const keySourceOf = ({ encryptionKeys: configured, database: address, desktop: env }: Config, withinMs = KEYCHAIN_MS): KeySource => ({
+  configured,
+  address,
+  keychain: { env, withinMs },
+})
+
+export const openKeyPlace = (config: Config, keychainMs?: number): Promise<KeyPlace | null> => keyPlaceOf(keySourceOf(config, keychainMs))
 
 /** Loads the driver only if the configuration names a server. */
 async function openMemcached({ memcached }: Config, log: Log): Promise<Memcached | null> {
@@ -256,16 +246,4 @@ async function openMemcached({ memcached }: Config, log: Log): Promise<Memcached
 async function openChannels({ alertWebhookUrl: url, mail, appUrl }: Config): Promise<Channel[]> {
   const webhook = url === null ? [] : [(await import('./webhook/webhook.ts')).createWebhook({ url, appUrl })]
   return mail === null ? webhook : [...webhook, (await import('./mail/mail.ts')).createMail({ ...mail, appUrl })]
-}
-
-async function loadProviders({ providers }: Config): Promise<Map<string, Provider>> {
-  const open = async ({ module, config }: Config['providers'][number]): Promise<[string, Provider]> => {
-    const create = await module.load()
-    return [module.name, { ...module, ...create(config, { fetch: globalThis.fetch, now: Date.now }) }]
-  }
-  return new Map(await Promise.all(providers.map(open)))
-}
-
-function fingerprintOf(token: Secret): string {
-  return createHash('sha256').update(`seed\0${token.reveal()}`).digest('hex').slice(0, 32)
 }

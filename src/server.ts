@@ -5,14 +5,14 @@ import { type Agent, createAgent } from './agent.ts'
 import { type Config, readConfig } from './config/config.ts'
 import { explainListen } from './config/network.ts'
 import { placeOf } from './config/platform.ts'
-import { AppError } from './core/errors.ts'
+import { AppError, KeychainError } from './core/errors.ts'
 import type { Log } from './core/log.ts'
 import { createApp } from './http/app.ts'
+import { answerNotReady } from './http/not-ready.ts'
 import { keepTickShape } from './http/v8-workaround.ts'
 import { createLogger } from './logger.ts'
 import type { RateLimits } from './refreshing/rate-limit.ts'
 import { type Schedule, startSchedule } from './timer.ts'
-import { openWithKey } from './wait-for-key.ts'
 
 /** Time for a load balancer to take this instance out; closing at once would lose requests on their way. */
 const DRAIN_MS = 4_000
@@ -21,6 +21,7 @@ const EXIT_BY_MS = 28_000
 const REFRESH_WAIT_MS = 20_000
 const LAST_ANSWERS_MS = 1_000
 const START_TIMEOUT_MS = 2_000
+const KEY_RETRY_MS = 5_000
 /** Connections waiting to be accepted; the kernel's somaxconn may allow fewer. A connection beyond it retries after a second. */
 const BACKLOG = 4_096
 
@@ -53,6 +54,34 @@ export async function serve(env: NodeJS.ProcessEnv, rateLimits?: RateLimits): Pr
     if (stopped.signal.aborted) return
     grace.uninstall()
     throw error
+  }
+}
+
+/**
+ * Opens the agent. While the system's keychain does not give the key, as before a person has signed in, it answers that it is
+ * not ready and tries again. Null = it was stopped meanwhile.
+ */
+async function openWithKey(open: () => Promise<Agent>, { config, log, stopped }: Omit<Start, 'agent'>): Promise<Agent | null> {
+  const since = new Date()
+  let close = null as (() => Promise<void>) | null
+  try {
+    while (!stopped.aborted) {
+      try {
+        return await open()
+      } catch (err) {
+        if (!(err instanceof KeychainError)) throw err
+        if (close === null) {
+          log.warn({ err }, 'the system’s keychain does not give the key yet; trying again')
+          close = await answerNotReady(config, { since, message: err.message }).catch((error: unknown) => {
+            throw explainListen(error, config)
+          })
+        }
+        await sleep(KEY_RETRY_MS, undefined, { signal: stopped }).catch(() => undefined)
+      }
+    }
+    return null
+  } finally {
+    await close?.()
   }
 }
 

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { AppError } from '../core/errors.ts'
 import type { Secret } from '../core/secret.ts'
 import type { SeedDeps, SeedResult } from './given-token.ts'
@@ -11,6 +12,10 @@ export interface ConfiguredSeed {
   readonly token: Secret
   /** Hash of the token: a changed token is seeded at the next start. */
   readonly fingerprint: string
+}
+
+export function withFingerprint<Seed extends Pick<ConfiguredSeed, 'token'>>(seed: Seed): Seed & Pick<ConfiguredSeed, 'fingerprint'> {
+  return { ...seed, fingerprint: createHash('sha256').update(`seed\0${seed.token.reveal()}`).digest('hex').slice(0, 32) }
 }
 
 /** Seeds a configured token if it differs from the last one; null = nothing to do. */

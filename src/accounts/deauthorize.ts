@@ -6,6 +6,7 @@ import type { Provider, SignedCall } from '../core/provider.ts'
 import { isMarked, marked, type Vault } from '../core/vault.ts'
 import type { RefreshPolicy } from '../refreshing/next-refresh.ts'
 import { nextRefreshAt } from '../refreshing/next-refresh.ts'
+import { NO_GRANT } from '../refreshing/outcome.ts'
 import type { OAuthStateStore } from './oauth-states.ts'
 import type { Pictures } from './pictures.ts'
 import { type PublishDeps, publishChange } from './publish-change.ts'
@@ -116,25 +117,7 @@ async function limitUnmarked<T>(work: () => Promise<T>): Promise<T> {
   }
 }
 
-const ERASED = {
-  accessToken: null,
-  refreshToken: null,
-  refreshExpiresAt: null,
-  reconnectBy: null,
-  neverExpires: false,
-  providerUserId: null,
-  providerAppUserId: null,
-  username: null,
-  scopes: null,
-  pageUseConfirmedAt: null,
-  pageUseEndedAt: null,
-  state: 'reconnect',
-  issuedAt: null,
-  expiresAt: null,
-  lastRefreshAt: null,
-  nextRefreshAt: null,
-  lastErrorCode: 'reconnect',
-} as const
+const ERASED = { ...NO_GRANT, state: 'reconnect', lastRefreshAt: null, lastErrorCode: 'reconnect' } as const
 
 /** Another process changed an account between read and write: the transaction has no effect. */
 class ChangedConcurrently extends Error {}

@@ -5,7 +5,7 @@ import { AppError } from '../core/errors.ts'
 import type { Provider } from '../core/provider.ts'
 import type { Secret } from '../core/secret.ts'
 import { accountContext, tryOpen } from '../core/vault.ts'
-import { NO_TROUBLE, readersOf } from '../refreshing/outcome.ts'
+import { NO_GRANT, NO_TROUBLE, readersOf } from '../refreshing/outcome.ts'
 import type { RefreshResult } from '../refreshing/refresh-account.ts'
 import { refreshDue } from '../refreshing/refresh-due.ts'
 import { fingerprintChange, isGivenUp, type Seed, type SeedDeps, type SeedResult, sourceOf } from './given-token.ts'
@@ -73,25 +73,15 @@ export function freshGrant(
 ): AccountChange {
   const now = deps.store.now()
   return {
-    accessToken: null,
-    refreshToken: null,
+    // A pasted token tells neither its user nor its scopes.
+    ...NO_GRANT,
+    ...NO_TROUBLE,
     ...sealedToken(deps, seed, provider),
-    refreshExpiresAt: null,
-    reconnectBy: null,
-    neverExpires: false,
-    providerUserId: null,
-    providerAppUserId: null,
-    username: null,
-    // A pasted token does not tell its scopes.
-    scopes: null,
-    pageUseConfirmedAt: null,
     pageUseEndedAt: existing === null || provider.isPublicSafe(null) ? null : now,
     state: 'unverified',
-    issuedAt: null,
     expiresAt: cappedExpiry(seed, provider, now),
     nextRefreshAt: now,
     nextCheckAt: null,
-    ...NO_TROUBLE,
     connectedAt: now,
     trustedAt: isTrusted(seed, existing) ? now : null,
     ...fingerprintChange(seed),

@@ -1,7 +1,7 @@
 import { type Client, type Response, Utils } from 'memjs'
 import type { CachedText } from '../reading/row-cache.ts'
 
-// memjs 1.3.2 neither returns nor sends a value's CAS tag (“TODO: support version (CAS)” in its source).
+// memjs 1.3.2 neither returns nor sends a value's CAS tag (its source says so).
 // https://github.com/memcached/memcached/wiki/BinaryProtocolRevamped
 const GET = 0x00
 const SET = 0x01

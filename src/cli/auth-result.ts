@@ -55,7 +55,7 @@ export async function printConnected({ owner, store }: Agent, name: string, { co
   for (const note of notes) print(note)
   if (isNew && !isInteractive)
     say(
-      `Nobody was asked whether ${username === null ? 'this' : `@${username}`} is the right user. If not: ${config.command(`accounts remove ${name}`)}`,
+      `The command asked no person whether ${username === null ? 'this' : `@${username}`} is the right user. To undo it: ${config.command(`accounts remove ${name}`)}`,
     )
 }
 

@@ -7,15 +7,9 @@ import { print, say } from './terminal.ts'
 
 type Place = NonNullable<Awaited<ReturnType<typeof openKeyPlace>>>
 
-interface Asked {
-  readonly name: CommandName
-  /** How long the keychain may take: a person has to unlock it. */
-  readonly withinMs: number
-}
-
-/** The commands that begin with `keychain`. */
-export async function keychainCommand(config: Config, { name, withinMs }: Asked): Promise<number> {
-  const place = await openKeyPlace(config)
+/** The commands that begin with `keychain`. `keychainMs`: how long a person may take to unlock it. */
+export async function keychainCommand(config: Config, name: CommandName, keychainMs?: number): Promise<number> {
+  const place = await openKeyPlace(config, keychainMs)
   if (place === null) {
     const fixed = 'The key of the store comes from ENCRYPTION_KEY'
     if (name === 'keychain status') return print(`${fixed}.`)
@@ -25,16 +19,16 @@ export async function keychainCommand(config: Config, { name, withinMs }: Asked)
   if (found === null)
     return print(`There is no key yet. The first start of the agent makes one, in ${place.path}.`, name === 'keychain status' ? 0 : 1)
   if ('keychainId' in found) {
-    if (name === 'keychain disable') return disable(place, found.keychainId, withinMs)
-    await place.keys(found.keychainId, withinMs)
+    if (name === 'keychain disable') return disable(place, found.keychainId)
+    await place.keys(found.keychainId)
     return print(
       `The key lies in the system’s keychain, as “encryption-key ${found.keychainId}” of token-agent, and the keychain gives it.`,
     )
   }
   if (name === 'keychain disable') return print(`The key lies in ${place.path} already.`)
-  if (name === 'keychain enable') return enable(place, { keys: found.keys, command: config.command, withinMs })
+  if (name === 'keychain enable') return enable(place, found.keys, config.command)
   print(`The key lies in ${place.path}.`)
-  const problem = await place.problem(withinMs)
+  const problem = await place.problem()
   return print(
     problem === null
       ? `The system’s keychain answers. To move the key there: ${config.command('keychain enable')}`
@@ -42,13 +36,7 @@ export async function keychainCommand(config: Config, { name, withinMs }: Asked)
   )
 }
 
-interface Keys {
-  readonly keys: readonly string[]
-  readonly command: Config['command']
-  readonly withinMs: number
-}
-
-async function enable(place: Place, { keys, command, withinMs }: Keys): Promise<number> {
+async function enable(place: Place, keys: readonly string[], command: Config['command']): Promise<number> {
   const isPerson = process.stdin.isTTY === true
   const keep = async (value: string): Promise<boolean> => {
     say(
@@ -62,15 +50,15 @@ async function enable(place: Place, { keys, command, withinMs }: Keys): Promise<
     lines.close()
     return /^y(?:es)?$/i.test(typed?.trim() ?? '')
   }
-  const id = await place.enable(keys, keep, withinMs)
+  const id = await place.enable(keys, keep)
   if (id === null) return print(`Nothing was changed: the key lies in ${place.path}.`, 1)
   say(`The key lies in the system’s keychain now, as “encryption-key ${id}” of token-agent.
 Before you go back to an older release, or run the agent where the keychain is locked: ${command('keychain disable')}`)
   return 0
 }
 
-async function disable(place: Place, id: string, withinMs: number): Promise<number> {
-  await place.disable(id, withinMs)
+async function disable(place: Place, id: string): Promise<number> {
+  await place.disable(id)
   return print(`The key lies in ${place.path} again.
 The keychain keeps “encryption-key ${id}” of token-agent: delete it there once no copy of this folder uses it.`)
 }

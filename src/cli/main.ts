@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { staleSentence } from '../accounts/publish-change.ts'
-import { type Agent, createAgent, KEYCHAIN_MS } from '../agent.ts'
+import { type Agent, createAgent } from '../agent.ts'
 import { agentCommand } from '../config/agent-command.ts'
 import { type Config, readConfig } from '../config/config.ts'
 import { placeOf } from '../config/platform.ts'
@@ -93,10 +93,10 @@ async function runCommand(
   const config = readConfig(env)
   const { place, exists } = placeOf(config.database)
   if (!exists && !MAKES_STORE.includes(invocation.name)) throw new AppError('not_found', noStore(place, config.command))
-  const keychainMs = process.stdin.isTTY ? UNLOCK_MS : KEYCHAIN_MS
+  const keychainMs = process.stdin.isTTY ? UNLOCK_MS : undefined
   if (invocation.name.startsWith('keychain ')) {
     const { keychainCommand } = await import('./keychain.ts')
-    return keychainCommand(config, { name: invocation.name, withinMs: keychainMs })
+    return keychainCommand(config, invocation.name, keychainMs)
   }
   // A command prints its own result, so the log is silent.
   const queryTimeoutMs = LISTS.includes(invocation.name) ? LIST_TIMEOUT_MS : undefined

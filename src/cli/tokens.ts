@@ -1,6 +1,7 @@
 import type { SeedResult } from '../accounts/given-token.ts'
 import { importRubyToken } from '../accounts/import-ruby.ts'
-import { type ManageDeps, pasteToken, providerFor } from '../accounts/manage.ts'
+import { type ManageDeps, providerFor } from '../accounts/manage.ts'
+import { pasteToken } from '../accounts/paste-token.ts'
 import { rotateKeys } from '../accounts/rotate-keys.ts'
 import { refuseOtherProvider } from '../accounts/save-grant.ts'
 import type { Agent } from '../agent.ts'

@@ -11,8 +11,8 @@ import { type AgentCommand, agentCommand } from './agent-command.ts'
 import { characters, keySpellings, readEnvironment, type Warning } from './environment.ts'
 import { createKnownSecrets } from './known-secrets.ts'
 import { type MailConfig, readMail } from './mail.ts'
-import { alertUrlProblem, readHost, readPort, readTrustProxy } from './network.ts'
-import { type DatabaseConfig, detectPlatform, guessAppUrl, type Platform, readDatabase } from './platform.ts'
+import { alertUrlProblem, type MemcachedConfig, readHost, readMemcached, readPort, readTrustProxy } from './network.ts'
+import { type DatabaseConfig, desktopOf, detectPlatform, guessAppUrl, type Platform, readDatabase } from './platform.ts'
 import { readProvider, readSeed, type Seed } from './providers.ts'
 import { checkPassword } from './weak-password.ts'
 
@@ -39,9 +39,11 @@ export interface Config {
   readonly database: DatabaseConfig
   /** Newest first; null = the embedded store keeps its own key beside it. */
   readonly encryptionKeys: readonly Secret[] | null
+  /** What the system's keychain is reached by. */
+  readonly desktop: NodeJS.ProcessEnv
   /** Spellings with quotes, which open old values: an earlier release took the quotes for a part of the key. */
   readonly otherKeySpellings: readonly Secret[]
-  readonly memcached: { readonly servers: string; readonly username: string | null; readonly password: Secret | null } | null
+  readonly memcached: MemcachedConfig | null
   readonly logLevel: string
   readonly trustProxy: boolean | string[]
   /** Signs the owner in at /admin; null = the embedded store prints a one-time password, Postgres has no sign-in. */
@@ -172,18 +174,6 @@ export function readConfig(env: NodeJS.ProcessEnv, providers: readonly ProviderM
     problems.push(`ENCRYPTION_KEY: is needed with Postgres, so that tokens are not stored in the clear; ${MAKE_KEY}, and keep a copy`)
   }
 
-  const servers = text('MEMCACHIER_SERVERS')
-  const username = text('MEMCACHIER_USERNAME')
-  const password = text('MEMCACHIER_PASSWORD')
-  if (servers !== null && !list('MEMCACHIER_SERVERS').every(isServer)) {
-    problems.push('MEMCACHIER_SERVERS: must be host:port, several separated by commas, such as mc1.example.com:11211')
-  }
-  if ((username === null) !== (password === null)) {
-    problems.push(
-      `MEMCACHIER_${username === null ? 'USERNAME' : 'PASSWORD'}: is missing; give both MEMCACHIER_USERNAME and MEMCACHIER_PASSWORD, or neither`,
-    )
-  }
-
   const adminPassword = text('ADMIN_PASSWORD')
   if (adminPassword !== null) checkPassword(adminPassword, quoted('ADMIN_PASSWORD') !== null, { problems, warn })
 
@@ -211,10 +201,8 @@ export function readConfig(env: NodeJS.ProcessEnv, providers: readonly ProviderM
     webhookSecret: secret('WEBHOOK_SECRET', text('WEBHOOK_SECRET'), 8, MAKE_KEY),
     database,
     ...keySpellings(keys, quoted('ENCRYPTION_KEY')),
-    memcached:
-      servers === null
-        ? null
-        : { servers: list('MEMCACHIER_SERVERS').join(','), username, password: password === null ? null : new Secret(password) },
+    desktop: desktopOf(env),
+    memcached: readMemcached({ text, list }, problems),
     logLevel: choice('LOG_LEVEL', LOG_LEVELS, 'info'),
     trustProxy: readTrustProxy(list('TRUST_PROXY'), problems),
     adminPassword: adminPassword === null ? null : new Secret(adminPassword),
@@ -244,8 +232,3 @@ function constantNamesOf(providers: readonly ProviderModule[], own: string | nul
 
 /** Stricter than URL: the allow-list gives `*` and the comma its own meaning, and a dot at the end is another origin. */
 const isHost = (host: string): boolean => /^(\[[0-9a-f:.]+\]|[a-z0-9_-]+(\.[a-z0-9_-]+)*)$/.test(host)
-
-function isServer(server: string): boolean {
-  const port = Number(/^(?:[a-z0-9._-]+|\[[0-9a-f:]+\]):(\d{1,5})$/i.exec(server)?.[1])
-  return port > 0 && port <= 65_535
-}

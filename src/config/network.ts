@@ -1,7 +1,9 @@
 import { isIP } from 'node:net'
 import { AppError } from '../core/errors.ts'
+import type { ProviderEnvironment } from '../core/provider.ts'
 import { isForbiddenAddress } from '../core/public-address.ts'
 import { printable } from '../core/quotes.ts'
+import { Secret } from '../core/secret.ts'
 
 const DEFAULT_PORT = 3000
 const RANGES = ['loopback', 'linklocal', 'uniquelocal']
@@ -67,4 +69,33 @@ export function explainListen(error: unknown, { host, port }: { host: string; po
     default:
       return error
   }
+}
+
+export interface MemcachedConfig {
+  /** `host:port`, separated by commas. */
+  readonly servers: string
+  readonly username: string | null
+  readonly password: Secret | null
+}
+
+/** Null = there is no cache. */
+export function readMemcached({ text, list }: Pick<ProviderEnvironment, 'text' | 'list'>, problems: string[]): MemcachedConfig | null {
+  const servers = text('MEMCACHIER_SERVERS')
+  const username = text('MEMCACHIER_USERNAME')
+  const password = text('MEMCACHIER_PASSWORD')
+  if (servers !== null && !list('MEMCACHIER_SERVERS').every(isServer)) {
+    problems.push('MEMCACHIER_SERVERS: must be host:port, several separated by commas, such as mc1.example.com:11211')
+  }
+  if ((username === null) !== (password === null)) {
+    problems.push(
+      `MEMCACHIER_${username === null ? 'USERNAME' : 'PASSWORD'}: is missing; give both MEMCACHIER_USERNAME and MEMCACHIER_PASSWORD, or neither`,
+    )
+  }
+  if (servers === null) return null
+  return { servers: list('MEMCACHIER_SERVERS').join(','), username, password: password === null ? null : new Secret(password) }
+}
+
+function isServer(server: string): boolean {
+  const port = Number(/^(?:[a-z0-9._-]+|\[[0-9a-f:]+\]):(\d{1,5})$/i.exec(server)?.[1])
+  return port > 0 && port <= 65_535
 }

@@ -43,6 +43,14 @@ export function guessAppUrl(env: NodeJS.ProcessEnv, appName: string | null, prob
   return guess === null ? null : (URL.parse(guess)?.origin ?? null)
 }
 
+const DESKTOP =
+  /^(?:HOME|PATH|USER|LOGNAME|LANG|DISPLAY|WAYLAND_DISPLAY|DBUS_SESSION_BUS_ADDRESS|XDG_\w+|SystemRoot|USERPROFILE|APPDATA|LOCALAPPDATA|TEMP)$/i
+
+/** The variables by which a program reaches the desktop session and its keychain. None of them is a secret. */
+export function desktopOf(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  return Object.fromEntries(Object.entries(env).filter(([name]) => DESKTOP.test(name)))
+}
+
 /** Where the store is, without credentials. `exists`: always true for a server, which answers for itself. */
 export function placeOf(database: DatabaseConfig): { readonly place: string; readonly exists: boolean } {
   if (database.kind === 'sqlite') return { place: resolve(database.path), exists: existsSync(database.path) }

@@ -27,6 +27,24 @@ export const NO_TROUBLE = {
   lastError: null,
 } as const
 
+/** An account without a token, and all that goes with one. */
+export const NO_GRANT = {
+  accessToken: null,
+  refreshToken: null,
+  refreshExpiresAt: null,
+  reconnectBy: null,
+  neverExpires: false,
+  providerUserId: null,
+  providerAppUserId: null,
+  username: null,
+  scopes: null,
+  pageUseConfirmedAt: null,
+  pageUseEndedAt: null,
+  issuedAt: null,
+  expiresAt: null,
+  nextRefreshAt: null,
+} as const
+
 export const identity = ({ userId, username, appUserId }: Profile): AccountChange => ({
   providerUserId: userId,
   username,

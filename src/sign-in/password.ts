@@ -1,4 +1,5 @@
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto'
+import type { Log } from '../core/log.ts'
 import { unquoted } from '../core/quotes.ts'
 import type { Secret } from '../core/secret.ts'
 
@@ -69,4 +70,10 @@ function digest(password: string): Buffer {
   return createHash('sha256')
     .update(unquoted(password.normalize('NFC')))
     .digest()
+}
+
+/** Logs the one-time password, and returns it for a person at a terminal; null = there is none. */
+export function announceOneTime(log: Pick<Log, 'warn'>, appUrl: string, password: string | null): string | null {
+  if (password !== null) log.warn({}, `ADMIN_PASSWORD is not set. To sign in once at ${appUrl}/admin use this password: ${password}`)
+  return password
 }

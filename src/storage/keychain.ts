@@ -6,9 +6,6 @@ import { fileURLToPath } from 'node:url'
 import { KeychainError } from '../core/errors.ts'
 import { type KeyFile, markerOf, readKeyFile, replaceKeyFile } from './key-file.ts'
 
-/** Nothing else of the environment reaches the child: it holds no secret, and needs none. */
-const VARIABLES =
-  /^(?:HOME|PATH|USER|LOGNAME|LANG|DISPLAY|WAYLAND_DISPLAY|DBUS_SESSION_BUS_ADDRESS|XDG_\w+|SystemRoot|USERPROFILE|APPDATA|LOCALAPPDATA|TEMP)$/i
 const CHILD = fileURLToPath(new URL(`./keychain-child${extname(import.meta.filename)}`, import.meta.url))
 
 type Outcome = 'done' | 'no library' | 'no item' | 'refused' | 'silent'
@@ -20,9 +17,17 @@ const WHYS: Readonly<Record<Exclude<Outcome, 'done' | 'no item'>, string>> = {
   silent: 'it does not answer; unlock it, or sign in at the desktop',
 }
 
+/** How the keychain is reached. */
+export interface Keychain {
+  /** The whole environment of the child, which holds no secret and needs none. */
+  readonly env: NodeJS.ProcessEnv
+  /** How long it may take: a person may have to unlock it. */
+  readonly withinMs: number
+}
+
 /** The keys of the item, newest first. Throws a KeychainError where the keychain does not give them. */
-export async function readKeychain(id: string, path: string, withinMs: number): Promise<readonly string[]> {
-  const { outcome, value } = await ask('get', { id, withinMs })
+export async function readKeychain(keychain: Keychain, id: string, path: string): Promise<readonly string[]> {
+  const { outcome, value } = await ask(keychain, 'get', id)
   if (outcome === 'done') return value.split(',')
   const why = outcome === 'no item' ? `it has no such item; write the key that “keychain enable” showed into ${path}` : WHYS[outcome]
   throw new KeychainError(`The key of the store lies in the system’s keychain (“encryption-key ${id}”), which does not give it: ${why}.`)
@@ -34,32 +39,32 @@ export interface KeyPlace {
   /** What the key file says; null = there is none yet. */
   look(): Promise<KeyFile | null>
   /** Why the keychain cannot be used here; null = it can. */
-  problem(withinMs: number): Promise<string | null>
+  problem(): Promise<string | null>
   /**
    * Moves the keys into the keychain. The file is changed only after the item was read back and `keep` has said yes.
    * Null = nothing was changed. Throws a KeychainError.
    */
-  enable(keys: readonly string[], keep: (keys: string) => Promise<boolean>, withinMs: number): Promise<string | null>
+  enable(keys: readonly string[], keep: (keys: string) => Promise<boolean>): Promise<string | null>
   /** The keys of the item. Throws a KeychainError. */
-  keys(id: string, withinMs: number): Promise<readonly string[]>
+  keys(id: string): Promise<readonly string[]>
   /** Writes the keys of the item back into the file. The item stays: a copy of the folder may use it. */
-  disable(id: string, withinMs: number): Promise<void>
+  disable(id: string): Promise<void>
 }
 
-export function createKeyPlace(file: string): KeyPlace {
+export function createKeyPlace(keychain: Keychain, file: string): KeyPlace {
   const path = resolve(file)
   return {
     path,
     look: () => readKeyFile(path),
-    async problem(withinMs) {
-      const { outcome } = await ask('get', { id: 'none', withinMs })
+    async problem() {
+      const { outcome } = await ask(keychain, 'get', 'none')
       return outcome === 'done' || outcome === 'no item' ? null : WHYS[outcome]
     },
-    async enable(keys, keep, withinMs) {
+    async enable(keys, keep) {
       const [id, value] = [randomBytes(10).toString('hex'), keys.join(',')]
-      const written = await ask('set', { id, withinMs, value })
+      const written = await ask(keychain, 'set', id, value)
       // Another process reads it back: the first one may have its own copy.
-      const read = written.outcome === 'done' ? await ask('get', { id, withinMs }) : written
+      const read = written.outcome === 'done' ? await ask(keychain, 'get', id) : written
       if (read.outcome !== 'done' || read.value !== value)
         throw new KeychainError(
           `The system’s keychain does not take the key: ${read.outcome === 'done' || read.outcome === 'no item' ? 'it does not give back what it was given' : WHYS[read.outcome]}. Nothing was changed: the key lies in ${path}.`,
@@ -68,22 +73,20 @@ export function createKeyPlace(file: string): KeyPlace {
       await replaceKeyFile(path, markerOf(id))
       return id
     },
-    keys: (id, withinMs) => readKeychain(id, path, withinMs),
-    async disable(id, withinMs) {
-      await replaceKeyFile(path, (await readKeychain(id, path, withinMs)).join(','))
+    keys: (id) => readKeychain(keychain, id, path),
+    async disable(id) {
+      await replaceKeyFile(path, (await readKeychain(keychain, id, path)).join(','))
     },
   }
 }
 
-interface Asked {
-  readonly id: string
-  readonly withinMs: number
-  /** What `set` stores. */
-  readonly value?: string
-}
-
-async function ask(action: 'get' | 'set', { id, withinMs, value = '' }: Asked): Promise<{ outcome: Outcome; value: string }> {
-  const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => VARIABLES.test(name)))
+/** `value`: what `set` stores. */
+async function ask(
+  { env, withinMs }: Keychain,
+  action: 'get' | 'set',
+  id: string,
+  value = '',
+): Promise<{ outcome: Outcome; value: string }> {
   const child = spawn(process.execPath, [CHILD, action, id], { env, stdio: ['pipe', 'pipe', 'ignore'] })
   // A child that has ended already takes no input.
   child.stdin.on('error', () => {})

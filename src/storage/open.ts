@@ -6,6 +6,7 @@ import { type WatchedDatabase, watchDatabase } from './availability.ts'
 import type { Database } from './database.ts'
 import { prepareInstallation } from './installation.ts'
 import { createKeyFile, readKeyFile } from './key-file.ts'
+import type { Keychain, KeyPlace } from './keychain.ts'
 import { migrate, tablesOf } from './migrate.ts'
 
 export type StoreAddress =
@@ -52,19 +53,18 @@ async function openDatabase(address: StoreAddress, log: Log, queryTimeoutMs?: nu
 export interface KeySource {
   readonly configured: readonly Secret[] | null
   readonly address: StoreAddress
-  /** How long a person may take to unlock the system's keychain. */
-  readonly keychainMs: number
+  readonly keychain: Keychain
 }
 
 /** The configured keys, newest first; else those of the embedded store's key file or of the keychain. Null = there is no key yet. */
-export async function encryptionKeys({ configured, address, keychainMs }: KeySource): Promise<readonly string[] | null> {
+export async function encryptionKeys({ configured, address, keychain }: KeySource): Promise<readonly string[] | null> {
   if (configured !== null) return configured.map((key) => key.reveal())
   const path = keyFileOf(address)
   const found = await readKeyFile(path)
   if (found === null || 'keys' in found) return found?.keys ?? null
   // Nothing of the keychain is loaded before it is needed.
   const { readKeychain } = await import('./keychain.ts')
-  return readKeychain(found.keychainId, path, keychainMs)
+  return readKeychain(keychain, found.keychainId, path)
 }
 
 /** Creates the key of a store that has sealed nothing. A new key for sealed tokens would lose them. */
@@ -82,8 +82,15 @@ export async function createKey(db: Database, address: StoreAddress): Promise<re
   )
 }
 
+/** Where the key of the embedded store lies; null where ENCRYPTION_KEY holds it. */
+export async function keyPlaceOf({ configured, address, keychain }: KeySource): Promise<KeyPlace | null> {
+  if (configured !== null) return null
+  const { createKeyPlace } = await import('./keychain.ts')
+  return createKeyPlace(keychain, keyFileOf(address))
+}
+
 /** The file beside the embedded store. */
-export function keyFileOf(address: StoreAddress): string {
+function keyFileOf(address: StoreAddress): string {
   if (address.kind !== 'sqlite') throw new Error('unreachable: readConfig asks for a key with Postgres')
   return join(dirname(address.path), 'encryption.key')
 }

@@ -31,6 +31,7 @@ t.test('an empty environment is a complete configuration', async (t) => {
     webhookSecret: null,
     database: { kind: 'sqlite', path: 'data/token-agent.sqlite' },
     encryptionKeys: null,
+    desktop: {},
     memcached: null,
     logLevel: 'info',
     trustProxy: false,
@@ -304,6 +305,8 @@ t.test('a disk that is wiped at each restart is refused, with the remedy', async
 
 t.test('Postgres needs a key, and the problem says how to make one', async (t) => {
   t.match(problemsOf({ DATABASE_URL: POSTGRES.DATABASE_URL }), [/^ENCRYPTION_KEY: .*Postgres.*openssl rand -hex 32/])
+  const session = { HOME: '/home/ana', DBUS_SESSION_BUS_ADDRESS: 'unix:path=/run/bus' }
+  t.same(readConfig({ ...POSTGRES, ...session }).desktop, session, 'the keychain’s child gets nothing else')
   const { encryptionKeys } = readConfig({ ...POSTGRES, ENCRYPTION_KEY: `${'n'.repeat(32)}, ${'o'.repeat(32)}` })
   t.same(
     encryptionKeys?.map((key) => key.reveal()[0]),

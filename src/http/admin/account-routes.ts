@@ -2,6 +2,7 @@ import type { JsonSchemaToTsProvider } from '@fastify/type-provider-json-schema-
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import * as manage from '../../accounts/manage.ts'
 import { totalOf } from '../../accounts/overview.ts'
+import { pasteToken } from '../../accounts/paste-token.ts'
 import { staleSentence } from '../../accounts/publish-change.ts'
 import { type AdvisedAccount, describePage, type ViewDeps } from '../../accounts/view.ts'
 import { acceptToken } from '../../core/accept-token.ts'
@@ -167,7 +168,7 @@ export function accountRoutes(scope: FastifyInstance, { owner, status, site, pag
 
   async function take(account: string, typed: string, otherUser: boolean): Promise<string> {
     const { provider } = await manage.findAccount(owner, account)
-    const taken = await manage.pasteToken(owner, { account, provider, token: new Secret(typed), actor: 'owner', otherUser })
+    const taken = await pasteToken(owner, { account, provider, token: new Secret(typed), actor: 'owner', otherUser })
     if (taken.outcome !== 'taken') throw new AppError('conflict', taken.message)
     if (taken.result?.outcome === 'failed') throw new AppError('conflict', `The token is stored, but: ${taken.result.message}`)
     return taken.result === null ? 'stored' : taken.result.outcome === 'verified' ? 'checked' : 'taken'
@@ -186,17 +187,10 @@ export function accountRoutes(scope: FastifyInstance, { owner, status, site, pag
     act(reply, account, () => saveDomains(account, body.domains), { field: 'domains', typed: body }),
   )
 
-  app.post(at('constant'), { schema: { params: Params, body: Constant } }, ({ params: { account }, body }, reply) =>
-    act(
-      reply,
-      account,
-      () => manage.setConstant(owner, account, body.constant, 'owner').then((staleUntil) => withStaleUntil('constant', staleUntil)),
-      {
-        field: 'constant',
-        typed: body,
-      },
-    ),
-  )
+  app.post(at('constant'), { schema: { params: Params, body: Constant } }, ({ params: { account }, body }, reply) => {
+    const save = async (): Promise<string> => withStaleUntil('constant', await manage.setConstant(owner, account, body.constant, 'owner'))
+    return act(reply, account, save, { field: 'constant', typed: body })
+  })
 
   app.post(at('page-use'), { schema: { params: Params, body: PageUse } }, ({ params: { account }, body }, reply) => {
     const allow = body.allow === 'yes'
