@@ -45,6 +45,17 @@ export interface Doubt {
   readonly atFirst: string
 }
 
+/** What a refusal means beside its kind: the user took the permission back, or the call asks for more than the token may. */
+export type RefusalReason = 'withdrawn' | 'unsupported'
+
+interface ProviderErrorOptions extends ErrorOptions {
+  retryAfterSeconds?: number | null
+  concernsAll?: boolean
+  doubt?: Doubt | null
+  isAnswerLost?: boolean
+  reason?: RefusalReason | null
+}
+
 /** `message` is one sentence for the owner and never holds a token, a secret or a URL. */
 export class ProviderError extends Error {
   readonly kind: ProviderErrorKind
@@ -56,11 +67,8 @@ export class ProviderError extends Error {
   readonly doubt: Doubt | null
   /** The provider may have done what it was asked for, and its answer did not arrive. */
   readonly isAnswerLost: boolean
-  constructor(
-    kind: ProviderErrorKind,
-    message: string,
-    options: ErrorOptions & { retryAfterSeconds?: number | null; concernsAll?: boolean; doubt?: Doubt | null; isAnswerLost?: boolean } = {},
-  ) {
+  readonly reason: RefusalReason | null
+  constructor(kind: ProviderErrorKind, message: string, options: ProviderErrorOptions = {}) {
     super(message, options)
     this.name = 'ProviderError'
     this.kind = kind
@@ -68,6 +76,7 @@ export class ProviderError extends Error {
     this.concernsAll = options.concernsAll ?? false
     this.doubt = options.doubt ?? null
     this.isAnswerLost = options.isAnswerLost ?? false
+    this.reason = options.reason ?? null
   }
 }
 

@@ -1,4 +1,5 @@
 import type { ConnectError } from './errors.ts'
+import type { MediaAccess, Picture } from './media.ts'
 import type { Secret } from './secret.ts'
 
 /** Tokens from a provider. Lifetimes are in seconds from the answer. */
@@ -24,12 +25,6 @@ export interface Profile {
   readonly username: string | null
   /** The app-scoped id of the user; null = the provider has none. */
   readonly appUserId: string | null
-}
-
-/** A picture in a format that cannot hold scripts. */
-export interface Picture {
-  readonly type: 'image/jpeg' | 'image/png' | 'image/webp'
-  readonly bytes: Uint8Array
 }
 
 /** A text that people mistake for a token, and the end of the sentence “The token …”. */
@@ -130,6 +125,8 @@ export interface ProviderCode {
   profile(accessToken: Secret): Promise<Profile>
   /** The user's own picture; null = the user has none. */
   picture?(accessToken: Secret): Promise<Picture | null>
+  /** Unset where the provider gives no posts for a feed. */
+  readonly media?: MediaAccess
   /** Undefined without an app's credentials. */
   readonly connect?: Connect
 }

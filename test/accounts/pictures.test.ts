@@ -1,7 +1,7 @@
 import t, { type Test } from 'tap'
 import { createPictures } from '../../src/accounts/pictures.ts'
 import type { Account } from '../../src/core/account.ts'
-import type { Picture } from '../../src/core/provider.ts'
+import type { Picture } from '../../src/core/media.ts'
 import { Secret } from '../../src/core/secret.ts'
 import { accountContext } from '../../src/core/vault.ts'
 import { createRateLimit } from '../../src/refreshing/rate-limit.ts'

@@ -3,6 +3,7 @@
 export interface GraphServiceNames {
   readonly grantTypes: { readonly exchange: string; readonly refresh: string }
   readonly mePath: string
+  readonly mediaPath: string
   readonly errorType: string
   /** The first one is required. */
   readonly scopes: readonly string[]
@@ -16,6 +17,7 @@ export const SERVICES = {
   instagram: {
     grantTypes: { exchange: 'ig_exchange_token', refresh: 'ig_refresh_token' },
     mePath: '/me',
+    mediaPath: '/me/media',
     errorType: 'IGApiException',
     scopes: ['basic', 'content_publish', 'manage_comments', 'manage_messages', 'manage_insights'].map(
       (name) => `instagram_business_${name}`,
@@ -31,6 +33,7 @@ export const SERVICES = {
   threads: {
     grantTypes: { exchange: 'th_exchange_token', refresh: 'th_refresh_token' },
     mePath: '/v1.0/me',
+    mediaPath: '/v1.0/me/threads',
     errorType: 'THApiException',
     scopes: ['basic', 'content_publish', 'manage_replies', 'read_replies', 'manage_insights'].map((name) => `threads_${name}`),
     userFields: ['id', 'username', 'name', 'threads_profile_picture_url', 'threads_biography', 'is_verified'],

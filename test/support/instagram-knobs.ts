@@ -42,6 +42,24 @@ export interface Knobs {
   mediaCount: number
   /** The first post has no picture, the second no permalink, the third no caption, and the first video no still picture. */
   mediaGaps: boolean
+  /** The number of the newest post; a higher one = that many new posts. */
+  newestPost: number
+  deletedPosts: number[]
+  /** The posts exactly as they are sent; null = made by their numbers. */
+  posts: unknown[] | null
+  /** `meta`: picture addresses of Meta's hosts, where nothing answers. `own`: signed addresses of the stand-in, which expire. */
+  postPictures: 'meta' | 'own'
+  pictureLifeSeconds: number
+  /** What a picture's server sends in place of a picture, such as HTML; null = the picture. */
+  pictureBytes: Buffer | null
+  /** `eight`: the token may read only the fields of instafeed.js. */
+  mediaFields: 'all' | 'eight'
+  /** An empty first page that has a next one. */
+  emptyFirstPage: boolean
+  /** The used part of the rate limit, in percent; null = the headers are missing. */
+  usagePercent: number | null
+  /** Threads alone: each third post is a repost and each fourth a reply. */
+  foreignPosts: boolean
 }
 
 export const DEFAULT_KNOBS: Readonly<Knobs> = {
@@ -73,4 +91,14 @@ export const DEFAULT_KNOBS: Readonly<Knobs> = {
   signedInAs: null,
   mediaCount: 60,
   mediaGaps: false,
+  newestPost: 0,
+  deletedPosts: [],
+  posts: null,
+  postPictures: 'meta',
+  pictureLifeSeconds: 4 * 86_400,
+  pictureBytes: null,
+  mediaFields: 'all',
+  emptyFirstPage: false,
+  usagePercent: null,
+  foreignPosts: false,
 }

@@ -4,7 +4,7 @@ import type { Answer, Graph } from './instagram-graph.ts'
 import { json, Refusal, strict } from './instagram-graph.ts'
 import type { Knobs } from './instagram-knobs.ts'
 
-// The authorize page, the exchange of a code, and Instagram's /me/media: PROVIDERS.md, sections A and B.
+// The authorize page and the exchange of a code: PROVIDERS.md, sections A and B.
 
 const OPTIONAL = ['state', 'force_reauth', 'enable_fb_login']
 
@@ -27,7 +27,7 @@ const escaped = (text: string) => text.replaceAll('&', '&amp;').replaceAll('<', 
 /** The older shape of api.instagram.com. */
 const legacy = (error_message: string) => json({ error_type: 'OAuthException', code: 400, error_message }, 400)
 
-export function createOAuth(graph: Graph, now: () => number, knobs: Knobs, url: () => string) {
+export function createOAuth(graph: Graph, now: () => number, knobs: Knobs) {
   const codes = new Map<string, Code>()
   const { scopes } = graph.service
 
@@ -114,49 +114,5 @@ export function createOAuth(graph: Graph, now: () => number, knobs: Knobs, url: 
     })
   }
 
-  function media(params: URLSearchParams): Answer {
-    const given = strict(params, ['access_token'], ['fields', 'limit', 'after'])
-    const held = graph.check(given['access_token'] ?? '')
-    const limit = Number(given['limit'] ?? 25)
-    if (!Number.isInteger(limit) || limit < 1 || limit > 100) throw new Refusal(100, '(#100) limit must be between 1 and 100')
-    const start = given['after'] === undefined ? 0 : Number(Buffer.from(given['after'], 'base64url').toString())
-    const end = Math.min(start + limit, knobs.mediaCount)
-    const fields = ['id', ...(given['fields'] ?? 'id').split(',')]
-    const data = Array.from({ length: Math.max(0, end - start) }, (_, offset) => {
-      const item = mediaItem(start + offset, graph.user(held.userId).username)
-      const unknown = fields.find((field) => !(field in item) && !UNSET_MEDIA_FIELDS.includes(field))
-      if (unknown !== undefined) throw graph.noField(unknown)
-      const gap = knobs.mediaGaps ? GAPS[start + offset] : undefined
-      return Object.fromEntries(Object.entries(item).filter(([field]) => fields.includes(field) && field !== gap))
-    })
-    const cursor = (at: number) => Buffer.from(String(at)).toString('base64url')
-    const next = new URLSearchParams(params)
-    next.set('after', cursor(end))
-    const more = end < knobs.mediaCount ? { next: `${url()}/me/media?${next}` } : {}
-    return json({ data, paging: { cursors: { before: cursor(start), after: cursor(end) }, ...more } })
-  }
-
-  return { authorize, exchangeCode, media }
-}
-
-const UNSET_MEDIA_FIELDS = ['thumbnail_url', 'children']
-/** The fields that a post lacks, by its number, as posts with licensed music or of closed accounts do. */
-const GAPS: Readonly<Record<number, string>> = { 0: 'media_url', 1: 'permalink', 2: 'caption', 4: 'thumbnail_url' }
-/** One post in so many is a video. */
-const VIDEO_AT = 5
-
-function mediaItem(index: number, username: string): Record<string, string> {
-  const isVideo = index % VIDEO_AT === VIDEO_AT - 1
-  const media = `https://scontent.cdninstagram.com/${index}`
-  return {
-    id: String(18_000_000_000_000_001n + BigInt(index)),
-    caption: `Picture number ${index}`,
-    media_type: isVideo ? 'VIDEO' : index % 3 === 2 ? 'CAROUSEL_ALBUM' : 'IMAGE',
-    media_product_type: 'FEED',
-    media_url: isVideo ? `${media}.mp4` : `${media}.jpg`,
-    ...(isVideo ? { thumbnail_url: `${media}.jpg` } : {}),
-    permalink: `https://www.instagram.com/p/${index}/`,
-    timestamp: '2026-09-26T22:36:43+0000',
-    username,
-  }
+  return { authorize, exchangeCode }
 }

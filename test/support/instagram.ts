@@ -7,6 +7,7 @@ import type { Answer, App, IssuedToken, IssueRequest, User } from './instagram-g
 import { createGraph, Refusal } from './instagram-graph.ts'
 import type { Knobs } from './instagram-knobs.ts'
 import { DEFAULT_KNOBS } from './instagram-knobs.ts'
+import { createMedia } from './instagram-media.ts'
 import { createOAuth } from './instagram-oauth.ts'
 import { createPictures } from './instagram-pictures.ts'
 
@@ -93,8 +94,9 @@ export async function startInstagram(options: InstagramOptions = {}): Promise<In
   let url = ''
   const pictures = createPictures(knobs, () => url)
   const graph = createGraph(clock.now, knobs, pictures.fieldOf)
-  const oauth = createOAuth(graph, clock.now, knobs, () => url)
-  const { mePath, errorType } = graph.service
+  const oauth = createOAuth(graph, clock.now, knobs)
+  const media = createMedia(graph, clock.now, knobs, () => url)
+  const { mePath, mediaPath, errorType } = graph.service
   const calls: Call[] = []
   const counts: Record<string, number> = {}
   const overlaps: Overlaps = { maximum: 0, count: 0 }
@@ -142,9 +144,8 @@ export async function startInstagram(options: InstagramOptions = {}): Promise<In
           return graph.exchange(params)
         case `GET ${mePath}`:
           return graph.me(params)
-        case 'GET /me/media':
-          if (knobs.service === 'threads') throw graph.unsupported()
-          return oauth.media(params)
+        case `GET ${mediaPath}`:
+          return media.list(params)
         case 'GET /picture':
           return pictures.serve(params, request.headers)
         case 'DELETE /me/permissions':
@@ -161,6 +162,7 @@ export async function startInstagram(options: InstagramOptions = {}): Promise<In
         case 'POST /oauth/access_token':
           return await oauth.exchangeCode(request.headers['content-type'] ?? '', await bodyOf(request))
         default:
+          if (method === 'GET' && path.startsWith('/cdn/')) return media.picture(path, params, request.headers)
           throw new Refusal(100, `Unsupported request - method type: ${method.toLowerCase()}`, { type: errorType })
       }
     } catch (refusal) {

@@ -52,6 +52,14 @@ export function createGraph(service: GraphService, options: GraphOptions): Graph
       return profileOf(await get(mePath, { fields: `${names.userId},username`, access_token: accessToken.reveal() }))
     },
 
+    media: {
+      mayBePrivate: service.media.mayBePrivate,
+      async load() {
+        const { createMedia } = await import('./media.ts')
+        return createMedia(service, { graphUrl, timeoutMs, fetch, refusal })
+      },
+    },
+
     async picture(accessToken) {
       // Two calls share the time limit of one.
       const withinMs = timeoutMs / 2

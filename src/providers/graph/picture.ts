@@ -1,36 +1,37 @@
 import { ProviderError } from '../../core/errors.ts'
-import type { Picture } from '../../core/provider.ts'
+import type { Picture } from '../../core/media.ts'
 import { type Call, download } from '../http.ts'
 
 /** Profile pictures have 10 to 100 KB. */
-const MAX_BYTES = 256 * 1024
+const PROFILE_BYTES = 256 * 1024
 
 // Observed, not documented: scontent-cdg4-1.cdninstagram.com, instagram.fmuc3-1.fna.fbcdn.net.
 const HOSTS = ['.cdninstagram.com', '.fbcdn.net']
 
-export interface PictureOptions extends Pick<Call, 'service' | 'fetch' | 'timeoutMs'> {
+export interface PictureOptions extends Pick<Call, 'service' | 'fetch' | 'timeoutMs' | 'maxBytes'> {
   /** The Graph API's origin, which may hold pictures too. */
   readonly ownOrigin: string
 }
 
 /**
- * Fetches the picture at the address in a profile. The address is signed, so no token is sent. It comes from outside, so
- * only Meta's hosts are allowed. Throws a ProviderError.
+ * Fetches the picture at the address in a profile or a post. The address is signed, so no token is sent. It comes from
+ * outside, so only Meta's hosts are allowed. Throws a ProviderError.
  */
-export async function fetchPicture(address: unknown, { ownOrigin, service, ...how }: PictureOptions): Promise<Picture | null> {
+export async function fetchPicture(address: unknown, options: PictureOptions): Promise<Picture | null> {
+  const { ownOrigin, service, maxBytes = PROFILE_BYTES, ...how } = options
   if (address === undefined || address === null || address === '') return null
   const url = typeof address === 'string' ? URL.parse(address) : null
   const unusable = (why: string): ProviderError =>
-    new ProviderError('transient', `The account’s picture on ${service} cannot be shown: ${why}.`)
+    new ProviderError('transient', `A picture of the account on ${service} cannot be shown: ${why}.`)
   if (url === null || !isMetas(url, ownOrigin)) throw unusable(`its address is not one of ${service}’s own`)
-  const { status, bytes } = await download(url, { service: `${service}’s picture server`, accept: 'image/*', maxBytes: MAX_BYTES, ...how })
+  const { status, bytes } = await download(url, { service: `${service}’s picture server`, accept: 'image/*', maxBytes, ...how })
   if (status !== 200) throw unusable(`its server answered with HTTP ${status}`)
   const type = typeOf(bytes)
   if (type === null) throw unusable('what its server sent is neither JPEG, PNG nor WebP')
   return { type, bytes }
 }
 
-function isMetas(url: URL, ownOrigin: string): boolean {
+export function isMetas(url: URL, ownOrigin: string): boolean {
   if (url.username !== '' || url.password !== '') return false
   if (url.origin === ownOrigin) return true
   return url.protocol === 'https:' && url.port === '' && HOSTS.some((host) => url.hostname.endsWith(host))

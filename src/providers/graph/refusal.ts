@@ -1,4 +1,4 @@
-import type { ProviderErrorKind } from '../../core/errors.ts'
+import type { ProviderErrorKind, RefusalReason } from '../../core/errors.ts'
 import { ProviderError } from '../../core/errors.ts'
 import type { Answer } from '../http.ts'
 import type { GraphService } from './service.ts'
@@ -98,10 +98,13 @@ export function createRefusals({ title, site, permission, words }: Pick<GraphSer
     return new ProviderError(kind, `${sentence} (${name})`, {
       retryAfterSeconds: waits ? retryAfterSeconds(answer.headers) : null,
       concernsAll: kind === 'throttled' && !LIMITS_OF_ONE.has(code ?? 0),
+      reason: REASONS[`${code}/${subcode}`] ?? REASONS[`${code}`] ?? null,
       doubt: known === null && kind === 'misconfigured' ? { answer: 'unknown refusal', atFirst: `${UNKNOWN_AT_FIRST} (${name})` } : null,
     })
   }
 }
+
+const REASONS: Readonly<Record<string, RefusalReason>> = { '190/458': 'withdrawn', '100': 'unsupported' }
 
 /** Seen where the Meta app's ID stands in place of the service's own. */
 export const META_APP_ID = 4_476_002

@@ -21,7 +21,25 @@ export interface GraphService extends Pick<ProviderCode, 'setup' | 'isPublicSafe
   }
   /** Where a DELETE takes back what a user has granted to the app; null = not documented. */
   readonly permissionsPath: string | null
+  readonly media: GraphMedia
   readonly words: GraphWords
+}
+
+/** Where the posts of a user stand, and what they look like. */
+export interface GraphMedia {
+  readonly path: string
+  /** All fields that a feed uses, and those that every token may read. */
+  readonly fields: string
+  readonly shortFields: string
+  /** The field of the text. */
+  readonly caption: string
+  readonly types: readonly string[]
+  /** Types of what other people have posted. */
+  readonly foreignTypes: readonly string[]
+  /** The hosts of permalinks. */
+  readonly hosts: readonly string[]
+  /** See `MediaAccess`. */
+  readonly mayBePrivate: boolean
 }
 
 /** Whole sentences and ends of sentences. */

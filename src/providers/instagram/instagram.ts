@@ -20,6 +20,19 @@ const INSTAGRAM: GraphService = {
   // `user_id` is the account's id. `id` is app-scoped: it would make the same account look like another one with a token of
   // another app.
   fields: { userId: 'user_id', appUserId: 'id', picture: 'profile_picture_url', accountType: 'account_type' },
+  // https://developers.facebook.com/docs/instagram-platform/reference/instagram-media
+  media: {
+    path: '/me/media',
+    fields:
+      'id,media_type,media_product_type,media_url,thumbnail_url,permalink,timestamp,username,caption,alt_text,children{id,media_type}',
+    // Those of instafeed.js, which every token of the last years could read.
+    shortFields: 'caption,id,media_type,media_url,permalink,thumbnail_url,timestamp,username',
+    caption: 'caption',
+    types: ['IMAGE', 'VIDEO', 'CAROUSEL_ALBUM'],
+    foreignTypes: [],
+    hosts: ['www.instagram.com'],
+    mayBePrivate: false,
+  },
   // The Graph API's way to revoke a user's permissions; not documented for Instagram Login.
   permissionsPath: '/me/permissions',
   setup: SETUP,

@@ -15,6 +15,19 @@ const THREADS: GraphService = {
   grantTypes: { exchange: 'th_exchange_token', refresh: 'th_refresh_token' },
   mePath: '/v1.0/me',
   fields: { userId: 'id', appUserId: null, picture: 'threads_profile_picture_url', accountType: null },
+  // https://developers.facebook.com/docs/threads/retrieve-and-discover-posts/retrieve-posts
+  media: {
+    path: '/v1.0/me/threads',
+    fields:
+      'id,media_type,media_product_type,media_url,thumbnail_url,permalink,timestamp,username,text,alt_text,is_reply,children{id,media_type}',
+    shortFields: 'id,media_type,media_url,permalink,text,timestamp,username',
+    caption: 'text',
+    types: ['TEXT_POST', 'IMAGE', 'VIDEO', 'CAROUSEL_ALBUM', 'AUDIO'],
+    foreignTypes: ['REPOST_FACADE'],
+    hosts: ['www.threads.com', 'www.threads.net', 'threads.com', 'threads.net'],
+    // The token of a private profile reads its posts too.
+    mayBePrivate: true,
+  },
   permissionsPath: null,
   setup: SETUP,
   isPublicSafe: (scopes) => scopes === BASIC,

@@ -1,7 +1,7 @@
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import t, { type Test } from 'tap'
-import type { Picture } from '../../../src/core/provider.ts'
+import type { Picture } from '../../../src/core/media.ts'
 import { Secret } from '../../../src/core/secret.ts'
 import { createInstagram } from '../../../src/providers/instagram/instagram.ts'
 import { startInstagram } from '../../support/instagram.ts'
