@@ -14,6 +14,7 @@ import { pageSettings } from './config/page-settings.ts'
 import type { Account } from './core/account.ts'
 import { isOneOf } from './core/keys.ts'
 import type { Log } from './core/log.ts'
+import { createLazyFeeds } from './feeds/lazy-feeds.ts'
 import { loadProviders } from './providers/load.ts'
 import { createReadHistory } from './reading/read-counts.ts'
 import { createReadMeter } from './reading/read-meter.ts'
@@ -34,10 +35,10 @@ import { createOverview } from './storage/account-queries.ts'
 import { createAccountStore } from './storage/account-store.ts'
 import { createAlertStore } from './storage/alert-store.ts'
 import { createChannelStore } from './storage/channel-store.ts'
+import { hasDueFeed } from './storage/feed-rules.ts'
 import { createInstallationStore } from './storage/installation.ts'
-import type { KeyPlace } from './storage/keychain.ts'
 import { createOAuthStateStore } from './storage/oauth-states.ts'
-import { createKey, encryptionKeys, type KeySource, keyPlaceOf, openStore, prepareStore } from './storage/open.ts'
+import { createKey, encryptionKeys, openStore, prepareStore } from './storage/open.ts'
 import { readRubyToken } from './storage/ruby-token.ts'
 import { createSessionStore } from './storage/session-store.ts'
 import { createSignInAttempts, createWrongPasswords } from './storage/sign-in-attempts.ts'
@@ -48,8 +49,9 @@ import { createVault } from './storage/vault.ts'
 const ROOT = join(import.meta.dirname, '..')
 const VIEWS_FOLDER = join(ROOT, 'views')
 const MIGRATIONS_FOLDER = join(ROOT, 'migrations')
-/** Without a person a keychain answers at once or never. */
-const KEYCHAIN_MS = 5_000
+
+/** For the command line. */
+export { openKeyPlace } from './storage/open.ts'
 
 export type Agent = Awaited<ReturnType<typeof createAgent>>
 
@@ -63,7 +65,7 @@ interface Options {
 /** Wires all parts. Opens only what the configuration names. `queryTimeoutMs` bounds one query to Postgres. */
 export async function createAgent(config: Config, log: Logger, { rateLimits = RATE_LIMITS, queryTimeoutMs, keychainMs }: Options = {}) {
   // A locked keychain throws, so it comes before anything is opened.
-  const kept = await encryptionKeys(keySourceOf(config, keychainMs))
+  const kept = await encryptionKeys(config, keychainMs)
   const db = await openStore(config.database, log, queryTimeoutMs)
   const store = createAccountStore(db)
   const keys = kept ?? (await createKey(db, config.database))
@@ -75,14 +77,31 @@ export async function createAgent(config: Config, log: Logger, { rateLimits = RA
   const shared = memcached === null ? null : createSharedCache({ cache: memcached, vault, clock: store })
   const installation = createInstallationStore(db)
   const providers = await loadProviders(config.providers)
-  const reader = createTokenReader({ store, shared, vault, constantNames: config.constantNames, providers, log })
+  const { constantNames, feeds: feedSettings, appUrl } = config
+  const reader = createTokenReader({ store, shared, vault, constantNames, providers, feedMode: feedSettings.mode, log })
+  const rateLimit = createRateLimit(rateLimits)
+  const waiting = { grants: 0 }
+  const stopping = new AbortController()
+  const mayKeep = (): boolean => waiting.grants === 0 && db.state().up
+  const feeds = createLazyFeeds(
+    async () => {
+      const { createFeedStore } = await import('./storage/feed-store.ts')
+      return (options) => createFeedStore(db, options)
+    },
+    { vault, providers, shared, clock: store, settings: feedSettings, appUrl, refreshes: rateLimit, mayKeep, signal: stopping.signal, log },
+  )
   const refreshDeps = {
     store,
     vault,
     providers,
     policy: { mode: config.refreshMode, frequency: config.refreshFrequency, random: Math.random },
     leaseOwner: `${hostname()}:${process.pid}:${randomUUID().slice(0, 8)}`,
-    publish: (name: string, unsaved?: Account) => reader.publish(name, unsaved),
+    async publish(name: string, unsaved?: Account) {
+      const until = await reader.publish(name, unsaved)
+      feeds.loaded()?.reader.forget(name)
+      return until
+    },
+    waiting,
     unsaved: createUnsavedGrants({
       cache: memcached,
       isUp: () => memcached?.state().up !== false,
@@ -90,13 +109,12 @@ export async function createAgent(config: Config, log: Logger, { rateLimits = RA
       cacheId: async () => (await installation.read())?.cacheId ?? null,
     }),
     copiedAt: async () => (await installation.read())?.copiedAt ?? null,
-    rateLimit: createRateLimit(rateLimits),
+    rateLimit,
     counters: createRefreshCounters(),
     secrets,
     log,
   }
 
-  const stopping = new AbortController()
   let running: Promise<RefreshSummary> | null = null
   const overview = createOverview(db, vault.keyPrefixes)
   const summary = createSummary({ store, overview, vault })
@@ -170,12 +188,14 @@ export async function createAgent(config: Config, log: Logger, { rateLimits = RA
     alerts: channels,
     signIn,
     status,
+    feeds,
     announcePassword: () => announceOneTime(loudLog, config.appUrl, password),
     reading: {
       allowList: config.allowList,
       isServerKey: isOneOf(config.serverKeys),
       read: (account: string | null) => reader.read(account),
       peek: (account: string | null) => reader.peek(account),
+      defaultName: () => reader.defaultName(),
       nowMs: () => store.nowMs(),
     },
     hook: {
@@ -201,6 +221,11 @@ export async function createAgent(config: Config, log: Logger, { rateLimits = RA
       sweep,
       /** The daily look at each token that is due. The first run also applies a changed refresh policy to planned refreshes. */
       checkTokens: () => db.check().then(checkTokens),
+      /** Fetches the posts that are due. Loads no code for feeds before one is. */
+      async fetchFeeds() {
+        await db.check()
+        if (feeds.loaded() !== null || (await hasDueFeed(db))) await (await feeds.load()).fetching.run()
+      },
       /** By this time after the start, every lease of a crashed process has ended. */
       leasesOverMs: (leaseSeconds(providers.values()) + 2) * 1000,
       /** Also checks the health of each part, so that `since` in /readyz is right to the minute without requests. */
@@ -217,7 +242,8 @@ export async function createAgent(config: Config, log: Logger, { rateLimits = RA
     async stopRefreshing(timeoutMs: number): Promise<void> {
       stopping.abort()
       // An alert that was just delivered must be recorded, or the next start sends it again.
-      await Promise.race([Promise.allSettled([running, seeding, checkTokens(), maintain()]), sleep(timeoutMs, undefined, { ref: false })])
+      const work = [running, seeding, checkTokens(), maintain(), feeds.loaded()?.fetching.settled()]
+      await Promise.race([Promise.allSettled(work), sleep(timeoutMs, undefined, { ref: false })])
     },
     async close(): Promise<void> {
       await shared?.close()
@@ -226,14 +252,6 @@ export async function createAgent(config: Config, log: Logger, { rateLimits = RA
     },
   }
 }
-
-const keySourceOf = ({ encryptionKeys: configured, database: address, desktop: env }: Config, withinMs = KEYCHAIN_MS): KeySource => ({
-  configured,
-  address,
-  keychain: { env, withinMs },
-})
-
-export const openKeyPlace = (config: Config, keychainMs?: number): Promise<KeyPlace | null> => keyPlaceOf(keySourceOf(config, keychainMs))
 
 /** Loads the driver only if the configuration names a server. */
 async function openMemcached({ memcached }: Config, log: Log): Promise<Memcached | null> {

@@ -77,9 +77,13 @@ export function startSchedule(work: Agent['work'], log: Log, clock: Clock = MACH
     ticking ??= run(actor).finally(() => {
       ticking = null
       void maintainNow()
+      void fetchFeeds()
     })
     return ticking
   }
+  /** Beside the ticks: a slow answer about posts delays no refresh. */
+  const fetchFeeds = (): Promise<void> =>
+    work.fetchFeeds().catch((err: unknown) => log.warn({ err }, 'posts could not be fetched; the next try is in a minute'))
   const minutes = clock.everyMinute(() => void tick('timer'))
 
   // A process that crashed holds its leases until then. Waiting for the next tick could outlast a provider's grace for the

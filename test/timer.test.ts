@@ -87,6 +87,7 @@ async function start(t: Test, work: Partial<Work> = {}) {
     },
     checkTokens: async () => void seen.order.push('check'),
     leasesOverMs: 42_000,
+    fetchFeeds: async () => {},
     maintain: async () => void seen.maintained++,
   }
   const log = { info: () => {}, warn: (_: object, message: string) => void seen.warnings.push(message) }

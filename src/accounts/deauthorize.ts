@@ -59,7 +59,7 @@ export function userDeauthorized(deps: DeauthorizeDeps, provider: string, signed
     // The write also voids a refresh under way, which would report success for a token that is revoked.
     for (const account of concern.accounts) {
       const next = hasGrant(account) ? nextRefresh : null
-      const event = eventOf(account.name, 'reconnect_needed', 'failed', lastError)
+      const event = { ...eventOf(account.name, 'reconnect_needed', 'failed', lastError), endsFeed: true }
       if (!(await scope.store.replace(account.name, account.version, { ...change, nextRefreshAt: next }, event)))
         throw new ChangedConcurrently()
     }

@@ -51,7 +51,7 @@ export async function saveGrant(deps: GrantDeps, toSave: GrantToSave): Promise<v
   const isSafe = kind.isPublicSafe(scopes)
   const change: AccountChange = {
     ...identity(profile),
-    ...granted(deps, { provider, name: account }, grant, { calledAt: askedAt, provider: kind }),
+    ...granted(deps, { provider, name: account, serves: existing?.serves ?? null }, grant, { calledAt: askedAt, provider: kind }),
     scopes,
     ...(scopes === null ? { pageUseConfirmedAt: null } : {}),
     pageUseEndedAt: isSafe || existing === null ? null : askedAt,

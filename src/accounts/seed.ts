@@ -76,7 +76,7 @@ export function freshGrant(
     // A pasted token tells neither its user nor its scopes.
     ...NO_GRANT,
     ...NO_TROUBLE,
-    ...sealedToken(deps, seed, provider),
+    ...sealedToken(deps, { ...seed, serves: existing?.serves ?? null }, provider),
     pageUseEndedAt: existing === null || provider.isPublicSafe(null) ? null : now,
     state: 'unverified',
     expiresAt: cappedExpiry(seed, provider, now),
@@ -117,10 +117,10 @@ const columnOf = ({ seed }: Provider) => (seed.kind === 'access' ? 'access_token
 
 function sealedToken(
   { vault }: Pick<SeedDeps, 'vault'>,
-  { account: name, token }: Pick<Seed, 'account' | 'token'>,
+  { account: name, token, serves }: Pick<Seed, 'account' | 'token'> & Pick<Account, 'serves'>,
   provider: Provider,
 ): AccountChange {
-  const sealed = vault.seal(token, accountContext({ provider: provider.name, name }, columnOf(provider)))
+  const sealed = vault.seal(token, accountContext({ provider: provider.name, name, serves }, columnOf(provider)))
   return provider.seed.kind === 'access' ? { accessToken: sealed } : { refreshToken: sealed }
 }
 

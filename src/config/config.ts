@@ -9,6 +9,7 @@ import { sharedHostWarnings } from '../reading/shared-hosts.ts'
 import type { RefreshFrequency, RefreshMode } from '../refreshing/next-refresh.ts'
 import { type AgentCommand, agentCommand } from './agent-command.ts'
 import { characters, keySpellings, readEnvironment, type Warning } from './environment.ts'
+import { readFeeds } from './feeds.ts'
 import { createKnownSecrets } from './known-secrets.ts'
 import { type MailConfig, readMail } from './mail.ts'
 import { alertUrlProblem, type MemcachedConfig, readHost, readMemcached, readPort, readTrustProxy } from './network.ts'
@@ -33,6 +34,7 @@ export interface Config {
   readonly hideHelpPages: boolean
   readonly refreshMode: RefreshMode
   readonly refreshFrequency: RefreshFrequency
+  readonly feeds: ReturnType<typeof readFeeds>
   /** By provider: the constant's name for an account without a name of its own. */
   readonly constantNames: Readonly<Record<string, string>>
   readonly webhookSecret: Secret | null
@@ -78,6 +80,10 @@ const GENERAL = {
   REFRESH_MODE: 'text',
   REFRESH_FREQUENCY: 'text',
   JS_CONSTANT_NAME: 'text',
+  FEED_MODE: 'text',
+  FEED_INTERVAL: 'text',
+  FEED_POSTS: 'text',
+  FEED_STORE_MB: 'text',
   WEBHOOK_SECRET: 'text',
   DATABASE_URL: 'text',
   ENCRYPTION_KEY: 'list',
@@ -197,6 +203,7 @@ export function readConfig(env: NodeJS.ProcessEnv, providers: readonly ProviderM
     hideHelpPages: flag('HIDE_HELP_PAGES'),
     refreshMode: choice('REFRESH_MODE', ['cron', 'scheduled'], 'cron'),
     refreshFrequency: choice('REFRESH_FREQUENCY', ['daily', 'weekly', 'monthly'], 'weekly'),
+    feeds: readFeeds(text, problems),
     constantNames: constantNamesOf(providers, ownConstant),
     webhookSecret: secret('WEBHOOK_SECRET', text('WEBHOOK_SECRET'), 8, MAKE_KEY),
     database,

@@ -30,6 +30,8 @@ export interface AccountEvent {
   readonly actor: Actor
   readonly outcome: 'ok' | 'failed'
   readonly detail: string | null
+  /** The user took the permission back: the posts and pictures go in the same transaction. */
+  readonly endsFeed?: boolean
 }
 
 export interface RecordedEvent extends AccountEvent {
@@ -77,6 +79,8 @@ export type AccountChange = Partial<
     | 'pageUseEndedAt'
     | 'allowedDomains'
     | 'jsConstant'
+    | 'serves'
+    | 'feedOpen'
     | 'pausedAt'
     | 'state'
     | 'issuedAt'

@@ -27,6 +27,10 @@ export interface Account {
   readonly allowedDomains: string | null
   /** The name of the constant in `token.js`; null = the global one. */
   readonly jsConstant: string | null
+  /** What web sites and servers get; null = FEED_MODE decides. */
+  readonly serves: 'token' | 'both' | 'feed' | null
+  /** Any web site may read the feed, not only those of the list. */
+  readonly feedOpen: boolean
   /** A paused account is neither refreshed nor served. */
   readonly pausedAt: Date | null
   readonly state: AccountState

@@ -3,6 +3,7 @@ export type ErrorCode =
   | 'unauthorized' // no key, or a wrong one
   | 'forbidden' // not on the allow-list
   | 'not_found'
+  | 'gone' // was here, and does not come back by itself
   | 'conflict' // another caller was first
   | 'busy' // too many requests at once: trying again helps
   | 'unavailable' // a store or a token is missing for now: trying again may help

@@ -7,11 +7,16 @@ export interface SealContext {
   readonly column: string
   /** Unset for what the first release sealed. */
   readonly provider?: string
+  /** The token of an account that gives its feed alone; a release that knows no feeds cannot open it. */
+  readonly isFeedOnly?: boolean
 }
 
 export interface Vault {
   seal(value: Secret, context: SealContext): string
-  /** Throws `UnreadableError` where no key opens the value: the key is wrong, or the value was moved or altered. */
+  /**
+   * Throws `UnreadableError` where no key opens the value: the key is wrong, or the value was moved or altered. A token opens
+   * whatever its account gives, for a refresh under way may have sealed it before the owner decided.
+   */
   open(sealed: string, context: SealContext): Secret
   /** True where the newest key sealed the value. */
   isCurrent(sealed: string): boolean
@@ -51,12 +56,12 @@ export function tryOpen(vault: Vault, sealed: string, context: SealContext): Sec
 /** The only provider of the first release, which sealed without its name. */
 const FIRST_PROVIDER = 'instagram'
 
-/** A release that does not know a provider cannot open, and so never serves, the tokens of its accounts. */
+/** A release that does not know a provider, or feeds, cannot open, and so never serves, the tokens of such accounts. */
 export function accountContext(
-  { provider, name }: { provider: string; name: string },
+  { provider, name, serves = null }: { provider: string; name: string; serves?: string | null },
   column: 'access_token' | 'refresh_token',
 ): SealContext {
-  const context = { table: 'accounts', row: name, column }
+  const context = { table: 'accounts', row: name, column, isFeedOnly: serves === 'feed' }
   return provider === FIRST_PROVIDER ? context : { ...context, provider }
 }
 

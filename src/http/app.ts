@@ -21,6 +21,8 @@ import { signInRoutes } from './admin/sign-in-routes.ts'
 import { callbackRoutes } from './api/callback-routes.ts'
 import { type Hook, type Metering, operationsRoutes } from './api/operations-routes.ts'
 import { answerClientError, handleErrors, NOTHING_HERE, refuseUnstorable, sendError } from './errors.ts'
+import type { FeedAccess } from './feed/feed-parts.ts'
+import { type FeedRouteParts, mediaRoutes } from './feed/media-routes.ts'
 import { pageRoutes } from './pages/page-routes.ts'
 import type { SetupParts } from './pages/setup-page.ts'
 import { logRequests } from './request-log.ts'
@@ -40,7 +42,8 @@ const SERVER_OPTIONS = {
 /** The parts of the agent that routes use; each route takes only those that it needs. */
 export interface AppParts {
   readonly site: Site
-  readonly reading: TokenReading & SetupParts['reading']
+  readonly reading: TokenReading & SetupParts['reading'] & FeedRouteParts['reading']
+  readonly feeds: FeedAccess
   readonly meter: ReadMeter | null
   readonly metering: Metering | null
   readonly hook: Hook
@@ -56,7 +59,7 @@ export interface AppParts {
 
 /** Creates the web server; it does not listen yet. */
 export async function createApp(parts: AppParts, log: FastifyBaseLogger, trustProxy: boolean | string[]): Promise<FastifyInstance> {
-  const { site, reading, meter, metering, hook, status, alerts, signIn, owner } = parts
+  const { site, reading, feeds, meter, metering, hook, status, alerts, signIn, owner } = parts
   const { settings } = site
   const { appUrl } = settings
   const app = Fastify({
@@ -77,6 +80,7 @@ export async function createApp(parts: AppParts, log: FastifyBaseLogger, trustPr
   })
   handleErrors(app, log)
   await app.register(tokenRoutes, { reading, meter, appUrl, log })
+  await app.register(mediaRoutes, { reading, feeds, appUrl, log })
   await app.register(async (logged) => {
     logRequests(logged, log)
     refuseUnstorable(logged)

@@ -91,6 +91,8 @@ export function createSharedCache({ cache, vault, clock, secondPutMs = SECOND_PU
         TTL_SECONDS,
         seen,
       )
+      // Memcached takes no value of a megabyte. Without a tombstone the old one would be found for a minute.
+      if (written === null && stamped.value !== null && isYoung) return put(key, { ...stamped, value: null })
       if (written !== false) return written === true
     }
     return false
@@ -132,6 +134,9 @@ export function createSharedCache({ cache, vault, clock, secondPutMs = SECOND_PU
     },
   }
 }
+
+/** The key of an account's feed. */
+export const feedKey = (name: string): string => `feed ${name}`
 
 /** False for equal stamps. At the same version and revision the earlier read is older. */
 export function isOlder(one: Stamp, other: Stamp): boolean {

@@ -48,7 +48,7 @@ export interface TokenSnapshot {
 export interface SnapshotDeps {
   /** By provider. */
   readonly constantNames: Readonly<Record<string, string>>
-  readonly providers: ReadonlyMap<string, Pick<Provider, 'isPublicSafe' | 'renewal'>>
+  readonly providers: ReadonlyMap<string, Pick<Provider, 'isPublicSafe' | 'renewal' | 'media'>>
   readonly vault: Vault
 }
 

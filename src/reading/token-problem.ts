@@ -23,6 +23,14 @@ export function expired(): AppError {
   return unavailable('The token has expired. Is this your site? Put in a new one: /setup on this agent says how.')
 }
 
+/** The owner's word: the token never leaves the server. */
+export function feedOnly(): AppError {
+  return new AppError(
+    'forbidden',
+    'This account gives its posts alone, at /media.json in place of /token.json: its token never leaves this agent. Is this your site? /admin on this agent changes that.',
+  )
+}
+
 /** The agent gets the next token by itself. */
 export function waiting(): AppError {
   return unavailable('The token has ended, and the agent asks its provider for the next one. Try again in a minute.')

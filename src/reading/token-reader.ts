@@ -1,11 +1,12 @@
 import { type Account, isAccountName } from '../core/account.ts'
 import type { AccountStore, Look } from '../core/account-store.ts'
 import type { Log } from '../core/log.ts'
+import { type FeedMode, servesOf } from '../core/serves.ts'
 import { createBoundedLookUps } from './bounded-look-up.ts'
 import { createFreshMap, type Source } from './fresh-map.ts'
-import { isOlder, type SharedCache, type Stamp, type Stamped } from './shared-cache.ts'
+import { feedKey, isOlder, type SharedCache, type Stamp, type Stamped } from './shared-cache.ts'
 import { createSnapshot, ownAllowList, type ProblemSnapshot, type Snapshot, type SnapshotDeps, toProblem } from './snapshot.ts'
-import { expired, noAnswer, noToken, notFound, problemOf, waiting } from './token-problem.ts'
+import { expired, feedOnly, noAnswer, noToken, notFound, problemOf, waiting } from './token-problem.ts'
 import { hasExpired, rowIn, type TokenRow, toRow } from './token-row.ts'
 
 export type ReadSource = 'process' | 'memcached' | 'store' | 'stale'
@@ -16,6 +17,8 @@ export type StaleUntil = Date | null
 export interface TokenReader {
   /** The account, or with null the one that `/token.js` serves. Synchronous if it was looked up within the last second. */
   read(name: string | null): Snapshot | Promise<Snapshot>
+  /** The name of the account that `/token.js` serves; null = none, or no answer. Synchronous as `read`. */
+  defaultName(): string | null | Promise<string | null>
   /** As `read`, for the agent's own pages; not counted. */
   peek(name: string | null): Promise<Snapshot>
   /**
@@ -33,6 +36,8 @@ interface Deps extends SnapshotDeps {
   readonly store: Pick<AccountStore, 'look' | 'nowMs' | 'isClockSure'>
   /** Null without Memcached. */
   readonly shared: SharedCache | null
+  /** FEED_MODE; unset = `on`. */
+  readonly feedMode?: FeedMode
   readonly log: Log
   readonly maxSnapshots?: number
   readonly clockMs?: () => number
@@ -62,7 +67,7 @@ const NO_DEFAULT: DefaultEntry = { ...UNKNOWN, name: null, problem: toProblem(no
 const DEFAULT = 'default'
 
 export function createTokenReader(deps: Deps): TokenReader {
-  const { store, shared, log, maxSnapshots: max = 2000, clockMs = () => performance.now() } = deps
+  const { store, shared, log, feedMode = 'on', maxSnapshots: max = 2000, clockMs = () => performance.now() } = deps
   const counters: Record<ReadSource, number> = { process: 0, memcached: 0, store: 0, stale: 0 }
   const bounded = createBoundedLookUps()
   const onTurn = (error: unknown): void => {
@@ -160,15 +165,20 @@ export function createTokenReader(deps: Deps): TokenReader {
 
   function entryOfAccount(account: Account, atMs: number, known: AccountEntry | null): AccountEntry {
     const { version, revision, allowedDomains } = account
-    const problem = problemOf(account, new Date(store.nowMs()))
+    const problem = isFeedOnly(account) ? feedOnly() : problemOf(account, new Date(store.nowMs()))
     if (problem !== null) return toEntry(toProblem(problem, ownAllowList(allowedDomains)), { version, revision, atMs })
     return entryOfRow(toRow(account), { version, revision, atMs }, 'store', known)
   }
+
+  const isFeedOnly = (row: Pick<Account, 'serves' | 'provider'>): boolean =>
+    servesOf(row, feedMode, deps.providers.get(row.provider)?.media) === 'feed'
 
   /** Null for a tombstone, an expired token, or a token that no key opens: then the database decides. */
   function entryInCache(name: string, { value, ...stamp }: Stamped, known: AccountEntry | null): AccountEntry | null {
     if (value === null) return null
     const row = rowIn(name, value)
+    // Another instance may run with another FEED_MODE.
+    if (isFeedOnly(row)) return null
     const entry = hasExpired(row, store.nowMs()) ? null : entryOfRow(row, stamp, 'memcached', known)
     return entry?.snapshot.problem === null ? entry : null
   }
@@ -202,8 +212,15 @@ export function createTokenReader(deps: Deps): TokenReader {
     if (!isCertain && unsaved === undefined) entry = toEntry(toProblem(noAnswer()), { ...(known ?? UNKNOWN), atMs: store.nowMs() })
     if (entry !== null) accounts.put(name, entry)
     if (served.known(DEFAULT)?.name === null) await publishDefault()
-    const isTaken = shared === null || (entry !== null && (await shared.announce(keyOf(name), stampedOf(entry))))
+    const isTaken = shared === null || (entry !== null && (await announce(shared, name, entry)))
     return isTaken && isCertain ? null : new Date(store.nowMs() + LONGEST_MS)
+  }
+
+  /** A change of the account also changes who may read its feed, or ends it: the database decides. */
+  async function announce(cache: SharedCache, name: string, entry: AccountEntry): Promise<boolean> {
+    const feed = { version: entry.revision, revision: 0, atMs: entry.atMs, value: null }
+    const taken = await Promise.all([cache.announce(keyOf(name), stampedOf(entry)), cache.announce(feedKey(name), feed)])
+    return taken.every(Boolean)
   }
 
   async function publishDefault(): Promise<StaleUntil> {
@@ -220,6 +237,10 @@ export function createTokenReader(deps: Deps): TokenReader {
   return {
     counters,
     read: (name) => readBy(name, countRead),
+    defaultName() {
+      const found = served.get(DEFAULT, identity)
+      return found instanceof Promise ? found.then(({ name }) => name) : found.name
+    },
     peek: async (name) => readBy(name, snapshotIn),
     publish,
     publishDefault,

@@ -3,12 +3,12 @@ import type { Account } from '../core/account.ts'
 /** The columns that serving a token needs. The refresh token is not one of them, so no cache holds it. */
 export type TokenRow = Pick<
   Account,
-  'name' | 'provider' | 'accessToken' | 'expiresAt' | 'allowedDomains' | 'jsConstant' | 'scopes' | 'pageUseConfirmedAt'
+  'name' | 'provider' | 'accessToken' | 'expiresAt' | 'allowedDomains' | 'jsConstant' | 'scopes' | 'pageUseConfirmedAt' | 'serves'
 >
 
 export function toRow(account: TokenRow): TokenRow {
-  const { name, provider, accessToken, expiresAt, allowedDomains, jsConstant, scopes, pageUseConfirmedAt } = account
-  return { name, provider, accessToken, expiresAt, allowedDomains, jsConstant, scopes, pageUseConfirmedAt }
+  const { name, provider, accessToken, expiresAt, allowedDomains, jsConstant, scopes, pageUseConfirmedAt, serves } = account
+  return { name, provider, accessToken, expiresAt, allowedDomains, jsConstant, scopes, pageUseConfirmedAt, serves }
 }
 
 /** A row from JSON. Its seal proves that this release wrote it, so it needs no check. */

@@ -8,7 +8,7 @@ import { nextCheckAt, nextRefreshAt, type RefreshPolicy, renewalEnd } from './ne
 /** The result of an attempt: the change of the row and the event in the history. */
 export interface Outcome {
   readonly change: AccountChange
-  readonly event: Pick<AccountEvent, 'kind' | 'outcome' | 'detail'>
+  readonly event: Pick<AccountEvent, 'kind' | 'outcome' | 'detail' | 'endsFeed'>
   readonly outcome: 'refreshed' | 'verified' | 'failed'
 }
 
@@ -90,7 +90,7 @@ const SOONEST_MS = 60_000
 /** The change of a row that a grant makes. */
 export function granted(
   { vault, policy }: Deps,
-  account: Pick<Account, 'provider' | 'name'>,
+  account: Pick<Account, 'provider' | 'name' | 'serves'>,
   grant: Grant,
   { calledAt, provider }: { readonly calledAt: Date; readonly provider: Pick<Provider, 'renewal' | 'minimumAgeSeconds'> },
 ) {
@@ -211,6 +211,7 @@ export function failure(deps: Deps, account: Account, error: unknown, now: Date)
     now,
   )
   const earliest = now.getTime() + (refusal || isDoubted ? CONFIRMATION_MS + deps.policy.random() * 60_000 : 0)
+  const isWithdrawn = state === 'reconnect' && error instanceof ProviderError && error.reason === 'withdrawn'
   const isServed = isServable({ ...account, state, failureCount }, now) && opens(deps.vault, account)
   return {
     outcome: 'failed',
@@ -229,6 +230,7 @@ export function failure(deps: Deps, account: Account, error: unknown, now: Date)
       kind: state === 'reconnect' && account.state !== 'reconnect' ? 'reconnect_needed' : 'refresh_failed',
       outcome: 'failed',
       detail: isServed ? `${message} The present token is still served.` : message,
+      ...(isWithdrawn ? { endsFeed: true } : {}),
     },
   }
 }

@@ -7,6 +7,8 @@ export interface RateLimit {
   permits(provider: string, wanted: number): Promise<number>
   /** Permits one call, or returns false where it would have to wait. */
   take(provider: string): boolean
+  /** True while the provider has asked for quiet. */
+  isPaused(provider: string): boolean
   /** The provider refuses all calls as too many, for so long; null = it names no time. */
   pause(provider: string, seconds: number | null): void
 }
@@ -50,6 +52,7 @@ export function createRateLimit(limits: RateLimits = RATE_LIMITS, clockMs = (): 
       if (waitMs > 0) await sleep(waitMs)
       return isQuiet(provider) ? 0 : count
     },
+    isPaused: isQuiet,
     take(provider) {
       if (isQuiet(provider) || (nextAtMs.get(provider) ?? Number.NEGATIVE_INFINITY) > clockMs()) return false
       reserve(provider, 1)

@@ -51,6 +51,8 @@ export interface SaveDeps {
   /** Publishes the account's new state to the readers of all instances; `unsaved` where the store could not save it. */
   readonly publish: (name: string, unsaved?: Account) => Promise<unknown>
   readonly unsaved: UnsavedGrants
+  /** How many grants of this process wait for the store. */
+  readonly waiting?: { grants: number }
   readonly log: Log
 }
 
@@ -119,15 +121,21 @@ export async function saveOutcome(deps: SaveDeps, claim: Claim, change: AccountC
   const { name, version } = claim.account
   const hasGrant = change.accessToken !== undefined
   const after: Account = { ...claim.account, ...change, version: version + (hasGrant ? 1 : 0) }
+  const { waiting = { grants: 0 } } = deps
   for (let tries = 0; ; tries++) {
     try {
       const owned = await deps.store.commit(claim, change, event)
+      if (tries > 0) waiting.grants--
       if (owned) await deps.publish(name, after)
       if (tries > 0 && hasGrant) await deps.unsaved.drop(name)
       return owned
     } catch (error) {
       deps.log.warn({ account: name, err: error }, 'the result of a refresh could not be saved; trying again')
-      if (!hasGrant && tries >= SAVE_RETRY_MS.length) throw error
+      if (tries === 0) waiting.grants++
+      if (!hasGrant && tries >= SAVE_RETRY_MS.length) {
+        waiting.grants--
+        throw error
+      }
       if (hasGrant) await deps.unsaved.keep(name, { version, change })
       if (hasGrant && tries === 0) await deps.publish(name, after)
       await sleep(SAVE_RETRY_MS[Math.min(tries, SAVE_RETRY_MS.length - 1)])

@@ -7,6 +7,7 @@ import { createLook } from './account-look.ts'
 import type { Database, Param, Queryable } from './database.ts'
 import { type Clocked, createDatabaseClock } from './database-clock.ts'
 import { EVENT_COLUMNS, type EventRow, insertEvent, toEvent } from './event-row.ts'
+import { dropFeed, IS_FOREIGN } from './feed-rules.ts'
 import type { AccountRow } from './rows.ts'
 import { ACCOUNT_COLUMNS, changedColumns, FILLED_COLUMNS, READ_COLUMNS, toAccount } from './rows.ts'
 
@@ -65,9 +66,15 @@ export function createAccountStore(db: Database, clock = createDatabaseClock()):
       const rows = await ask(tx, `${sql} returning ${now} as clock`, params)
       if (rows.length === 0) return false
       await also?.(tx)
+      if (event.endsFeed === true && event.account !== null) await dropFeed(tx, event.account)
       await write(tx, event)
       return true
     })
+  }
+
+  /** The posts of another user go with the change. */
+  const afterUser = async (tx: Queryable, name: string, change: AccountChange): Promise<void> => {
+    if (change.providerUserId !== undefined) await dropFeed(tx, name, IS_FOREIGN)
   }
 
   async function select(condition: string, params: readonly Param[]): Promise<Account[]> {
@@ -116,13 +123,14 @@ export function createAccountStore(db: Database, clock = createDatabaseClock()):
       const params: Param[] = [name, version]
       const sets = [...setsOf(change, params), alertAt(now), 'version = version + 1', 'committed_attempt_id = null', NO_ATTEMPT]
       const sql = `update accounts set ${sets.join(', ')} where name = $1 and version = $2 and removed_at is null`
-      return changed(sql, params, event)
+      return changed(sql, params, event, (tx) => afterUser(tx, name, change))
     },
 
     update(name, change, event) {
       const params: Param[] = [name]
       const sets = [...setsOf(change, params), alertAt(now)]
-      return changed(`update accounts set ${sets.join(', ')} where name = $1 and removed_at is null`, params, event)
+      const sql = `update accounts set ${sets.join(', ')} where name = $1 and removed_at is null`
+      return changed(sql, params, event, (tx) => afterUser(tx, name, change))
     },
 
     makeDefault(name, event) {
@@ -142,6 +150,7 @@ export function createAccountStore(db: Database, clock = createDatabaseClock()):
         await tx.query(LOCK_INSTALLATION)
         const [{ served } = { served: null }] = await tx.query<{ served: string | null }>(`select ${DEFAULT_NAME} as served`)
         if ((await ask(tx, sql, [name])).length === 0) return false
+        await dropFeed(tx, name)
         if (served === name) await tx.query(`update installation set default_account = null, default_since = ${now} where id = 1`)
         await write(tx, event)
         return true
@@ -161,7 +170,8 @@ export function createAccountStore(db: Database, clock = createDatabaseClock()):
       const own = isOnlyGrant ? `(attempt_id = $2 or version = $${params.push(account.version)})` : 'attempt_id = $2'
       const sql = `update accounts set ${[...sets, 'committed_attempt_id = cast($2 as text)', NO_ATTEMPT].join(', ')}
         where name = $1 and removed_at is null and ${own}`
-      if (await changed(sql, params, event)) return true
+      const hasOtherUser = change.providerUserId !== undefined && change.providerUserId !== account.providerUserId
+      if (await changed(sql, params, event, (tx) => afterUser(tx, account.name, hasOtherUser ? change : {}))) return true
       // The answer to an earlier commit may have been lost and the caller tries again, so a saved attempt counts.
       const saved = `select ${now} as clock from accounts where name = $1 and committed_attempt_id = $2`
       return (await ask(db, saved, [account.name, attemptId])).length > 0

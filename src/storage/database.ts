@@ -1,6 +1,6 @@
 import { storable } from '../core/storable.ts'
 
-export type Param = string | number | Date | null
+export type Param = string | number | Date | Uint8Array | null
 
 export interface Queryable {
   /** Portable SQL with `$1` parameters. `timestamptz` comes back as a Date or as ISO-8601 text: `new Date()` takes both. */
@@ -47,7 +47,7 @@ export interface Database extends Queryable {
 }
 
 /** Converts a parameter for both engines. An instant becomes text in UTC. */
-export function toSql(param: Param): string | number | null {
+export function toSql(param: Param): string | number | Uint8Array | null {
   if (param instanceof Date) return param.toISOString()
   // A provider's answer must be saved despite a character that the store refuses. Callers' texts are checked earlier.
   return typeof param === 'string' ? storable(param) : param

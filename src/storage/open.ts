@@ -50,21 +50,28 @@ async function openDatabase(address: StoreAddress, log: Log, queryTimeoutMs?: nu
   })
 }
 
-export interface KeySource {
-  readonly configured: readonly Secret[] | null
-  readonly address: StoreAddress
-  readonly keychain: Keychain
+/** Where the configuration says that keys are. */
+interface KeySource {
+  readonly encryptionKeys: readonly Secret[] | null
+  readonly database: StoreAddress
+  readonly desktop: Keychain['env']
 }
 
+/** Without a person a keychain answers at once or never. */
+const KEYCHAIN_MS = 5_000
+
 /** The configured keys, newest first; else those of the embedded store's key file or of the keychain. Null = there is no key yet. */
-export async function encryptionKeys({ configured, address, keychain }: KeySource): Promise<readonly string[] | null> {
+export async function encryptionKeys(
+  { encryptionKeys: configured, database, desktop: env }: KeySource,
+  withinMs = KEYCHAIN_MS,
+): Promise<readonly string[] | null> {
   if (configured !== null) return configured.map((key) => key.reveal())
-  const path = keyFileOf(address)
+  const path = keyFileOf(database)
   const found = await readKeyFile(path)
   if (found === null || 'keys' in found) return found?.keys ?? null
   // Nothing of the keychain is loaded before it is needed.
   const { readKeychain } = await import('./keychain.ts')
-  return readKeychain(keychain, found.keychainId, path)
+  return readKeychain({ env, withinMs }, found.keychainId, path)
 }
 
 /** Creates the key of a store that has sealed nothing. A new key for sealed tokens would lose them. */
@@ -83,10 +90,13 @@ export async function createKey(db: Database, address: StoreAddress): Promise<re
 }
 
 /** Where the key of the embedded store lies; null where ENCRYPTION_KEY holds it. */
-export async function keyPlaceOf({ configured, address, keychain }: KeySource): Promise<KeyPlace | null> {
+export async function openKeyPlace(
+  { encryptionKeys: configured, database, desktop: env }: KeySource,
+  withinMs = KEYCHAIN_MS,
+): Promise<KeyPlace | null> {
   if (configured !== null) return null
   const { createKeyPlace } = await import('./keychain.ts')
-  return createKeyPlace(keychain, keyFileOf(address))
+  return createKeyPlace({ env, withinMs }, keyFileOf(database))
 }
 
 /** The file beside the embedded store. */

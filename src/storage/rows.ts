@@ -17,6 +17,9 @@ export interface AccountRow {
   readonly page_use_ended_at: Instant | null
   readonly allowed_domains: string | null
   readonly js_constant: string | null
+  readonly serves: Account['serves']
+  /** 1, 0 or null. */
+  readonly feed_open: number | null
   readonly paused_at: Instant | null
   readonly state: AccountState
   readonly issued_at: Instant | null
@@ -56,6 +59,8 @@ const CHANGEABLE: Record<keyof Required<AccountChange>, keyof AccountRow> = {
   pageUseEndedAt: 'page_use_ended_at',
   allowedDomains: 'allowed_domains',
   jsConstant: 'js_constant',
+  serves: 'serves',
+  feedOpen: 'feed_open',
   pausedAt: 'paused_at',
   state: 'state',
   issuedAt: 'issued_at',
@@ -86,6 +91,8 @@ export const READ_COLUMNS: ReadonlySet<string> = new Set<keyof AccountRow>([
   'paused_at',
   'allowed_domains',
   'js_constant',
+  'serves',
+  'feed_open',
   'scopes',
   'page_use_confirmed_at',
   'provider_user_id',
@@ -127,6 +134,8 @@ export function toAccount(row: AccountRow): Account {
     pageUseEndedAt: toDate(row.page_use_ended_at),
     allowedDomains: row.allowed_domains,
     jsConstant: row.js_constant,
+    serves: row.serves,
+    feedOpen: row.feed_open === 1,
     pausedAt: toDate(row.paused_at),
     state: row.state,
     issuedAt: toDate(row.issued_at),

@@ -109,7 +109,7 @@ export async function openSqlite(path: string): Promise<Database> {
 }
 
 // Named parameters, `$1` and so on: the first releases of Node 24 do not bind numbered parameters by position.
-function numbered(params: readonly Param[]): Record<string, string | number | null> {
+function numbered(params: readonly Param[]): Record<string, string | number | Uint8Array | null> {
   return Object.fromEntries(params.map((param, index) => [`$${index + 1}`, toSql(param)]))
 }
 

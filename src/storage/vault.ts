@@ -45,21 +45,28 @@ export function createVault(secrets: readonly string[], others: readonly string[
     },
 
     open(sealed, context) {
-      const [form, id, nonceText = '', text = '', ...rest] = sealed.split('.')
-      const nonce = decode(nonceText)
-      const bytes = decode(text)
-      const key = keys.find((candidate) => candidate.id === id)
-      if (form !== 'v1' || rest.length > 0 || !key || nonce?.length !== NONCE_BYTES || !bytes || bytes.length < TAG_BYTES)
-        throw new UnreadableError(context)
-      const decipher = createDecipheriv(CIPHER, key.bytes, nonce, { authTagLength: TAG_BYTES })
-      decipher.setAAD(bound(context))
-      decipher.setAuthTag(bytes.subarray(-TAG_BYTES))
-      try {
-        return new Secret(Buffer.concat([decipher.update(bytes.subarray(0, -TAG_BYTES)), decipher.final()]).toString('utf8'))
-      } catch {
-        throw new UnreadableError(context)
-      }
+      const { isFeedOnly } = context
+      const value =
+        decipher(sealed, context) ?? (isFeedOnly === undefined ? null : decipher(sealed, { ...context, isFeedOnly: !isFeedOnly }))
+      if (value === null) throw new UnreadableError(context)
+      return value
     },
+  }
+
+  function decipher(sealed: string, context: SealContext): Secret | null {
+    const [form, id, nonceText = '', text = '', ...rest] = sealed.split('.')
+    const nonce = decode(nonceText)
+    const bytes = decode(text)
+    const key = keys.find((candidate) => candidate.id === id)
+    if (form !== 'v1' || rest.length > 0 || !key || nonce?.length !== NONCE_BYTES || !bytes || bytes.length < TAG_BYTES) return null
+    const opening = createDecipheriv(CIPHER, key.bytes, nonce, { authTagLength: TAG_BYTES })
+    opening.setAAD(bound(context))
+    opening.setAuthTag(bytes.subarray(-TAG_BYTES))
+    try {
+      return new Secret(Buffer.concat([opening.update(bytes.subarray(0, -TAG_BYTES)), opening.final()]).toString('utf8'))
+    } catch {
+      return null
+    }
   }
 }
 
@@ -83,8 +90,9 @@ function macOf({ macBytes }: Key, use: string, text: string): Buffer {
 }
 
 /** The additional data. JSON, because a plain join would not tell “a.b” + “c” from “a” + “b.c”. */
-function bound({ table, row, column, provider }: SealContext): Buffer {
-  return Buffer.from(JSON.stringify([table, row, column, ...(provider === undefined ? [] : [provider])]), 'utf8')
+function bound({ table, row, column, provider, isFeedOnly = false }: SealContext): Buffer {
+  const marks = isFeedOnly ? [provider ?? '', 'feed'] : provider === undefined ? [] : [provider]
+  return Buffer.from(JSON.stringify([table, row, column, ...marks]), 'utf8')
 }
 
 /** Null where the text is not the canonical encoding of its bytes; the decoder itself ignores stray bits. */

@@ -21,6 +21,8 @@ const healthy: Account = {
   pageUseEndedAt: null,
   allowedDomains: null,
   jsConstant: null,
+  serves: null,
+  feedOpen: false,
   pausedAt: null,
   state: 'active',
   issuedAt: at(-20 * DAY),

@@ -64,6 +64,8 @@ eachStore(t, 'returns each value as it was written, to the millisecond', async (
     neverExpires: true,
     allowedDomains: '*.shop.example\nwww.example.com',
     jsConstant: '$hop',
+    serves: 'feed',
+    feedOpen: true,
     pausedAt: new Date('2026-03-29T01:00:00.001Z'),
     state: 'reconnect',
     issuedAt: new Date('2026-04-05T02:44:59.999Z'),

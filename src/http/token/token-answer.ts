@@ -5,7 +5,7 @@ import { type Body, MAX_AGE_SECONDS } from '../../reading/snapshot.ts'
 import { CONTENT_TYPES, errorAnswer, STATUS } from '../errors.ts'
 
 // All headers that decide a read, so that no cache gives one site's answer to another.
-const VARY = 'Origin, Referer, Sec-Fetch-Site, Sec-Fetch-Mode, Sec-Fetch-Dest'
+export const VARY = 'Origin, Referer, Sec-Fetch-Site, Sec-Fetch-Mode, Sec-Fetch-Dest'
 const COMMON = ['vary', VARY, 'x-content-type-options', 'nosniff'] as const
 const READABLE = [...COMMON, 'cross-origin-resource-policy', 'cross-origin'] as const
 const USUAL_CACHE_CONTROL = `private, max-age=${MAX_AGE_SECONDS}`
@@ -57,6 +57,6 @@ function write(reply: FastifyReply, status: number, headers: string[], body: str
 }
 
 /** Weak comparison, as RFC 9110 §13.1.2 requires for If-None-Match. */
-function matches(header: string, etag: string): boolean {
+export function matches(header: string, etag: string): boolean {
   return header === etag || header.split(',').some((one) => one.trim() === '*' || one.trim().replace(/^W\//, '') === etag)
 }
