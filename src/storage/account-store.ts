@@ -15,10 +15,14 @@ import { ACCOUNT_COLUMNS, changedColumns, FILLED_COLUMNS, READ_COLUMNS, toAccoun
 const NOT_ERASED = ['state', 'failure_count', 'never_expires', 'seed_fingerprint']
 const refilled = (column: string): string =>
   column === 'seed_fingerprint' ? `${column} = coalesce(excluded.${column}, accounts.${column})` : `${column} = excluded.${column}`
-/** The default's name. The release before writes only accounts.default_since, so a mark newer than the table's wins, and one of the same instant, which this one writes too. */
+/**
+ * The default's name. The release before knows only accounts.default_since, which this one writes too, so the newest of these
+ * marks wins, whatever the table's time: a statement that waited for a lock writes the time of its start. After a removal by
+ * this release only a mark that is newer wins.
+ */
 const DEFAULT_NAME = `(select case
-    when marked.name is not null and (installation.default_since is null or marked.default_since > installation.default_since
-      or (marked.default_since = installation.default_since and installation.default_account is not null)) then marked.name
+    when marked.name is not null and (installation.default_account is not null or installation.default_since is null
+      or marked.default_since > installation.default_since) then marked.name
     when installation.default_since is null then '${DEFAULT_ACCOUNT}'
     else installation.default_account end
   from installation left join (
