@@ -35,7 +35,7 @@ import { createOverview } from './storage/account-queries.ts'
 import { createAccountStore } from './storage/account-store.ts'
 import { createAlertStore } from './storage/alert-store.ts'
 import { createChannelStore } from './storage/channel-store.ts'
-import { hasDueFeed } from './storage/feed-rules.ts'
+import { createFeedSummaries } from './storage/feed-summaries.ts'
 import { createInstallationStore } from './storage/installation.ts'
 import { createOAuthStateStore } from './storage/oauth-states.ts'
 import { createKey, encryptionKeys, openStore, prepareStore } from './storage/open.ts'
@@ -82,6 +82,7 @@ export async function createAgent(config: Config, log: Logger, { rateLimits = RA
   const rateLimit = createRateLimit(rateLimits)
   const waiting = { grants: 0 }
   const stopping = new AbortController()
+  const feedSummaries = createFeedSummaries(db)
   const mayKeep = (): boolean => waiting.grants === 0 && db.state().up
   const feeds = createLazyFeeds(
     async () => {
@@ -123,7 +124,7 @@ export async function createAgent(config: Config, log: Logger, { rateLimits = RA
   const wrongPasswords = createWrongPasswords(db)
   const looks = createLookCounters()
   const checkTokens = createTokenChecks({ ...refreshDeps, timetable: createTimetable(db), events: store, looks, send }, stopping.signal)
-  const readHistory = createReadHistory(reader.counters)
+  const readHistory = createReadHistory(reader)
   const oauthStates = createOAuthStateStore(db)
   const signedRequests = createSignedRequests(db)
   const maintainNow = createMaintenance(
@@ -164,6 +165,10 @@ export async function createAgent(config: Config, log: Logger, { rateLimits = RA
     signedRequests,
     overview,
     pictures: createPictures(refreshDeps),
+    feeds,
+    feedSummaries,
+    feedMode: feedSettings.mode,
+    hasIdled: readHistory.hasIdled,
     appUrl: config.appUrl,
     seedNotes: configuredSeeds.notes,
     seedFingerprints: new Map(seeds.map(({ account, fingerprint }) => [account, fingerprint])),
@@ -208,7 +213,10 @@ export async function createAgent(config: Config, log: Logger, { rateLimits = RA
       if (config.metricsKey === null) return null
       const { createMetrics } = await import('./status/metrics.ts')
       const meter = createReadMeter()
-      const metrics = createMetrics({ ...storeParts, summary: summary.take, overview, store, reader, refreshDeps, looks }, meter)
+      const metrics = createMetrics(
+        { ...storeParts, summary: summary.take, overview, store, reader, refreshDeps, looks, feeds, feedSummaries },
+        meter,
+      )
       return { meter, isKey: isOneOf([config.metricsKey]), ...metrics }
     },
     /** What each tick does. */
@@ -224,7 +232,7 @@ export async function createAgent(config: Config, log: Logger, { rateLimits = RA
       /** Fetches the posts that are due. Loads no code for feeds before one is. */
       async fetchFeeds() {
         await db.check()
-        if (feeds.loaded() !== null || (await hasDueFeed(db))) await (await feeds.load()).fetching.run()
+        if (feeds.loaded() !== null || (await feedSummaries.hasDue())) await (await feeds.load()).fetching.run()
       },
       /** By this time after the start, every lease of a crashed process has ended. */
       leasesOverMs: (leaseSeconds(providers.values()) + 2) * 1000,

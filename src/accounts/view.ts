@@ -13,6 +13,7 @@ import { accountPages } from '../core/account-pages.ts'
 import type { AccountStore, RecordedEvent } from '../core/account-store.ts'
 import type { Provider } from '../core/provider.ts'
 import { accountContext, tryOpen, type Vault } from '../core/vault.ts'
+import { type FeedDeps, type FeedView, feedView } from './feed-settings.ts'
 import { type NextStep, nextStep, type Situation } from './next-step.ts'
 import type { Overview, PageRequest } from './overview.ts'
 import { withUnreadable } from './unreadable.ts'
@@ -32,6 +33,8 @@ export interface AccountView extends Situation {
   /** `/token.js` serves this account. */
   readonly isDefault: boolean
   readonly allowedDomains: string | null
+  readonly serves: Account['serves']
+  readonly feedOpen: boolean
   readonly jsConstant: string | null
   readonly scopes: string | null
   /**
@@ -52,6 +55,8 @@ export type AdvisedAccount = AccountView & NextStep
 export type AccountHealth = AdvisedAccount & {
   /** The last sixty attempts, newest first. */
   readonly attempts: readonly RecordedEvent[]
+  /** Null where the provider gives no posts. */
+  readonly feed: FeedView | null
 }
 
 export interface ProviderHealth {
@@ -94,14 +99,22 @@ export async function describePage(
 
 /** One page of accounts with their attempts, and the last answer of each provider. */
 export async function describeStatus(
-  deps: ViewDeps,
+  deps: ViewDeps & FeedDeps,
   request: PageRequest,
 ): Promise<{ accounts: AccountHealth[]; total: number; providers: ProviderHealth[]; now: Date }> {
   const { accounts, total } = await describePage(deps, request)
   const names = accounts.map(({ name }) => name)
-  const [attempts, providers] = await Promise.all([deps.overview.attempts(names, ATTEMPTS), describeProviders(deps)])
+  const [attempts, providers, feeds] = await Promise.all([
+    deps.overview.attempts(names, ATTEMPTS),
+    describeProviders(deps),
+    deps.feedSummaries.of(names),
+  ])
   const now = deps.store.now()
-  const health = accounts.map((account) => ({ ...account, attempts: attempts.get(account.name) ?? [] }))
+  const health = accounts.map((account) => ({
+    ...account,
+    attempts: attempts.get(account.name) ?? [],
+    feed: feedView(deps, account, feeds.get(account.name) ?? null),
+  }))
   return { accounts: health, total, providers, now }
 }
 
@@ -146,6 +159,8 @@ function describe(deps: ViewDeps, stored: Account, isDefault: boolean): AccountV
     token: shown(deps, account),
     isDefault,
     allowedDomains,
+    serves: account.serves,
+    feedOpen: account.feedOpen,
     jsConstant,
     scopes: account.scopes,
     pageUse: pageUseOf(deps, account),

@@ -12,6 +12,7 @@ export type AlertKind =
   | 'approval_ends_in_a_month'
   | 'failing_for_a_day'
   | 'page_use_ended'
+  | 'feed_stale'
   | 'recovered'
   | 'password_guessed_at'
   | 'test'
@@ -36,6 +37,8 @@ export interface Alerted {
 /** An account that may need an alert. Only this process looks at it until the lease lapses. */
 export interface AlertClaim {
   readonly account: Account
+  /** Why its feed has had no new posts for six hours; null = it has, or nobody reads it. */
+  readonly feedTrouble: string | null
   readonly alerted: Alerted
   /** Of the channels that have had less than `alerted`: what they have had. */
   readonly behind: ReadonlyMap<string, Alerted>

@@ -31,18 +31,53 @@ export interface Decision {
 /** Web pages lost the token because its scopes changed. It says nothing of the token's health, so it is decided apart. */
 const PAGES_LOST = 'pages-lost'
 
-/** What to send now, where `alerted` was sent before. Both kinds of conditions repeat every seven days while they last. */
-export function decideAlert(account: Account, alerted: Alerted, now: Date): Decision {
+/** The feed has no new posts, for a reason that is not the token's. */
+const FEED_STALE = 'feed-stale'
+
+/**
+ * What to send now, where `alerted` was sent before. All conditions repeat every seven days while they last.
+ * `feedTrouble`: see `AlertClaim`.
+ */
+export function decideAlert(account: Account, alerted: Alerted, now: Date, feedTrouble: string | null = null): Decision {
+  const others = [PAGES_LOST, FEED_STALE]
+  const health = decideHealth(account, { ...alerted, conditions: alerted.conditions.filter((one) => !others.includes(one)) }, now)
+  const pages = decidePages(account, alerted, now)
+  const feed = decideFeed(account, alerted, now, feedTrouble)
+  // One alert at a time: what is left waits for the next look.
+  const sent = [health, pages, feed].find(({ alert }) => alert !== null)
+  const before = (condition: string): string[] => (alerted.conditions.includes(condition) ? [condition] : [])
+  return {
+    alert: sent?.alert ?? null,
+    alerted: [
+      ...health.alerted,
+      ...(pages.alert === null || pages === sent ? pages.alerted : before(PAGES_LOST)),
+      ...(feed.alert === null || feed === sent ? feed.alerted : before(FEED_STALE)),
+    ],
+  }
+}
+
+function decidePages(account: Account, alerted: Alerted, now: Date): Decision {
   const { conditions, at } = alerted
-  const health = decideHealth(account, { conditions: conditions.filter((one) => one !== PAGES_LOST), at }, now)
   const { pageUseEndedAt: endedAt } = account
   // The owner may have decided between two looks, and the scopes have changed again.
   const wasSent = endedAt !== null && at !== null && at >= endedAt && conditions.includes(PAGES_LOST)
-  const kept = wasSent ? [PAGES_LOST] : []
   const isDue = endedAt !== null && account.pausedAt === null && hasGrant(account) && (!wasSent || isRepeat(alerted, now))
-  if (health.alert !== null || !isDue) return { alert: health.alert, alerted: [...health.alerted, ...kept] }
+  if (!isDue) return { alert: null, alerted: wasSent ? [PAGES_LOST] : [] }
   const message = `The permissions of the account ${named(account)} have changed, so web pages no longer get its token; browsers that have it keep it for five minutes. Servers still get it. Decide under “Who may read the token” whether pages may have it with its new permissions.`
-  return { alert: about(account, 'page_use_ended', message), alerted: [...health.alerted, PAGES_LOST] }
+  return { alert: about(account, 'page_use_ended', message), alerted: [PAGES_LOST] }
+}
+
+function decideFeed(account: Account, alerted: Alerted, now: Date, trouble: string | null): Decision {
+  const wasSent = alerted.conditions.includes(FEED_STALE)
+  // While the token is in trouble, its own alert says what to do.
+  if (account.pausedAt !== null || !works(account)) return { alert: null, alerted: wasSent ? [FEED_STALE] : [] }
+  if (trouble === null) {
+    const message = `The feed of the account ${named(account)} gets its posts again.`
+    return { alert: wasSent ? about(account, 'recovered', message) : null, alerted: [] }
+  }
+  if (wasSent && !isRepeat(alerted, now)) return { alert: null, alerted: [FEED_STALE] }
+  const message = `The feed of the account ${named(account)} has had no new posts for six hours or more; pages show the last ones. ${trouble}`
+  return { alert: about(account, 'feed_stale', message), alerted: [FEED_STALE] }
 }
 
 const isRepeat = ({ at }: Alerted, now: Date): boolean => at !== null && now.getTime() - at.getTime() >= REPEAT_MS
@@ -71,8 +106,8 @@ function decideHealth(account: Account, alerted: Alerted, now: Date): Decision {
 }
 
 /** The earliest time at which `decideAlert` may return an alert if the account does not change; null = never. */
-export function nextAlertAt(account: Account, alerted: Alerted, now: Date): Date | null {
-  if (decideAlert(account, alerted, now).alert !== null) return now
+export function nextAlertAt(account: Account, alerted: Alerted, now: Date, feedTrouble: string | null = null): Date | null {
+  if (decideAlert(account, alerted, now, feedTrouble).alert !== null) return now
   if (account.pausedAt !== null) return null
   const { issuedAt, expiresAt, refreshToken, failingSince, failureCount } = account
   const end = grantEnd(account)

@@ -61,11 +61,11 @@ interface Verdict {
 }
 
 function verdictOf(claim: AlertClaim, kinds: readonly string[]): Verdict {
-  const { account, alerted, behind, claimedAt } = claim
-  const own = decideAlert(account, alerted, claimedAt)
+  const { account, alerted, behind, claimedAt, feedTrouble } = claim
+  const own = decideAlert(account, alerted, claimedAt, feedTrouble)
   const decide = (kind: string): Decision => {
     const had = behind.get(kind)
-    return had === undefined ? own : decideAlert(account, had, claimedAt)
+    return had === undefined ? own : decideAlert(account, had, claimedAt, feedTrouble)
   }
   return { claim, own, ofChannel: new Map(kinds.map((kind) => [kind, decide(kind)])) }
 }

@@ -1,13 +1,20 @@
+import { describeFeed, type FeedDeps, setFeedOpen, setServes } from '../accounts/feed-settings.ts'
 import * as manage from '../accounts/manage.ts'
 import { describeAccount, type ViewDeps } from '../accounts/view.ts'
 import type { AgentCommand } from '../config/agent-command.ts'
+import { words } from '../core/format-time.ts'
+import type { Serves } from '../core/serves.ts'
 import type { Command } from './arguments.ts'
 import { listAccounts } from './lists.ts'
 import { print } from './terminal.ts'
 import { looksSecret } from './words.ts'
 
 /** The commands that begin with `accounts`. */
-export async function accountsCommand(deps: manage.ManageDeps & ViewDeps, command: AgentCommand, invocation: Command): Promise<number> {
+export async function accountsCommand(
+  deps: manage.ManageDeps & ViewDeps & FeedDeps,
+  command: AgentCommand,
+  invocation: Command,
+): Promise<number> {
   const { name, account, rest, options } = invocation
   if (name === 'accounts list' || account === null) return listAccounts(deps, command, invocation)
   switch (name) {
@@ -33,6 +40,15 @@ export async function accountsCommand(deps: manage.ManageDeps & ViewDeps, comman
       )
     case 'accounts set-pages':
       return setPages(deps, command, account, rest[0] === 'allowed')
+    case 'accounts set-serves':
+      return changeServes(deps, account, (rest[0] ?? null) as Serves | null)
+    case 'accounts set-open': {
+      const isOpen = rest[0] === 'on'
+      await setFeedOpen(deps, account, isOpen, 'cli')
+      return print(
+        isOpen ? `Any web site may read the feed of “${account}”.` : `Only the web sites of its list may read the feed of “${account}”.`,
+      )
+    }
     case 'accounts set-default':
       await manage.makeDefault(deps, account, 'cli')
       return print(`/token.js now serves “${account}”.`)
@@ -42,6 +58,23 @@ export async function accountsCommand(deps: manage.ManageDeps & ViewDeps, comman
         name === 'accounts pause' ? `“${account}” is now neither refreshed nor served.` : `“${account}” is refreshed and served again.`,
       )
   }
+}
+
+const GIVES: Readonly<Record<Serves, string>> = {
+  token: 'the token, and no feed',
+  both: 'the feed, and the token',
+  feed: 'the feed alone; every address of the token answers 403',
+}
+
+async function changeServes(deps: FeedDeps, name: string, serves: Serves | null): Promise<number> {
+  await setServes(deps, name, serves, 'cli')
+  const view = await describeFeed(deps, await manage.findAccount(deps, name))
+  const until = view?.tokenUntil ?? null
+  print(`Web sites get ${GIVES[view?.serves ?? 'token']} of “${name}”${serves === null ? ', as FEED_MODE says' : ''}.`)
+  if (until === null) return 0
+  return print(
+    `Who has read the token before can use it until ${words.inUtc(until)}. To end it sooner, remove the app in the account’s settings at its provider, and connect the account again.`,
+  )
 }
 
 /** Asks for nothing that the account's page does not ask: there the owner reads the same before the tick. */

@@ -94,8 +94,11 @@ function readCommand({ name, form, rest }: Match, options: ReadonlyMap<Option, s
       `A web site is written as www.example.com, *.example.com or http://localhost:8080, without a path. ${NOT_REPEATED}`,
     )
   }
-  if (name === 'accounts set-pages' && others[0] !== 'allowed' && others[0] !== 'servers-only')
-    throw new UsageError('accounts set-pages takes “allowed” or “servers-only” after the account’s name.')
+  const { choices } = form
+  if (choices !== undefined && !(others[0] === undefined ? form.mayChoose === true : choices.includes(others[0]))) {
+    const list = choices.map((one) => `“${one}”`).join(' or ')
+    throw new UsageError(`${name} takes ${list}${form.mayChoose === true ? ' or nothing' : ''} after the account’s name.`)
+  }
   if (name === 'accounts set-constant' && others.some(looksSecret)) {
     throw new UsageError(`That looks like a token or a key, and the constant’s name is public. ${NOT_REPEATED}${tokenAdvice(command)}`)
   }

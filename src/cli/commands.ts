@@ -12,13 +12,18 @@ export interface Form {
   readonly options?: Readonly<Partial<Record<Option, string>>>
   /** The highest number of words after the name. */
   readonly rest?: number
+  /** One of these follows the name; with `mayChoose` none need follow. */
+  readonly choices?: readonly string[]
+  readonly mayChoose?: boolean
 }
 
 /** Each option; `value`: what follows it, as the help shows it. */
 export const OPTIONS = {
   attention: null,
+  clear: null,
   code: '-',
   'dry-run': null,
+  fetch: null,
   force: null,
   header: null,
   json: null,
@@ -107,6 +112,17 @@ export const FORMS = {
     details: 'Exit code 1 if an account needs a person. An account that waits for its first token is no failure.',
     options: { attention: ATTENTION, json: 'one JSON array, for scripts, by name' },
   },
+  feed: {
+    words: '[account] [--fetch] [--clear] [--json]',
+    summary: 'show the feeds: posts, age, size, and what went wrong',
+    details: 'Exit code 1 if a feed that is read has had no good answer for six hours.',
+    name: 'may',
+    options: {
+      fetch: 'fetch the posts of this account now',
+      clear: 'delete its posts and pictures; the next reader has them fetched again',
+      json: 'one JSON array, for scripts, by name',
+    },
+  },
   'alert-test': {
     words: '',
     summary: 'send a test message to each place that alerts go to',
@@ -161,6 +177,25 @@ export const FORMS = {
       'allowed: each visitor of a page can copy the token, and post, answer or delete as the account until the token ends; this ends when its permissions change. servers-only: web pages get an error that says why. Tokens that can only read are for pages anyway.',
     name: 'must',
     rest: 1,
+    choices: ['allowed', 'servers-only'],
+  },
+  'accounts set-serves': {
+    words: '<name> [token|both|feed]',
+    summary: 'set what web sites and servers get; none: FEED_MODE decides',
+    details:
+      'feed: the posts alone; every address of the token answers 403, also to servers. A token that pages have read before lives on until it ends.',
+    name: 'must',
+    rest: 1,
+    choices: ['token', 'both', 'feed'],
+    mayChoose: true,
+  },
+  'accounts set-open': {
+    words: '<name> on|off',
+    summary: 'let any web site read its feed, or only those of the list',
+    details: 'on: shared caches may keep the posts, and show a deleted one for up to a day. The token keeps its list.',
+    name: 'must',
+    rest: 1,
+    choices: ['on', 'off'],
   },
   'accounts set-default': { words: '<name>', summary: 'let /token.js serve it', name: 'must' },
   'accounts pause': { words: '<name>', summary: 'neither refresh nor serve it until it is resumed', name: 'must' },

@@ -14,6 +14,7 @@ import { type Command, readArguments } from './arguments.ts'
 import { auth, CREATED } from './auth.ts'
 import type { AuthTimes } from './auth-wait.ts'
 import { type CommandName, help } from './commands.ts'
+import { feed } from './feed.ts'
 import { status } from './lists.ts'
 import { listProviders } from './providers.ts'
 import { refresh } from './refresh.ts'
@@ -173,6 +174,8 @@ async function run(invocation: Command, agent: Agent, { applied, config, env, pl
       return interruptible(agent, () => importRuby(agent, options.has('force')))
     case 'status':
       return status(agent, config.command, invocation)
+    case 'feed':
+      return interruptible(agent, () => reportingStale(owner, (reporting) => feed(reporting, invocation)), '')
     case 'alert-test':
       return testAlerts(agent)
     case 'rotate-keys':

@@ -112,12 +112,28 @@ export interface PictureBytes {
 /** `full`: the pictures of all feeds together have reached their limit. `void`: another process took over, or the feed is gone. */
 export type PictureOutcome = 'kept' | 'full' | 'void'
 
-/** How much feeds hold, for the metrics. */
+/** A feed without its posts. */
+export interface FeedSummary extends Omit<Feed, 'posts' | 'etag'> {
+  readonly account: string
+  /** No good answer for six hours, although the agent has asked. */
+  readonly isFailing: boolean
+}
+
+/** How much all feeds hold. */
 export interface FeedTotals {
   readonly feeds: number
-  readonly stale: number
+  readonly failing: number
   readonly posts: number
   readonly bytes: number
+}
+
+/** What an agent asks of feeds before it loads their code. */
+export interface FeedSummaries {
+  /** True where a feed may be due. */
+  hasDue(): Promise<boolean>
+  totals(): Promise<FeedTotals>
+  /** By account; a feed of another user than the present one is left out. */
+  of(accounts: readonly string[]): Promise<ReadonlyMap<string, FeedSummary>>
 }
 
 export interface FeedStoreOptions {
@@ -151,5 +167,4 @@ export interface FeedStore {
   clear(name: string): Promise<boolean>
   /** Throws away what was not confirmed for two weeks, and what belongs to no present user. */
   sweep(): Promise<readonly string[]>
-  totals(): Promise<FeedTotals>
 }

@@ -3,6 +3,7 @@ import type Ajv from '@fastify/ajv-compiler'
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, type FastifyReply, type FastifyServerOptions, LogController } from 'fastify'
 import type { ConnectDeps } from '../accounts/connected.ts'
 import type { DeauthorizeDeps } from '../accounts/deauthorize.ts'
+import type { FeedDeps } from '../accounts/feed-settings.ts'
 import type { ManageDeps } from '../accounts/manage.ts'
 import type { Overview } from '../accounts/overview.ts'
 import type { Pictures } from '../accounts/pictures.ts'
@@ -11,6 +12,7 @@ import type { AlertChannels } from '../alerts/channel.ts'
 import type { ReadMeter } from '../reading/read-meter.ts'
 import type { SignIn } from '../sign-in/sign-in.ts'
 import type { Status } from '../status/status.ts'
+import type { Idling } from './admin/account-page.ts'
 import { accountRoutes } from './admin/account-routes.ts'
 import { alertRoutes } from './admin/alert-routes.ts'
 import { connectRoutes } from './admin/connect-routes.ts'
@@ -52,6 +54,8 @@ export interface AppParts {
   readonly signIn: SignIn
   readonly owner: ManageDeps &
     ViewDeps &
+    FeedDeps &
+    Idling &
     ConnectDeps &
     SetupParts['owner'] &
     DeauthorizeDeps & { readonly pictures: Pictures; readonly overview: Pick<Overview, 'endPageUseNote'> }

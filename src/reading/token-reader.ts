@@ -29,6 +29,8 @@ export interface TokenReader {
   /** As `publish`, if `/token.js` may serve another account from now on. */
   publishDefault(): Promise<StaleUntil>
   /** Tokens served, by source. */
+  /** The accounts whose tokens were served since this was last emptied. */
+  readonly readNames: Set<string>
   readonly counters: Readonly<Record<ReadSource, number>>
 }
 
@@ -69,6 +71,7 @@ const DEFAULT = 'default'
 export function createTokenReader(deps: Deps): TokenReader {
   const { store, shared, log, feedMode = 'on', maxSnapshots: max = 2000, clockMs = () => performance.now() } = deps
   const counters: Record<ReadSource, number> = { process: 0, memcached: 0, store: 0, stale: 0 }
+  const readNames = new Set<string>()
   const bounded = createBoundedLookUps()
   const onTurn = (error: unknown): void => {
     if (error === null) log.info({}, 'Tokens can be read again')
@@ -105,7 +108,10 @@ export function createTokenReader(deps: Deps): TokenReader {
 
   function countRead(entry: AccountEntry, from: Source): Snapshot {
     const snapshot = snapshotIn(entry)
-    if (snapshot.problem === null) counters[from === 'memory' ? 'process' : from === 'look-up' ? entry.source : 'stale']++
+    if (snapshot.problem === null) {
+      counters[from === 'memory' ? 'process' : from === 'look-up' ? entry.source : 'stale']++
+      readNames.add(snapshot.name)
+    }
     return snapshot
   }
 
@@ -236,6 +242,7 @@ export function createTokenReader(deps: Deps): TokenReader {
 
   return {
     counters,
+    readNames,
     read: (name) => readBy(name, countRead),
     defaultName() {
       const found = served.get(DEFAULT, identity)

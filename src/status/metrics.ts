@@ -3,6 +3,8 @@ import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom
 import type { Overview } from '../accounts/overview.ts'
 import type { Account } from '../core/account.ts'
 import type { AccountStore } from '../core/account-store.ts'
+import type { FeedSummaries } from '../feeds/feed.ts'
+import type { LazyFeeds } from '../feeds/lazy-feeds.ts'
 import { READ_BUCKETS, type ReadMeter } from '../reading/read-meter.ts'
 import type { TokenReader } from '../reading/token-reader.ts'
 import type { LookCounters } from '../refreshing/check-tokens.ts'
@@ -21,6 +23,8 @@ interface MeasuredParts extends Omit<WatchedParts, 'memcachedState'> {
   readonly reader: Pick<TokenReader, 'counters'>
   readonly refreshDeps: Pick<AttemptDeps, 'counters'>
   readonly looks: LookCounters
+  readonly feeds: Pick<LazyFeeds, 'loaded'>
+  readonly feedSummaries: Pick<FeedSummaries, 'totals'>
   readonly memcachedState: (() => Promise<{ readonly servers: readonly { readonly server: string; readonly up: boolean }[] }>) | null
 }
 
@@ -74,6 +78,17 @@ export function createMetrics(services: MeasuredParts, reads: ReadMeter): Metric
   counted('looks', 'Daily looks of this process at tokens, by outcome.', 'outcome', () => services.looks)
   counted('reads', 'Requests for a token, by outcome.', 'outcome', () => reads.outcomes())
   counted('lookups', 'Tokens found for a request, by where they came from.', 'source', () => services.reader.counters)
+  counted(
+    'feed_reads',
+    'Feeds found for a request, by where they came from.',
+    'source',
+    () => services.feeds.loaded()?.reader.counters ?? {},
+  )
+  counted('feed_fetches', 'Fetches of posts by this process, by outcome.', 'outcome', () => services.feeds.loaded()?.counters ?? {})
+  const feeds = total('feeds', 'Feeds that are kept.')
+  const feedsFailing = total('feeds_failing', 'Feeds without a good answer for six hours.')
+  const feedPosts = total('feed_posts', 'Posts in all feeds.')
+  const feedBytes = total('feed_picture_bytes', 'Bytes of the pictures of all feeds in the database.')
   registry.registerMetric(new ReadDurations(reads))
   const perChannel = (name: string, help: string): Gauge =>
     new Gauge({ name: `token_agent_alert_channel_${name}`, help, labelNames: ['channel'], registers })
@@ -91,12 +106,21 @@ export function createMetrics(services: MeasuredParts, reads: ReadMeter): Metric
   // While the store is down, the last known accounts are shown; token_agent_store_up is 0.
   let lastAccounts: readonly Account[] = []
   async function readAccounts(): Promise<void> {
-    const [urgent, summary] = await Promise.all([services.overview.mostUrgent(MAX_ACCOUNTS), services.summary(), services.checkStore()])
+    const [urgent, summary, kept] = await Promise.all([
+      services.overview.mostUrgent(MAX_ACCOUNTS),
+      services.summary(),
+      services.feedSummaries.totals(),
+      services.checkStore(),
+    ])
     lastAccounts = urgent
     for (const [name, count] of Object.entries(summary.byState)) accounts.set({ state: name }, count)
     needPerson.set(summary.needPerson)
     unreadable.set(summary.unreadable)
     paused.set(summary.paused)
+    feeds.set(kept.feeds)
+    feedsFailing.set(kept.failing)
+    feedPosts.set(kept.posts)
+    feedBytes.set(kept.bytes)
   }
   let reading: Promise<void> | null = null
 

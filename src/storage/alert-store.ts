@@ -1,7 +1,8 @@
 import type { AlertClaim, Alerted, AlertStore } from '../alerts/alert.ts'
 import { nextAlertAt } from '../alerts/decide-alert.ts'
-import type { Database } from './database.ts'
+import type { Database, Queryable } from './database.ts'
 import { insertEvent } from './event-row.ts'
+import { isFailing } from './feed-rules.ts'
 import { ACCOUNT_COLUMNS, type AccountRow, toAccount, toDate } from './rows.ts'
 
 type Instant = Date | string
@@ -28,6 +29,16 @@ export function createAlertStore(db: Database): AlertStore {
   const { now, nowPlus, skipLocked } = db.dialect
   const columns = `${ACCOUNT_COLUMNS}, alert_told, alert_told_at, alert_told_also, alert_told_also_at, ${now} as clock`
   const numbers = (from: number, list: readonly string[]): string => list.map((_, at) => `$${from + at}`).join(', ')
+
+  /** By account: why a feed that is read has had no new posts for six hours. */
+  async function feedTroubles(tx: Queryable, names: readonly string[]): Promise<ReadonlyMap<string, string>> {
+    const rows = await tx.query<{ account: string; last_error: string | null }>(
+      `select account, last_error from feeds where account in (${numbers(1, names)}) and ${isFailing(db.dialect)}
+        and read_at > ${nowPlus('-604800')}`,
+      names,
+    )
+    return new Map(rows.map(({ account, last_error: why }) => [account, why ?? '']))
+  }
 
   return {
     async requeue(kinds, open, limit) {
@@ -68,7 +79,8 @@ export function createAlertStore(db: Database): AlertStore {
         `select account, channel, told, told_at from alert_backlog where account in (${numbers(1, names)})`,
         names,
       )
-      return rows.map((row) => toClaim(row, backlog))
+      const troubles = await feedTroubles(db, names)
+      return rows.map((row) => ({ ...toClaim(row, backlog), feedTrouble: troubles.get(row.name) ?? null }))
     },
 
     settleAlert: ({ account: { name } }, { alerted, event, behind }) =>
@@ -90,13 +102,15 @@ export function createAlertStore(db: Database): AlertStore {
             [name, channel, textOf(had.conditions), had.at, retrySeconds],
           )
         const clock = new Date(row.clock)
-        await tx.query('update accounts set alert_at = $2 where name = $1', [name, nextAlertAt(toAccount(row), alertedOf(row), clock)])
+        const trouble = (await feedTroubles(tx, [name])).get(name) ?? null
+        const next = nextAlertAt(toAccount(row), alertedOf(row), clock, trouble)
+        await tx.query('update accounts set alert_at = $2 where name = $1', [name, next])
         if (event !== null) await insertEvent(tx, db.dialect, event, clock.getTime())
       }),
   }
 }
 
-function toClaim(row: AlertedRow, backlog: readonly BacklogRow[]): AlertClaim {
+function toClaim(row: AlertedRow, backlog: readonly BacklogRow[]): Omit<AlertClaim, 'feedTrouble'> {
   const own = backlog.filter(({ account }) => account === row.name)
   const behind = new Map(own.map(({ channel, told, told_at }) => [channel, { conditions: conditionsIn(told), at: toDate(told_at) }]))
   return { account: toAccount(row), alerted: alertedOf(row), behind, claimedAt: new Date(row.clock) }

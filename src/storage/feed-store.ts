@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto'
 import type { FeedClaim, FeedStore, FeedStoreOptions, PictureBytes, PictureOutcome, StoredPicture } from '../feeds/feed.ts'
-import type { Database, Param } from './database.ts'
+import type { Database, Param, Queryable } from './database.ts'
 import { type Clocked, createDatabaseClock, type DatabaseClock } from './database-clock.ts'
 import { createFeedLook, FEED_COLUMNS, type FeedRow, toFeed } from './feed-rows.ts'
-import { dropFeed, IS_FOREIGN } from './feed-rules.ts'
+import { dropFeed, IS_FOREIGN, isFailing } from './feed-rules.ts'
 import { createFeedUpkeep } from './feed-upkeep.ts'
 import { ACCOUNT_COLUMNS, type AccountRow, toAccount } from './rows.ts'
 import { atMost } from './turns.ts'
@@ -76,6 +76,12 @@ export function createFeedStore(whole: Database, options: FeedStoreOptions, cloc
     })
   }
 
+  /** The next look at alerts says that the feed fails, or no longer does. */
+  async function wakeAlerts(tx: Queryable, name: string, isOver: boolean): Promise<void> {
+    const isKnown = "coalesce(alert_told_also, '') like '%feed-stale%'"
+    await tx.query(`update accounts set alert_at = ${now} where name = $1 and ${isOver ? '' : 'not '}(${isKnown})`, [name])
+  }
+
   return {
     ...upkeep,
     look: createFeedLook(db, clock),
@@ -143,6 +149,7 @@ export function createFeedStore(whole: Database, options: FeedStoreOptions, cloc
           params,
         )
         if (row === undefined) return null
+        if (isLast && feed.failures > 0) await wakeAlerts(tx, name, true)
         if (row.version === feed.version) return row.version
         const names: Param[] = [name]
         const named = list(['', ...posts.flatMap(({ picture }) => picture?.name ?? [])], names)
@@ -159,6 +166,8 @@ export function createFeedStore(whole: Database, options: FeedStoreOptions, cloc
           empty_since = ${kind === 'empty' ? `coalesce(empty_since, ${now})` : 'empty_since'}, ${NO_ATTEMPT} where account = $1 and attempt_id = $2`,
         [name, attemptId, nextFetchAt, lastError],
       )
+      if (isFailure && (await db.query(`select account from feeds where account = $1 and ${isFailing(db.dialect)}`, [name])).length > 0)
+        await wakeAlerts(db, name, false)
       // The first pictures of a feed that found no room for all.
       if (kind === 'full')
         await db.query('delete from pictures where account = $1 and exists (select 1 from feeds where account = $1 and posts is null)', [

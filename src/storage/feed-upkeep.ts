@@ -2,7 +2,7 @@ import type { FeedStore } from '../feeds/feed.ts'
 import type { Database, Param } from './database.ts'
 import { IS_FOREIGN } from './feed-rules.ts'
 
-type Upkeep = Pick<FeedStore, 'touch' | 'clear' | 'sweep' | 'totals'> & {
+type Upkeep = Pick<FeedStore, 'touch' | 'clear' | 'sweep'> & {
   /** Empties the feeds that were not read for a week. False where there is none. */
   makeRoom(): Promise<boolean>
 }
@@ -12,7 +12,6 @@ const EMPTIED = `posts = null, post_count = 0, etag = null, version = version + 
 /** Without a good answer for so long, nothing tells that the posts may still be shown. */
 const TWO_WEEKS = '-1209600'
 const WEEK = '-604800'
-const STALE = '-21600'
 
 /** What happens to feeds beside fetching and reading. */
 export function createFeedUpkeep(db: Database): Upkeep {
@@ -55,15 +54,6 @@ export function createFeedUpkeep(db: Database): Upkeep {
       await db.query(`delete from feeds where ${IS_FOREIGN}`)
       await db.query('delete from pictures where not exists (select 1 from feeds where feeds.account = pictures.account)')
       return old
-    },
-
-    async totals() {
-      const [row] = await db.query<{ feeds: number; stale: number | null; posts: number | null; bytes: number | string | null }>(
-        `select cast(count(*) as integer) as feeds, cast(sum(post_count) as integer) as posts, sum(bytes) as bytes,
-          cast(sum(case when fetched_at < ${nowPlus(STALE)} then 1 else 0 end) as integer) as stale
-        from feeds where posts is not null`,
-      )
-      return { feeds: row?.feeds ?? 0, stale: row?.stale ?? 0, posts: row?.posts ?? 0, bytes: Number(row?.bytes ?? 0) }
     },
   }
 }

@@ -2,8 +2,8 @@ import t from 'tap'
 import { type FeedClaim, type FeedPost, isShown, MAX_TRIES } from '../../src/feeds/feed.ts'
 import { createAccountStore } from '../../src/storage/account-store.ts'
 import type { Database } from '../../src/storage/database.ts'
-import { hasDueFeed } from '../../src/storage/feed-rules.ts'
 import { createFeedStore } from '../../src/storage/feed-store.ts'
+import { createFeedSummaries } from '../../src/storage/feed-summaries.ts'
 import { prepareInstallation } from '../../src/storage/installation.ts'
 import { eachStore } from './engines.ts'
 
@@ -58,7 +58,7 @@ async function setUp(db: Database, { maxBytes = 1e6 } = {}) {
 
 eachStore(t, 'each due feed goes to one caller, by the rules of what may be fetched', async (t, db) => {
   const { accounts, store, add, later, claimed } = await setUp(db)
-  t.equal(await hasDueFeed(db), false)
+  t.equal(await createFeedSummaries(db).hasDue(), false)
   await add('due')
   await add('paused', { pausedAt: new Date() })
   await add('refused', { state: 'reconnect' })
@@ -71,7 +71,7 @@ eachStore(t, 'each due feed goes to one caller, by the rules of what may be fetc
   await add('tiktok', { provider: 'tiktok', serves: 'both' })
   await add('other', {})
   await db.query("update feeds set user_id = '2' where account = 'other'")
-  t.equal(await hasDueFeed(db), true)
+  t.equal(await createFeedSummaries(db).hasDue(), true)
   const names = (claims: FeedClaim[]) => claims.map(({ account: { name } }) => name).sort()
   const both = await Promise.all([store.claim({ limit: 9 }), store.claim({ limit: 9 })])
   t.strictSame(names(both.flat()), ['due', 'feed'])
@@ -199,7 +199,14 @@ eachStore(t, 'old feeds, and what an older release left behind, are swept', asyn
   await db.query("update accounts set provider_user_id = '2' where name = 'changed'")
   await db.query("insert into pictures values ('never', 'x', 1, 1, 'image/png', $1)", [new Uint8Array(1)])
   t.match([await store.look('gone'), await store.look('changed')], [{ feed: null }, { feed: null }], 'not shown before the sweep either')
-  t.match(await store.totals(), { feeds: 4, posts: 4, bytes: 120, stale: 1 })
+  await db.query("update feeds set failures = 1 where account in ('old', 'changed')")
+  const summaries = createFeedSummaries(db)
+  t.match(await summaries.totals(), { feeds: 4, posts: 4, bytes: 120, failing: 1 })
+  const seen = await summaries.of(['old', 'gone', 'changed', 'good', 'none'])
+  t.strictSame([...seen].map(([name, { isFailing, postCount, bytes }]) => [name, isFailing, postCount, bytes]).toSorted(), [
+    ['good', false, 1, 30],
+    ['old', true, 1, 30],
+  ])
   t.strictSame(await store.sweep(), ['old'])
   t.strictSame(await rows(), ['good aa 3', 'good aa 9'])
   t.equal(await store.clear('good'), true)

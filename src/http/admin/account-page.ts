@@ -1,3 +1,4 @@
+import { describeFeed, type FeedDeps, type FeedView } from '../../accounts/feed-settings.ts'
 import { findAccount } from '../../accounts/manage.ts'
 import { type AdvisedAccount, describeAccount, type ViewDeps } from '../../accounts/view.ts'
 import type { Account } from '../../core/account.ts'
@@ -6,8 +7,13 @@ import { accountContext, tryOpen } from '../../core/vault.ts'
 import { createSnippets } from '../pages/snippets.ts'
 import type { Site } from '../site.ts'
 
+export interface Idling {
+  /** True where pages have not read this account's token for a day, as far as this process knows. */
+  readonly hasIdled: (account: string) => boolean
+}
+
 export interface AccountPageParts {
-  readonly owner: ViewDeps & { readonly store: Pick<AccountStore, 'events'> }
+  readonly owner: ViewDeps & FeedDeps & { readonly store: Pick<AccountStore, 'events'> } & Idling
   readonly site: Site
 }
 
@@ -18,6 +24,10 @@ export interface AccountPage {
   /** The provider's name in a sentence. */
   readonly title: string
   readonly canRevoke: boolean
+  /** Null where the provider gives no posts. */
+  readonly feed: FeedView | null
+  /** Its pages read the feed and not the token. */
+  readonly onlyFeedRead: boolean
   /** Trusted HTML: the way to a token that can only read. */
   readonly readOnly: string
   /** The script tag for a web page. */
@@ -40,10 +50,11 @@ export function createAccountPage({ owner, site }: AccountPageParts): (name: str
 
   return async (name, isConnected) => {
     const found = await findAccount(owner, name)
-    const [account, history, served, notes] = await Promise.all([
+    const [account, history, served, feed, notes] = await Promise.all([
       describeAccount(owner, found),
       owner.store.events(name, 5),
       owner.store.find(null),
+      describeFeed(owner, found),
       isConnected ? notesOf(owner, found) : [],
     ])
     const { title = account.provider, connect, setup } = owner.providers.get(account.provider) ?? {}
@@ -55,6 +66,8 @@ export function createAccountPage({ owner, site }: AccountPageParts): (name: str
       history,
       title,
       readOnly: setup?.readOnly ?? '',
+      feed,
+      onlyFeedRead: feed?.serves === 'both' && isReadDaily(feed, owner.store.now()) && owner.hasIdled(name),
       canRevoke: connect?.revoke !== undefined,
       // Without the example that uses the token.
       tag: code['script']?.split('\n<script>')[0],
@@ -64,6 +77,12 @@ export function createAccountPage({ owner, site }: AccountPageParts): (name: str
       notes,
     }
   }
+}
+
+const DAY_MS = 86_400_000
+
+function isReadDaily({ summary }: FeedView, now: Date): boolean {
+  return summary !== null && now.getTime() - summary.readAt.getTime() < DAY_MS
 }
 
 async function notesOf({ providers, vault }: ViewDeps, account: Account): Promise<readonly string[]> {

@@ -1,5 +1,6 @@
 import type { JsonSchemaToTsProvider } from '@fastify/type-provider-json-schema-to-ts'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { FeedDeps } from '../../accounts/feed-settings.ts'
 import * as manage from '../../accounts/manage.ts'
 import { totalOf } from '../../accounts/overview.ts'
 import { pasteToken } from '../../accounts/paste-token.ts'
@@ -15,7 +16,8 @@ import { inTime, type Pages } from '../pages/pages.ts'
 import { waysOf } from '../pages/provider-ways.ts'
 import { type ListQuery, listingOf, pageRequestOf } from '../pages/status-page.ts'
 import type { Site } from '../site.ts'
-import { createAccountPage } from './account-page.ts'
+import { createAccountPage, type Idling } from './account-page.ts'
+import { FEED_DONE, feedRoutes } from './feed-routes.ts'
 
 const PAGE_LENGTH = 50
 const DONE = new Map(
@@ -39,6 +41,7 @@ const DONE = new Map(
     paused: 'The account is paused: its token is neither refreshed nor served.',
     resumed: 'The account is on again.',
     default: 'The addresses without a name serve this account from now on.',
+    ...FEED_DONE,
     removed: 'The account was removed; its history stays.',
     removed_and_revoked: 'The account was removed, and the provider revoked the permission.',
     removed_not_revoked:
@@ -73,7 +76,7 @@ interface Shown {
 }
 
 interface Parts {
-  readonly owner: manage.ManageDeps & ViewDeps
+  readonly owner: manage.ManageDeps & ViewDeps & FeedDeps & Idling
   readonly status: Pick<Status, 'summary' | 'recount'>
   readonly site: Site
   readonly pages: Pages
@@ -198,6 +201,8 @@ export function accountRoutes(scope: FastifyInstance, { owner, status, site, pag
     const decided = (staleUntil: StaleUntil): string => withStaleUntil(allow ? 'pages_allowed' : 'servers_only', staleUntil)
     return act(reply, account, () => save().then(decided), { field: 'page-use' })
   })
+
+  feedRoutes(scope, { owner, act, withStaleUntil })
 
   app.post(at('refresh'), { schema: { params: Params } }, ({ params }, reply) =>
     act(reply, params.account, async () => {

@@ -1,3 +1,4 @@
+import type { FeedView } from '../../accounts/feed-settings.ts'
 import { type AccountView, conditionWord } from '../../accounts/view.ts'
 import type { PartHealth } from '../../status/health.ts'
 
@@ -64,6 +65,13 @@ const PARTS: Readonly<Record<string, readonly [title: string, consequence: strin
   store: ['Database', 'Web sites get the tokens seen last, until they expire; nothing is refreshed.'],
   memcached: ['Memcached', 'Nothing is lost: tokens are read from the database.'],
   encryption: ['Encryption key', 'A stored token opens with no key in ENCRYPTION_KEY: put the key that sealed it back.'],
+}
+
+function feedLabel({ serves, summary }: FeedView): StateLabel {
+  if (serves === 'token') return { icon: 'plain', word: 'Off' }
+  if (summary === null || (summary.fetchedAt === null && !summary.isFailing)) return { icon: 'plain', word: 'No reader yet' }
+  if (summary.isFailing) return { icon: 'bad', word: 'No new posts' }
+  return { icon: 'good', word: 'Up to date' }
 }
 
 const eventWord = (kind: string): string => EVENTS[kind] ?? kind
@@ -188,6 +196,7 @@ export const labels = {
   partTiles,
   channelLabel,
   answerLabel,
+  feedLabel,
   navLinks,
   platformHelp,
 }

@@ -3,6 +3,7 @@ import helmet, { type FastifyHelmetOptions } from '@fastify/helmet'
 import { Eta } from 'eta'
 import type { FastifyInstance, FastifyReply } from 'fastify'
 import { words as times } from '../../core/format-time.ts'
+import { megabytes } from '../../core/sizes.ts'
 import type { Settings, Site } from '../site.ts'
 import { acceptsGzip, assetUrl } from './assets.ts'
 import { labels } from './labels.ts'
@@ -19,7 +20,7 @@ interface SharedAnswer {
   readonly gzipped: Buffer
 }
 
-const words = { ...times, ...labels }
+const words = { ...times, ...labels, megabytes }
 const byFolder = new Map<string, Eta>()
 /** In characters; a smaller page fits one packet anyway. */
 const MIN_GZIP_LENGTH = 1400

@@ -1,4 +1,5 @@
 import type { FastifyRequest } from 'fastify'
+import type { FeedDeps } from '../../accounts/feed-settings.ts'
 import { type AccountSummary, totalOf } from '../../accounts/overview.ts'
 import { describePageUse, describeStatus, type PageUseNote, type ProviderHealth, type ViewDeps } from '../../accounts/view.ts'
 import type { LastHour } from '../../reading/read-counts.ts'
@@ -85,7 +86,7 @@ export function listingOf(url: string, { page, search, onlyNeedy }: ReturnType<t
 }
 
 export interface StatusParts {
-  readonly owner: ViewDeps
+  readonly owner: ViewDeps & FeedDeps
   readonly status: Status
   readonly signIn: Pick<SignIn, 'wrongOfDay'>
 }
