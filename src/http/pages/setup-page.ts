@@ -3,19 +3,16 @@ import { type AccountSummary, totalOf } from '../../accounts/overview.ts'
 import { type AdvisedAccount, describePage, type ViewDeps } from '../../accounts/view.ts'
 import { needsPerson } from '../../core/account.ts'
 import type { AllowList } from '../../reading/allow-list.ts'
-import { decideRead } from '../../reading/decide-read.ts'
 import { sharedHostWarnings } from '../../reading/shared-hosts.ts'
-import type { Snapshot } from '../../reading/snapshot.ts'
 import type { SignIn } from '../../sign-in/sign-in.ts'
 import type { Status } from '../../status/status.ts'
 import type { Settings, Site } from '../site.ts'
-import { refusalSentence, serversOnlySentence } from '../token/refusal-sentence.ts'
-import type { TokenReading } from '../token/token-routes.ts'
 import { type AlertStep, describeAlerts, stepOf } from './alert-step.ts'
 import { ALERT_WAYS } from './alert-ways.ts'
 import type { StepState } from './labels.ts'
 import { inTime } from './pages.ts'
 import { type ProviderWay, waysOf } from './provider-ways.ts'
+import { type TrialReading, type Visit, visitAs } from './visits.ts'
 
 type NeededStep = 'database' | 'password' | 'token' | 'sites' | 'address' | 'works'
 type StepName = NeededStep | 'alerts'
@@ -54,18 +51,7 @@ export interface SetupPage {
   readonly configured: readonly { readonly name: string; readonly value: string; readonly isCode?: boolean }[]
 }
 
-/** The result of a trial read as a page of this origin. */
-interface Visit {
-  readonly origin: string
-  /** A sample subdomain of a wildcard. */
-  readonly isSample: boolean
-  readonly works: boolean
-  /** Null if it works. */
-  readonly why: string | null
-}
-
 const MAX_NEEDY = 5
-const MAX_VISITS = 6
 
 export interface SetupParts {
   readonly owner: ViewDeps & {
@@ -73,8 +59,7 @@ export interface SetupParts {
     readonly seedNotes: () => Promise<string[]>
   }
   readonly status: Pick<Status, 'summary' | 'storeProblem' | 'channels' | 'readDeliveries'>
-  /** `peek` reads without being counted. */
-  readonly reading: Pick<TokenReading, 'allowList' | 'isServerKey'> & { readonly peek: (account: string | null) => Promise<Snapshot> }
+  readonly reading: TrialReading
   readonly signIn: Pick<SignIn, 'password'>
   readonly site: Site
 }
@@ -95,7 +80,7 @@ export async function describeSetup(parts: SetupParts, request: FastifyRequest |
   const servesRefused = served !== null && needsPerson(served, owner.store.now())
   const needy = isOwner && summary !== null && isWorking(summary) === false ? await needyOf(owner) : []
   const own = found?.allowList ?? null
-  const { visits, more } = visitAs(parts, found, own)
+  const { visits, more } = visitAs(reading, settings.appUrl, found)
   const working = isWorking(summary)
   const hasSites = settings.allowedDomains !== null || own !== null
   const notes = isOwner ? ((await inTime(owner.seedNotes())) ?? []) : []
@@ -199,34 +184,4 @@ function statesOf(results: Record<NeededStep, 'done' | 'wrong' | 'open'>): Recor
   const first = results.database === 'wrong' ? undefined : names.find((name) => results[name] === 'open')
   const states = names.map((name) => [name, results[name] !== 'open' ? results[name] : name === first ? 'next' : 'later'])
   return Object.fromEntries(states) as Record<NeededStep, StepState>
-}
-
-/** Tries a read as a page of each listed site, with the decision and snapshot of a real read; not counted. */
-function visitAs(
-  { reading, site: { settings } }: SetupParts,
-  found: Snapshot | null,
-  own: AllowList | null,
-): { visits: Visit[]; more: number } {
-  const list = own ?? reading.allowList
-  const origins = [
-    ...[...list.exact].map((origin) => ({ origin, isSample: false })),
-    ...[...list.wildcards].map((origin) => ({ origin: origin.replace('//', '//www.'), isSample: true })),
-  ]
-  const refused = found?.problem?.message
-  const closed = found?.problem === null && !found.isForPages ? serversOnlySentence({ account: found.name, appUrl: settings.appUrl }) : null
-  const problem = found === null ? 'The token cannot be looked up at the moment.' : refused === undefined ? closed : here(refused)
-  const visits = origins.slice(0, MAX_VISITS).map((site) => {
-    const headers = { origin: site.origin, 'sec-fetch-mode': 'cors', 'sec-fetch-dest': 'empty' }
-    const decision = decideRead({ resource: 'json', headers, rawHeaders: [] }, list, reading.isServerKey)
-    const place = { isOwn: own !== null, account: null, appUrl: settings.appUrl }
-    const why = decision.allowed ? problem : refusalSentence(decision, place)
-    return { ...site, works: why === null, why }
-  })
-  return { visits, more: Math.max(0, origins.length - MAX_VISITS) }
-}
-
-/** The remedy after “Is this your site?” names this page; here its third step has the remedy. */
-function here(message: string): string {
-  const [what, remedy] = message.split(' Is this your site? ')
-  return remedy === undefined ? message : `${what} Step 3 says what to do.`
 }
