@@ -4,7 +4,7 @@ import type { AccountChange, AccountEvent, AccountStore, EventKind } from '../co
 import { AppError, ConnectError } from '../core/errors.ts'
 import type { Provider } from '../core/provider.ts'
 import { accountContext, UnreadableError } from '../core/vault.ts'
-import { entriesOf, parseAllowList } from '../reading/allow-list.ts'
+import { type AllowList, entriesOf, parseAllowList } from '../reading/allow-list.ts'
 import { constantNameProblem } from '../reading/js-constant.ts'
 import { isPublicSuffix } from '../reading/public-suffix.ts'
 import { sharedHostWarnings } from '../reading/shared-hosts.ts'
@@ -57,17 +57,23 @@ export interface SavedDomains {
   readonly warnings: readonly string[]
 }
 
+/** The list as typed, read and in full; null = it is empty. Throws `invalid` with all problems. */
+export function acceptDomains({ secrets }: Pick<ManageDeps, 'secrets'>, typed: string | null): { list: AllowList; saved: string | null } {
+  const text = typed?.trim() || null
+  for (const entry of text?.split(/[\s,]+/) ?? []) refuseSecret(secrets, entry)
+  const { list, problems } = parseAllowList(text ?? '', isPublicSuffix)
+  if (problems.length > 0) throw new AppError('invalid', problems.map((problem) => `${problem.replace(/`([^`]*)`/g, '“$1”')}.`).join(' '))
+  const saved = entriesOf(list).join(' ') || null
+  if (text !== null && saved === null) throw new AppError('invalid', 'The list names no web site.')
+  return { list, saved }
+}
+
 /**
  * Sets the account's allow-list; null = the global list applies again. Resolves with the saved list in full, and with
  * warnings about risky entries. Throws `invalid` with all problems.
  */
 export async function setDomains(deps: ManageDeps, name: string, typed: string | null, actor: Actor): Promise<SavedDomains> {
-  const text = typed?.trim() || null
-  for (const entry of text?.split(/[\s,]+/) ?? []) refuseSecret(deps.secrets, entry)
-  const { list, problems } = parseAllowList(text ?? '', isPublicSuffix)
-  if (problems.length > 0) throw new AppError('invalid', problems.map((problem) => `${problem.replace(/`([^`]*)`/g, '“$1”')}.`).join(' '))
-  const saved = entriesOf(list).join(' ') || null
-  if (text !== null && saved === null) throw new AppError('invalid', 'The list names no web site.')
+  const { list, saved } = acceptDomains(deps, typed)
   const said = saved === null ? 'The global list of web sites holds.' : `Web sites that may read the token: ${saved}`
   const staleUntil = await change(deps, name, { allowedDomains: saved }, event(name, 'changed', actor, said.slice(0, 2000)))
   return { saved, staleUntil, warnings: sharedHostWarnings(list) }

@@ -16,6 +16,7 @@ import type { Idling } from './admin/account-page.ts'
 import { accountRoutes } from './admin/account-routes.ts'
 import { alertRoutes } from './admin/alert-routes.ts'
 import { connectRoutes } from './admin/connect-routes.ts'
+import { historyRoutes } from './admin/history-routes.ts'
 import { ownerScope } from './admin/owner-scope.ts'
 import { pageUseRoutes } from './admin/page-use-routes.ts'
 import { pictureRoutes } from './admin/picture-routes.ts'
@@ -99,11 +100,12 @@ export async function createApp(parts: AppParts, log: FastifyBaseLogger, trustPr
     await logged.register(async (owners) => {
       const pages = await ownerScope(owners, { signIn, site, log })
       signInRoutes(owners, { signIn, site, log, pages })
-      accountRoutes(owners, { owner, status, site, pages })
+      accountRoutes(owners, { owner, status, reading, site, pages })
+      historyRoutes(owners, owner.store, pages)
       alertRoutes(owners, alerts)
       pageUseRoutes(owners, owner)
       pictureRoutes(owners, owner)
-      connectRoutes(owners, { owner, appUrl, log, pages })
+      connectRoutes(owners, { owner, site, log, pages })
     })
     await logged.register(callbackRoutes, { owner, site })
   })

@@ -73,7 +73,7 @@ t.test('first run: sign in, connect, copy the snippet, and the shop has the toke
   await noScript.addCookies(cookies)
   const plain = await noScript.newPage()
   await plain.goto(`${AGENT}/admin/accounts/default`)
-  await plain.getByLabel(/Web sites/).fill('evil.example/path')
+  await plain.getByLabel(/Web sites, one a line/).fill('evil.example/path')
   await plain.getByRole('button', { name: 'Save the list' }).click()
   t.match(await plain.getByRole('alert').textContent(), /has a path/)
   await plain.getByRole('button', { name: 'Pause' }).click()
@@ -135,7 +135,7 @@ t.test('evil pages, one on a sister host too, can do nothing with the owner’s 
   }
   await page.goto(`${AGENT}/admin/accounts/default`)
   t.match(await page.locator('.condition').textContent(), 'working')
-  t.equal(await page.getByLabel(/Web sites/).inputValue(), '')
+  t.equal(await page.getByLabel(/Web sites, one a line/).inputValue(), '')
   t.equal((await agent.fetch('/accounts/evil/token.json', { headers: { origin: 'https://shop.example' } })).status, 404)
 })
 

@@ -10,7 +10,7 @@ t.test('the owner’s saved password never fills a token field', { skip: missing
   // Over http: Chromium does not fill pages with an untrusted certificate.
   const port = await freePort()
   const url = `http://127.0.0.1:${port}`
-  const agent = await openAgent(t, { env: { APP_URL: url } })
+  const agent = await openAgent(t, { env: { APP_URL: url, ALLOWED_DOMAINS: '' } })
   await agent.listen(port)
   const context = await launchKeepingPasswords(t)
   const tab = await context.newPage()
@@ -26,12 +26,15 @@ t.test('the owner’s saved password never fills a token field', { skip: missing
   await tab.getByRole('button', { name: 'Sign in' }).click()
   await tab.waitForURL(`${url}/admin`)
 
+  await tab.getByLabel(/Your web site/).pressSequentially('www.example.com')
+  for (const id of ['token', 'token-of-named']) t.equal(await tab.locator(`#${id}`).inputValue(), '', 'typing a web site fills no field')
+  await tab.getByText('With a name of your choice').click()
   await tab.locator('#name').fill('')
   await tab.locator('#name').pressSequentially('shop')
-  t.equal(await tab.locator('#token').inputValue(), '', 'typing a name fills no field')
+  t.equal(await tab.locator('#token-of-named').inputValue(), '', 'typing a name fills no field')
   await tab.getByRole('button', { name: 'Create' }).click()
   await tab.waitForURL(/\/admin\/accounts\/shop\?done=created/)
-  t.match(await tab.locator('.facts').textContent(), /Token\s*none/)
+  t.match(await tab.locator('.facts').first().textContent(), /Token\s*none/)
   await tab.mouse.click(5, 5)
   t.equal(await tab.locator('#token').inputValue(), '', 'the same on the account’s page')
   t.notMatch(agent.stdout(), PASSWORD)

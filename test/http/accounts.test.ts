@@ -82,6 +82,37 @@ t.test('an account can be created with its token, and becomes the default', asyn
   t.equal(refused.text.replace(/<ol class="events">.*?<\/ol>/s, '').split(sentence).length, 2, 'the problem is said once')
 })
 
+t.test('the first account takes token and web site in one form, without a name', async (t) => {
+  const { owner, instagram, agent } = await createOwner(t, { env: { ALLOWED_DOMAINS: '' } })
+  const add = (form: object) => owner.post('/admin/accounts', { provider: 'instagram', ...form })
+  const token = instagram.issue({ userId: '17841400000000001' })
+  for (const [form, why] of [
+    [{ token, domains: 'shop.example/path' }, /has a path/],
+    [{ token, domains: '*.github.io' }, /everybody’s site/],
+    [{ token: '', domains: 'shop.example' }, /paste the token/],
+    [{ token: 'with space', domains: 'shop.example' }, /role="alert"/],
+    [{ token, domains: 'shop.example', name: '' }, /letters a to z/],
+  ] as const) {
+    const refused = await add(form)
+    t.match(refused, { status: 400, text: why })
+    t.match(refused.text, `name="domains" value="${form.domains}"`, 'the site stays typed')
+    t.notMatch(refused.text, token)
+    t.strictSame(agent.sql('select name from accounts'), [], 'nothing is created')
+  }
+  t.match(await add({ token, domains: 'shop.example' }), { status: 303, location: '/admin/accounts/default?done=taken' })
+  t.match(await served(agent), { status: 200 })
+  const page = (await owner.get('/admin/accounts/default?done=taken')).text
+  t.match(page, /Works<\/span>\s+<code>https:\/\/shop\.example<.*id="feed">.*id="snippet"/s, 'it works, and the code stands there')
+  t.match(
+    await add({ token: instagram.issue({ userId: '17841400000000001' }) }),
+    { status: 303 },
+    'a second press gives the account a new token',
+  )
+  await add({ provider: 'tiktok', token: `rft.${'x'.repeat(40)}` })
+  t.match(agent.sql('select name from accounts order by name'), [{ name: 'default' }, { name: 'tiktok' }], 'another provider’s own name')
+  t.match(await add({ token: instagram.issue() }), { status: 400, text: /letters a to z/ }, 'among several the owner must choose')
+})
+
 t.test('a pasted token that lives an hour is exchanged where the app’s secret is known', async (t) => {
   const world = await createOwner(t)
   await world.owner.post('/admin/accounts', { name: 'default', provider: 'instagram' })

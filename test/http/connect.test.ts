@@ -52,6 +52,36 @@ t.test('connecting serves the long-lived token, in each shape of Instagram’s a
   }
 })
 
+t.test('the way to Instagram asks for the web site, and for a name only among several accounts', async (t) => {
+  const { owner, agent, instagram } = await createOwner(t, { env: { ALLOWED_DOMAINS: '' } })
+  const form = async (path = '/connect/instagram') => (await owner.get(path)).text
+  const ASKS_NAME = /<input id="account"/
+  t.match(await form(), /type="hidden" name="account" value="default".*name="domains"/s)
+  t.match(await owner.post('/connect/instagram', { domains: 'shop.example?x' }), {
+    status: 400,
+    text: /has a query.*value="shop\.example\?x"/s,
+  })
+  t.strictSame(agent.sql('select name from accounts'), [], 'a wrong list creates nothing')
+  t.match(await owner.post('/connect/tiktok', { domains: 'shop.example' }), { status: 404 }, 'nor does a provider without an app')
+  t.strictSame(agent.sql('select name from accounts'), [])
+
+  instagram.knobs.consent = 'deny'
+  const go = async (form: Record<string, string>) => owner.get(await approve(authorizeUrlIn(await owner.post('/connect/instagram', form))))
+  t.match(await go({ domains: 'shop.example' }), { status: 422 })
+  t.match(agent.sql('select name, access_token, allowed_domains from accounts'), [
+    { name: 'default', access_token: null, allowed_domains: 'https://shop.example' },
+  ])
+  t.notMatch(await form(), /name="domains"/, 'the site is known by now')
+  instagram.knobs.consent = 'approve'
+  t.match(await go({}), { location: '/admin/accounts/default?done=connected' })
+  t.match(await served(agent), { status: 200 })
+  t.notMatch(await form(), ASKS_NAME, 'the only account is meant')
+  t.match(await form('/connect/instagram?account=shop'), /name="account" value="shop".*name="domains"/s, 'a link may name a new one')
+  await connect(owner, 'shop')
+  t.match(await form(), ASKS_NAME)
+  t.match(await owner.post('/connect/instagram'), { status: 400, text: /letters a to z/ })
+})
+
 t.test('a state is good once, for one browser, for ten minutes', async (t) => {
   const world = await createOwner(t)
   const { owner, agent } = world

@@ -76,7 +76,11 @@ t.test('a sign-in leads back to the page that was asked for, and nowhere else', 
     t.notMatch((await createClient(agent).get(`/admin/sign-in?${query}`)).text, /name="page"/, page)
     t.match(await createClient(agent).post('/admin/sign-in', { password: PASSWORD, page }), { status: 303, location: /^\/admin$/ }, page)
   }
-  t.notMatch(agent.stdout(), 'canary')
+  const ended = await createClient(agent, new Map([['token-agent-session', 'c'.repeat(43)]])).get(
+    '/connect/instagram/callback?code=canary&state=canary',
+  )
+  t.match(ended, { status: 303, location: '/admin/sign-in', text: '' }, 'a session that ended at the provider')
+  t.notMatch(JSON.stringify([...ended.headers]) + agent.stdout(), 'canary', 'leaves no code in a cookie, an address or the log')
 })
 
 t.test('on https, cookies are bound to the host and to TLS', async (t) => {

@@ -4,7 +4,9 @@ import { type AdvisedAccount, describeAccount, type ViewDeps } from '../../accou
 import type { Account } from '../../core/account.ts'
 import type { AccountStore, RecordedEvent } from '../../core/account-store.ts'
 import { accountContext, tryOpen } from '../../core/vault.ts'
+import { inTime } from '../pages/pages.ts'
 import { createSnippets } from '../pages/snippets.ts'
+import { type TrialReading, type Visit, visitAs } from '../pages/visits.ts'
 import type { Site } from '../site.ts'
 
 export interface Idling {
@@ -14,6 +16,7 @@ export interface Idling {
 
 export interface AccountPageParts {
   readonly owner: ViewDeps & FeedDeps & { readonly store: Pick<AccountStore, 'events'> } & Idling
+  readonly reading: TrialReading
   readonly site: Site
 }
 
@@ -30,8 +33,13 @@ export interface AccountPage {
   readonly onlyFeedRead: boolean
   /** Trusted HTML: the way to a token that can only read. */
   readonly readOnly: string
-  /** The script tag for a web page. */
-  readonly tag: string | undefined
+  /** The code to copy: for servers alone, a whole feed, and the script tag. Null where it does not fit the account. */
+  readonly code: { readonly server: string | null; readonly feed: string | null; readonly tag: string | null }
+  /** The web sites that may read the token, each tried. */
+  readonly visits: readonly Visit[]
+  readonly moreVisits: number
+  /** The agent’s own pages do not count. */
+  readonly hasSites: boolean
   readonly constantName: string
   /** The constant's name without a name of the account's own. */
   readonly usualConstant: string
@@ -42,7 +50,11 @@ export interface AccountPage {
 }
 
 /** Describes the page of one account. Throws `not_found` if there is no such account. */
-export function createAccountPage({ owner, site }: AccountPageParts): (name: string, isConnected: boolean) => Promise<AccountPage> {
+export function createAccountPage({
+  owner,
+  reading,
+  site,
+}: AccountPageParts): (name: string, isConnected: boolean) => Promise<AccountPage> {
   const { settings } = site
   const snippets = createSnippets(site.viewsFolder)
   const usualOf = ({ provider }: Pick<Account, 'provider'>): string => settings.constantNames[provider] ?? ''
@@ -50,16 +62,18 @@ export function createAccountPage({ owner, site }: AccountPageParts): (name: str
 
   return async (name, isConnected) => {
     const found = await findAccount(owner, name)
-    const [account, history, served, feed, notes] = await Promise.all([
+    const [account, history, served, feed, trial, notes] = await Promise.all([
       describeAccount(owner, found),
       owner.store.events(name, 5),
       owner.store.find(null),
       describeFeed(owner, found),
+      inTime(reading.peek(name)),
       isConnected ? notesOf(owner, found) : [],
     ])
     const { title = account.provider, connect, setup } = owner.providers.get(account.provider) ?? {}
     const constantName = constantOf(account)
     const present = served === null ? constantName : constantOf(served)
+    const { visits, more } = visitAs(reading, settings.appUrl, trial, '')
     const code = snippets({ appUrl: settings.appUrl, account: account.isDefault ? null : name, constantName })
     return {
       account,
@@ -69,8 +83,17 @@ export function createAccountPage({ owner, site }: AccountPageParts): (name: str
       feed,
       onlyFeedRead: feed?.serves === 'both' && isReadDaily(feed, owner.store.now()) && owner.hasIdled(name),
       canRevoke: connect?.revoke !== undefined,
-      // Without the example that uses the token.
-      tag: code['script']?.split('\n<script>')[0],
+      code: isForServers(account)
+        ? { server: code['curl'] ?? null, feed: null, tag: null }
+        : {
+            server: null,
+            feed: account.provider === 'instagram' ? (code['feed'] ?? null) : null,
+            // Without the example that uses the token.
+            tag: code['script']?.split('\n<script>')[0] ?? null,
+          },
+      visits,
+      moreVisits: more,
+      hasSites: found.allowedDomains !== null || settings.allowedDomains !== null,
       constantName,
       usualConstant: usualOf(account),
       renamedConstant: present === constantName ? null : present,
@@ -84,6 +107,8 @@ const DAY_MS = 86_400_000
 function isReadDaily({ summary }: FeedView, now: Date): boolean {
   return summary !== null && now.getTime() - summary.readAt.getTime() < DAY_MS
 }
+
+const isForServers = ({ pageUse }: AdvisedAccount): boolean => pageUse === 'servers' || pageUse === 'ended'
 
 async function notesOf({ providers, vault }: ViewDeps, account: Account): Promise<readonly string[]> {
   const { provider, accessToken, scopes } = account

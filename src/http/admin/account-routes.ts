@@ -1,5 +1,6 @@
 import type { JsonSchemaToTsProvider } from '@fastify/type-provider-json-schema-to-ts'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { accountMeant, addAccount } from '../../accounts/add-account.ts'
 import type { FeedDeps } from '../../accounts/feed-settings.ts'
 import * as manage from '../../accounts/manage.ts'
 import { totalOf } from '../../accounts/overview.ts'
@@ -15,11 +16,11 @@ import { STATUS } from '../errors.ts'
 import { inTime, type Pages } from '../pages/pages.ts'
 import { waysOf } from '../pages/provider-ways.ts'
 import { type ListQuery, listingOf, pageRequestOf } from '../pages/status-page.ts'
+import type { TrialReading } from '../pages/visits.ts'
 import type { Site } from '../site.ts'
 import { createAccountPage, type Idling } from './account-page.ts'
 import { FEED_DONE, feedRoutes } from './feed-routes.ts'
 
-const PAGE_LENGTH = 50
 const DONE = new Map(
   Object.entries({
     created: 'The account was created. Connect it, or paste a token.',
@@ -49,23 +50,19 @@ const DONE = new Map(
   }),
 )
 
-/** After these the page says so where only servers get the new token. */
-const NEW_TOKEN = ['connected', 'stored', 'taken', 'checked']
-
 const text = (maxLength: number) => ({ type: 'string', maxLength }) as const
 const ticked = text(10)
 const Params = { type: 'object', properties: { account: text(40) }, required: ['account'] } as const
 const Create = {
   type: 'object',
-  properties: { name: text(100), provider: text(40), token: text(10_000) },
-  required: ['name', 'provider'],
+  properties: { name: text(100), provider: text(40), token: text(10_000), domains: text(10_000) },
+  required: ['provider'],
 } as const
 const Token = { type: 'object', properties: { token: text(10_000), otherUser: ticked }, required: ['token'] } as const
 const Domains = { type: 'object', properties: { domains: text(10_000) }, required: ['domains'] } as const
 const Constant = { type: 'object', properties: { constant: text(200) }, required: ['constant'] } as const
 const PageUse = { type: 'object', properties: { scopes: text(4000), allow: ticked }, required: ['scopes'] } as const
 const Remove = { type: 'object', properties: { name: text(100), revoke: ticked }, required: ['name'] } as const
-const Before = { type: 'object', properties: { before: text(60) } } as const
 
 interface Shown {
   readonly message?: string | null
@@ -75,17 +72,25 @@ interface Shown {
   readonly typed?: object
 }
 
+interface Home {
+  readonly message?: string | null
+  readonly problem?: string
+  /** What was typed; `name` only in the form that asks for it. */
+  readonly typed?: { readonly name?: string; readonly domains: string }
+}
+
 interface Parts {
   readonly owner: manage.ManageDeps & ViewDeps & FeedDeps & Idling
   readonly status: Pick<Status, 'summary' | 'recount'>
+  readonly reading: TrialReading
   readonly site: Site
   readonly pages: Pages
 }
 
-export function accountRoutes(scope: FastifyInstance, { owner, status, site, pages }: Parts): void {
+export function accountRoutes(scope: FastifyInstance, { owner, status, reading, site, pages }: Parts): void {
   const { settings } = site
   const app = scope.withTypeProvider<JsonSchemaToTsProvider>()
-  const describe = createAccountPage({ owner, site })
+  const describe = createAccountPage({ owner, reading, site })
   const messageOf = (request: FastifyRequest): string | null => {
     const { done, until } = request.query as { done?: unknown; until?: unknown }
     const message = DONE.get(String(done))
@@ -93,7 +98,7 @@ export function accountRoutes(scope: FastifyInstance, { owner, status, site, pag
     return /^\d{13}$/.test(String(until)) ? `${message} ${staleSentence(new Date(Number(until)))}` : message
   }
 
-  async function home(reply: FastifyReply, data: { message?: string | null; problem?: string; typed?: string }): Promise<FastifyReply> {
+  async function home(reply: FastifyReply, data: Home): Promise<FastifyReply> {
     const asked = pageRequestOf(reply.request.query as ListQuery)
     void status.recount().catch(() => {})
     const [{ accounts, total, served }, summary] = await Promise.all([describePage(owner, asked), inTime(status.summary())])
@@ -116,7 +121,6 @@ export function accountRoutes(scope: FastifyInstance, { owner, status, site, pag
       ...(await describe(name, done === 'connected')),
       field: null,
       typed: {},
-      isNewToken: NEW_TOKEN.includes(String(done)),
       ...data,
     })
   }
@@ -139,16 +143,19 @@ export function accountRoutes(scope: FastifyInstance, { owner, status, site, pag
   app.get('/admin', (request, reply) => home(reply, { message: messageOf(request) }))
 
   app.post('/admin/accounts', { schema: { body: Create } }, async ({ body }, reply) => {
-    const name = body.name.trim()
+    const { provider: kind, domains = '' } = body
     const token = body.token?.trim() ?? ''
+    const isNew = body.name !== undefined
+    const name = body.name?.trim() ?? (await accountMeant(owner, kind)) ?? ''
     try {
+      if (!isNew && token === '') throw new AppError('invalid', 'The field of the token is empty: paste the token, then save it.')
       // Checked before the account is created: a password manager may have filled the field.
-      const provider = owner.providers.get(body.provider)
+      const provider = owner.providers.get(kind)
       if (token !== '' && provider !== undefined) acceptToken(owner.secrets, provider, new Secret(token))
-      await manage.createAccount(owner, name, body.provider, 'owner')
+      await addAccount(owner, { account: name, provider: kind, domains, isNew }, 'owner')
     } catch (error) {
       if (!(error instanceof AppError) || error.code === 'unavailable') throw error
-      return home(reply.code(STATUS[error.code]), { problem: error.message, typed: name })
+      return home(reply.code(STATUS[error.code]), { problem: error.message, typed: { domains, ...(isNew ? { name } : {}) } })
     }
     return act(reply, name, () => (token === '' ? Promise.resolve('created') : take(name, token, false)), { field: 'token' })
   })
@@ -156,16 +163,6 @@ export function accountRoutes(scope: FastifyInstance, { owner, status, site, pag
   app.get('/admin/accounts/:account', { schema: { params: Params } }, (request, reply) =>
     show(reply, request.params.account, { message: messageOf(request) }),
   )
-
-  app.get('/admin/accounts/:account/history', { schema: { params: Params, querystring: Before } }, ({ params, query }, reply) =>
-    history(reply, params.account, query.before),
-  )
-  app.get('/admin/history', { schema: { querystring: Before } }, ({ query }, reply) => history(reply, null, query.before))
-  async function history(reply: FastifyReply, account: string | null, before: string | undefined): Promise<FastifyReply> {
-    const events = await owner.store.events(account, PAGE_LENGTH + 1, before)
-    const next = events.length > PAGE_LENGTH ? events[PAGE_LENGTH - 1]?.id : null
-    return pages.send(reply, 'history', { signedIn: true, account, events: events.slice(0, PAGE_LENGTH), next })
-  }
 
   const at = (what: string): string => `/admin/accounts/:account/${what}`
 

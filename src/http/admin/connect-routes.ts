@@ -1,30 +1,35 @@
 import type { JsonSchemaToTsProvider } from '@fastify/type-provider-json-schema-to-ts'
 import type { FastifyBaseLogger, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { accountMeant, addAccount, freeName } from '../../accounts/add-account.ts'
 import { chooseAccount, confirmConnect, declineConnect, finishConnect, startConnect } from '../../accounts/connect.ts'
-import { type ConnectDeps, type Connected, redirectUriOf } from '../../accounts/connected.ts'
-import { DEFAULT_ACCOUNT } from '../../core/account.ts'
-import { ConnectError } from '../../core/errors.ts'
+import { type ConnectDeps, type Connected, connectableOf, redirectUriOf } from '../../accounts/connected.ts'
+import type { ManageDeps } from '../../accounts/manage.ts'
+import { isAccountName } from '../../core/account.ts'
+import { AppError, ConnectError } from '../../core/errors.ts'
+import { STATUS } from '../errors.ts'
 import type { Pages } from '../pages/pages.ts'
+import type { Site } from '../site.ts'
 import { sendProblem } from './owner-scope.ts'
 
 const text = { type: 'string', maxLength: 4096 } as const
 const name = { type: 'string', maxLength: 40 } as const
 const Params = { type: 'object', properties: { provider: name }, required: ['provider'] } as const
 const AccountQuery = { type: 'object', properties: { account: name } } as const
-const AccountForm = { ...AccountQuery, required: ['account'] } as const
+const AccountForm = { type: 'object', properties: { account: name, domains: { type: 'string', maxLength: 10_000 } } } as const
 const ConfirmForm = { type: 'object', properties: { answer: text }, required: ['answer'] } as const
 const ChooseForm = { type: 'object', properties: { answer: text, choice: name }, required: ['answer', 'choice'] } as const
 const Return = { type: 'object', properties: { code: text, state: text, error: text, error_description: text, scopes: text } } as const
 
 interface Parts {
-  readonly owner: ConnectDeps
-  readonly appUrl: string
+  readonly owner: ConnectDeps & ManageDeps
+  readonly site: Site
   readonly log: FastifyBaseLogger
   readonly pages: Pages
 }
 
 /** The OAuth routes: to the provider and back. */
-export function connectRoutes(scope: FastifyInstance, { owner, appUrl, log, pages }: Parts): void {
+export function connectRoutes(scope: FastifyInstance, { owner, site, log, pages }: Parts): void {
+  const { appUrl, allowedDomains } = site.settings
   const app = scope.withTypeProvider<JsonSchemaToTsProvider>()
   const titleOf = (provider: string): string => owner.providers.get(provider)?.title ?? provider
 
@@ -49,21 +54,48 @@ export function connectRoutes(scope: FastifyInstance, { owner, appUrl, log, page
     return sendProblem(pages, request, reply.code(error.isTransient ? 503 : 422), { happened, remedy, redirectUri })
   }
 
-  app.get(
-    '/connect/:provider',
-    { schema: { params: Params, querystring: AccountQuery } },
-    async ({ params: { provider }, query }, reply) => {
-      const account = query.account ?? owner.providers.get(provider)?.seed.account ?? DEFAULT_ACCOUNT
-      const redirectUri = redirectUriOf(appUrl, provider)
-      const available = owner.providers.get(provider)?.connect !== undefined
-      return pages.send(reply, 'connect', { signedIn: true, provider, title: titleOf(provider), account, available, redirectUri })
-    },
+  /** The form that leads to the provider. It asks only for what the agent does not know. */
+  async function form(
+    reply: FastifyReply,
+    provider: string,
+    named: string | undefined,
+    refused: { problem?: string; domains?: string } = {},
+  ) {
+    const meant = named ?? (await accountMeant(owner, provider))
+    const existing = meant !== null && isAccountName(meant) ? await owner.store.find(meant) : null
+    return pages.send(reply, 'connect', {
+      signedIn: true,
+      provider,
+      title: titleOf(provider),
+      account: meant ?? (await freeName(owner, provider)) ?? '',
+      isKnown: meant !== null,
+      existing: existing?.username ?? existing?.name ?? null,
+      wantsSite: allowedDomains === null && (existing?.allowedDomains ?? null) === null,
+      available: owner.providers.get(provider)?.connect !== undefined,
+      redirectUri: redirectUriOf(appUrl, provider),
+      problem: null,
+      domains: '',
+      ...refused,
+    })
+  }
+
+  app.get('/connect/:provider', { schema: { params: Params, querystring: AccountQuery } }, ({ params, query }, reply) =>
+    form(reply, params.provider, query.account),
   )
 
   app.post('/connect/:provider', { schema: { params: Params, body: AccountForm } }, async (request, reply) => {
     const { provider } = request.params
+    const { account: named, domains = '' } = request.body
+    connectableOf(owner, provider)
+    const account = named ?? (await accountMeant(owner, provider)) ?? ''
     try {
-      const url = await startConnect(owner, { provider, account: request.body.account, sessionId: request.ownerSession })
+      if (domains.trim() !== '') await addAccount(owner, { account, provider, domains, isNew: false }, 'owner')
+    } catch (error) {
+      if (!(error instanceof AppError) || error.code === 'unavailable') throw error
+      return form(reply.code(STATUS[error.code]), provider, account, { domains, problem: error.message })
+    }
+    try {
+      const url = await startConnect(owner, { provider, account, sessionId: request.ownerSession })
       // Not a redirect: browsers apply form-action to every redirect after a form, and the policy cannot list the provider's.
       reply.header('refresh', `0;url=${url.href}`)
       return pages.send(reply, 'connect-go', { signedIn: true, title: titleOf(provider), url: url.href })
