@@ -12,6 +12,7 @@ import type { Config } from './config/config.ts'
 import { createKnownSecrets } from './config/known-secrets.ts'
 import { pageSettings } from './config/page-settings.ts'
 import type { Account } from './core/account.ts'
+import { AppError } from './core/errors.ts'
 import { isOneOf } from './core/keys.ts'
 import type { Log } from './core/log.ts'
 import { createLazyFeeds } from './feeds/lazy-feeds.ts'
@@ -53,6 +54,9 @@ const MIGRATIONS_FOLDER = join(ROOT, 'migrations')
 /** For the command line. */
 export { openKeyPlace } from './storage/open.ts'
 
+const NO_KEY =
+  'There is no key here yet. A backup opens with the key of the agent that made it: put that into ENCRYPTION_KEY, or its file encryption.key beside the embedded store. Nothing was changed.'
+
 export type Agent = Awaited<ReturnType<typeof createAgent>>
 
 interface Options {
@@ -60,12 +64,19 @@ interface Options {
   readonly queryTimeoutMs?: number | undefined
   /** How long a person may take to unlock the system's keychain. */
   readonly keychainMs?: number | undefined
+  /** A store without a key gets none: what it is to hold was sealed by another agent's. */
+  readonly needsKey?: boolean | undefined
 }
 
 /** Wires all parts. Opens only what the configuration names. `queryTimeoutMs` bounds one query to Postgres. */
-export async function createAgent(config: Config, log: Logger, { rateLimits = RATE_LIMITS, queryTimeoutMs, keychainMs }: Options = {}) {
+export async function createAgent(
+  config: Config,
+  log: Logger,
+  { rateLimits = RATE_LIMITS, queryTimeoutMs, keychainMs, needsKey }: Options = {},
+) {
   // A locked keychain throws, so it comes before anything is opened.
   const kept = await encryptionKeys(config, keychainMs)
+  if (kept === null && needsKey === true) throw new AppError('invalid', NO_KEY)
   const db = await openStore(config.database, log, queryTimeoutMs)
   const store = createAccountStore(db)
   const keys = kept ?? (await createKey(db, config.database))
@@ -240,6 +251,10 @@ export async function createAgent(config: Config, log: Logger, { rateLimits = RA
       maintain: async () => void (await Promise.all([maintain(), status.health()])),
     },
     storeState: storeParts.storeState,
+    async openBackups() {
+      const { createBackupStore } = await import('./storage/backup-store.ts')
+      return { backups: createBackupStore(db, MIGRATIONS_FOLDER), vault }
+    },
     /** Null unless the store is Postgres, the only store of the Ruby agent. */
     readRubyToken: config.database.kind === 'postgres' ? () => readRubyToken(db) : null,
     migrate: (as: 'server' | 'command') =>

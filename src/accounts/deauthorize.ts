@@ -2,11 +2,13 @@ import { hasGrant } from '../core/account.ts'
 import type { AccountChange, AccountEvent, AccountStore, EventKind } from '../core/account-store.ts'
 import { digest } from '../core/digest.ts'
 import { AppError } from '../core/errors.ts'
+import type { Log } from '../core/log.ts'
 import type { Provider, SignedCall } from '../core/provider.ts'
 import { isMarked, marked, type Vault } from '../core/vault.ts'
 import type { RefreshPolicy } from '../refreshing/next-refresh.ts'
 import { nextRefreshAt } from '../refreshing/next-refresh.ts'
 import { NO_GRANT } from '../refreshing/outcome.ts'
+import { erasureOf } from './erasure.ts'
 import type { OAuthStateStore } from './oauth-states.ts'
 import type { Pictures } from './pictures.ts'
 import { type PublishDeps, publishChange } from './publish-change.ts'
@@ -45,6 +47,7 @@ export interface DeauthorizeDeps extends PublishDeps {
   readonly pictures: Pick<Pictures, 'forget'>
   /** The agent's own origin. */
   readonly appUrl: string
+  readonly log: Pick<Log, 'info'>
 }
 
 /** Handles Meta's deauthorize call: a person must connect the accounts again. Resolves with the answer's JSON. */
@@ -78,6 +81,12 @@ export function deleteUserData(deps: DeauthorizeDeps, provider: string, signedRe
       if (!(await scope.store.replace(name, version, { ...ERASED, lastError }, event))) throw new ChangedConcurrently()
     }
     const ignoredId = await recordIgnored(title, concern, scope, 'the user wants the data erased')
+    // Before the commit: a line too many erases what the provider asks for again, a line too few would bring a user back.
+    if (!concern.isOld)
+      deps.log.info(
+        erasureOf(deps.vault, { provider, userId: call.userId }, new Date(Math.min(concern.issuedAtMs, scope.now.getTime()))),
+        'a user had the data erased; a restore of an older backup needs this line',
+      )
     const isIgnored = ignoredId !== null && concern.accounts.length === 0
     const id = isIgnored ? ignoredId : await scope.store.record(eventOf(null, 'erased', 'ok', `A ${title} user asked for it.`))
     // Meta accepts only letters and digits.
@@ -117,7 +126,7 @@ async function limitUnmarked<T>(work: () => Promise<T>): Promise<T> {
   }
 }
 
-const ERASED = { ...NO_GRANT, state: 'reconnect', lastRefreshAt: null, lastErrorCode: 'reconnect' } as const
+export const ERASED = { ...NO_GRANT, state: 'reconnect', lastRefreshAt: null, lastErrorCode: 'reconnect' } as const
 
 /** Another process changed an account between read and write: the transaction has no effect. */
 class ChangedConcurrently extends Error {}
@@ -159,6 +168,8 @@ interface Concern {
   readonly skipped: readonly string[]
   /** Older than a provider still retries a call. */
   readonly isOld: boolean
+  /** Infinite where the call does not say. */
+  readonly issuedAtMs: number
 }
 
 /** The accounts that the call concerns. Also erases the user's grants that wait for the owner's answer. */
@@ -176,7 +187,7 @@ async function concernedAccounts(
   }
   const all = await store.ofUser(provider, call.userId)
   const skipped = all.filter(({ connectedAt }) => isBefore(connectedAt))
-  return { accounts: all.filter((account) => !skipped.includes(account)), skipped: skipped.map(({ name }) => name), isOld }
+  return { accounts: all.filter((account) => !skipped.includes(account)), skipped: skipped.map(({ name }) => name), isOld, issuedAtMs }
 }
 
 /** Records that a call came too late for all or some of the user's accounts. Resolves with the event's id; null if it did not. */

@@ -11,6 +11,7 @@ import { sharedHostWarnings } from '../reading/shared-hosts.ts'
 import type { StaleUntil } from '../reading/token-reader.ts'
 import type { RefreshResult } from '../refreshing/refresh-account.ts'
 import { refreshDue } from '../refreshing/refresh-due.ts'
+import { type ErasureRecord, removalOf } from './erasure.ts'
 import type { SeedDeps } from './given-token.ts'
 import type { OAuthStateStore } from './oauth-states.ts'
 import type { Pictures } from './pictures.ts'
@@ -149,20 +150,22 @@ export async function removeAccount(
   name: string,
   revoke: boolean,
   actor: Actor,
-): Promise<{ removal: Removal; staleUntil: StaleUntil }> {
+): Promise<{ removal: Removal; staleUntil: StaleUntil; record: ErasureRecord }> {
   const account = await findAccount(deps, name)
   const provider = deps.providers.get(account.provider)
   if (revoke && provider?.connect?.revoke === undefined) throw cannotRevoke(provider)
   const revoked = revoke && (await revokeGrant(deps, account))
   const detail = revoke ? (revoked ? 'The provider took the grant back.' : 'The provider did not take the grant back.') : null
   if (!(await deps.store.remove(name, event(name, 'removed', actor, detail)))) throw gone()
+  const record = removalOf(deps.vault, account, deps.store.now())
+  deps.log.info(record, 'an account was removed; a restore of an older backup needs this line')
   deps.pictures.forget(name)
   const staleUntil = await publishChange(deps, name, actor)
   await deps.publishDefault()
   for (const state of await deps.states.waiting(...waitingSteps(account.provider))) {
     if (state.account === name) await deps.states.forget(state.id)
   }
-  return { removal: revoke ? (revoked ? 'removed_and_revoked' : 'removed_not_revoked') : 'removed', staleUntil }
+  return { removal: revoke ? (revoked ? 'removed_and_revoked' : 'removed_not_revoked') : 'removed', staleUntil, record }
 }
 
 async function change(deps: ManageDeps, name: string, what: AccountChange, why: AccountEvent): Promise<StaleUntil> {

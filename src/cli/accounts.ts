@@ -6,7 +6,7 @@ import { words } from '../core/format-time.ts'
 import type { Serves } from '../core/serves.ts'
 import type { Command } from './arguments.ts'
 import { listAccounts } from './lists.ts'
-import { print } from './terminal.ts'
+import { print, say } from './terminal.ts'
 import { looksSecret } from './words.ts'
 
 /** The commands that begin with `accounts`. */
@@ -22,7 +22,9 @@ export async function accountsCommand(
       await manage.createAccount(deps, account, options.get('provider') ?? rest[0] ?? manage.providerFor(deps, account), 'cli')
       return print(`The account “${account}” was created. Give it a token: ${command(`seed ${account}`)}`)
     case 'accounts remove': {
-      const { removal } = await manage.removeAccount(deps, account, options.has('revoke'), 'cli')
+      const { removal, record } = await manage.removeAccount(deps, account, options.has('revoke'), 'cli')
+      // A command writes no log.
+      say(`A restore of an older backup needs this line: ${JSON.stringify(record)}`)
       if (removal === 'removed_not_revoked') {
         return print(
           `“${account}” was removed, but the provider did not revoke the permission: remove the app in the account’s settings there.`,

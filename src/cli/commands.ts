@@ -23,6 +23,7 @@ export const OPTIONS = {
   clear: null,
   code: '-',
   'dry-run': null,
+  erased: '<log>',
   fetch: null,
   force: null,
   header: null,
@@ -138,6 +139,24 @@ export const FORMS = {
   },
   'keychain disable': { words: '', summary: 'move the key back into the file beside the embedded store' },
   'rotate-keys': { words: '', summary: 'seal every token again with the newest key of ENCRYPTION_KEY' },
+  backup: {
+    words: '<file>',
+    summary: 'write all accounts, their sealed tokens and their history into a file',
+    details:
+      'Run it while the agent works. The key that opens the tokens is not in the file: keep it apart. Feeds, pictures, sessions and links are left out.',
+    rest: 1,
+  },
+  restore: {
+    words: '<file> [--replace] [--erased <log>]',
+    summary: 'put a backup into this store; each token is served once its provider has confirmed it',
+    details:
+      'Stop the agent first, and start it afterwards. All of the backup is taken, or nothing. It needs the key of the agent that made the backup.',
+    rest: 1,
+    options: {
+      replace: 'also where the store has accounts: they are lost',
+      erased: 'the agent’s log since the backup: what was erased or removed since stays away',
+    },
+  },
   'accounts list': {
     words: '[--attention] [--json]',
     summary: 'show every account’s settings on a line, those that need you first',

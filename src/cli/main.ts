@@ -28,7 +28,7 @@ import { nearest } from './words.ts'
 /** A change is checked in Memcached once more after a second. */
 const CLOSE_TIMEOUT_MS = 2_000
 /** These read many rows, so a slow answer does not mean that the database is down. */
-const LISTS: readonly CommandName[] = ['status', 'accounts list', 'accounts export', 'rotate-keys']
+const LISTS: readonly CommandName[] = ['status', 'accounts list', 'accounts export', 'rotate-keys', 'backup', 'restore']
 const LIST_TIMEOUT_MS = 120_000
 /** A person has so long to unlock the keychain. */
 const UNLOCK_MS = 60_000
@@ -42,6 +42,7 @@ const MAKES_STORE: readonly CommandName[] = [
   'alert-test',
   'accounts add',
   'accounts import',
+  'restore',
   'auth providers',
   'auth',
 ]
@@ -101,7 +102,7 @@ async function runCommand(
   }
   // A command prints its own result, so the log is silent.
   const queryTimeoutMs = LISTS.includes(invocation.name) ? LIST_TIMEOUT_MS : undefined
-  const agent = await createAgent(config, createLogger('silent'), { queryTimeoutMs, keychainMs })
+  const agent = await createAgent(config, createLogger('silent'), { queryTimeoutMs, keychainMs, needsKey: invocation.name === 'restore' })
   const notice = startWaitNotice(agent.storeState, {
     say,
     ...(CALLS_PROVIDER.includes(invocation.name) ? { advice: MAY_BE_LOST } : {}),
@@ -180,6 +181,10 @@ async function run(invocation: Command, agent: Agent, { applied, config, env, pl
       return testAlerts(agent)
     case 'rotate-keys':
       return rotate(agent)
+    case 'backup':
+      return interruptible(agent, async (stopped) => (await import('./backup.ts')).backup(agent, invocation, config, stopped), '')
+    case 'restore':
+      return (await import('./backup.ts')).restore(agent, invocation, place)
     case 'accounts export':
       return (await import('./accounts-csv.ts')).exportAccounts(owner)
     case 'accounts import': {

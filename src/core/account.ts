@@ -92,7 +92,8 @@ export const ACCOUNT_NAME_RULE = 'An account’s name has the letters a to z, di
 export function isServable(account: Account, now: Date): boolean {
   if (account.accessToken === null || account.pausedAt !== null) return false
   if (account.expiresAt !== null && account.expiresAt <= now) return false
-  if (account.providerUserId !== null) return true
+  // A restored token has its user, and its provider has not said yet that it is still this user's.
+  if (account.providerUserId !== null && account.state !== 'unverified') return true
   // Without a failure the first call is still open. It ends within seconds, so the token waits for it.
   return account.trustedAt !== null && account.state !== 'reconnect' && (account.state === 'active' || account.failureCount > 0)
 }

@@ -22,6 +22,8 @@ export interface Vault {
   isCurrent(sealed: string): boolean
   /** A message authentication code under the newest key: 32 hexadecimal digits. `use` separates its uses. */
   mac(use: string, text: string): string
+  /** The same under each key, newest first, as `<key id>.<code>`. */
+  macs(use: string, text: string): readonly string[]
   hasMac(use: string, text: string, mac: string): boolean
   /** Newest first. An id does not reveal its key. */
   readonly keyIds: readonly string[]

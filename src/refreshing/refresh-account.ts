@@ -161,6 +161,8 @@ async function refreshWithProfile(
   const { accessToken } = held
   // While the token's age is unknown, a refused refresh may only mean “too young”. The profile shows whether it works.
   const profile = account.issuedAt === null && accessToken !== null ? await provider.profile(accessToken) : null
+  if (profile !== null && account.providerUserId !== null && profile.userId !== account.providerUserId)
+    throw new ProviderError('reconnect', `${provider.title} says that the token is another user’s: connect the account again.`)
   const calledAt = now()
   const attempt = { account, provider, profile, calledAt }
   let grant: Grant

@@ -30,7 +30,14 @@ const DEFAULT_NAME = `(select case
   ) marked on true where installation.id = 1)`
 // Serializes a change of the default with a removal.
 const LOCK_INSTALLATION = 'update installation set id = id where id = 1'
-const NO_ALERT = 'failing_since = null, alert_told = null, alert_told_also = null, alert_told_at = null, alert_at = null'
+export const NO_ALERT = 'failing_since = null, alert_told = null, alert_told_also = null, alert_told_at = null, alert_at = null'
+
+/** Erases all accounts but their names, versions and seeds' fingerprints; a condition may follow. */
+export function emptyAccounts(now: string): string {
+  const erasures = FILLED_COLUMNS.filter((column) => !NOT_ERASED.includes(column)).map((column) => `${column} = null`)
+  return `update accounts set ${erasures.join(', ')}, state = 'unverified', failure_count = 0, never_expires = 0, version = version + 1,
+    revision = revision + 1, default_since = null, removed_at = ${now}, ${NO_ALERT}, ${NO_ATTEMPT} where removed_at is null`
+}
 
 export function createAccountStore(db: Database, clock = createDatabaseClock()): AccountStore {
   const { now } = db.dialect
@@ -146,10 +153,7 @@ export function createAccountStore(db: Database, clock = createDatabaseClock()):
     },
 
     remove(name, event) {
-      const erasures = FILLED_COLUMNS.filter((column) => !NOT_ERASED.includes(column)).map((column) => `${column} = null`)
-      const sql = `update accounts set ${erasures.join(', ')}, state = 'unverified', failure_count = 0, never_expires = 0, version = version + 1,
-        revision = revision + 1, default_since = null, removed_at = ${now}, ${NO_ALERT}, ${NO_ATTEMPT}
-        where name = $1 and removed_at is null returning ${now} as clock`
+      const sql = `${emptyAccounts(now)} and name = $1 returning ${now} as clock`
       return db.transaction(async (tx) => {
         await tx.query(LOCK_INSTALLATION)
         const [{ served } = { served: null }] = await tx.query<{ served: string | null }>(`select ${DEFAULT_NAME} as served`)

@@ -109,6 +109,7 @@ export function watchDatabase(db: Database): WatchedDatabase {
     dialect: db.dialect,
     query: (sql, params) => watched(() => db.query(sql, params)),
     transaction: (work) => watched(() => db.transaction(work)),
+    snapshot: (work) => watched(() => db.snapshot(work)),
     // Not watched: the wait for another process' lock says nothing about the store.
     exclusively: (work, onWait) => (isGone ? Promise.reject(new AppError('unavailable', GONE)) : db.exclusively(work, onWait)),
     identity: () => watched(() => db.identity()),

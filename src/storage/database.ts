@@ -34,6 +34,8 @@ export interface Database extends Queryable {
   readonly dialect: Dialect
   /** Use only `tx` inside: the embedded store has one connection and would wait for itself. */
   transaction<T>(work: (tx: Queryable) => Promise<T>): Promise<T>
+  /** A transaction that reads the state of one instant and blocks no writer. */
+  snapshot<T>(work: (tx: Queryable) => Promise<T>): Promise<T>
   /** A transaction for migrations that one process at a time runs. `onWait` is called where this one has to wait. */
   exclusively<T>(work: (tx: Script) => Promise<T>, onWait?: () => void): Promise<T>
   /**

@@ -108,6 +108,12 @@ export function openPostgres(
       within("begin; set local idle_in_transaction_session_timeout = '5s'", queryTimeoutMs, (client) =>
         work(queryable(client, queryTimeoutMs)),
       ),
+    snapshot: (work) =>
+      within(
+        "begin isolation level repeatable read read only; set local idle_in_transaction_session_timeout = '60s'",
+        queryTimeoutMs,
+        (client) => work(queryable(client, queryTimeoutMs)),
+      ),
     exclusively: (work, onWait) =>
       within("begin; set local idle_in_transaction_session_timeout = '60s'", MIGRATION_TIMEOUT_MS, async (client) => {
         // A lock of the transaction, not of the session: a bouncer may give each transaction another session.

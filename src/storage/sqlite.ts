@@ -76,10 +76,10 @@ export async function openSqlite(path: string): Promise<Database> {
     script: (sql) => explained(() => sqlite.exec(sql)),
   }
 
-  function within<T>(timeoutMs: number, work: (tx: Script) => Promise<T>): Promise<T> {
+  function within<T>(timeoutMs: number, work: (tx: Script) => Promise<T>, begin = 'begin immediate'): Promise<T> {
     return inTurn(async () => {
       // `immediate`: a transaction that starts as a reader fails instead of waiting to write.
-      await explained(() => sqlite.exec('begin immediate'), timeoutMs)
+      await explained(() => sqlite.exec(begin), timeoutMs)
       try {
         const result = await work(own)
         await own.script('commit')
@@ -96,6 +96,8 @@ export async function openSqlite(path: string): Promise<Database> {
     dialect,
     query: <Row>(sql: string, params?: readonly Param[]) => inTurn(() => own.query<Row>(sql, params)),
     transaction: (work) => within(TIMEOUT_MS, work),
+    // With a write-ahead log a reader keeps the state of its first query, and no writer waits for it.
+    snapshot: (work) => within(TIMEOUT_MS, work, 'begin'),
     exclusively: (work) => within(MIGRATION_TIMEOUT_MS, work),
     async tables(names) {
       const rows = await own.query<{ name: string }>("select name from sqlite_master where type = 'table'")

@@ -29,6 +29,7 @@ export function createVault(secrets: readonly string[], others: readonly string[
     keyPrefixes: keys.map(({ id }) => `v1.${id}.`),
     isCurrent: (sealed) => sealed.startsWith(`v1.${newest.id}.`),
     mac: (use, text) => macOf(newest, use, text).toString('hex'),
+    macs: (use, text) => keys.map((key) => `${key.id}.${macOf(key, use, text).toString('hex')}`),
     hasMac(use, text, mac) {
       const given = Buffer.from(mac, 'hex')
       // The decoder stops at a non-hexadecimal digit and accepts capitals, so the text must equal its own encoding.

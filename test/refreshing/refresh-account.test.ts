@@ -146,6 +146,23 @@ t.test('waits longer after each failure, up to six hours, until a success', asyn
   t.match(await world.account(), { failureCount: 0, lastError: null, lastErrorCode: null, state: 'active' })
 })
 
+t.test('a restored token of another user than the account’s is never served', async (t) => {
+  const world = await refreshedOnce(t)
+  for (const [column, value] of [
+    ['state', 'unverified'],
+    ['trusted_at', null],
+    ['issued_at', null],
+    ['provider_user_id', '17841400000000009'],
+  ] as const)
+    await world.set(column, value)
+  t.match(await world.refresh(true), { failed: 1, results: [{ message: /the token is another user’s/ }] })
+  t.equal(await world.isServed(), false)
+  await world.set('provider_user_id', '17841400000000001')
+  t.equal(await world.isServed(), false, 'not confirmed yet')
+  t.match(await world.refresh(true), { refreshed: 1 })
+  t.equal(await world.isServed(), true)
+})
+
 t.test('one refusal between two successes has no effect', async (t) => {
   const world = await refreshedOnce(t)
   world.instagram.fail('/refresh_access_token', 'expired', 1)

@@ -1,6 +1,6 @@
 import { fileURLToPath } from 'node:url'
 import { freePort } from './free-port.ts'
-import { type Exit, launch } from './process.ts'
+import { type Exit, type Launched, launch } from './process.ts'
 import { type Teardown, tempFolder } from './temp-folder.ts'
 import { waitFor } from './wait-for.ts'
 
@@ -75,11 +75,21 @@ export interface CliResult extends Exit {
   stderr: string
 }
 
-/** Runs the command line to its end. */
-export async function runCli(t: Teardown, args: string[], options: CliOptions = {}): Promise<CliResult> {
-  const { env = {}, stdin = '', cwd = tempFolder(t, 'cli'), timeoutMs = 60_000, cli = CLI } = options
+/** Starts the command line. */
+export async function startCli(
+  t: Teardown,
+  args: string[],
+  { env = {}, cwd = tempFolder(t, 'cli'), cli = CLI }: CliOptions = {},
+): Promise<Launched> {
   const command = await launch(process.execPath, [cli, ...args], { cwd, env: { HOME: cwd, ...env } })
   t.teardown(() => command.end('SIGKILL'))
+  return command
+}
+
+/** Runs the command line to its end. */
+export async function runCli(t: Teardown, args: string[], options: CliOptions = {}): Promise<CliResult> {
+  const { stdin = '', timeoutMs = 60_000 } = options
+  const command = await startCli(t, args, options)
   command.stdin.end(stdin)
   const impatience = setTimeout(() => command.signal('SIGKILL'), timeoutMs)
   const exit = await command.exited
