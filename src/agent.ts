@@ -38,6 +38,7 @@ import { createAlertStore } from './storage/alert-store.ts'
 import { createChannelStore } from './storage/channel-store.ts'
 import { createFeedSummaries } from './storage/feed-summaries.ts'
 import { createInstallationStore } from './storage/installation.ts'
+import { createLinkStore } from './storage/link-store.ts'
 import { createOAuthStateStore } from './storage/oauth-states.ts'
 import { createKey, encryptionKeys, openStore, prepareStore } from './storage/open.ts'
 import { readRubyToken } from './storage/ruby-token.ts'
@@ -138,8 +139,9 @@ export async function createAgent(
   const readHistory = createReadHistory(reader)
   const oauthStates = createOAuthStateStore(db)
   const signedRequests = createSignedRequests(db)
+  const links = createLinkStore(db)
   const maintainNow = createMaintenance(
-    { alerts: createAlertStore(db), channels, wrongPasswords, overview, shortLived: [oauthStates, signedRequests], log },
+    { alerts: createAlertStore(db), channels, wrongPasswords, links, overview, shortLived: [oauthStates, signedRequests, links], log },
     stopping.signal,
   )
   const maintain = (): Promise<void> => {
@@ -173,6 +175,7 @@ export async function createAgent(
   const owner = {
     ...refreshDeps,
     states: oauthStates,
+    links,
     signedRequests,
     overview,
     pictures: createPictures(refreshDeps),

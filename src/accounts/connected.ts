@@ -3,7 +3,7 @@ import type { AccountStore } from '../core/account-store.ts'
 import { AppError } from '../core/errors.ts'
 import type { Choice, Connect } from '../core/provider.ts'
 import type { OAuthStateStore } from './oauth-states.ts'
-import type { GrantDeps } from './save-grant.ts'
+import type { GrantDeps, NewGrant } from './save-grant.ts'
 
 export interface ConnectDeps extends GrantDeps {
   readonly store: Pick<AccountStore, 'insert' | 'replace' | 'update' | 'find' | 'now'>
@@ -14,6 +14,8 @@ export interface ConnectDeps extends GrantDeps {
   readonly actor?: Actor
   /** A first user of the account is asked about too, not only another one. */
   readonly asksFirst?: boolean
+  /** What happens to the grant. Unset = it is saved, or the owner is asked in this browser. */
+  readonly settle?: (request: { readonly id: string }, given: NewGrant) => Promise<Connected>
   /** Repeats what the store could not do, with a grant in hand. Unset = for some seconds. */
   readonly persist?: <T>(work: () => Promise<T>) => Promise<T>
 }

@@ -9,6 +9,7 @@ import type { RefreshPolicy } from '../refreshing/next-refresh.ts'
 import { nextRefreshAt } from '../refreshing/next-refresh.ts'
 import { NO_GRANT } from '../refreshing/outcome.ts'
 import { erasureOf } from './erasure.ts'
+import type { LinkStore } from './links.ts'
 import type { OAuthStateStore } from './oauth-states.ts'
 import type { Pictures } from './pictures.ts'
 import { type PublishDeps, publishChange } from './publish-change.ts'
@@ -28,6 +29,7 @@ interface SignedRequestEffect {
 interface SignedRequestScope {
   readonly store: Pick<AccountStore, 'ofUser' | 'replace' | 'record'>
   readonly states: Pick<OAuthStateStore, 'waiting' | 'forget'>
+  readonly links: Pick<LinkStore, 'ofUser' | 'forget'>
   readonly now: Date
 }
 
@@ -177,7 +179,7 @@ async function concernedAccounts(
   deps: DeauthorizeDeps,
   provider: string,
   call: SignedCall,
-  { store, states, now }: SignedRequestScope,
+  { store, states, links, now }: SignedRequestScope,
 ): Promise<Concern> {
   const issuedAtMs = plausibleIssuedAtMs(call, now) ?? Number.POSITIVE_INFINITY
   const isOld = issuedAtMs < now.getTime() - DAY_MS
@@ -185,6 +187,7 @@ async function concernedAccounts(
   for (const state of await states.waiting(...waitingSteps(provider))) {
     if (isWaitingGrantOf(deps.vault, state, call.userId, isBefore)) await states.forget(state.id)
   }
+  for (const { id, grantedAt } of await links.ofUser(provider, call.userId)) if (!isBefore(grantedAt)) await links.forget(id)
   const all = await store.ofUser(provider, call.userId)
   const skipped = all.filter(({ connectedAt }) => isBefore(connectedAt))
   return { accounts: all.filter((account) => !skipped.includes(account)), skipped: skipped.map(({ name }) => name), isOld, issuedAtMs }

@@ -17,13 +17,17 @@ export interface GrantDeps {
   readonly seedFingerprints: ReadonlyMap<string, string>
 }
 
-export interface GrantToSave {
-  readonly account: string
-  readonly provider: string
+/** What the provider gave, and to whom. */
+export interface NewGrant {
   readonly grant: Grant
   readonly profile: Profile
   /** The instant before the call to the provider: the token's life counts from here. */
   readonly askedAt: Date
+}
+
+export interface GrantToSave extends NewGrant {
+  readonly account: string
+  readonly provider: string
   readonly actor: Actor
   /** The row that the grant may replace, as it was read; null = a new account. */
   readonly existing: Account | null

@@ -3,8 +3,8 @@ import type { Connect, Grant, Profile } from '../core/provider.ts'
 import { askName } from '../refreshing/refresh-account.ts'
 import type { Authorization } from './authorization.ts'
 import { type ConnectDeps, type Connected, connectableOf } from './connected.ts'
-import { forSomeSeconds, saveGrant } from './save-grant.ts'
-import { choosing, connected, type Pending, seal, waiting, write } from './waiting-grant.ts'
+import { forSomeSeconds, type NewGrant, saveGrant } from './save-grant.ts'
+import { choosing, connected, type Pending, seal, waiting, writePending } from './waiting-grant.ts'
 
 /** What the provider gave, and the instant before it was asked. */
 export interface Login {
@@ -42,10 +42,16 @@ export async function settleChoice(
   return settleGrant(deps, authorization, { grant, profile: grant.profile, askedAt })
 }
 
-async function settleGrant(deps: ConnectDeps, authorization: Authorization, given: Omit<Pending, 'version'>): Promise<Connected> {
+async function settleGrant(deps: ConnectDeps, authorization: Authorization, given: NewGrant): Promise<Connected> {
   const { account, provider } = authorization
   const { grant, profile } = given
   const persist = deps.persist ?? forSomeSeconds
+  if (deps.settle !== undefined) {
+    const profile = given.profile.username === null ? await identified(connectableOf(deps, provider).connect, grant) : given.profile
+    const settled = await deps.settle(authorization, { ...given, profile })
+    await deps.states.advance(authorization.id, { provider: connected(provider), sealed: '' }).catch(() => {})
+    return settled
+  }
   const existing = await persist(() => deps.store.find(account))
   const isFirst = existing === null || existing.providerUserId === null
   if (isFirst ? deps.asksFirst !== true : existing.providerUserId === profile.userId) {
@@ -91,7 +97,7 @@ function keepWaiting(
   { id, provider }: Authorization,
   { step, pending }: { step: typeof waiting; pending: Pending },
 ): Promise<void> {
-  return states.advance(id, { provider: step(provider), sealed: seal(vault, id, write(pending)) })
+  return states.advance(id, { provider: step(provider), sealed: seal(vault, id, writePending(pending)) })
 }
 
 /** A grant that names its user is saved even where the profile cannot be read. */

@@ -1,8 +1,7 @@
-import type { Profile } from '../core/provider.ts'
 import { Secret } from '../core/secret.ts'
 import { type SealContext, tryOpen, type Vault } from '../core/vault.ts'
 import type { KeptState } from './oauth-states.ts'
-import type { GrantToSave } from './save-grant.ts'
+import type { NewGrant } from './save-grant.ts'
 
 // The step of an authorization request is part of its `provider`: a callback must not pass for an owner's answer, nor be used twice.
 export const waiting = (provider: string): string => `${provider} waits`
@@ -12,10 +11,7 @@ export const waitingSteps = (provider: string): readonly string[] => [waiting(pr
 export const connected = (provider: string): string => `${provider} connected`
 
 /** A grant that waits for the owner's answer: whether its user may take the account over, or which of its accounts to connect. */
-export interface Pending {
-  readonly grant: GrantToSave['grant']
-  readonly profile: Profile
-  readonly askedAt: Date
+export interface Pending extends NewGrant {
   readonly version: number
 }
 
@@ -48,7 +44,7 @@ export function readTrip(text: string | null): Trip | null {
 
 export function openPending(vault: Vault, state: KeptState): Pending | null {
   const text = unseal(vault, state)
-  return text === null ? null : read(text)
+  return text === null ? null : readPending(text)
 }
 
 /** Also true for a grant that no key opens: it can be neither compared nor used. */
@@ -64,12 +60,12 @@ function stateContext(id: string): SealContext {
 }
 
 // JSON.stringify hides the value of a Secret, so the values are revealed by hand, to be sealed.
-export function write({ grant, ...rest }: Pending): string {
+export function writePending({ grant, ...rest }: Pending): string {
   const { accessToken, refreshToken } = grant
   return JSON.stringify({ ...rest, grant: { ...grant, accessToken: accessToken.reveal(), refreshToken: refreshToken?.reveal() ?? null } })
 }
 
-function read(text: string): Pending {
+export function readPending(text: string): Pending {
   const { grant, askedAt, ...rest } = JSON.parse(text)
   const { accessToken, refreshToken } = grant
   return {

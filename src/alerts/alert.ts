@@ -13,6 +13,7 @@ export type AlertKind =
   | 'failing_for_a_day'
   | 'page_use_ended'
   | 'feed_stale'
+  | 'grant_waits'
   | 'recovered'
   | 'password_guessed_at'
   | 'test'

@@ -22,6 +22,7 @@ export type EventKind =
   | 'alert_sent'
   | 'signed_out'
   | 'provider_trouble'
+  | 'grant_waits'
 
 /** A line in an account's history; `account` is null where it concerns none. `detail` is safe to show. */
 export interface AccountEvent {

@@ -76,7 +76,7 @@ export interface Account {
 export const DEFAULT_ACCOUNT = 'default'
 
 /** What started an action; the `actor` of its event. */
-export type Actor = 'boot' | 'timer' | 'webhook' | 'cli' | 'owner' | 'provider'
+export type Actor = 'boot' | 'timer' | 'webhook' | 'cli' | 'owner' | 'provider' | 'link'
 
 /** A name is part of `/accounts/<name>/token.js`, so it is a slug: a–z, 0–9 and inner hyphens, at most 40 characters. */
 export function isAccountName(name: string): boolean {

@@ -174,6 +174,8 @@ export interface ExchangeRequest extends Pick<AuthorizationRequest, 'redirectUri
 export interface Connect {
   /** The encodings of a PKCE challenge that may be accepted, the likeliest first; unset = no PKCE. */
   readonly challenges?: readonly Challenge[]
+  /** Its users' names are free text, so a name identifies nobody. */
+  readonly hasFreeNames?: true
   /** Throws a ConnectError where the provider would not send the user back to the redirect URI. */
   authorizeUrl(request: AuthorizationRequest): URL
   /** The meaning of an error that the callback brings; null = the user declined. */

@@ -1,10 +1,9 @@
 import { createRequire } from 'node:module'
 import type Ajv from '@fastify/ajv-compiler'
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, type FastifyReply, type FastifyServerOptions, LogController } from 'fastify'
-import type { ConnectDeps } from '../accounts/connected.ts'
+import type { LinkDeps } from '../accounts/connect-link.ts'
 import type { DeauthorizeDeps } from '../accounts/deauthorize.ts'
 import type { FeedDeps } from '../accounts/feed-settings.ts'
-import type { ManageDeps } from '../accounts/manage.ts'
 import type { Overview } from '../accounts/overview.ts'
 import type { Pictures } from '../accounts/pictures.ts'
 import type { ViewDeps } from '../accounts/view.ts'
@@ -17,6 +16,7 @@ import { accountRoutes } from './admin/account-routes.ts'
 import { alertRoutes } from './admin/alert-routes.ts'
 import { connectRoutes } from './admin/connect-routes.ts'
 import { historyRoutes } from './admin/history-routes.ts'
+import { inviteRoutes } from './admin/invite-routes.ts'
 import { ownerScope } from './admin/owner-scope.ts'
 import { pageUseRoutes } from './admin/page-use-routes.ts'
 import { pictureRoutes } from './admin/picture-routes.ts'
@@ -53,11 +53,10 @@ export interface AppParts {
   readonly status: Status
   readonly alerts: Pick<AlertChannels, 'test'>
   readonly signIn: SignIn
-  readonly owner: ManageDeps &
-    ViewDeps &
+  readonly owner: ViewDeps &
     FeedDeps &
     Idling &
-    ConnectDeps &
+    LinkDeps &
     SetupParts['owner'] &
     DeauthorizeDeps & { readonly pictures: Pictures; readonly overview: Pick<Overview, 'endPageUseNote'> }
 }
@@ -105,7 +104,8 @@ export async function createApp(parts: AppParts, log: FastifyBaseLogger, trustPr
       alertRoutes(owners, alerts)
       pageUseRoutes(owners, owner)
       pictureRoutes(owners, owner)
-      connectRoutes(owners, { owner, site, log, pages })
+      const answerByLink = inviteRoutes(owners, { owner, site, log, pages })
+      connectRoutes(owners, { owner, site, log, pages, answerByLink })
     })
     await logged.register(callbackRoutes, { owner, site })
   })

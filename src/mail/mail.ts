@@ -35,6 +35,7 @@ const SUBJECTS: Readonly<Record<AlertKind, string>> = {
   approval_ends_in_a_week: 'An account must be connected again within a week',
   approval_ends_in_a_month: 'An account must be connected again within a month',
   page_use_ended: 'Web pages no longer get a token',
+  grant_waits: 'A client’s permission waits for you',
   feed_stale: 'A feed has no new posts',
   quarter_of_life_left: 'A token was not renewed',
   failing_for_a_day: 'A token cannot be refreshed',

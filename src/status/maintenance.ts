@@ -1,3 +1,5 @@
+import { reportWaiting } from '../accounts/connect-link.ts'
+import type { LinkStore } from '../accounts/links.ts'
 import type { Overview } from '../accounts/overview.ts'
 import type { AlertStore } from '../alerts/alert.ts'
 import type { AlertChannels } from '../alerts/channel.ts'
@@ -9,6 +11,7 @@ export interface MaintenanceDeps {
   readonly alerts: AlertStore
   readonly channels: AlertChannels
   readonly wrongPasswords: GuessesDeps['wrongPasswords']
+  readonly links: LinkStore
   readonly overview: Pick<Overview, 'trimEvents'>
   /** Tables whose old rows are deleted. */
   readonly shortLived: readonly { clear(): Promise<void> }[]
@@ -23,7 +26,7 @@ const SLICE = 1000
 
 /** The work of a tick beside refreshing: sends alerts, deletes old rows and, once a day, old events. One run at a time. */
 export function createMaintenance(
-  { alerts, channels, wrongPasswords, overview, shortLived, log, clockMs = () => performance.now() }: MaintenanceDeps,
+  { alerts, channels, wrongPasswords, links, overview, shortLived, log, clockMs = () => performance.now() }: MaintenanceDeps,
   signal: AbortSignal,
 ): () => Promise<void> {
   let trimmedAtMs = Number.NEGATIVE_INFINITY
@@ -34,6 +37,7 @@ export function createMaintenance(
       await sendAlerts({ alerts, channels, log }, signal)
       if (!signal.aborted) await channels.testNew()
       await reportGuesses({ wrongPasswords, send: channels.send, log })
+      await reportWaiting({ links, send: channels.send, log })
     }
     for (const each of shortLived) await each.clear()
     if (clockMs() - trimmedAtMs < DAY_MS) return

@@ -8,6 +8,7 @@ import type { Database, Param, Queryable } from './database.ts'
 import { type Clocked, createDatabaseClock } from './database-clock.ts'
 import { EVENT_COLUMNS, type EventRow, insertEvent, toEvent } from './event-row.ts'
 import { dropFeed, IS_FOREIGN } from './feed-rules.ts'
+import { dropLink, IS_ORPHAN } from './link-rules.ts'
 import type { AccountRow } from './rows.ts'
 import { ACCOUNT_COLUMNS, changedColumns, FILLED_COLUMNS, READ_COLUMNS, toAccount } from './rows.ts'
 
@@ -78,14 +79,17 @@ export function createAccountStore(db: Database, clock = createDatabaseClock()):
       if (rows.length === 0) return false
       await also?.(tx)
       if (event.endsFeed === true && event.account !== null) await dropFeed(tx, event.account)
+      if (event.kind === 'erased' && event.account !== null) await dropLink(tx, event.account)
       await write(tx, event)
       return true
     })
   }
 
-  /** The posts of another user go with the change. */
+  /** The posts of another user go with the change, and so does the link for that user. */
   const afterUser = async (tx: Queryable, name: string, change: AccountChange): Promise<void> => {
-    if (change.providerUserId !== undefined) await dropFeed(tx, name, IS_FOREIGN)
+    if (change.providerUserId === undefined) return
+    await dropFeed(tx, name, IS_FOREIGN)
+    await dropLink(tx, name, IS_ORPHAN)
   }
 
   async function select(condition: string, params: readonly Param[]): Promise<Account[]> {
@@ -159,6 +163,7 @@ export function createAccountStore(db: Database, clock = createDatabaseClock()):
         const [{ served } = { served: null }] = await tx.query<{ served: string | null }>(`select ${DEFAULT_NAME} as served`)
         if ((await ask(tx, sql, [name])).length === 0) return false
         await dropFeed(tx, name)
+        await dropLink(tx, name)
         if (served === name) await tx.query(`update installation set default_account = null, default_since = ${now} where id = 1`)
         await write(tx, event)
         return true

@@ -1,6 +1,7 @@
 import type { SignedRequests } from '../accounts/deauthorize.ts'
 import { createAccountStore } from './account-store.ts'
 import type { Database } from './database.ts'
+import { createLinkStore } from './link-store.ts'
 import { createOAuthStateStore } from './oauth-states.ts'
 
 const RETENTION_SECONDS = 2 * 24 * 3600
@@ -20,7 +21,8 @@ export function createSignedRequests(db: Database): SignedRequests {
           return row?.answer ?? ''
         }
         const within: Database = { ...db, query: tx.query, transaction: (work) => work(tx) }
-        const scope = { store: createAccountStore(within), states: createOAuthStateStore(within), now: new Date(begun.clock) }
+        const stores = { store: createAccountStore(within), states: createOAuthStateStore(within), links: createLinkStore(within) }
+        const scope = { ...stores, now: new Date(begun.clock) }
         const { answer, keepForGood } = await effect(scope)
         await tx.query(`update signed_requests set answer = $2, at = ${keepForGood ? 'null' : now} where digest = $1`, [digest, answer])
         return answer

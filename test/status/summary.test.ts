@@ -4,6 +4,7 @@ import { createMaintenance } from '../../src/status/maintenance.ts'
 import { createSummary } from '../../src/status/summary.ts'
 import { createOverview } from '../../src/storage/account-queries.ts'
 import { createAlertStore } from '../../src/storage/alert-store.ts'
+import { createLinkStore } from '../../src/storage/link-store.ts'
 import { createWrongPasswords } from '../../src/storage/sign-in-attempts.ts'
 import { channelsOn } from '../support/alert-channels.ts'
 import { createStoreWorld, DAY_MS } from '../support/store-world.ts'
@@ -70,6 +71,7 @@ t.test('once a day all events older than 400 days are deleted', async (t) => {
       alerts,
       channels: channelsOn(db, {}),
       wrongPasswords: createWrongPasswords(db),
+      links: createLinkStore(db),
       overview,
       shortLived: [{ clear: async () => void cleared++ }],
       log: deps.log,

@@ -1,4 +1,5 @@
 import { describeFeed, type FeedDeps, type FeedView } from '../../accounts/feed-settings.ts'
+import { type ConnectLink, type LinkStore, namesUsers } from '../../accounts/links.ts'
 import { findAccount } from '../../accounts/manage.ts'
 import { type AdvisedAccount, describeAccount, type ViewDeps } from '../../accounts/view.ts'
 import type { Account } from '../../core/account.ts'
@@ -15,7 +16,7 @@ export interface Idling {
 }
 
 export interface AccountPageParts {
-  readonly owner: ViewDeps & FeedDeps & { readonly store: Pick<AccountStore, 'events'> } & Idling
+  readonly owner: ViewDeps & FeedDeps & { readonly store: Pick<AccountStore, 'events'>; readonly links: Pick<LinkStore, 'of'> } & Idling
   readonly reading: TrialReading
   readonly site: Site
 }
@@ -27,6 +28,10 @@ export interface AccountPage {
   /** The provider's name in a sentence. */
   readonly title: string
   readonly canRevoke: boolean
+  readonly canConnect: boolean
+  readonly link: ConnectLink | null
+  /** The owner can name the user that a link is for. */
+  readonly namesUsers: boolean
   /** Null where the provider gives no posts. */
   readonly feed: FeedView | null
   /** Its pages read the feed and not the token. */
@@ -62,12 +67,13 @@ export function createAccountPage({
 
   return async (name, isConnected) => {
     const found = await findAccount(owner, name)
-    const [account, history, served, feed, trial, notes] = await Promise.all([
+    const [account, history, served, feed, trial, link, notes] = await Promise.all([
       describeAccount(owner, found),
       owner.store.events(name, 5),
       owner.store.find(null),
       describeFeed(owner, found),
       inTime(reading.peek(name)),
+      owner.links.of(name),
       isConnected ? notesOf(owner, found) : [],
     ])
     const { title = account.provider, connect, setup } = owner.providers.get(account.provider) ?? {}
@@ -83,6 +89,9 @@ export function createAccountPage({
       feed,
       onlyFeedRead: feed?.serves === 'both' && isReadDaily(feed, owner.store.now()) && owner.hasIdled(name),
       canRevoke: connect?.revoke !== undefined,
+      canConnect: connect !== undefined,
+      link,
+      namesUsers: namesUsers(connect),
       code: isForServers(account)
         ? { server: code['curl'] ?? null, feed: null, tag: null }
         : {

@@ -1,11 +1,11 @@
 import type { JsonSchemaToTsProvider } from '@fastify/type-provider-json-schema-to-ts'
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyReply } from 'fastify'
 import { accountMeant, addAccount } from '../../accounts/add-account.ts'
+import type { LinkDeps } from '../../accounts/connect-link.ts'
 import type { FeedDeps } from '../../accounts/feed-settings.ts'
 import * as manage from '../../accounts/manage.ts'
 import { totalOf } from '../../accounts/overview.ts'
 import { pasteToken } from '../../accounts/paste-token.ts'
-import { staleSentence } from '../../accounts/publish-change.ts'
 import { type AdvisedAccount, describePage, type ViewDeps } from '../../accounts/view.ts'
 import { acceptToken } from '../../core/accept-token.ts'
 import { AppError } from '../../core/errors.ts'
@@ -19,36 +19,9 @@ import { type ListQuery, listingOf, pageRequestOf } from '../pages/status-page.t
 import type { TrialReading } from '../pages/visits.ts'
 import type { Site } from '../site.ts'
 import { createAccountPage, type Idling } from './account-page.ts'
-import { FEED_DONE, feedRoutes } from './feed-routes.ts'
-
-const DONE = new Map(
-  Object.entries({
-    created: 'The account was created. Connect it, or paste a token.',
-    connected: 'Connected. The new token is served from now on.',
-    declined: 'Nothing was changed, and the new token was deleted.',
-    stored: 'The token is stored, and is being checked.',
-    taken: 'The token works and is stored.',
-    checked:
-      'The token works and is stored. It is too young to be refreshed, which is normal; the agent refreshes it when it is a day old.',
-    refreshed: 'The token was refreshed.',
-    verified: 'The token works, but is too young to be refreshed: the provider refuses that in its first 24 hours.',
-    lost: 'The token is being refreshed at this moment; look again in a minute.',
-    domains: 'The list of web sites was saved.',
-    domains_shared:
-      'The list of web sites was saved, but strangers can have pages under one of its entries and read the token there. Name your own hosts: the next release refuses such entries.',
-    constant: 'The name of the constant was saved.',
-    pages_allowed: 'Web pages get the token from now on. That ends when the token’s permissions change.',
-    servers_only: 'Only servers get the token from now on.',
-    paused: 'The account is paused: its token is neither refreshed nor served.',
-    resumed: 'The account is on again.',
-    default: 'The addresses without a name serve this account from now on.',
-    ...FEED_DONE,
-    removed: 'The account was removed; its history stays.',
-    removed_and_revoked: 'The account was removed, and the provider revoked the permission.',
-    removed_not_revoked:
-      'The account was removed. The provider did not revoke the permission: remove the app in the account’s settings there.',
-  }),
-)
+import { doneSentence } from './done-sentence.ts'
+import { feedRoutes } from './feed-routes.ts'
+import { linkRoutes } from './link-routes.ts'
 
 const text = (maxLength: number) => ({ type: 'string', maxLength }) as const
 const ticked = text(10)
@@ -65,6 +38,7 @@ const PageUse = { type: 'object', properties: { scopes: text(4000), allow: ticke
 const Remove = { type: 'object', properties: { name: text(100), revoke: ticked }, required: ['name'] } as const
 
 interface Shown {
+  readonly madeLink?: string
   readonly message?: string | null
   readonly problem?: string
   /** The id of the field that the problem concerns and stands beside; null = none. */
@@ -80,7 +54,7 @@ interface Home {
 }
 
 interface Parts {
-  readonly owner: manage.ManageDeps & ViewDeps & FeedDeps & Idling
+  readonly owner: LinkDeps & ViewDeps & FeedDeps & Idling
   readonly status: Pick<Status, 'summary' | 'recount'>
   readonly reading: TrialReading
   readonly site: Site
@@ -91,17 +65,12 @@ export function accountRoutes(scope: FastifyInstance, { owner, status, reading, 
   const { settings } = site
   const app = scope.withTypeProvider<JsonSchemaToTsProvider>()
   const describe = createAccountPage({ owner, reading, site })
-  const messageOf = (request: FastifyRequest): string | null => {
-    const { done, until } = request.query as { done?: unknown; until?: unknown }
-    const message = DONE.get(String(done))
-    if (message === undefined) return null
-    return /^\d{13}$/.test(String(until)) ? `${message} ${staleSentence(new Date(Number(until)))}` : message
-  }
 
   async function home(reply: FastifyReply, data: Home): Promise<FastifyReply> {
     const asked = pageRequestOf(reply.request.query as ListQuery)
     void status.recount().catch(() => {})
-    const [{ accounts, total, served }, summary] = await Promise.all([describePage(owner, asked), inTime(status.summary())])
+    const work = [describePage(owner, asked), owner.links.waiting(), inTime(status.summary())] as const
+    const [{ accounts, total, served }, waiting, summary] = await Promise.all(work)
     const listing = listingOf('/admin', asked, total)
     return pages.send(reply, 'admin', {
       accounts: defaultFirst(accounts, listing.pages),
@@ -109,6 +78,7 @@ export function accountRoutes(scope: FastifyInstance, { owner, status, reading, 
       total: summary === null ? total : totalOf(summary),
       listing,
       served,
+      waiting,
       ways: waysOf(owner.providers, settings.appUrl),
       ...data,
     })
@@ -121,6 +91,7 @@ export function accountRoutes(scope: FastifyInstance, { owner, status, reading, 
       ...(await describe(name, done === 'connected')),
       field: null,
       typed: {},
+      madeLink: null,
       ...data,
     })
   }
@@ -140,7 +111,7 @@ export function accountRoutes(scope: FastifyInstance, { owner, status, reading, 
     }
   }
 
-  app.get('/admin', (request, reply) => home(reply, { message: messageOf(request) }))
+  app.get('/admin', (request, reply) => home(reply, { message: doneSentence(request) }))
 
   app.post('/admin/accounts', { schema: { body: Create } }, async ({ body }, reply) => {
     const { provider: kind, domains = '' } = body
@@ -161,7 +132,7 @@ export function accountRoutes(scope: FastifyInstance, { owner, status, reading, 
   })
 
   app.get('/admin/accounts/:account', { schema: { params: Params } }, (request, reply) =>
-    show(reply, request.params.account, { message: messageOf(request) }),
+    show(reply, request.params.account, { message: doneSentence(request) }),
   )
 
   const at = (what: string): string => `/admin/accounts/:account/${what}`
@@ -200,6 +171,7 @@ export function accountRoutes(scope: FastifyInstance, { owner, status, reading, 
   })
 
   feedRoutes(scope, { owner, act, withStaleUntil })
+  linkRoutes(scope, { owner, appUrl: settings.appUrl, show, act })
 
   app.post(at('refresh'), { schema: { params: Params } }, ({ params }, reply) =>
     act(reply, params.account, async () => {

@@ -9,6 +9,7 @@ import { AppError, ConnectError } from '../../core/errors.ts'
 import { STATUS } from '../errors.ts'
 import type { Pages } from '../pages/pages.ts'
 import type { Site } from '../site.ts'
+import type { AnswerByLink } from './invite-routes.ts'
 import { sendProblem } from './owner-scope.ts'
 
 const text = { type: 'string', maxLength: 4096 } as const
@@ -25,10 +26,11 @@ interface Parts {
   readonly site: Site
   readonly log: FastifyBaseLogger
   readonly pages: Pages
+  readonly answerByLink: AnswerByLink
 }
 
 /** The OAuth routes: to the provider and back. */
-export function connectRoutes(scope: FastifyInstance, { owner, site, log, pages }: Parts): void {
+export function connectRoutes(scope: FastifyInstance, { owner, site, log, pages, answerByLink }: Parts): void {
   const { appUrl, allowedDomains } = site.settings
   const app = scope.withTypeProvider<JsonSchemaToTsProvider>()
   const titleOf = (provider: string): string => owner.providers.get(provider)?.title ?? provider
@@ -104,15 +106,19 @@ export function connectRoutes(scope: FastifyInstance, { owner, site, log, pages 
     }
   })
 
-  app.get('/connect/:provider/callback', { schema: { params: Params, querystring: Return } }, (request, reply) => {
+  const callback = { config: { open: true }, schema: { params: Params, querystring: Return } }
+  app.get('/connect/:provider/callback', callback, async (request, reply) => {
     if (!isNavigation(request)) {
       const text = 'Nothing was done: this address is for a browser that opens it, not for one that fetches it ahead.\n'
       return reply.code(503).header('vary', AHEAD.join(', ')).type('text/plain; charset=utf-8').send(text)
     }
     const { code, state, error, error_description: errorDescription, scopes } = request.query
     const { provider } = request.params
-    const params = { provider, code, state, error, errorDescription, scopes, sessionId: request.ownerSession }
-    return outcome(request, reply, provider, finishConnect(owner, params))
+    const params = { provider, code, state, error, errorDescription, scopes }
+    const answered = await answerByLink(request, reply, params)
+    if (answered !== null) return answered
+    if (request.ownerSession === '') return reply.redirect(site.returnPages.signInFrom(request.routeOptions.url ?? '', request.params), 303)
+    return outcome(request, reply, provider, finishConnect(owner, { ...params, sessionId: request.ownerSession }))
   })
 
   app.post('/connect/:provider/confirm', { schema: { params: Params, body: ConfirmForm } }, (request, reply) => {

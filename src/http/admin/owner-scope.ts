@@ -17,6 +17,8 @@ declare module 'fastify' {
   interface FastifyContextConfig {
     /** Open to strangers. */
     open?: boolean
+    /** The owner's session counts nothing here. */
+    stranger?: boolean
     /** Requested by a page, not by a person, so it keeps no session alive. */
     part?: boolean
   }
@@ -33,6 +35,8 @@ export interface Cookies {
   readonly device: string
   /** The ticket of a sign-in that waits for the next draw. */
   readonly ticket: string
+  /** Binds a client's request to the provider to this browser and to the link. */
+  readonly link: string
   readonly options: { path: '/'; httpOnly: true; sameSite: 'lax'; secure: boolean }
 }
 
@@ -44,6 +48,7 @@ export function cookiesOf({ appUrl }: Settings): Cookies {
     session: `${prefix}token-agent-session`,
     device: `${prefix}token-agent-device`,
     ticket: `${prefix}token-agent-ticket`,
+    link: `${prefix}token-agent-link`,
     options: { path: '/', httpOnly: true, sameSite: 'lax', secure },
   }
 }
@@ -66,7 +71,8 @@ export async function ownerScope(app: FastifyInstance, { signIn, site, log }: Vi
   await app.register(cookie)
   await app.register(formbody)
   app.addHook('preParsing', async (request, reply) => {
-    const { open, part } = request.routeOptions.config
+    const { open, part, stranger } = request.routeOptions.config
+    if (stranger === true) return
     const held = request.cookies[session] ?? null
     // True only while findSession runs, so that it stays true if the store does not answer.
     request.sessionUnknown = held !== null

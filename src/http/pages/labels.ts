@@ -32,6 +32,7 @@ const EVENTS: Readonly<Record<string, string>> = {
   sign_in_failed: 'sign-in failed',
   signed_out: 'signed out',
   provider_trouble: 'provider trouble',
+  grant_waits: 'allowed access by your link',
 }
 const ACTORS: Readonly<Record<string, string>> = {
   owner: 'the owner',
@@ -40,6 +41,7 @@ const ACTORS: Readonly<Record<string, string>> = {
   cli: 'the command line',
   boot: 'the start',
   provider: 'the provider',
+  link: 'a client with your link',
 }
 const CONDITIONS: Readonly<Record<string, StateLabel['icon']>> = {
   working: 'good',

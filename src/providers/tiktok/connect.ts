@@ -41,6 +41,8 @@ export function createTikTokConnect({ app, scopes, webUrl, ask }: TikTokConnectO
     // The guide for desktop apps asks for hexadecimal digits; RFC 7636 for base64url.
     challenges: ['hex', 'base64url'],
 
+    hasFreeNames: true,
+
     authorizeUrl({ state, redirectUri, verifier, challenge = 'hex' }) {
       if (app.kind === 'desktop' ? !LOOPBACK.test(redirectUri) : !redirectUri.startsWith('https://')) throw wrongRedirect(app.kind)
       const url = new URL('/v2/auth/authorize/', webUrl)

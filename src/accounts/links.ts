@@ -1,0 +1,85 @@
+import type { AccountEvent, AccountStore } from '../core/account-store.ts'
+import { digest, randomId } from '../core/digest.ts'
+import type { Connect } from '../core/provider.ts'
+import { isMarked, marked, type SealContext, type Vault } from '../core/vault.ts'
+
+/** `waits`: its grant waits for the owner's yes. */
+export type LinkState = 'open' | 'waits' | 'used' | 'revoked' | 'expired'
+
+/** A link by which a client connects one account. The id is a hash of its secret. */
+export interface ConnectLink {
+  readonly id: string
+  readonly account: string
+  readonly provider: string
+  /** The owner's words to the client. */
+  readonly note: string | null
+  /** The user whose grant needs no yes of the owner; null = each new user's does. */
+  readonly expectedUsername: string | null
+  readonly expiresAt: Date
+  readonly state: LinkState
+  /** The grant that waits, and its user's name; null = none waits, or the provider names nobody. */
+  readonly sealed: string | null
+  readonly username: string | null
+}
+
+/** How a link is used: by which authorization request, for which user. */
+export interface LinkUse {
+  readonly id: string
+  /** Null = by the owner's yes to the grant that waits. */
+  readonly by: string | null
+  readonly userId: string
+}
+
+export interface WaitingGrant extends Omit<LinkUse, 'by'> {
+  readonly by: string
+  readonly appUserId: string | null
+  readonly username: string | null
+  readonly sealed: string
+}
+
+export interface LinkStore {
+  /** Ends the account's earlier link. False where there is no such account. */
+  make(link: Pick<ConnectLink, 'id' | 'account' | 'note' | 'expectedUsername'>, event: AccountEvent): Promise<boolean>
+  find(id: string): Promise<ConnectLink | null>
+  of(account: string): Promise<ConnectLink | null>
+  /** Those whose grants wait for the owner. */
+  waiting(): Promise<ConnectLink[]>
+  /**
+   * Uses the link up and runs `save` in one transaction. False where it is used, revoked or expired, or where its account is
+   * another one. A repetition after a lost answer changes nothing and is true.
+   */
+  take(use: LinkUse, save: (store: AccountStore) => Promise<void>): Promise<boolean>
+  /** Uses the link up and keeps its grant for the owner's yes. Else as `take`. */
+  keep(grant: WaitingGrant, event: AccountEvent): Promise<boolean>
+  /** Ends the link of this id and erases its grant. False where it had ended. */
+  revoke(id: string, event: AccountEvent): Promise<boolean>
+  /** The grants of this user that wait, by either id. */
+  ofUser(provider: string, userId: string): Promise<{ readonly id: string; readonly grantedAt: Date }[]>
+  forget(id: string): Promise<void>
+  /** Waiting grants of which the owner has not heard. Given to one process until the lease lapses. */
+  claimAlerts(leaseSeconds: number): Promise<ConnectLink[]>
+  settleAlert(id: string, event: AccountEvent): Promise<void>
+  /** Deletes what has expired, and links of accounts that are gone or have another user. */
+  clear(): Promise<void>
+}
+
+interface Deps {
+  readonly links: LinkStore
+  readonly vault: Vault
+}
+
+const SECRET = 'connect link'
+
+/** A secret with a MAC, so that a made-up one costs no look into the store. */
+export const newSecret = ({ vault }: Pick<Deps, 'vault'>): string => marked(vault, SECRET, randomId())
+
+export const isLinkSecret = ({ vault }: Pick<Deps, 'vault'>, secret: string): boolean => isMarked(vault, SECRET, secret)
+
+export async function findLink(deps: Deps, secret: string): Promise<ConnectLink | null> {
+  return isLinkSecret(deps, secret) ? deps.links.find(digest(secret)) : null
+}
+
+/** True where the owner can name the user that a link is for. */
+export const namesUsers = (connect: Connect | undefined): boolean => connect?.hasFreeNames !== true
+
+export const linkContext = (id: string): SealContext => ({ table: 'connect_links', row: id, column: 'sealed' })
