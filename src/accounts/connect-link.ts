@@ -8,7 +8,7 @@ import { Secret } from '../core/secret.ts'
 import { tryOpen } from '../core/vault.ts'
 import { askName } from '../refreshing/refresh-account.ts'
 import { type ConnectDeps, type Connected, connectableOf } from './connected.ts'
-import { type ConnectLink, type LinkStore, linkContext, namesUsers, newSecret } from './links.ts'
+import { type Arrival, type ConnectLink, type LinkStore, linkContext, namesUsers, newSecret, userCode } from './links.ts'
 import { findAccount, type ManageDeps } from './manage.ts'
 import { forSomeSeconds, type NewGrant, saveGrant } from './save-grant.ts'
 import { readPending, writePending } from './waiting-grant.ts'
@@ -62,7 +62,7 @@ export const connectingBy = (deps: LinkDeps, link: ConnectLink): ConnectDeps => 
 })
 
 /** Saves the grant of the account's own user, or of the named one. That of any other user waits for the owner's yes. */
-async function settle(deps: LinkDeps, link: ConnectLink, given: NewGrant, by: string): Promise<Connected> {
+async function settle(deps: LinkDeps, link: ConnectLink, given: NewGrant, request: string): Promise<Connected> {
   const { account, provider, expectedUsername } = link
   const { profile } = given
   const { title } = connectableOf(deps, provider)
@@ -73,17 +73,18 @@ async function settle(deps: LinkDeps, link: ConnectLink, given: NewGrant, by: st
   }
   const present = await forSomeSeconds(() => deps.store.find(account))
   const isTaken = isNamed || present?.providerUserId === profile.userId
+  const ids = [profile.userId, profile.appUserId].filter((id) => id !== null)
+  const by = { request, askedAt: given.askedAt, codes: ids.map((id) => userCode(deps.vault, provider, id)) }
   const isDone = await (isTaken ? takeGrant(deps, link, { given, by }) : keepGrant(deps, link, given, by))
-  if (!isDone)
-    throw new ConnectError(
-      'This link has ended while you were away, so nothing was changed.',
-      'Ask for another link where you got this one.',
-    )
+  if (!isDone) {
+    const happened = 'The link ended, or the permission was taken back, while you were away, so nothing was changed.'
+    throw new ConnectError(happened, 'If there is a button below, press it again; else ask for another link where you got this one.')
+  }
   return { outcome: 'connected', account, username: profile.username }
 }
 
 /** Saves the grant in the transaction that uses the link up. */
-async function takeGrant(deps: LinkDeps, link: ConnectLink, { given, by }: { given: NewGrant; by: string | null }): Promise<boolean> {
+async function takeGrant(deps: LinkDeps, link: ConnectLink, { given, by }: { given: NewGrant; by: Arrival | null }): Promise<boolean> {
   const { id, account, provider } = link
   const actor = by === null ? 'owner' : 'link'
   const use = { id, by, userId: given.profile.userId }
@@ -103,7 +104,7 @@ async function takeGrant(deps: LinkDeps, link: ConnectLink, { given, by }: { giv
   return true
 }
 
-function keepGrant(deps: LinkDeps, { id, account }: ConnectLink, given: NewGrant, by: string): Promise<boolean> {
+function keepGrant(deps: LinkDeps, { id, account }: ConnectLink, given: NewGrant, by: Arrival): Promise<boolean> {
   const { userId, appUserId, username } = given.profile
   const sealed = deps.vault.seal(new Secret(writePending({ ...given, version: 0 })), linkContext(id))
   const waits: AccountEvent = { account, kind: 'grant_waits', actor: 'link', outcome: 'ok', detail: 'It waits for your yes or no.' }

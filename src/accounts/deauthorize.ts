@@ -9,7 +9,7 @@ import type { RefreshPolicy } from '../refreshing/next-refresh.ts'
 import { nextRefreshAt } from '../refreshing/next-refresh.ts'
 import { NO_GRANT } from '../refreshing/outcome.ts'
 import { erasureOf } from './erasure.ts'
-import type { LinkStore } from './links.ts'
+import { type LinkStore, userCode } from './links.ts'
 import type { OAuthStateStore } from './oauth-states.ts'
 import type { Pictures } from './pictures.ts'
 import { type PublishDeps, publishChange } from './publish-change.ts'
@@ -30,6 +30,8 @@ interface SignedRequestScope {
   readonly store: Pick<AccountStore, 'ofUser' | 'replace' | 'record'>
   readonly states: Pick<OAuthStateStore, 'waiting' | 'forget'>
   readonly links: Pick<LinkStore, 'ofUser' | 'forget'>
+  /** Voids grants of this user that were asked for before the instant and are on their way to a link. */
+  noteUser(code: string, at: Date): Promise<void>
   readonly now: Date
 }
 
@@ -179,11 +181,13 @@ async function concernedAccounts(
   deps: DeauthorizeDeps,
   provider: string,
   call: SignedCall,
-  { store, states, links, now }: SignedRequestScope,
+  { store, states, links, noteUser, now }: SignedRequestScope,
 ): Promise<Concern> {
   const issuedAtMs = plausibleIssuedAtMs(call, now) ?? Number.POSITIVE_INFINITY
   const isOld = issuedAtMs < now.getTime() - DAY_MS
   const isBefore = (since: Date): boolean => isOld || issuedAtMs < since.getTime() - MINUTE_MS
+  const until = new Date(Math.min(now.getTime(), issuedAtMs + MINUTE_MS))
+  if (!isOld) await noteUser(userCode(deps.vault, provider, call.userId), until)
   for (const state of await states.waiting(...waitingSteps(provider))) {
     if (isWaitingGrantOf(deps.vault, state, call.userId, isBefore)) await states.forget(state.id)
   }

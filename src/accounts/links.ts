@@ -22,16 +22,26 @@ export interface ConnectLink {
   readonly username: string | null
 }
 
-/** How a link is used: by which authorization request, for which user. */
+/** A grant that has just come from the provider. */
+export interface Arrival {
+  /** The id of the authorization request. */
+  readonly request: string
+  /** The instant before the call to the provider. */
+  readonly askedAt: Date
+  /** Of its user, by `userCode`: a deletion call since then voids the grant. */
+  readonly codes: readonly string[]
+}
+
+/** How a link is used, for which user. */
 export interface LinkUse {
   readonly id: string
   /** Null = by the owner's yes to the grant that waits. */
-  readonly by: string | null
+  readonly by: Arrival | null
   readonly userId: string
 }
 
-export interface WaitingGrant extends Omit<LinkUse, 'by'> {
-  readonly by: string
+export interface WaitingGrant extends LinkUse {
+  readonly by: Arrival
   readonly appUserId: string | null
   readonly username: string | null
   readonly sealed: string
@@ -45,8 +55,8 @@ export interface LinkStore {
   /** Those whose grants wait for the owner. */
   waiting(): Promise<ConnectLink[]>
   /**
-   * Uses the link up and runs `save` in one transaction. False where it is used, revoked or expired, or where its account is
-   * another one. A repetition after a lost answer changes nothing and is true.
+   * Uses the link up and runs `save` in one transaction. False where it is used, revoked or expired, where its account is
+   * another one, or where the user's data were erased since the grant was asked for. A repetition after a lost answer changes nothing and is true.
    */
   take(use: LinkUse, save: (store: AccountStore) => Promise<void>): Promise<boolean>
   /** Uses the link up and keeps its grant for the owner's yes. Else as `take`. */
@@ -81,5 +91,9 @@ export async function findLink(deps: Deps, secret: string): Promise<ConnectLink 
 
 /** True where the owner can name the user that a link is for. */
 export const namesUsers = (connect: Connect | undefined): boolean => connect?.hasFreeNames !== true
+
+/** A user in the calls of the provider, without the user's id. */
+export const userCode = (vault: Vault, provider: string, userId: string): string =>
+  `user ${vault.mac('user of a call', `${provider}\0${userId}`)}`
 
 export const linkContext = (id: string): SealContext => ({ table: 'connect_links', row: id, column: 'sealed' })

@@ -1,4 +1,4 @@
-import type { ConnectLink, LinkState, LinkStore } from '../accounts/links.ts'
+import type { Arrival, ConnectLink, LinkState, LinkStore } from '../accounts/links.ts'
 import type { AccountEvent } from '../core/account-store.ts'
 import { createAccountStore } from './account-store.ts'
 import type { Database, Param, Queryable } from './database.ts'
@@ -36,14 +36,15 @@ export function createLinkStore(db: Database): LinkStore {
   }
 
   /** Runs the update and `after` in one transaction. False where the update matches no row, unless `by` has used the link before. */
-  function use(sql: string, params: readonly Param[], by: string | null, after: (tx: Queryable) => Promise<unknown>): Promise<boolean> {
+  function use(sql: string, params: readonly Param[], by: Arrival | null, after: (tx: Queryable) => Promise<unknown>): Promise<boolean> {
     return db.transaction(async (tx) => {
+      if (by !== null && (await isErased(tx, by))) return false
       if ((await tx.query(`${sql} returning id`, params)).length > 0) {
         await after(tx)
         return true
       }
       if (by === null) return false
-      return (await tx.query('select id from connect_links where id = $1 and used_by = $2', [params[0] ?? null, by])).length > 0
+      return (await tx.query('select id from connect_links where id = $1 and used_by = $2', [params[0] ?? null, by.request])).length > 0
     })
   }
 
@@ -69,7 +70,7 @@ export function createLinkStore(db: Database): LinkStore {
       // `for_user` follows, or the change of the account's user would end the link that it came by.
       const sql = `update connect_links set used_at = coalesce(used_at, ${now}), used_by = coalesce($2, used_by), for_user = $3, ${NO_GRANT}
         where id = $1 and ${by === null ? 'sealed is not null' : 'used_at is null'} and ${alive}`
-      return use(sql, [id, by, userId], by, (tx) => {
+      return use(sql, [id, by?.request ?? null, userId], by, (tx) => {
         const within: Database = { ...db, query: tx.query, transaction: (work) => work(tx) }
         return save(createAccountStore(within))
       })
@@ -78,7 +79,7 @@ export function createLinkStore(db: Database): LinkStore {
     keep({ id, by, userId, appUserId, username, sealed }, event) {
       const sql = `update connect_links set used_at = ${now}, used_by = $2, user_id = $3, app_user_id = $4, username = $5, sealed = $6,
         expires_at = ${nowPlus('$7')} where id = $1 and used_at is null and ${alive}`
-      return use(sql, [id, by, userId, appUserId, username, sealed, WEEK_SECONDS], by, (tx) => record(tx, event))
+      return use(sql, [id, by.request, userId, appUserId, username, sealed, WEEK_SECONDS], by, (tx) => record(tx, event))
     },
 
     revoke(id, event) {
@@ -116,6 +117,17 @@ export function createLinkStore(db: Database): LinkStore {
       await db.query(`delete from connect_links where expires_at <= ${now} or ${IS_ORPHAN}`)
     },
   }
+}
+
+/** A call about the user that comes at this moment waits for the transaction, and then finds the grant. */
+async function isErased(tx: Queryable, { codes, askedAt }: Arrival): Promise<boolean> {
+  const sql = `insert into signed_requests (digest, answer, at) values ($1, '', $2)
+    on conflict (digest) do update set answer = signed_requests.answer returning at`
+  for (const code of codes) {
+    const [row] = await tx.query<{ at: Date | string }>(sql, [code, new Date(askedAt.getTime() - 1)])
+    if (row !== undefined && new Date(row.at) >= askedAt) return true
+  }
+  return false
 }
 
 function toLink(row: LinkRow): ConnectLink {

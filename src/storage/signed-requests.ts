@@ -22,7 +22,14 @@ export function createSignedRequests(db: Database): SignedRequests {
         }
         const within: Database = { ...db, query: tx.query, transaction: (work) => work(tx) }
         const stores = { store: createAccountStore(within), states: createOAuthStateStore(within), links: createLinkStore(within) }
-        const scope = { ...stores, now: new Date(begun.clock) }
+        const noteUser = async (code: string, at: Date): Promise<void> => {
+          await tx.query(
+            `insert into signed_requests (digest, answer, at) values ($1, '', $2)
+            on conflict (digest) do update set at = excluded.at where signed_requests.at < excluded.at`,
+            [code, at],
+          )
+        }
+        const scope = { ...stores, noteUser, now: new Date(begun.clock) }
         const { answer, keepForGood } = await effect(scope)
         await tx.query(`update signed_requests set answer = $2, at = ${keepForGood ? 'null' : now} where digest = $1`, [digest, answer])
         return answer

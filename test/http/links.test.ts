@@ -43,6 +43,11 @@ const rows = (agent: OpenAgent) => agent.sql<Record<string, string | null>>('sel
 const linkOf = (agent: OpenAgent): string => rows(agent)[0]?.['id'] ?? ''
 const decide = ({ owner, agent }: Pick<OwnerWorld, 'owner' | 'agent'>, what: string, link = linkOf(agent)) =>
   owner.post(`/admin/accounts/shop/link-${what}`, { link })
+const call = (agent: OpenAgent, what: string, user_id: string, agoSeconds: number) => {
+  const issued_at = Math.floor(Date.now() / 1000) - agoSeconds
+  const body = new URLSearchParams({ signed_request: signedRequest({ algorithm: 'HMAC-SHA256', issued_at, user_id }) })
+  return agent.fetch(`/callbacks/instagram/${what}`, { method: 'POST', body })
+}
 const events = (agent: OpenAgent) =>
   agent.sql<{ kind: string; actor: string }>("select kind, actor from events where account = 'shop' order by id")
 
@@ -149,16 +154,26 @@ t.test('a link that ends while its client is at the provider is refused, and not
   }
 
   // The last look before the exchange saw an open link: the commit decides.
-  const world = await setUp(t)
-  const link = await makeLink(world.owner, { username: NAME_OF_ANA })
-  const callback = await callbackOf(world.client, link)
-  const { counts } = world.instagram
-  world.instagram.fail('/access_token', { kind: 'slowAnswer', ms: 900 }, 1)
-  const coming = world.client.get(callback)
-  await waitFor('the exchange to begin', () => (counts['/access_token'] ?? 0) > 0)
-  await decide(world, 'revoke')
-  t.match(await coming, { status: 422, text: /ended while you were away/ })
-  t.notOk(await isServed(world))
+  const late: Record<string, (world: OwnerWorld) => Promise<unknown>> = {
+    revoked: (world) => decide(world, 'revoke'),
+    'its user’s data erased': ({ agent }) => call(agent, 'delete', ANA, 0),
+    'the permission taken back': ({ agent, instagram }) => call(agent, 'deauthorize', instagram.users.get(ANA)?.appScopedId ?? '', 0),
+  }
+  for (const username of [NAME_OF_ANA, ''])
+    for (const [name, end] of Object.entries(late)) {
+      const world = await setUp(t)
+      const { instagram, agent, client } = world
+      const link = await makeLink(world.owner, { username })
+      const callback = await callbackOf(client, link)
+      instagram.fail('/me', { kind: 'slowAnswer', ms: 900 }, 1)
+      const coming = client.get(callback)
+      await waitFor('the exchange', () => (instagram.counts['/me'] ?? 0) > 0)
+      await end(world)
+      t.match(await coming, { status: 422, text: /taken back, while you were away/ }, name)
+      t.notOk(await isServed(world), name)
+      t.match(rows(agent)[0], { sealed: null, user_id: null, username: null }, name)
+      if (name !== 'revoked') t.match(await use(client, link), { location: link }, 'a later permission counts')
+    }
 })
 
 t.test('a grant waits a week: yes after six days works, after eight not', async (t) => {
@@ -182,17 +197,12 @@ t.test('a grant waits a week: yes after six days works, after eight not', async 
 t.test('a waiting grant is erased by what ends it, and by nothing else', async (t) => {
   const world = await setUp(t)
   const { agent, owner, instagram, client } = world
-  const call = (what: string, user_id: string, agoSeconds: number) => {
-    const issued_at = Math.floor(Date.now() / 1000) - agoSeconds
-    const body = new URLSearchParams({ signed_request: signedRequest({ algorithm: 'HMAC-SHA256', issued_at, user_id }) })
-    return agent.fetch(`/callbacks/instagram/${what}`, { method: 'POST', body })
-  }
   const ends: Record<string, [left: number, end: () => Promise<unknown>]> = {
-    'another user’s deletion': [1, () => call('delete', BEN, 0)],
-    'a deletion from before the grant': [1, () => call('delete', ANA, 120)],
-    'the deletion': [0, () => call('delete', ANA, 1)],
-    'the deletion, by the app’s id of the user': [0, () => call('delete', instagram.users.get(ANA)?.appScopedId ?? '', 2)],
-    'the permission taken back': [0, () => call('deauthorize', ANA, 3)],
+    'another user’s deletion': [1, () => call(agent, 'delete', BEN, 0)],
+    'a deletion from before the grant': [1, () => call(agent, 'delete', ANA, 120)],
+    'the deletion': [0, () => call(agent, 'delete', ANA, 1)],
+    'the deletion, by the app’s id of the user': [0, () => call(agent, 'delete', instagram.users.get(ANA)?.appScopedId ?? '', 2)],
+    'the permission taken back': [0, () => call(agent, 'deauthorize', ANA, 3)],
     'a stranger’s no': [1, () => createClient(agent).post('/admin/accounts/shop/link-decline', { link: linkOf(agent) })],
     no: [0, () => decide(world, 'decline')],
     'another link': [0, () => makeLink(owner)],

@@ -4,12 +4,14 @@ import type { Alert } from '../../src/alerts/alert.ts'
 import type { AccountEvent } from '../../src/core/account-store.ts'
 import { createAccountStore } from '../../src/storage/account-store.ts'
 import { createLinkStore } from '../../src/storage/link-store.ts'
+import { createSignedRequests } from '../../src/storage/signed-requests.ts'
 import { eachStore } from './engines.ts'
 
 const USER = '17841400000000001'
 const event: AccountEvent = { account: 'shop', kind: 'changed', actor: 'owner', outcome: 'ok', detail: null }
 const LINK = { id: 'a', account: 'shop', note: null, expectedUsername: null }
-const grant = (by: string) => ({ id: 'a', by, userId: USER, appUserId: null, username: 'ana', sealed: 'v1.x' })
+const arrival = (request: string) => ({ request, askedAt: new Date(), codes: [USER] })
+const grant = (request: string) => ({ id: 'a', by: arrival(request), userId: USER, appUserId: null, username: 'ana', sealed: 'v1.x' })
 const log = { info() {}, warn() {}, error() {}, debug() {} } as never
 
 eachStore(t, 'a link is used by one of many, and a lost answer is no second use', async (t, db, engine) => {
@@ -21,7 +23,7 @@ eachStore(t, 'a link is used by one of many, and a lost answer is no second use'
     t.ok(await links.make(LINK, event))
     let saved = 0
     const use = (of: typeof links, by: string) =>
-      first === 'keep' ? of.keep(grant(by), event) : of.take({ id: 'a', by, userId: USER }, async () => void saved++)
+      first === 'keep' ? of.keep(grant(by), event) : of.take({ id: 'a', by: arrival(by), userId: USER }, async () => void saved++)
     const results = await Promise.all(['r1', 'r2', 'r3'].map((by, at) => use(at % 2 ? links : others, by)))
     t.strictSame(results.filter(Boolean).length, 1, first)
     const winner = `r${results.indexOf(true) + 1}`
@@ -30,7 +32,7 @@ eachStore(t, 'a link is used by one of many, and a lost answer is no second use'
   }
   t.ok(await links.make(LINK, event))
   await t.rejects(
-    links.take({ id: 'a', by: 'r', userId: USER }, () => Promise.reject(new Error('not saved'))),
+    links.take({ id: 'a', by: arrival('r'), userId: USER }, () => Promise.reject(new Error('not saved'))),
     { message: 'not saved' },
   )
   t.match(await links.find('a'), { state: 'open' }, 'without its grant it is not used')
@@ -84,4 +86,22 @@ eachStore(t, 'a waiting grant alerts once, after a failed delivery again', async
   await report()
   t.match(alerts, [{ event: 'grant_waits', account: 'shop', provider: 'instagram', message: /until .* UTC/ }])
   t.equal(alerts.length, 1)
+})
+
+eachStore(t, 'a deletion call and a grant at the same moment leave no grant', async (t, db, engine) => {
+  const [store, links] = [createAccountStore(db), createLinkStore(db)]
+  const calls = createSignedRequests(await engine.open())
+  await store.insert({ name: 'shop', provider: 'instagram', state: 'unverified' }, event)
+  for (let round = 0; round < 20; round++) {
+    await links.make(LINK, event)
+    const by = { ...arrival(`r${round}`), codes: [`code ${round}`] }
+    const call = calls.answerOnce(`call ${round}`, async (scope) => {
+      await scope.noteUser(`code ${round}`, new Date(by.askedAt.getTime() + 1))
+      for (const { id } of await scope.links.ofUser('instagram', USER)) await scope.links.forget(id)
+      return { answer: '{}', keepForGood: false }
+    })
+    const kept = links.keep({ ...grant(''), by }, event)
+    await Promise.all(round % 2 ? [call, kept] : [kept, call])
+    t.strictSame(await links.ofUser('instagram', USER), [], `round ${round}`)
+  }
 })
