@@ -316,3 +316,21 @@ t.test('Threads, Facebook with its choice, and TikTok, whose names identify nobo
   t.match(await owner.post('/admin/accounts/tiktok/link', { username: 'ana' }), { status: 400 })
   t.strictSame(tiktok.wrong, { overlaps: 0, usesOfDead: 0, secretsInUrl: 0 })
 })
+
+t.test('a TikTok token that ended while its grant waited is renewed after the yes', async (t) => {
+  const tiktok = await startTikTok({ knobs: { accessSeconds: 1 } })
+  t.teardown(() => tiktok.close())
+  const { agent, owner, client } = await setUp(t, { env: { ...tiktokSettings(tiktok), SERVER_KEYS: SERVER_KEY } })
+  await owner.post('/admin/accounts', { name: 'tiktok', provider: 'tiktok' })
+  const link = await makeLink(owner, {}, 'tiktok')
+  t.match(await use(client, link), { location: link })
+  tiktok.clock.advance(6 * 86_400_000)
+  tiktok.knobs.accessSeconds = 7200
+  t.match(await owner.post('/admin/accounts/tiktok/link-accept', { link: linkOf(agent) }), { status: 303 })
+  const [row] = agent.sql<{ next_refresh_at: string }>("select next_refresh_at from accounts where name = 'tiktok'")
+  t.ok(Date.parse(row?.next_refresh_at ?? '') < Date.now() + 60_000 * 10, 'it is due at once')
+  t.match(await owner.post('/admin/accounts/tiktok/refresh'), { location: '/admin/accounts/tiktok?done=refreshed' })
+  const answer = await agent.fetch('/accounts/tiktok/token', { headers: { authorization: `Bearer ${SERVER_KEY}` } })
+  t.ok(tiktok.isAlive(await answer.text()))
+  t.strictSame(tiktok.wrong, { overlaps: 0, usesOfDead: 0, secretsInUrl: 0 })
+})
