@@ -1,5 +1,5 @@
-import { existsSync } from 'node:fs'
-import { resolve } from 'node:path'
+import { existsSync, readFileSync } from 'node:fs'
+import { dirname, resolve } from 'node:path'
 import { Secret } from '../core/secret.ts'
 import { readTlsMode } from '../core/tls-mode.ts'
 import type { Notes } from './environment.ts'
@@ -58,8 +58,8 @@ export function placeOf(database: DatabaseConfig): { readonly place: string; rea
   return { place: `Postgres, ${host || 'on this machine'}${pathname === '/' ? '' : pathname}`, exists: true }
 }
 
-/** Reads DATABASE_URL. A path on a disk that the platform wipes is a problem. */
-export function readDatabase(env: NodeJS.ProcessEnv, url: string | null, { problems, warn }: Notes): DatabaseConfig {
+/** Reads DATABASE_URL. A path on a disk that the platform wipes is a problem. `mounts`: /proc/self/mountinfo. */
+export function readDatabase(env: NodeJS.ProcessEnv, url: string | null, { problems, warn }: Notes, mounts = readMounts()): DatabaseConfig {
   const path = url === null ? 'data/token-agent.sqlite' : url.replace(/^sqlite:(\/\/(?=\/))?/, '')
   if (url !== null && /^postgres(ql)?:\/\//.test(url)) {
     if (!URL.canParse(url))
@@ -90,8 +90,37 @@ export function readDatabase(env: NodeJS.ProcessEnv, url: string | null, { probl
     problems.push(
       'DATABASE_URL: this platform wipes its disk at each restart, and after 60 days the starting token has expired; add a Postgres database (on Heroku: heroku addons:create heroku-postgresql), or name a file on a permanent volume: sqlite:/absolute/path',
     )
+  } else if (isInContainerLayer(path, mounts)) {
+    warn(
+      `DATABASE_URL: the store lies inside this container and is lost with it; mount a volume at ${dirname(resolve(path))}, or name a Postgres database`,
+    )
   }
   return { kind: 'sqlite', path }
+}
+
+/** Empty where the system is not Linux. */
+function readMounts(): string {
+  try {
+    return readFileSync('/proc/self/mountinfo', 'utf8')
+  } catch {
+    return ''
+  }
+}
+
+/**
+ * True where no volume is mounted above the path, and the root is the layer of a container, which ends with it.
+ * The fields: https://www.kernel.org/doc/html/latest/filesystems/proc.html#proc-pid-mountinfo-information-about-mounts
+ */
+function isInContainerLayer(path: string, mounts: string): boolean {
+  const full = resolve(path)
+  let [nearest, type] = ['', '']
+  for (const line of mounts.split('\n')) {
+    const [, point = '', fileSystem = ''] = /^\d+ \d+ \S+ \S+ (\S+) .* - (\S+) /.exec(line) ?? []
+    const isAbove = full === point || full.startsWith(point.endsWith('/') ? point : `${point}/`)
+    // Of two mounts at one place the later one counts.
+    if (point !== '' && isAbove && point.length >= nearest.length) [nearest, type] = [point, fileSystem]
+  }
+  return nearest === '/' && type === 'overlay'
 }
 
 // Heroku, Cloud Run and Lambda have no permanent disk. Render, Railway and Fly have volumes, mounted at an absolute path that
