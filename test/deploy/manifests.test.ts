@@ -136,6 +136,20 @@ t.test('fly.toml keeps the store on its volume and the machine running, and its 
   t.ok(readStages(readRoot('Dockerfile')).has(fly.build['build-target']))
 })
 
+t.test('deploy/compose.yaml starts the agent alone with one edited line', async (t) => {
+  const text = readRoot('deploy/compose.yaml')
+  const { services, volumes } = parseYaml(text)
+  t.match(
+    text.split('\n').filter((line) => line.includes('# edit')),
+    [/^ {6}ALLOWED_DOMAINS: /],
+  )
+  t.same([Object.keys(services), Object.keys(volumes)], [['agent'], ['data']])
+  const { agent } = services
+  t.match(agent, { build: '..', volumes: ['data:/app/data'], ports: ['3000:3000'] })
+  t.ok(Number.parseInt(agent.stop_grace_period, 10) >= EXIT_BY_SECONDS)
+  t.match(readConfig(agent.environment), { port: 3000, database: { kind: 'sqlite' }, warnings: [] })
+})
+
 t.test('compose.yaml starts the agent when Postgres and Memcached are healthy, and keeps the data', async (t) => {
   // https://docs.docker.com/reference/compose-file/
   const { services, volumes } = parseYaml(readRoot('compose.yaml'))

@@ -10,6 +10,7 @@ export type Service =
   | 'webkit'
   | 'xvfb'
   | 'nginx'
+  | 'caddy'
   | 'openssl'
   | 'keyring'
   | 'dbus'
@@ -28,6 +29,7 @@ export const SERVICES: Record<Service, { debianPackage: string; usedFor: string;
   webkit: { debianPackage: 'webkit2gtk-driver', usedFor: 'the same, in Safari’s engine', programs: ['WebKitWebDriver'] },
   xvfb: { debianPackage: 'xvfb', usedFor: 'a screen for WebKit', programs: ['Xvfb'] },
   nginx: { debianPackage: 'nginx-light', usedFor: 'caches between the agent and its readers', programs: ['nginx'] },
+  caddy: { debianPackage: 'caddy', usedFor: 'the web server of docs/deploying.md', programs: ['caddy'] },
   keyring: { debianPackage: 'gnome-keyring', usedFor: 'a keychain for the key of the embedded store', programs: ['gnome-keyring-daemon'] },
   dbus: { debianPackage: 'dbus', usedFor: 'the way to that keychain', programs: ['dbus-daemon'] },
   openssl: { debianPackage: 'openssl', usedFor: 'certificates of the web sites in the tests', programs: ['openssl'] },
