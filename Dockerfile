@@ -1,12 +1,14 @@
 # Built in one image, run in another: the compiler and the tests' tools stay behind.
-FROM node:26-bookworm-slim AS build
+# npm run test:image gives a base of its own.
+ARG BASE=node:26-bookworm-slim
+FROM ${BASE} AS build
 WORKDIR /app
 COPY package.json package-lock.json tsconfig.json tsconfig.build.json ./
 COPY src ./src
 # npm ci builds, through the “prepare” script.
 RUN npm ci && npm prune --omit=dev
 
-FROM node:26-bookworm-slim AS agent
+FROM ${BASE} AS agent
 ENV NODE_ENV=production
 ENV AGENT_PLATFORM=docker
 WORKDIR /app

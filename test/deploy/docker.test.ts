@@ -18,7 +18,7 @@ const [build, agent] = [stages.get('build') ?? [], stages.get('agent') ?? []]
 t.test('the image is built in two stages, has a health check, and does not run as root', async (t) => {
   t.same([...stages.keys()], ['build', 'agent', 'volume-of-root', ''])
   t.match(readRoot('Dockerfile').trim(), /\nFROM agent$/, 'the default target')
-  for (const [, line] of readRoot('Dockerfile').matchAll(/^FROM node:(\S+)/gm)) t.equal(line, '26-bookworm-slim')
+  t.match(readRoot('Dockerfile'), /^ARG BASE=node:26-bookworm-slim\nFROM \$\{BASE\} AS build$/m)
   t.equal(agent.findLast(({ verb }) => verb === 'USER')?.rest, 'node')
   const health = agent.find(({ verb }) => verb === 'HEALTHCHECK')?.rest ?? ''
   t.match(health, /^--interval=\d+s --timeout=\d+s --start-period=\d+s CMD \[/)
