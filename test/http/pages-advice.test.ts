@@ -121,6 +121,7 @@ t.test('each page names the one remedy that works here, and has its button', asy
     { name: 'expired', expiresAt: inDays(-1) },
     { name: 'switched-off', failureCount: 1, lastErrorCode: 'misconfigured', lastError: 'Meta has switched this app off.' },
     { name: 'paused', pausedAt: inDays(-1) },
+    { name: 'fine' },
   ]
   const words = {
     connect: {
@@ -160,6 +161,11 @@ t.test('each page names the one remedy that works here, and has its button', asy
         text,
         /switched this app off.*press “Try again now”.*action="\/admin\/accounts\/switched-off\/refresh">\s*<p>\s*<button class="main">Try again now/,
       )
+    const mainOf = async (name: string) =>
+      [...(await owner.page(`/admin/accounts/${name}`)).matchAll(/<button class="main">([^<]+)</g)].map(([, text]) => text)
+    t.strictSame(await mainOf('paused'), ['Switch on again'], 'the next sensible thing')
+    t.strictSame(await mainOf('fine'), [])
+    t.strictSame(await mainOf('refused'), way === 'connect' ? ['Connect Instagram again'] : [])
     t.match(card('paused'), /action="\/admin\/accounts\/paused\/resume"><p><button>Switch on again/)
   }
 })
