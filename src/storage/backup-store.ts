@@ -12,13 +12,15 @@ const COPIED: Readonly<Record<string, string>> = { accounts: 'name', signed_requ
 const DECISIONS = ['default_account', 'default_since', 'pkce_challenge', 'page_use_read_at']
 /** A restore leaves these as they are: they hold nothing of an account. */
 const KEPT = ['installation', 'sign_in_attempts', 'alert_channels']
-/** Of rows read or written by one statement. An account has some fifty columns, and SQLite takes 32,766 parameters. */
+/** Rows read by one statement, and on Postgres written. */
 const PAGE = 200
 
 const MIGRATIONS = 'select name from schema_migrations order by number'
 
 export function createBackupStore(db: Database, migrationsFolder: string): BackupStore {
   const { now, engine } = db.dialect
+  // SQLite compares each parameter's name with all others, so a long statement costs more than many short ones.
+  const rowsAtOnce = engine === 'sqlite' ? 1 : PAGE
 
   return {
     copy: (begin, take) =>
@@ -68,7 +70,7 @@ export function createBackupStore(db: Database, migrationsFolder: string): Backu
   async function putAll(tx: Queryable, rows: AsyncIterable<BackupRow>): Promise<void> {
     let page: BackupRow[] = []
     for await (const row of rows) {
-      if (page.length === PAGE || page.some(({ table }) => table !== row.table)) {
+      if (page.length === rowsAtOnce || page.some(({ table }) => table !== row.table)) {
         await put(tx, page)
         page = []
       }
