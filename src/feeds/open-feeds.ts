@@ -69,7 +69,7 @@ export function openFeeds(parts: FeedsParts) {
       store,
       vault,
       providers,
-      resizer: createResizer(),
+      resizer: createResizer({ log }),
       mayKeep,
       rateLimit: createRateLimit(RATE_LIMIT, clockMs),
       refreshes,

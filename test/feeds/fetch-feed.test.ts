@@ -21,7 +21,7 @@ t.test('the first visitor starts the fetch and gets the posts with their picture
   t.match(post?.picture, {
     width: 150,
     height: 150,
-    sizes: [{ width: 150, url: /^https:\/\/agent\.example\/accounts\/shop\/pictures\/[0-9a-f]{32}-150\.jpg$/ }],
+    sizes: [{ width: 150, url: /^https:\/\/agent\.example\/accounts\/shop\/pictures\/[0-9a-f]{32}-150\.webp$/ }],
   })
 })
 

@@ -46,7 +46,7 @@ t.test('the feed has Graph’s shape, its own addresses, and nothing else', asyn
     'picture',
   ])
   t.match(data[2].children, { data: [{ id: /^\d+$/, media_type: 'IMAGE' }, {}] })
-  t.match([data[4].thumbnail_url, data[4].media_url], [/-150\.jpg$/, undefined], 'a video has its still picture alone')
+  t.match([data[4].thumbnail_url, data[4].media_url], [/-150\.webp$/, undefined], 'a video has its still picture alone')
   t.notMatch(body, new RegExp(`${token}|${new URL(instagram.url).host}|cdninstagram|fbcdn|access_token|paging|like_count`))
   t.strictSame((await get(agent, '/accounts/default/media.json')).body, body)
   const head = await ask(agent, '/media.json', { method: 'HEAD', headers: { origin: SITE } })
@@ -143,7 +143,7 @@ t.test('a picture is named by the feed, public for a day, and inert', async (t) 
     {
       status: 200,
       headers: {
-        'content-type': 'image/png',
+        'content-type': 'image/webp',
         'cache-control': 'public, max-age=86400, immutable',
         'access-control-allow-origin': '*',
         'cross-origin-resource-policy': 'cross-origin',
@@ -155,7 +155,7 @@ t.test('a picture is named by the feed, public for a day, and inert', async (t) 
   t.match(await ask(agent, pathname, { headers: { 'if-none-match': headers['etag'] ?? '' } }), { status: 304, body: '' })
   const made = [
     pathname.replace('-150', '-640'),
-    pathname.replace('.jpg', '.webp'),
+    pathname.replace('.webp', '.jpg'),
     pathname.replace(/[0-9a-f]{32}/, 'a'.repeat(32)),
     '/accounts/default/pictures/x',
   ]
