@@ -1,5 +1,6 @@
 import t from 'tap'
 import { missing } from '../support/services.ts'
+import { crashFeeds, feedCrashFigures } from './feeds.ts'
 import { crash, crashFigures } from './run.ts'
 
 t.setTimeout(1_200_000)
@@ -23,3 +24,11 @@ for (const [provider, kills] of [
     },
   )
 }
+
+t.test('kills of processes that fetch leave no feed that names a missing picture', { skip: missing('postgres') }, async (t) => {
+  t.setTimeout(600_000)
+  const report = await crashFeeds(t, { kills: 12, processes: 3 })
+  t.comment(feedCrashFigures(report))
+  t.strictSame(report.violations, [])
+  t.ok(report.fetches > 20 && report.pictures > 50 && report.looks > 50, 'feeds were fetched and looked at')
+})

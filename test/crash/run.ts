@@ -1,4 +1,4 @@
-// npm run crash -- --kills N --provider tiktok: kills the agent with -9 at random and at named moments of its refreshes, for each way in which
+// npm run crash -- --kills N --provider tiktok (or --feeds --processes 8): kills the agent with -9 at random and at named moments of its refreshes, for each way in which
 // providers rotate tokens, and checks the tokens that are left.
 import { parseArgs } from 'node:util'
 import { createInstallation } from '../faults/installation.ts'
@@ -6,6 +6,7 @@ import { startAgent } from '../support/agent.ts'
 import { type PostgresServer, startPostgres } from '../support/postgres.ts'
 import type { Teardown } from '../support/temp-folder.ts'
 import { waitFor } from '../support/wait-for.ts'
+import { crashFeeds, type FeedCrashReport, feedCrashFigures } from './feeds.ts'
 import { type LaneReport, runLane } from './lane.ts'
 import { MODES, type Mode } from './provider.ts'
 import { startRelay } from './relay.ts'
@@ -84,13 +85,30 @@ export function crashFigures({ lanes, kills, lossNamedMs, violations }: CrashRep
   ].join('\n')
 }
 
+async function ofTokens(t: Teardown, kills: number, provider: string): Promise<[CrashReport, string]> {
+  const report = await crash(t, kills, provider)
+  return [report, crashFigures(report)]
+}
+
+async function ofFeeds(t: Teardown, kills: number, processes: number): Promise<[FeedCrashReport, string]> {
+  const report = await crashFeeds(t, { kills, processes })
+  return [report, feedCrashFigures(report)]
+}
+
 if (import.meta.main) {
-  const options = { kills: { type: 'string', default: '200' }, provider: { type: 'string', default: 'instagram' } } as const
+  const options = {
+    kills: { type: 'string', default: '200' },
+    provider: { type: 'string', default: 'instagram' },
+    feeds: { type: 'boolean', default: false },
+    processes: { type: 'string', default: '8' },
+  } as const
   const { values } = parseArgs({ options })
   const endings: (() => unknown)[] = []
   const startedMs = performance.now()
-  const report = await crash({ teardown: (end) => endings.unshift(end) }, Number(values.kills), values.provider)
-  console.log(`${crashFigures(report)}\n${Math.round((performance.now() - startedMs) / 1000)} s`)
+  const t = { teardown: (end: () => unknown) => void endings.unshift(end) }
+  const kills = Number(values.kills)
+  const [report, figures] = values.feeds ? await ofFeeds(t, kills, Number(values.processes)) : await ofTokens(t, kills, values.provider)
+  console.log(`${figures}\n${Math.round((performance.now() - startedMs) / 1000)} s`)
   for (const end of endings) await end()
   process.exit(report.violations.length === 0 ? 0 : 1)
 }
