@@ -103,6 +103,40 @@ t.test('nor does a cache that stores private answers, because they vary by every
   inEveryOrder(t, 'proxy_ignore_headers Cache-Control Expires Set-Cookie;'),
 )
 
+t.test('an open feed costs the agent one request while it is fresh; a listed one is never shared', { skip }, async (t) => {
+  const { agent, instagram } = await openServing(t)
+  Object.assign(instagram.knobs, { postPictures: 'own', mediaCount: 3 })
+  // The cache keeps what the agent's own headers allow, and no other answer.
+  const nginx = await startNginx(t, await agent.listen(), 'proxy_cache_valid any 0;')
+  const read = (origin: string, path = '/media.json') => askPort(nginx.port, path, { headers: { origin } })
+  const statuses = async (origin: string) => [(await read(origin)).status, (await read(origin)).status]
+  t.strictSame(await statuses(SITE), [200, 200])
+  t.strictSame(await statuses(OTHER_SITE), [403, 403])
+  const cached = new Set<string>()
+  for (let n = 0; n < 20; n++) cached.add((await read(n % 2 === 0 ? SITE : ANOTHER)).headers['x-cache'] ?? '')
+  t.strictSame([...cached], ['MISS'], 'private answers are not kept')
+
+  agent.sql('update accounts set feed_open = 1, revision = revision + 1')
+  await waitFor('the feed to be open', async () => (await read(OTHER_SITE)).status === 200)
+  const seen: string[] = []
+  for (let n = 0; n < 50; n++) {
+    const { status, headers } = await read(`https://site-${n}.example`)
+    t.match([status, headers['access-control-allow-origin']], [200, '*'])
+    seen.push(headers['x-cache'] ?? '')
+  }
+  t.equal(seen.filter((one) => one !== 'HIT').length, 0, 'the read that found it open was the only one')
+  const [{ media_url: address }] = JSON.parse((await read(SITE)).body).data
+  const picture = async () => (await read(OTHER_SITE, new URL(address).pathname)).headers['x-cache']
+  t.strictSame([await picture(), await picture()], ['MISS', 'HIT'], 'pictures are kept too')
+
+  agent.sql("update accounts set feed_open = 0, serves = 'token', revision = revision + 1")
+  await waitFor('the agent to refuse it', async () => (await agent.fetch('/media.json', { headers: { origin: SITE } })).status === 403)
+  const { headers, status } = await read(OTHER_SITE)
+  t.match([status, headers['x-cache']], [200, 'HIT'], 'until it is stale, which is a day at most:')
+  const allowed = [...(headers['cache-control'] ?? '').matchAll(/=(\d+)/g)].map(([, seconds]) => Number(seconds))
+  t.ok(allowed.length === 3 && allowed.every((seconds) => seconds <= 86_400), headers['cache-control'] ?? '')
+})
+
 t.test('an answer to a server with a key is for that server alone', { skip }, async (t) => {
   const { agent, token } = await openServing(t)
   const nginx = await startNginx(t, await agent.listen())

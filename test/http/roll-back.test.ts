@@ -44,6 +44,9 @@ t.test(
       )
       t.equal(answer.location, `/admin/accounts/${provider}?done=connected`)
     }
+    const posts = await first.owner.get(await approve(authorizeUrlIn(await first.owner.post('/connect/instagram', { account: 'posts' }))))
+    t.equal(posts.location, '/admin/accounts/posts?done=connected')
+    await first.owner.post('/admin/accounts/posts/serves', { serves: 'feed' })
     await first.agent.close()
 
     const before = { cwd, cli: oldRelease(t).cli, env: { ...env, DATABASE_URL: `sqlite:${join(cwd, 'data/token-agent.sqlite')}` } }
@@ -55,15 +58,16 @@ t.test(
       await runCli(t, ['refresh', provider, '--force'], before)
     }
     t.equal(await statusOf(old, 'instagram'), 200)
+    t.equal(await statusOf(old, 'posts'), 503, 'a token that never leaves the agent')
     await old.stop()
     t.equal(tiktok.calls.filter((call) => call === 'refresh').length, 0, 'it spends no refresh token')
 
     const next = await openAgent(t, options)
-    for (const provider of LATER) {
+    for (const provider of [...LATER, 'posts']) {
       const code = () =>
         next.sql<{ code: string | null }>(`select last_error_code as code from accounts where name = '${provider}'`)[0]?.code
       await waitFor(`the error of ${provider} to be cleared`, () => code() === null)
-      t.equal(await statusOf(next, provider), 200, provider)
+      t.equal(await statusOf(next, provider), provider === 'posts' ? 403 : 200, provider)
     }
   },
 )
