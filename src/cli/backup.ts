@@ -96,9 +96,13 @@ export async function restore(agent: Agent, invocation: Invocation, place: strin
     say(
       'No list of erasures was given: data that users had erased since the backup is back. If there were any, restore again with --replace --erased <log>.',
     )
-  return print(
-    'Start the agent now. It serves each token once its provider has confirmed it; a token of TikTok waits until you run “refresh <name> --force”. Browsers are signed out.',
-  )
+  return print(`Start the agent now. It serves each token once its provider has confirmed it${heldBack(agent)}. Browsers are signed out.`)
+}
+
+/** A refresh token that works once may have been spent since the backup. */
+function heldBack({ owner }: Agent): string {
+  const titles = [...owner.providers.values()].filter(({ renewal }) => renewal === 'rotating').map(({ title }) => title)
+  return titles.length === 0 ? '' : `; a token of ${titles.join(' or ')} waits until you run “refresh <name> --force”`
 }
 
 const fileOf = ({ name, rest: [file] }: Invocation): string => {

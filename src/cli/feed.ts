@@ -42,9 +42,12 @@ export async function feed(owner: Agent['owner'], { account, options }: Command)
     shown += page.length
     await drained()
   }
-  if (shown === 0) print('No account has a feed: only Instagram and Threads give posts.')
+  if (shown === 0) print(`No account has a feed: only ${givePosts(owner).join(' and ')} give posts.`)
   return failing > 0 ? 1 : 0
 }
+
+const givePosts = ({ providers }: Agent['owner']): string[] =>
+  [...providers.values()].flatMap(({ media, title }) => (media === undefined ? [] : [title]))
 
 const FETCHED: Readonly<Record<string, string>> = {
   changed: 'The posts were fetched, and the feed shows them.',
