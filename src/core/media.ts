@@ -56,5 +56,7 @@ export interface Media {
 export interface MediaAccess {
   /** True where a token reads posts of a profile that may not be public, so the owner must say that it is. */
   readonly mayBePrivate: boolean
+  /** The address of a user's page. */
+  profileUrl(username: string): string
   load(): Promise<Media>
 }

@@ -1,17 +1,8 @@
-import { gzipSync } from 'node:zlib'
-import { shortDigest } from '../core/digest.ts'
 import type { AppError } from '../core/errors.ts'
 import type { AllowList } from '../reading/allow-list.ts'
 import { fileOf, type Place, type ShownPost, shownPosts } from './body.ts'
 import type { FeedPost } from './feed.ts'
-
-/** An answer's body, prepared once a version. */
-export interface FeedBody {
-  readonly content: Buffer
-  readonly etag: string
-  /** Null where it would not be smaller. */
-  gzip(): { readonly content: Buffer; readonly etag: string } | null
-}
+import { lazily, type PreparedBody, toBody } from './prepared-body.ts'
 
 /** A feed at one moment, or why it is not shown. */
 export type FeedSnapshot = ShownFeed | MissingFeed
@@ -35,12 +26,11 @@ export interface ShownFeed {
   /** By file name: the pictures that the posts name. */
   readonly files: ReadonlyMap<string, { readonly name: string; readonly width: number }>
   /** The same posts, while they are fresh and afterwards. */
-  readonly bodies: { fresh(): FeedBody; stale(): FeedBody }
-  bodyAt(nowMs: number): FeedBody
+  readonly bodies: { fresh(): PreparedBody; stale(): PreparedBody }
+  bodyAt(nowMs: number): PreparedBody
 }
 
 const STALE_MS = 6 * 3_600_000
-const SMALLEST_GZIP = 1024
 
 export interface Content {
   readonly posts: readonly FeedPost[]
@@ -56,8 +46,8 @@ export function showFeed({ posts, changedAt, fetchedAt, allowList, isOpen }: Con
   const updated = `${changedAt.toISOString().slice(0, 19)}Z`
   // The tag changes with openness, so that no copy of an open feed is confirmed after it was closed.
   const bodies = {
-    fresh: lazily(() => toBody({ data: shown, updated }, isOpen)),
-    stale: lazily(() => toBody({ data: shown, updated, stale: true }, isOpen)),
+    fresh: lazily(() => toBody(JSON.stringify({ data: shown, updated }), `${isOpen}`)),
+    stale: lazily(() => toBody(JSON.stringify({ data: shown, updated, stale: true }), `${isOpen}`)),
   }
   const files = posts.flatMap(({ picture }) =>
     picture === null ? [] : picture.sizes.map(({ width }) => [fileOf(picture, width), { name: picture.name, width }] as const),
@@ -82,23 +72,4 @@ export function confirmFeed(known: ShownFeed, { fetchedAt, allowList }: Pick<Con
 function bodyBy({ fresh, stale }: ShownFeed['bodies'], fetchedAt: Date): ShownFeed['bodyAt'] {
   const staleFromMs = fetchedAt.getTime() + STALE_MS
   return (nowMs) => (nowMs > staleFromMs ? stale() : fresh())
-}
-
-function toBody(value: unknown, isOpen: boolean): FeedBody {
-  const text = JSON.stringify(value)
-  const tag = shortDigest(`${isOpen} ${text}`)
-  const content = Buffer.from(text)
-  const gzip = lazily(() => {
-    const zipped = content.length < SMALLEST_GZIP ? null : gzipSync(content)
-    return zipped === null ? null : { content: zipped, etag: `"${tag}-gzip"` }
-  })
-  return { content, etag: `"${tag}"`, gzip }
-}
-
-function lazily<T>(make: () => T): () => T {
-  let made: { readonly value: T } | null = null
-  return () => {
-    made ??= { value: make() }
-    return made.value
-  }
 }

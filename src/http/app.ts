@@ -24,8 +24,10 @@ import { signInRoutes } from './admin/sign-in-routes.ts'
 import { callbackRoutes } from './api/callback-routes.ts'
 import { type Hook, type Metering, operationsRoutes } from './api/operations-routes.ts'
 import { answerClientError, handleErrors, NOTHING_HERE, refuseUnstorable, sendError } from './errors.ts'
+import { embedRoutes } from './feed/embed-routes.ts'
 import type { FeedAccess } from './feed/feed-parts.ts'
-import { type FeedRouteParts, mediaRoutes } from './feed/media-routes.ts'
+import { mediaRoutes } from './feed/media-routes.ts'
+import type { FeedRouteParts } from './feed/read-feed.ts'
 import { pageRoutes } from './pages/page-routes.ts'
 import type { SetupParts } from './pages/setup-page.ts'
 import { logRequests } from './request-log.ts'
@@ -85,6 +87,7 @@ export async function createApp(parts: AppParts, log: FastifyBaseLogger, trustPr
   handleErrors(app, log)
   await app.register(tokenRoutes, { reading, meter, appUrl, log })
   await app.register(mediaRoutes, { reading, feeds, appUrl, log })
+  await app.register(embedRoutes, { reading, feeds, appUrl, log, viewsFolder: site.viewsFolder })
   await app.register(async (logged) => {
     logRequests(logged, log)
     refuseUnstorable(logged)

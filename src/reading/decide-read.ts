@@ -2,11 +2,13 @@ import type { AllowList } from './allow-list.ts'
 import { allows } from './allow-list.ts'
 
 export type TokenResource = 'script' | 'json' | 'text'
+/** `frame`: a page of the feed, for an iframe. */
+export type ReadResource = TokenResource | 'frame'
 
 type ReadHeader = 'origin' | 'referer' | 'authorization' | 'sec-fetch-site' | 'sec-fetch-mode' | 'sec-fetch-dest' | 'sec-fetch-user'
 
 export interface ReadFacts {
-  readonly resource: TokenResource
+  readonly resource: ReadResource
   /** From Node, which joins repeated headers with a comma, but keeps only the first Referer and Authorization. */
   readonly headers: Readonly<Partial<Record<ReadHeader, string | undefined>>>
   /** Name, value, name, value …, as received. */
@@ -29,8 +31,14 @@ export interface Refusal {
 export type ReadDecision = { readonly allowed: true; readonly origin: string | null; readonly isServer: boolean } | Refusal
 
 // `fetch` says `empty`, `<script>` says `script`, `import … with { type: 'json' }` says `json`.
-const DESTINATIONS: Record<TokenResource, readonly string[]> = { script: ['script', 'empty'], json: ['empty', 'json'], text: ['empty'] }
+const DESTINATIONS: Record<ReadResource, readonly string[]> = {
+  script: ['script', 'empty'],
+  json: ['empty', 'json'],
+  text: ['empty'],
+  frame: ['iframe', 'frame'],
+}
 const MODES = ['cors', 'no-cors', 'same-origin']
+const FRAME_MODES = ['navigate']
 const MAX_REPEATED_LENGTH = 200
 
 const ALLOWED_BY_REFERER: ReadDecision = Object.freeze({ allowed: true, origin: null, isServer: false })
@@ -50,7 +58,7 @@ export function decideRead(
     isList(origin) || isList(mode) || isList(destination) || isList(headers['sec-fetch-site']) || isList(headers['sec-fetch-user'])
   if (isJoined || ((referer !== undefined || authorization !== undefined) && isDoubled(rawHeaders))) return refuse('doubled')
   // Old browsers and servers send neither header. If one is there it must fit, even with a server key.
-  const isNavigation = mode !== undefined && !MODES.includes(mode)
+  const isNavigation = mode !== undefined && !(resource === 'frame' ? FRAME_MODES : MODES).includes(mode)
   if (isNavigation || (destination !== undefined && !DESTINATIONS[resource].includes(destination))) return refuse('navigation', origin)
 
   // A Referer or a key must never override an Origin that is not on the list, be it `null` or empty.

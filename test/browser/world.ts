@@ -16,6 +16,8 @@ export interface World extends Serving {
   /** Where the agent listens, for those that do not know the sites. */
   readonly address: string
   browser(name: BrowserName): Promise<Browser>
+  /** Path and status of all answers of the agent. */
+  readonly seen: readonly string[]
   /** WebKit, which reaches only the sites too. */
   webkit(): Promise<WebKit>
   /** Opens the page in this browser and waits until it makes no more requests, and for this outcome. */
@@ -37,8 +39,18 @@ export interface Visit {
   close(): Promise<void>
 }
 
+interface WorldOptions {
+  env?: Record<string, string>
+  /** Browsers reach none of Meta's hosts, as with a tracker blocker; the agent does. */
+  metaIsDead?: boolean
+}
+
 /** An allowed and a hostile site with the same pages, the agent, and Instagram, all over https. */
-export async function startWorld(t: Teardown, byPath: Record<string, string | Page>, env: Record<string, string> = {}): Promise<World> {
+export async function startWorld(
+  t: Teardown,
+  byPath: Record<string, string | Page>,
+  { env = {}, metaIsDead = false }: WorldOptions = {},
+): Promise<World> {
   const serving = await openServing(t, env)
   const site = pages(byPath)
   // A complete image, so that the test can see whether it loads.
@@ -46,20 +58,22 @@ export async function startWorld(t: Teardown, byPath: Record<string, string | Pa
     if (url?.endsWith('.mp4')) return void response.writeHead(200, { 'content-type': 'video/mp4' }).end()
     response.writeHead(200, { 'content-type': 'image/svg+xml' }).end('<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>')
   }
+  const seen: string[] = []
   let answers: string[] = []
   const address = `http://127.0.0.1:${await serving.agent.listen()}`
   const agent = proxyTo(address)
   const watched: RequestListener = (request, response) => {
     const list = answers
-    response.on('finish', () => list.push(`${request.url} ${response.statusCode}`))
+    response.on('finish', () => {
+      for (const one of [list, seen]) one.push(`${request.url} ${response.statusCode}`)
+    })
     agent(request, response)
   }
   const sites = await startSites(t, {
     'shop.example': site,
     'evil.example': site,
     'agent.example': watched,
-    'graph.instagram.com': proxyTo(serving.instagram.url),
-    'scontent.cdninstagram.com': picture,
+    ...(metaIsDead ? {} : { 'graph.instagram.com': proxyTo(serving.instagram.url), 'scontent.cdninstagram.com': picture }),
   })
   const launched: Partial<Record<BrowserName, Promise<Browser>>> = {}
   const browser = (name: BrowserName) => {
@@ -70,6 +84,7 @@ export async function startWorld(t: Teardown, byPath: Record<string, string | Pa
   return {
     ...serving,
     address,
+    seen,
     browser,
     webkit() {
       webkit ??= launchWebKit(t, sites)

@@ -40,6 +40,8 @@ export interface Knobs {
   /** The user at the authorize page; null = a new user each time. */
   signedInAs: string | null
   mediaCount: number
+  /** In turn the captions and alternative texts of the posts; null = the usual ones. */
+  captions: readonly string[] | null
   /** The first post has no picture, the second no permalink, the third no caption, and the first video no still picture. */
   mediaGaps: boolean
   /** The number of the newest post; a higher one = that many new posts. */
@@ -90,6 +92,7 @@ export const DEFAULT_KNOBS: Readonly<Knobs> = {
   denialState: 'with',
   signedInAs: null,
   mediaCount: 60,
+  captions: null,
   mediaGaps: false,
   newestPost: 0,
   deletedPosts: [],

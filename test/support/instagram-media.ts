@@ -68,12 +68,14 @@ export function createMedia(graph: Graph, now: () => number, knobs: Knobs, url: 
     return {
       at: number,
       id: String(id),
-      [isThreads ? 'text' : 'caption']: `Picture number ${index}`,
+      [isThreads ? 'text' : 'caption']: knobs.captions?.[index % knobs.captions.length] ?? `Picture number ${index}`,
       media_type: isForeign && index % 3 === 0 ? 'REPOST_FACADE' : type,
       media_product_type: isThreads ? 'THREADS' : 'FEED',
       ...(type === 'TEXT_POST' ? {} : { media_url: isVideo ? addressOf(`${number}.mp4`) : addressOf(`${number}.png`) }),
       ...(isVideo ? { thumbnail_url: addressOf(`${number}.png`) } : {}),
-      ...(index % 4 === 0 ? { alt_text: `Hills and a sun, number ${index}` } : {}),
+      ...(knobs.captions !== null || index % 4 === 0
+        ? { alt_text: knobs.captions?.[index % knobs.captions.length] ?? `Hills and a sun, number ${index}` }
+        : {}),
       ...(isCarousel ? { children: { data: [0, 1].map((one) => ({ id: `${id}${one}`, media_type: 'IMAGE' })) } } : {}),
       permalink: `${site}${number}/`,
       timestamp: new Date(Date.parse('2026-09-26T22:36:43Z') + number * 3_600_000).toISOString().replace('.000Z', '+0000'),

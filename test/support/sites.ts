@@ -57,6 +57,8 @@ export function proxyTo(url: string): RequestListener {
       answer.pipe(response)
     })
     onward.on('error', () => response.destroy())
+    // A page that is left ends its requests.
+    response.on('close', () => onward.destroy())
     incoming.pipe(onward)
   }
 }

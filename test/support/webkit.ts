@@ -67,6 +67,8 @@ async function startProxy(t: Teardown, { hosts, port }: Sites): Promise<string> 
       onward.pipe(socket).pipe(onward)
     })
     onward.on('error', () => socket.destroy())
+    socket.on('close', () => onward.destroy())
+    onward.on('close', () => socket.destroy())
   })
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')

@@ -6,7 +6,7 @@ import type { Account } from '../../core/account.ts'
 import type { AccountStore, RecordedEvent } from '../../core/account-store.ts'
 import { accountContext, tryOpen } from '../../core/vault.ts'
 import { inTime } from '../pages/pages.ts'
-import { createSnippets } from '../pages/snippets.ts'
+import { createSnippets, profileLink } from '../pages/snippets.ts'
 import { type TrialReading, type Visit, visitAs } from '../pages/visits.ts'
 import type { Site } from '../site.ts'
 
@@ -38,8 +38,8 @@ export interface AccountPage {
   readonly onlyFeedRead: boolean
   /** Trusted HTML: the way to a token that can only read. */
   readonly readOnly: string
-  /** The code to copy: for servers alone, a whole feed, and the script tag. Null where it does not fit the account. */
-  readonly code: { readonly server: string | null; readonly feed: string | null; readonly tag: string | null }
+  /** The code to copy: the feed as an element and as an iframe; the token for servers alone, and as a script tag. Null where it does not fit. */
+  readonly code: Readonly<Record<'feed' | 'frame' | 'server' | 'tag', string | null>>
   /** The web sites that may read the token, each tried. */
   readonly visits: readonly Visit[]
   readonly moreVisits: number
@@ -76,11 +76,14 @@ export function createAccountPage({
       owner.links.of(name),
       isConnected ? notesOf(owner, found) : [],
     ])
-    const { title = account.provider, connect, setup } = owner.providers.get(account.provider) ?? {}
+    const provider = owner.providers.get(account.provider)
+    const { title = account.provider, connect, setup } = provider ?? {}
     const constantName = constantOf(account)
     const present = served === null ? constantName : constantOf(served)
     const { visits, more } = visitAs(reading, settings.appUrl, trial, '')
-    const code = snippets({ appUrl: settings.appUrl, account: account.isDefault ? null : name, constantName })
+    const profile = profileLink(account.username, provider)
+    const code = snippets({ appUrl: settings.appUrl, account: account.isDefault ? null : name, constantName, profile })
+    const givesFeed = feed !== null && feed.serves !== 'token'
     return {
       account,
       history,
@@ -92,14 +95,13 @@ export function createAccountPage({
       canConnect: connect !== undefined,
       link,
       namesUsers: namesUsers(connect),
-      code: isForServers(account)
-        ? { server: code['curl'] ?? null, feed: null, tag: null }
-        : {
-            server: null,
-            feed: account.provider === 'instagram' ? (code['feed'] ?? null) : null,
-            // Without the example that uses the token.
-            tag: code['script']?.split('\n<script>')[0] ?? null,
-          },
+      code: {
+        feed: givesFeed ? (code['widget'] ?? null) : null,
+        frame: givesFeed ? (code['frame'] ?? null) : null,
+        server: feed?.serves !== 'feed' && isForServers(account) ? (code['curl'] ?? null) : null,
+        // Without the example that uses the token.
+        tag: feed?.serves === 'feed' || isForServers(account) ? null : (code['script']?.split('\n<script>')[0] ?? null),
+      },
       visits,
       moreVisits: more,
       hasSites: found.allowedDomains !== null || settings.allowedDomains !== null,

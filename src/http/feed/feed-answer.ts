@@ -1,6 +1,7 @@
+import type { IncomingHttpHeaders } from 'node:http'
 import type { FastifyReply } from 'fastify'
-import type { AppError } from '../../core/errors.ts'
-import type { FeedBody } from '../../feeds/feed-snapshot.ts'
+import type { AppError, ErrorCode } from '../../core/errors.ts'
+import type { PreparedBody } from '../../feeds/prepared-body.ts'
 import { STATUS } from '../errors.ts'
 import { matches, VARY } from '../token/token-answer.ts'
 
@@ -20,28 +21,60 @@ const OPEN = [
   'Accept-Encoding',
   'cache-control',
   'public, max-age=300, stale-while-revalidate=86400, stale-if-error=86400',
-  'access-control-allow-origin',
-  '*',
 ] as const
 const JSON_TYPE = 'application/json; charset=utf-8'
+const HTML_TYPE = 'text/html; charset=utf-8'
+
+type Asked = IncomingHttpHeaders
 
 /** The feed, or 304. */
-export function answerFeed(
+export function answerFeed(reply: FastifyReply, { isOpen, origin }: Readers, body: PreparedBody, asked: Asked): undefined {
+  const headers: string[] = [...SAFE, ...(isOpen ? OPEN : LISTED)]
+  if (isOpen) headers.push('access-control-allow-origin', '*')
+  else if (origin !== null) headers.push('access-control-allow-origin', origin)
+  answerBody(reply, { headers, type: JSON_TYPE, body }, asked)
+}
+
+/** The feed as a page, which this one site, or any, may frame; null = none. It runs no script and has no access to the agent's origin. */
+export function answerFrame(
   reply: FastifyReply,
-  { isOpen, origin }: Readers,
-  body: FeedBody,
-  asked: { readonly 'if-none-match'?: string | undefined; readonly 'accept-encoding'?: string | string[] | undefined },
+  { isOpen }: Pick<Readers, 'isOpen'>,
+  { body, site }: { body: PreparedBody; site: string | null },
+  asked: Asked,
+): undefined {
+  const headers = [...SAFE, ...(isOpen ? OPEN : LISTED), ...frameHeaders(isOpen ? '*' : (site ?? "'none'"))]
+  answerBody(reply, { headers, type: HTML_TYPE, body }, asked)
+}
+
+/** A sentence in the place of the feed. It holds no post, so any site may frame it. */
+export function answerFrameProblem(reply: FastifyReply, code: ErrorCode, html: string): undefined {
+  const status = STATUS[code]
+  const headers = [...SAFE, 'vary', VARY, 'cache-control', 'no-store', 'content-type', HTML_TYPE, ...frameHeaders('*')]
+  if (status === 503) headers.push('retry-after', '5')
+  write(reply, status, [...headers, 'content-length', String(Buffer.byteLength(html))], html)
+}
+
+/** An answer prepared once, in the coding that the reader takes; or 304. */
+export function answerBody(
+  reply: FastifyReply,
+  { headers, type, body }: { readonly headers: readonly string[]; readonly type: string; readonly body: PreparedBody },
+  asked: Asked,
 ): undefined {
   const zipped = acceptsGzip(asked['accept-encoding']) ? body.gzip() : null
   const { content, etag } = zipped ?? body
-  const headers: string[] = [...SAFE, ...(isOpen ? OPEN : LISTED), 'etag', etag]
-  if (!isOpen && origin !== null) headers.push('access-control-allow-origin', origin)
   const known = asked['if-none-match']
-  if (known !== undefined && matches(known, etag)) return write(reply, 304, headers, '')
-  if (zipped !== null) headers.push('content-encoding', 'gzip')
-  headers.push('content-type', JSON_TYPE, 'content-length', String(content.length))
-  write(reply, 200, headers, content)
+  if (known !== undefined && matches(known, etag)) return write(reply, 304, [...headers, 'etag', etag], '')
+  const coding = zipped === null ? [] : ['content-encoding', 'gzip']
+  write(reply, 200, [...headers, 'etag', etag, ...coding, 'content-type', type, 'content-length', String(content.length)], content)
 }
+
+/** No other page of the agent may be framed. */
+const frameHeaders = (ancestors: string): string[] => [
+  'content-security-policy',
+  `default-src 'none'; img-src 'self'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors ${ancestors}; sandbox allow-popups allow-popups-to-escape-sandbox`,
+  'referrer-policy',
+  'no-referrer',
+]
 
 /** In the shape that instafeed.js and people read. It holds no post, so any site's page may read which setting refuses it. */
 export function answerFeedProblem(

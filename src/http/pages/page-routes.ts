@@ -7,7 +7,7 @@ import { answerError, explain, NOTHING_HERE, sendError, wantsPage } from '../err
 import { assetRoutes } from './assets.ts'
 import { createPages, inTime, registerPageHeaders } from './pages.ts'
 import { describeSetup, isWorking, type SetupParts } from './setup-page.ts'
-import { createSnippets } from './snippets.ts'
+import { createSnippets, profileLink } from './snippets.ts'
 import { describeStatusPage, PAGE_LENGTH, type StatusParts } from './status-page.ts'
 
 /** The parts of the help pages. In public they show no account, time or error. */
@@ -49,9 +49,10 @@ export const pageRoutes: FastifyPluginAsync<Parts> = async (app, parts) => {
   page('/', 'home', async (request) => {
     const account = accountOf(request)
     const { constantName, ...shown } = await settingsOf(parts, account)
+    const profile = profileLink(null, parts.owner.providers.get(shown.provider))
     return {
       account,
-      snippets: snippets({ appUrl: settings.appUrl, account, constantName }),
+      snippets: snippets({ appUrl: settings.appUrl, account, constantName, profile }),
       ...shown,
       isEmpty: isWorking(await inTime(status.summary())) === null,
       choice: request === null ? null : await choiceOf(parts, request),

@@ -29,8 +29,7 @@ const TIMEOUT_MS = 2_000
 const SHARED_MS = 1_000
 
 export function createPages({ viewsFolder, settings, returnPages, now }: Site, clockMs = () => performance.now()): Pages {
-  const eta = byFolder.get(viewsFolder) ?? new Eta({ views: viewsFolder, cache: true, autoEscape: true })
-  byFolder.set(viewsFolder, eta)
+  const eta = viewsOf(viewsFolder)
   const enqueue = createPageQueue()
   const asset = (name: string): string => assetUrl(viewsFolder, name)
   const render = (view: string, data: { readonly path: string; readonly signedIn: boolean }): string =>
@@ -82,6 +81,13 @@ export function createPages({ viewsFolder, settings, returnPages, now }: Site, c
       }
     },
   }
+}
+
+/** The folder's templates. They escape every value. */
+export function viewsOf(folder: string): Eta {
+  const eta = byFolder.get(folder) ?? new Eta({ views: folder, cache: true, autoEscape: true })
+  byFolder.set(folder, eta)
+  return eta
 }
 
 function sendHtml(reply: FastifyReply, html: string | Buffer, isGzipped: boolean): FastifyReply {

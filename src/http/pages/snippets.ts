@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { readdirSync, readFileSync } from 'node:fs'
 import { join, parse } from 'node:path'
+import type { Provider } from '../../core/provider.ts'
 
 /** The values that a snippet is filled with. */
 export interface SnippetValues {
@@ -8,6 +9,8 @@ export interface SnippetValues {
   /** Null = the account that the addresses without a name serve. */
   readonly account: string | null
   readonly constantName: string
+  /** As HTML: what shows where there is no feed. */
+  readonly profile: string
 }
 
 /** Code to copy, by the name of its file. */
@@ -17,17 +20,28 @@ export type Snippets = Readonly<Record<string, string>>
 export function createSnippets(viewsFolder: string): (place: SnippetValues) => Snippets {
   const folder = join(viewsFolder, 'snippets')
   let files: ReadonlyArray<readonly [name: string, text: string]> | null = null
-  return ({ appUrl, account, constantName }) => {
+  return ({ appUrl, account, constantName, profile }) => {
     files ??= readdirSync(folder).map((file) => [parse(file).name, readFileSync(join(folder, file), 'utf8').trimEnd()])
+    const place = account === null ? appUrl : `${appUrl}/accounts/${account}`
     const values: Record<string, string> = {
       address: appUrl,
-      token: `${appUrl}${account === null ? '' : `/accounts/${account}`}/token`,
+      place,
+      token: `${place}/token`,
+      account: account === null ? '' : ` account="${account}"`,
       constant: constantName,
+      profile,
     }
     const filled = files.map(([name, text]) => [name, text.replace(/%([a-z]+)%/g, (all, key) => values[key] ?? all)] as const)
     const hashes = [...new Set(filled.flatMap(([, text]) => inlineScripts(text)))].map(hashOf).join('\n  ')
     return Object.fromEntries(filled.map(([name, text]) => [name, text.replace('%hashes%', hashes)]))
   }
+}
+
+/** The link to a user's page. It is pasted as HTML, so a name that is not plain is left to the owner. */
+export function profileLink(username: string | null, provider: Pick<Provider, 'title' | 'media'> | undefined): string {
+  if (provider?.media === undefined) return ''
+  const name = username !== null && /^[\w.]+$/.test(username) ? username : 'your-name'
+  return `<a href="${provider.media.profileUrl(name)}">${name} on ${provider.title}</a>`
 }
 
 /** The inline scripts that a Content-Security-Policy must name by hash: https://www.w3.org/TR/CSP3/#unsafe-hashes-usage */

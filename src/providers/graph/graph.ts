@@ -54,6 +54,7 @@ export function createGraph(service: GraphService, options: GraphOptions): Graph
 
     media: {
       mayBePrivate: service.media.mayBePrivate,
+      profileUrl: (username) => service.media.profile + username,
       async load() {
         const { createMedia } = await import('./media.ts')
         return createMedia(service, { graphUrl, timeoutMs, fetch, refusal })

@@ -40,6 +40,8 @@ export interface GraphMedia {
   readonly hosts: readonly string[]
   /** See `MediaAccess`. */
   readonly mayBePrivate: boolean
+  /** The beginning of the address of a user's page. */
+  readonly profile: string
 }
 
 /** Whole sentences and ends of sentences. */

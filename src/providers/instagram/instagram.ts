@@ -32,6 +32,7 @@ const INSTAGRAM: GraphService = {
     foreignTypes: [],
     hosts: ['www.instagram.com'],
     mayBePrivate: false,
+    profile: 'https://www.instagram.com/',
   },
   // The Graph API's way to revoke a user's permissions; not documented for Instagram Login.
   permissionsPath: '/me/permissions',

@@ -27,6 +27,7 @@ const THREADS: GraphService = {
     hosts: ['www.threads.com', 'www.threads.net', 'threads.com', 'threads.net'],
     // The token of a private profile reads its posts too.
     mayBePrivate: true,
+    profile: 'https://www.threads.com/@',
   },
   permissionsPath: null,
   setup: SETUP,

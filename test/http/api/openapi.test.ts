@@ -51,8 +51,8 @@ t.test('the description is valid OpenAPI 3.1 and complete', async (t) => {
 })
 
 t.test('every public address of the README is described, and none of the owner’s', async (t) => {
-  const paths = ['/token', '/token.js', '/token.json', '/media.json'].flatMap((path) => [path, `/accounts/{account}${path}`])
-  paths.push('/accounts/{account}/pictures/{picture}')
+  const paths = ['/token', '/token.js', '/token.json', '/media.json', '/feed.html'].flatMap((path) => [path, `/accounts/{account}${path}`])
+  paths.push('/accounts/{account}/pictures/{picture}', '/feed.js')
   t.same(Object.keys(description.paths).toSorted(), [...paths, '/healthz', '/hooks/refresh', '/metrics', '/readyz'].toSorted())
 })
 
@@ -112,6 +112,24 @@ t.test('the agent’s answers match the description, for each status of each add
   asking.push([agent, own, named, site, 200], [agent, own, named, known, 304], [agent, own, named, other, 403])
   asking.push([bare.agent, served, served, site, 404], [agent, '/accounts/nobody/media.json', named, site, 404])
   asking.push([gone.agent, own, named, site, 410], [lost.agent, own, named, site, 503])
+  const framed = (asked: Asked): Asked => ({ headers: { ...asked.headers, referer: `${SITE}/` } })
+  const page = await ask(agent, '/feed.html', framed({}))
+  const knownPage = framed({ headers: { 'if-none-match': page.headers['etag'] ?? '' } })
+  const otherPage: Asked = { headers: { referer: `${OTHER_SITE}/` } }
+  for (const [path, described] of [
+    ['/feed.html', '/feed.html'],
+    ['/accounts/default/feed.html', '/accounts/{account}/feed.html'],
+  ] as const)
+    asking.push(
+      [agent, path, described, framed({}), 200],
+      [agent, path, described, knownPage, 304],
+      [agent, path, described, otherPage, 403],
+    )
+  const frames = '/accounts/{account}/feed.html'
+  asking.push([bare.agent, '/feed.html', '/feed.html', framed({}), 404], [agent, '/accounts/nobody/feed.html', frames, framed({}), 404])
+  asking.push([gone.agent, '/accounts/default/feed.html', frames, framed({}), 410])
+  asking.push([lost.agent, '/accounts/default/feed.html', frames, framed({}), 503])
+  asking.push([agent, '/feed.js', '/feed.js', {}, 200], [agent, '/feed.js', '/feed.js', { headers: { 'if-none-match': '*' } }, 304])
   const picture = new URL(JSON.parse(feed.body).data[0].media_url).pathname
   const pictures = '/accounts/{account}/pictures/{picture}'
   const seenPicture: Asked = { headers: { 'if-none-match': '*' } }
