@@ -2,6 +2,7 @@ import { isForPages } from '../core/account.ts'
 import { shortDigest } from '../core/digest.ts'
 import type { AppError } from '../core/errors.ts'
 import type { Provider } from '../core/provider.ts'
+import { type FeedMode, servesOf } from '../core/serves.ts'
 import { accountContext, UnreadableError, type Vault } from '../core/vault.ts'
 import { type AllowList, parseAllowList } from './allow-list.ts'
 import { renderScript } from './js-constant.ts'
@@ -24,6 +25,8 @@ export interface ProblemSnapshot {
   readonly problem: AppError
   /** The account's own list; null = the global one. */
   readonly allowList: AllowList | null
+  /** The provider of an account that gives its posts alone, which is the problem then; else null. */
+  readonly feedOf: string | null
 }
 
 /** Holds prepared answers, so that a read only sends bytes. */
@@ -36,6 +39,8 @@ export interface TokenSnapshot {
   readonly constantName: string
   /** False: only servers get the token, for it can do more than read. */
   readonly isForPages: boolean
+  /** The account gives its posts too. */
+  readonly givesFeed: boolean
   /** `{"token":"…"}` */
   readonly json: Body
   readonly text: Body
@@ -49,6 +54,8 @@ export interface SnapshotDeps {
   /** By provider. */
   readonly constantNames: Readonly<Record<string, string>>
   readonly providers: ReadonlyMap<string, Pick<Provider, 'isPublicSafe' | 'renewal' | 'media'>>
+  /** FEED_MODE; unset = `on`. */
+  readonly feedMode?: FeedMode
   readonly vault: Vault
 }
 
@@ -56,14 +63,14 @@ export const MAX_AGE_SECONDS = 300
 /** The constant's name for a provider that the agent does not know. */
 const UNKNOWN_PROVIDER = 'AccessToken'
 
-export function createSnapshot(row: TokenRow, { constantNames, providers, vault }: SnapshotDeps): Snapshot {
+export function createSnapshot(row: TokenRow, { constantNames, providers, feedMode = 'on', vault }: SnapshotDeps): Snapshot {
   const { name, provider, accessToken, expiresAt, allowedDomains, jsConstant } = row
   const allowList = ownAllowList(allowedDomains)
   let token: string
   try {
     token = vault.open(accessToken ?? '', accountContext(row, 'access_token')).reveal()
   } catch (error) {
-    if (error instanceof UnreadableError) return { problem: unreadable(error), allowList }
+    if (error instanceof UnreadableError) return toProblem(unreadable(error), allowList)
     throw error
   }
   const constantName = jsConstant ?? constantNames[provider] ?? UNKNOWN_PROVIDER
@@ -81,6 +88,7 @@ export function createSnapshot(row: TokenRow, { constantNames, providers, vault 
     expiresAt,
     constantName,
     isForPages: isForPages(row, providers.get(provider)),
+    givesFeed: servesOf(row, feedMode, providers.get(provider)?.media) !== 'token',
     json: toBody(JSON.stringify({ token })),
     text: toBody(token),
     // Other names come from the query string; caching them could fill the memory.
@@ -92,8 +100,8 @@ export function createSnapshot(row: TokenRow, { constantNames, providers, vault 
   }
 }
 
-export function toProblem(problem: AppError, allowList: AllowList | null = null): ProblemSnapshot {
-  return { problem, allowList }
+export function toProblem(problem: AppError, allowList: AllowList | null = null, feedOf: string | null = null): ProblemSnapshot {
+  return { problem, allowList, feedOf }
 }
 
 /** Null = the global list. A stored list was checked when it was saved; if it is broken nevertheless, it allows no site. */

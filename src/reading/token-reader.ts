@@ -1,7 +1,7 @@
 import { type Account, isAccountName } from '../core/account.ts'
 import type { AccountStore, Look } from '../core/account-store.ts'
 import type { Log } from '../core/log.ts'
-import { type FeedMode, servesOf } from '../core/serves.ts'
+import { servesOf } from '../core/serves.ts'
 import { createBoundedLookUps } from './bounded-look-up.ts'
 import { createFreshMap, type Source } from './fresh-map.ts'
 import { feedKey, isOlder, type SharedCache, type Stamp, type Stamped } from './shared-cache.ts'
@@ -28,9 +28,9 @@ export interface TokenReader {
   publish(name: string, unsaved?: Account): Promise<StaleUntil>
   /** As `publish`, if `/token.js` may serve another account from now on. */
   publishDefault(): Promise<StaleUntil>
-  /** Tokens served, by source. */
   /** The accounts whose tokens were served since this was last emptied. */
   readonly readNames: Set<string>
+  /** Tokens served, by source. */
   readonly counters: Readonly<Record<ReadSource, number>>
 }
 
@@ -38,8 +38,6 @@ interface Deps extends SnapshotDeps {
   readonly store: Pick<AccountStore, 'look' | 'nowMs' | 'isClockSure'>
   /** Null without Memcached. */
   readonly shared: SharedCache | null
-  /** FEED_MODE; unset = `on`. */
-  readonly feedMode?: FeedMode
   readonly log: Log
   readonly maxSnapshots?: number
   readonly clockMs?: () => number
@@ -171,8 +169,9 @@ export function createTokenReader(deps: Deps): TokenReader {
 
   function entryOfAccount(account: Account, atMs: number, known: AccountEntry | null): AccountEntry {
     const { version, revision, allowedDomains } = account
-    const problem = isFeedOnly(account) ? feedOnly() : problemOf(account, new Date(store.nowMs()))
-    if (problem !== null) return toEntry(toProblem(problem, ownAllowList(allowedDomains)), { version, revision, atMs })
+    const feedOf = isFeedOnly(account) ? account.provider : null
+    const problem = feedOf === null ? problemOf(account, new Date(store.nowMs())) : feedOnly()
+    if (problem !== null) return toEntry(toProblem(problem, ownAllowList(allowedDomains), feedOf), { version, revision, atMs })
     return entryOfRow(toRow(account), { version, revision, atMs }, 'store', known)
   }
 

@@ -267,10 +267,10 @@ t.test('without JavaScript every page works, and times are in UTC', { skip }, as
   await tab.goto(`${AGENT}/admin?name=WORK`)
   t.equal(await tab.locator('.accounts > li').count(), 1)
   await tab.goto(`${AGENT}/?account=studio`)
-  t.match(await tab.locator('pre').first().textContent(), '/accounts/studio/token.js')
+  t.match(await tab.locator('pre').first().textContent(), '<token-agent-feed account="studio"')
   await tab.getByLabel('The account').selectOption('workshop')
   await tab.getByRole('button', { name: 'Show its code' }).click()
-  t.match(await tab.locator('pre').first().textContent(), '/accounts/workshop/token.js')
+  t.match(await tab.locator('pre').first().textContent(), '<token-agent-feed account="workshop"')
   t.equal(await tab.locator('button.copy').count(), 0, 'no button without a function')
 })
 

@@ -24,12 +24,15 @@ const html = (body: string): string =>
   `<!doctype html><meta charset="utf-8"><body><script>shown = []; function showFeed(token) { shown.push(token) }</script>${body}`
 const inScript = (name: string): string => html(`<script>${snippets[name]}</script>`)
 const SHOWN = 'JSON.stringify(shown)'
-const PICTURES = '[...document.images].filter((image) => image.naturalWidth > 0).length'
+// Those far from the window would wait.
+const PICTURES = `[...document.images].filter((image) => { image.loading = 'eager'; return image.naturalWidth > 0 }).length`
 
 t.test('this file tests every snippet of the home page', { skip }, async (t) => {
   const browser = ['feed', 'script', 'fetch', 'async', 'instafeed-value', 'instafeed-function', 'react', 'csp']
-  t.same(Object.keys(snippets).toSorted(), [...browser, 'astro', 'curl', 'eleventy'].toSorted())
-  t.notMatch(Object.values(snippets).join('\n'), /%(address|token|constant)%/, 'no placeholder is left')
+  // Those of the feed: test/browser/feed.test.ts and feed-snippets.test.ts.
+  const ofToken = Object.keys(snippets).filter((name) => !/^(media-|widget$|frame$)/.test(name))
+  t.same(ofToken.toSorted(), [...browser, 'astro', 'curl', 'eleventy'].toSorted())
+  t.notMatch(Object.values(snippets).join('\n'), /%(address|place|token|account|constant|profile|hashes)%/, 'no placeholder is left')
 })
 
 for (const browser of BROWSERS) {
@@ -165,6 +168,30 @@ for (const browser of BROWSERS) {
     },
   )
 }
+
+t.test('no snippet makes an element or a handler of markup in a caption', { skip }, async (t) => {
+  world.instagram.knobs.captions = [
+    '<svg onload="hit = 1">',
+    '"><script>hit = 1</script><img src=x onerror="hit = 1">',
+    `' onload='hit = 1' "`,
+  ]
+  t.teardown(() => {
+    world.instagram.knobs.captions = null
+  })
+  for (const [name, body, shown] of [
+    ['feed', snippets['feed'], 12],
+    ['instafeed-value', snippets['instafeed-value'], 25],
+    ['instafeed-function', snippets['instafeed-function'], 25],
+    ['react', reactPage(snippets['react'] ?? ''), 25],
+  ] as const) {
+    byPath[`/markup-${name}`] = html(body ?? '')
+    const { tab, close } = await world.open('chromium', ALLOWED, `/markup-${name}`, { page: `${PICTURES} === ${shown}` })
+    t.equal(await tab.evaluate('typeof hit'), 'undefined', name)
+    t.equal(await tab.evaluate("document.querySelectorAll('svg, [onload], [onerror]:not(script)').length"), 0, name)
+    t.match(await tab.evaluate('[...document.images].map(({ alt }) => alt).join()'), '<svg onload="hit = 1">', `${name}: the text stays`)
+    await close()
+  }
+})
 
 t.test('the snippet “eleventy” is a data file that gives the posts to a build with a server key', { skip }, async (t) => {
   const file = join(tempFolder(t), 'instagram.mjs')

@@ -14,6 +14,7 @@ export type Service =
   | 'openssl'
   | 'keyring'
   | 'dbus'
+  | 'hugo'
 
 /** Each service's Debian package and programs; Ubuntu's browsers have other names. */
 export const SERVICES: Record<Service, { debianPackage: string; usedFor: string; programs: string[] }> = {
@@ -31,6 +32,7 @@ export const SERVICES: Record<Service, { debianPackage: string; usedFor: string;
   nginx: { debianPackage: 'nginx-light', usedFor: 'caches between the agent and its readers', programs: ['nginx'] },
   caddy: { debianPackage: 'caddy', usedFor: 'the web server of docs/deploying.md', programs: ['caddy'] },
   keyring: { debianPackage: 'gnome-keyring', usedFor: 'a keychain for the key of the embedded store', programs: ['gnome-keyring-daemon'] },
+  hugo: { debianPackage: 'hugo', usedFor: 'the code for a site that is built', programs: ['hugo'] },
   dbus: { debianPackage: 'dbus', usedFor: 'the way to that keychain', programs: ['dbus-daemon'] },
   openssl: { debianPackage: 'openssl', usedFor: 'certificates of the web sites in the tests', programs: ['openssl'] },
 }

@@ -2,6 +2,12 @@
 
 import { useEffect, useState } from 'react'
 
+const GRID = {
+  display: 'grid', gap: 4, margin: 0, padding: 0, listStyle: 'none',
+  gridTemplateColumns: 'repeat(auto-fill, minmax(max(100px, 24%), 1fr))',
+}
+const TILE = { display: 'block', width: '100%', aspectRatio: 1, objectFit: 'cover' }
+
 export function InstagramFeed() {
   const [posts, setPosts] = useState([])
 
@@ -24,12 +30,12 @@ export function InstagramFeed() {
   }, [])
 
   return (
-    <ul>
+    <ul style={GRID}>
       {posts.map(({ id, caption, media_type, media_url, thumbnail_url, permalink }) => {
         // A video has a still picture. Some posts have no picture.
         const src = thumbnail_url || (media_type !== 'VIDEO' && media_url)
         if (!src) return null
-        const picture = <img src={src} alt={caption || 'A post on Instagram'} />
+        const picture = <img src={src} alt={caption || 'A post on Instagram'} loading="lazy" style={TILE} />
         return <li key={id}>{permalink ? <a href={permalink}>{picture}</a> : picture}</li>
       })}
     </ul>

@@ -130,7 +130,7 @@ export interface NavLink {
 
 function navLinks(path: string): NavLink[] {
   const isOwners = path.startsWith('/admin') || path.startsWith('/connect')
-  const links = { '/': 'Use the token', '/setup': 'Set up', '/status': 'Status', '/admin': 'Accounts' }
+  const links = { '/': 'Use it', '/setup': 'Set up', '/status': 'Status', '/admin': 'Accounts' }
   return Object.entries(links).map(([href, text]) => {
     return { href, text, current: path === href ? 'page' : href === '/admin' && isOwners ? 'true' : null }
   })

@@ -1,6 +1,8 @@
 import type { FastifyError, FastifyPluginAsync, FastifyRequest } from 'fastify'
 import { isAccountName } from '../../core/account.ts'
 import type { AppError } from '../../core/errors.ts'
+import type { MediaAccess } from '../../core/media.ts'
+import { type Serves, servesOf } from '../../core/serves.ts'
 import type { VisitorParts } from '../admin/owner-scope.ts'
 import { visitorScope } from '../admin/owner-scope.ts'
 import { answerError, explain, NOTHING_HERE, sendError, wantsPage } from '../errors.ts'
@@ -14,7 +16,7 @@ import { describeStatusPage, PAGE_LENGTH, type StatusParts } from './status-page
 type Parts = SetupParts & StatusParts & VisitorParts
 
 export const pageRoutes: FastifyPluginAsync<Parts> = async (app, parts) => {
-  const { site, status, log } = parts
+  const { site, status, owner, log } = parts
   const { settings } = site
   const pages = createPages(site)
   const snippets = createSnippets(site.viewsFolder)
@@ -48,12 +50,16 @@ export const pageRoutes: FastifyPluginAsync<Parts> = async (app, parts) => {
   }
   page('/', 'home', async (request) => {
     const account = accountOf(request)
-    const { constantName, ...shown } = await settingsOf(parts, account)
-    const profile = profileLink(null, parts.owner.providers.get(shown.provider))
+    const { constantName, provider, ...shown } = await settingsOf(parts, account)
+    const isOwner = request !== null && request.ownerSession !== ''
+    const profile = profileLink(isOwner ? ((await inTime(owner.store.find(account)))?.username ?? null) : null, provider)
     return {
       account,
       snippets: snippets({ appUrl: settings.appUrl, account, constantName, profile }),
       ...shown,
+      provider: provider.name,
+      builds: BUILDS,
+      title: provider.title,
       isEmpty: isWorking(await inTime(status.summary())) === null,
       choice: request === null ? null : await choiceOf(parts, request),
     }
@@ -61,6 +67,15 @@ export const pageRoutes: FastifyPluginAsync<Parts> = async (app, parts) => {
   page('/setup', 'setup', (request) => describeSetup(parts, request))
   page('/status', 'status', (request) => describeStatusPage(parts, request))
 }
+
+/** The code for builds and servers: its snippet, its heading, and its name on the button that copies it. */
+const BUILDS = [
+  ['media-next', 'Next', 'the component for Next'],
+  ['media-eleventy', 'Eleventy', 'the data file for Eleventy'],
+  ['media-astro', 'Astro', 'the Astro component'],
+  ['media-hugo', 'Hugo', 'the partial for Hugo'],
+  ['media-curl', 'In a shell', 'the command for a shell'],
+] as const
 
 /** True if the visitor gets the shared page of strangers. */
 const isStranger = ({ ownerSession, sessionUnknown }: FastifyRequest): boolean => ownerSession === '' && !sessionUnknown
@@ -72,16 +87,26 @@ function accountOf(request: FastifyRequest | null): string | null {
   return typeof account === 'string' && isAccountName(account) ? account : null
 }
 
+interface Shown {
+  readonly constantName: string
+  readonly provider: { readonly name: string; readonly title: string; readonly media?: MediaAccess | undefined }
+  readonly hasOwnList: boolean
+  readonly onlyServers: boolean
+  readonly serves: Serves
+}
+
 /** What the home page shows of an account. Without a token it is taken for one of the first provider. */
-async function settingsOf(
-  { reading, site: { settings } }: Parts,
-  account: string | null,
-): Promise<{ constantName: string; provider: string; hasOwnList: boolean; onlyServers: boolean }> {
+async function settingsOf({ reading, owner, site: { settings } }: Parts, account: string | null): Promise<Shown> {
   const found = await reading.peek(account)
-  const [[provider, constantName] = ['', '']] = Object.entries(settings.constantNames)
-  const hasOwnList = found.allowList !== null
-  if (found.problem !== null) return { provider, constantName, hasOwnList, onlyServers: false }
-  return { provider: found.provider, constantName: found.constantName, hasOwnList, onlyServers: !found.isForPages }
+  const [usual = ''] = Object.keys(settings.constantNames)
+  const name = (found.problem === null ? found.provider : found.feedOf) ?? usual
+  const provider: Shown['provider'] = owner.providers.get(name) ?? { name, title: name }
+  const shown = { provider, hasOwnList: found.allowList !== null, onlyServers: false, constantName: settings.constantNames[name] ?? '' }
+  if (found.problem === null) {
+    const { constantName, isForPages, givesFeed } = found
+    return { ...shown, constantName, onlyServers: !isForPages, serves: givesFeed ? 'both' : 'token' }
+  }
+  return { ...shown, serves: found.feedOf === null ? servesOf({ serves: null }, owner.feedMode, provider.media) : 'feed' }
 }
 
 /** The account names for the owner's choice; empty if they are too many for a list. */

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { readdirSync, readFileSync } from 'node:fs'
 import { join, parse } from 'node:path'
-import type { Provider } from '../../core/provider.ts'
+import type { MediaAccess } from '../../core/media.ts'
 
 /** The values that a snippet is filled with. */
 export interface SnippetValues {
@@ -32,17 +32,26 @@ export function createSnippets(viewsFolder: string): (place: SnippetValues) => S
       profile,
     }
     const filled = files.map(([name, text]) => [name, text.replace(/%([a-z]+)%/g, (all, key) => values[key] ?? all)] as const)
-    const hashes = [...new Set(filled.flatMap(([, text]) => inlineScripts(text)))].map(hashOf).join('\n  ')
-    return Object.fromEntries(filled.map(([name, text]) => [name, text.replace('%hashes%', hashes)]))
+    // A page uses the feed or the token.
+    const hashesFor = (name: string): string => {
+      const scripts = filled.flatMap(([other, text]) => (isOfFeed(other) === isOfFeed(name) ? inlineScripts(text) : []))
+      return [...new Set(scripts)].map(hashOf).join('\n  ')
+    }
+    return Object.fromEntries(filled.map(([name, text]) => [name, text.replace('%hashes%', () => hashesFor(name))]))
   }
 }
 
 /** The link to a user's page. It is pasted as HTML, so a name that is not plain is left to the owner. */
-export function profileLink(username: string | null, provider: Pick<Provider, 'title' | 'media'> | undefined): string {
+export function profileLink(
+  username: string | null,
+  provider: { readonly title: string; readonly media?: Pick<MediaAccess, 'profileUrl'> | undefined } | undefined,
+): string {
   if (provider?.media === undefined) return ''
   const name = username !== null && /^[\w.]+$/.test(username) ? username : 'your-name'
   return `<a href="${provider.media.profileUrl(name)}">${name} on ${provider.title}</a>`
 }
+
+const isOfFeed = (name: string): boolean => name.startsWith('media-')
 
 /** The inline scripts that a Content-Security-Policy must name by hash: https://www.w3.org/TR/CSP3/#unsafe-hashes-usage */
 function inlineScripts(text: string): string[] {

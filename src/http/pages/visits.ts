@@ -36,7 +36,8 @@ export function visitAs(
     ...[...list.exact].map((origin) => ({ origin, isSample: false })),
     ...[...list.wildcards].map((origin) => ({ origin: origin.replace('//', '//www.'), isSample: true })),
   ]
-  const refused = found?.problem?.message
+  // Such an account's pages read its posts.
+  const refused = found !== null && found.problem !== null && found.feedOf === null ? found.problem.message : undefined
   const closed = found?.problem === null && !found.isForPages ? serversOnlySentence({ account: found.name, appUrl }) : null
   const problem =
     found === null

@@ -68,6 +68,29 @@ t.test('the account’s page shows the feed, fetches and empties it; a stranger 
   t.equal((await read('/token.json')).status, 200)
 })
 
+t.test('the pages show the code for what the account gives: the posts first, the token second, and no code that is refused', async (t) => {
+  const { owner, stranger, act } = await setUp(t)
+  const WORKS = new RegExp(`Works</span> ?<code>${SITE}`)
+  for (const [serves, feed, token] of [
+    ['both', true, true],
+    ['token', false, true],
+    ['feed', true, false],
+  ] as const) {
+    await act('serves', { serves })
+    for (const page of [await owner.page('/'), await owner.page('/?account=default'), await stranger.page('/?account=default')]) {
+      const at = (snippet: string): number => page.indexOf(`data-snippet="${snippet}"`)
+      for (const name of ['widget', 'frame', 'media-fetch', 'media-hugo', 'media-csp']) t.equal(at(name) > 0, feed, `${serves}: ${name}`)
+      for (const name of ['script', 'fetch', 'instafeed-value', 'csp']) t.equal(at(name) > at('media-csp'), token, `${serves}: ${name}`)
+      t.equal(new Set(page.match(/ id="[^"]*"/g)).size, page.match(/ id="[^"]*"/g)?.length, 'each id is there once')
+    }
+    const own = await owner.page(PAGE)
+    t.equal(/id="feed">&lt;script type=&quot;module&quot;/.test(own), feed)
+    t.equal(/id="snippet">/.test(own), token)
+    t.match(own, WORKS, `${serves}: its web site works`)
+    t.match(await owner.page('/setup'), WORKS)
+  }
+})
+
 t.test('an open feed is for any site; closing it says what caches may keep', async (t) => {
   const { read, act } = await setUp(t)
   t.equal((await read('/media.json', { origin: 'https://other.example' })).status, 403)

@@ -1,0 +1,1 @@
+curl -H "Authorization: Bearer $TOKEN_AGENT_KEY" %place%/media.json
