@@ -1,5 +1,3 @@
-import type { AgentCommand } from '../config/agent-command.ts'
-
 /** The arguments and the help of one command. */
 export interface Form {
   /** The arguments, as the help shows them. */
@@ -248,35 +246,3 @@ function firstOf(name: string): string {
 /** The second words of commands that begin with `first`. */
 export const secondWords = (first: string): string[] =>
   COMMANDS.filter((name) => name.startsWith(`${first} `)).map((name) => name.slice(first.length + 1))
-
-const EXIT_CODES = `Exit codes: 0 success, 1 something failed or an account needs a person, 2 the command was not understood.`
-
-/** `about`: a command or the first word of several; null = all. */
-export function help(command: AgentCommand, about: string | null): string {
-  const name = COMMANDS.find((one) => one === about)
-  const others = about === null ? COMMANDS : COMMANDS.filter((one) => one.startsWith(`${about} `))
-  const lines = others.map((one) => `  ${`${one} ${FORMS[one].words}`.padEnd(46)} ${FORMS[one].summary}`)
-  if (name !== undefined) return `${helpOn(name, command)}${others.length === 0 ? '' : `\n${lines.join('\n')}\n`}`
-  const intro = about === null ? 'token-agent keeps social-media access tokens alive and serves them to your web sites.\n\n' : ''
-  return `${intro}Usage: ${command(about === null ? '<command>' : `${about} <command>`)}
-
-${lines.join('\n')}
-
-<command> --help explains one command.${about === null ? ' Settings come from environment variables; the README lists them.' : ''}
-${EXIT_CODES}
-`
-}
-
-function helpOn(name: CommandName, command: AgentCommand): string {
-  const { words, summary, details, options = {} }: Form = FORMS[name]
-  const known = Object.entries(OPTIONS).flatMap(([option, value]) => {
-    const does = options[option as Option]
-    return does === undefined ? [] : [`  ${`--${option}${value === null ? '' : ` ${value}`}`.padEnd(22)} ${does}`]
-  })
-  const parts = [
-    `Usage: ${command(`${name} ${words}`.trim())}`,
-    `${summary.charAt(0).toUpperCase()}${summary.slice(1)}.${details === undefined ? '' : `\n${details}`}`,
-    ...(known.length === 0 ? [] : [known.join('\n')]),
-  ]
-  return `${parts.join('\n\n')}\n\n${EXIT_CODES}\n`
-}

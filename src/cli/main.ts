@@ -13,8 +13,10 @@ import { accountsCommand } from './accounts.ts'
 import { type Command, readArguments } from './arguments.ts'
 import { auth, CREATED } from './auth.ts'
 import type { AuthTimes } from './auth-wait.ts'
-import { type CommandName, help } from './commands.ts'
+import type { CommandName } from './commands.ts'
 import { feed } from './feed.ts'
+import { help } from './help.ts'
+import { interruptible, MAY_BE_LOST } from './interruptible.ts'
 import { status } from './lists.ts'
 import { listProviders } from './providers.ts'
 import { refresh } from './refresh.ts'
@@ -48,8 +50,6 @@ const MAKES_STORE: readonly CommandName[] = [
 ]
 /** A suggestion looks no further than this. */
 const SUGGESTED_NAMES = 5_000
-const MAY_BE_LOST = 'A token that the provider has just given may still wait to be saved, and may be lost.'
-const ENDING = `The command ends once its results are saved; once more ends it at once. ${MAY_BE_LOST}`
 
 export interface MainOptions {
   /** The interval of the notices of a command that waits. */
@@ -208,30 +208,6 @@ async function reportingStale(owner: Agent['owner'], work: (owner: Agent['owner'
   const code = await work({ ...owner, publish })
   for (const until of staleUntils.values()) if (until !== null) say(staleSentence(until))
   return code
-}
-
-/**
- * After the first Ctrl-C nothing new starts, and running calls are saved. The second one ends the process at once.
- */
-async function interruptible(agent: Agent, work: (stopped: AbortSignal) => Promise<number>, notice = ENDING): Promise<number> {
-  const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
-  const stopped = new AbortController()
-  let caught = null as (typeof signals)[number] | null
-  const onSignal = (signal: NodeJS.Signals): void => {
-    caught = signals.find((one) => one === signal) ?? 'SIGTERM'
-    for (const one of signals) process.off(one, onSignal)
-    agent.stopClaiming()
-    stopped.abort()
-    if (notice !== '') say(notice)
-  }
-  for (const one of signals) process.on(one, onSignal)
-  try {
-    return await work(stopped.signal)
-  } finally {
-    for (const one of signals) process.off(one, onSignal)
-    // The shell sees that a signal ended the command, and ends its script too.
-    if (caught !== null) process.kill(process.pid, caught)
-  }
 }
 
 /** The exit code says whether each channel took the test message. */

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { readArguments } from '../../src/cli/arguments.ts'
-import { help } from '../../src/cli/commands.ts'
+import { help } from '../../src/cli/help.ts'
 import { UsageError } from '../../src/cli/terminal.ts'
 
 const command = (words: string): string => `run-it ${words}`
