@@ -1,13 +1,13 @@
 import { type Account, isAccountName } from '../core/account.ts'
 import type { AccountStore, Look } from '../core/account-store.ts'
 import type { Log } from '../core/log.ts'
-import { servesOf } from '../core/serves.ts'
+import { type AccountEntry, createAccountEntries, ofProblem, readersOf, stampedOf } from './account-entry.ts'
 import { createBoundedLookUps } from './bounded-look-up.ts'
 import { createFreshMap, type Source } from './fresh-map.ts'
-import { feedKey, isOlder, type SharedCache, type Stamp, type Stamped } from './shared-cache.ts'
-import { createSnapshot, ownAllowList, type ProblemSnapshot, type Snapshot, type SnapshotDeps, toProblem } from './snapshot.ts'
-import { expired, feedOnly, noAnswer, noToken, notFound, problemOf, waiting } from './token-problem.ts'
-import { hasExpired, rowIn, type TokenRow, toRow } from './token-row.ts'
+import { feedKey, isOlder, type SharedCache, type Stamp } from './shared-cache.ts'
+import { type ProblemSnapshot, type Snapshot, type SnapshotDeps, toProblem } from './snapshot.ts'
+import { expired, noAnswer, noToken, notFound, waiting } from './token-problem.ts'
+import { hasExpired } from './token-row.ts'
 
 export type ReadSource = 'process' | 'memcached' | 'store' | 'stale'
 
@@ -43,14 +43,6 @@ interface Deps extends SnapshotDeps {
   readonly clockMs?: () => number
 }
 
-/** A state of an account in this process. */
-interface AccountEntry extends Stamp {
-  readonly snapshot: Snapshot
-  readonly source: 'memcached' | 'store'
-  /** The row behind the snapshot, as shared with other instances; null if there is no token to serve. */
-  readonly row: TokenRow | null
-}
-
 /** Which account `/token.js` serves. */
 interface DefaultEntry extends Stamp {
   /** Null = none. */
@@ -67,10 +59,11 @@ const NO_DEFAULT: DefaultEntry = { ...UNKNOWN, name: null, problem: toProblem(no
 const DEFAULT = 'default'
 
 export function createTokenReader(deps: Deps): TokenReader {
-  const { store, shared, log, feedMode = 'on', maxSnapshots: max = 2000, clockMs = () => performance.now() } = deps
+  const { store, shared, log, maxSnapshots: max = 2000, clockMs = () => performance.now() } = deps
   const counters: Record<ReadSource, number> = { process: 0, memcached: 0, store: 0, stale: 0 }
   const readNames = new Set<string>()
   const bounded = createBoundedLookUps()
+  const entries = createAccountEntries({ ...deps, nowMs: () => store.nowMs() })
   const onTurn = (error: unknown): void => {
     if (error === null) log.info({}, 'Tokens can be read again')
     else log.warn({ err: error }, 'The store does not answer: going on with the tokens last seen, and trying again')
@@ -78,8 +71,8 @@ export function createTokenReader(deps: Deps): TokenReader {
 
   const accounts = createFreshMap<AccountEntry>({
     load: loadAccount,
-    missing: toEntry(MISSING, UNKNOWN),
-    unanswered: (cause) => toEntry(toProblem(noAnswer(cause)), UNKNOWN),
+    missing: ofProblem(MISSING, UNKNOWN),
+    unanswered: (cause) => ofProblem(toProblem(noAnswer(cause)), UNKNOWN),
     isOlder,
     isGood: ({ snapshot }) => snapshot.problem === null && !hasExpired(snapshot, store.nowMs()),
     onTurn,
@@ -126,13 +119,13 @@ export function createTokenReader(deps: Deps): TokenReader {
   async function loadAccount(name: string, known: AccountEntry | null): Promise<AccountEntry | null> {
     const found = (await shared?.find(keyOf(name))) ?? null
     if (found !== null && (known === null || !isOlder(found, known))) {
-      const entry = entryInCache(name, found, known)
+      const entry = entries.inCache(name, found, known)
       if (entry !== null) return entry
       // The cache has a newer state, so the entry in memory must not be served, even if the store does not answer. With the same
       // readers the older token may be served until the store answers.
       const hasSameReaders = known?.row != null && found.readers === readersOf(known.row)
       if (known !== null && !hasSameReaders && isOlder({ ...known, atMs: found.atMs }, found)) {
-        accounts.put(name, toEntry(toProblem(noAnswer()), found), Number.NEGATIVE_INFINITY)
+        accounts.put(name, ofProblem(toProblem(noAnswer()), found), Number.NEGATIVE_INFINITY)
       }
     }
     // A stranger may have made up a name that is new to this process.
@@ -164,34 +157,7 @@ export function createTokenReader(deps: Deps): TokenReader {
   function entryOfLook({ account, isRemoved, at, cacheId }: Look, known: AccountEntry | null): AccountEntry | null {
     shared?.setNamespace(cacheId)
     if (account === null) return null
-    return isRemoved ? toEntry(MISSING, { ...account, atMs: at.getTime() }) : entryOfAccount(account, at.getTime(), known)
-  }
-
-  function entryOfAccount(account: Account, atMs: number, known: AccountEntry | null): AccountEntry {
-    const { version, revision, allowedDomains } = account
-    const feedOf = isFeedOnly(account) ? account.provider : null
-    const problem = feedOf === null ? problemOf(account, new Date(store.nowMs())) : feedOnly()
-    if (problem !== null) return toEntry(toProblem(problem, ownAllowList(allowedDomains), feedOf), { version, revision, atMs })
-    return entryOfRow(toRow(account), { version, revision, atMs }, 'store', known)
-  }
-
-  const isFeedOnly = (row: Pick<Account, 'serves' | 'provider'>): boolean =>
-    servesOf(row, feedMode, deps.providers.get(row.provider)?.media) === 'feed'
-
-  /** Null for a tombstone, an expired token, or a token that no key opens: then the database decides. */
-  function entryInCache(name: string, { value, ...stamp }: Stamped, known: AccountEntry | null): AccountEntry | null {
-    if (value === null) return null
-    const row = rowIn(name, value)
-    // Another instance may run with another FEED_MODE.
-    if (isFeedOnly(row)) return null
-    const entry = hasExpired(row, store.nowMs()) ? null : entryOfRow(row, stamp, 'memcached', known)
-    return entry?.snapshot.problem === null ? entry : null
-  }
-
-  function entryOfRow(row: TokenRow, stamp: Stamp, source: AccountEntry['source'], known: AccountEntry | null): AccountEntry {
-    const isSame = known !== null && JSON.stringify(known.row) === JSON.stringify(row)
-    const snapshot = isSame ? known.snapshot : createSnapshot(row, deps)
-    return { ...stamp, snapshot, source, row: snapshot.problem === null ? row : null }
+    return isRemoved ? ofProblem(MISSING, { ...account, atMs: at.getTime() }) : entries.ofAccount(account, at.getTime(), known)
   }
 
   /** The state of an account whose grant the store could not save. Null if memory or cache has a newer revision. */
@@ -200,7 +166,7 @@ export function createTokenReader(deps: Deps): TokenReader {
     const newest = Math.max(accounts.known(name)?.revision ?? 0, (await shared?.find(keyOf(name)))?.revision ?? 0)
     // The owner has changed the account since the refresh began, perhaps to a shorter allow-list.
     if (newest > revision) return null
-    return entryOfAccount(account, store.nowMs(), null)
+    return entries.ofAccount(account, store.nowMs(), null)
   }
 
   async function publish(name: string, unsaved?: Account): Promise<StaleUntil> {
@@ -214,7 +180,7 @@ export function createTokenReader(deps: Deps): TokenReader {
     }
     if (unsaved !== undefined && (entry === null || entry.version < unsaved.version)) entry = (await unsavedEntry(unsaved)) ?? entry
     // The store stopped answering after the write. Memory is out of date, so reads must ask the store.
-    if (!isCertain && unsaved === undefined) entry = toEntry(toProblem(noAnswer()), { ...(known ?? UNKNOWN), atMs: store.nowMs() })
+    if (!isCertain && unsaved === undefined) entry = ofProblem(toProblem(noAnswer()), { ...(known ?? UNKNOWN), atMs: store.nowMs() })
     if (entry !== null) accounts.put(name, entry)
     if (served.known(DEFAULT)?.name === null) await publishDefault()
     const isTaken = shared === null || (entry !== null && (await announce(shared, name, entry)))
@@ -256,15 +222,3 @@ export function createTokenReader(deps: Deps): TokenReader {
 const keyOf = (name: string): string => `row ${name}`
 
 const identity = (found: DefaultEntry): DefaultEntry => found
-
-/** Other scopes may take the token from pages. */
-const readersOf = ({ allowedDomains, scopes, pageUseConfirmedAt }: TokenRow): string =>
-  JSON.stringify([allowedDomains, scopes, pageUseConfirmedAt !== null])
-
-function stampedOf({ version, revision, atMs, row }: AccountEntry): Stamped {
-  return { version, revision, atMs, value: row, readers: row === null ? undefined : readersOf(row) }
-}
-
-function toEntry(snapshot: ProblemSnapshot, { version, revision, atMs }: Stamp): AccountEntry {
-  return { version, revision, atMs, snapshot, source: 'store', row: null }
-}
