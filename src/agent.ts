@@ -24,7 +24,7 @@ import { createTokenReader } from './reading/token-reader.ts'
 import { createLookCounters, createTokenChecks } from './refreshing/check-tokens.ts'
 import { createRateLimit, RATE_LIMITS, type RateLimits } from './refreshing/rate-limit.ts'
 import { createRefreshCounters, leaseSeconds } from './refreshing/refresh-account.ts'
-import { type RefreshRequest, type RefreshSummary, refreshDue } from './refreshing/refresh-due.ts'
+import { createSweeps } from './refreshing/refresh-due.ts'
 import { createUnsavedGrants } from './refreshing/unsaved-grant.ts'
 import { announceOneTime, choosePassword } from './sign-in/password.ts'
 import { createReturnPages } from './sign-in/return-page.ts'
@@ -32,20 +32,9 @@ import { createSignIn } from './sign-in/sign-in.ts'
 import { createMaintenance } from './status/maintenance.ts'
 import { createStatus } from './status/status.ts'
 import { createSummary } from './status/summary.ts'
-import { createOverview } from './storage/account-queries.ts'
-import { createAccountStore } from './storage/account-store.ts'
-import { createAlertStore } from './storage/alert-store.ts'
-import { createChannelStore } from './storage/channel-store.ts'
-import { createFeedSummaries } from './storage/feed-summaries.ts'
-import { createInstallationStore } from './storage/installation.ts'
-import { createLinkStore } from './storage/link-store.ts'
-import { createOAuthStateStore } from './storage/oauth-states.ts'
 import { createKey, encryptionKeys, openStore, prepareStore } from './storage/open.ts'
 import { readRubyToken } from './storage/ruby-token.ts'
-import { createSessionStore } from './storage/session-store.ts'
-import { createSignInAttempts, createWrongPasswords } from './storage/sign-in-attempts.ts'
-import { createSignedRequests } from './storage/signed-requests.ts'
-import { createTimetable } from './storage/timetable.ts'
+import { createStores } from './storage/stores.ts'
 import { createVault } from './storage/vault.ts'
 
 const ROOT = join(import.meta.dirname, '..')
@@ -79,7 +68,8 @@ export async function createAgent(
   const kept = await encryptionKeys(config, keychainMs)
   if (kept === null && needsKey === true) throw new AppError('invalid', NO_KEY)
   const db = await openStore(config.database, log, queryTimeoutMs)
-  const store = createAccountStore(db)
+  const stores = createStores(db)
+  const { accounts: store, installation, feedSummaries, links, oauthStates, signedRequests, wrongPasswords } = stores
   const keys = kept ?? (await createKey(db, config.database))
   const others = config.otherKeySpellings.map((key) => key.reveal())
   const vault = createVault(keys, others)
@@ -87,22 +77,15 @@ export async function createAgent(
   for (const key of keys) secrets.add(config.encryptionKeys === null ? 'the key file' : 'ENCRYPTION_KEY', key)
   const memcached = await openMemcached(config, log)
   const shared = memcached === null ? null : createSharedCache({ cache: memcached, vault, clock: store })
-  const installation = createInstallationStore(db)
   const providers = await loadProviders(config.providers)
   const { constantNames, feeds: feedSettings, appUrl } = config
   const reader = createTokenReader({ store, shared, vault, constantNames, providers, feedMode: feedSettings.mode, log })
   const rateLimit = createRateLimit(rateLimits)
   const waiting = { grants: 0 }
   const stopping = new AbortController()
-  const feedSummaries = createFeedSummaries(db)
   const mayKeep = (): boolean => waiting.grants === 0 && db.state().up
-  const feeds = createLazyFeeds(
-    async () => {
-      const { createFeedStore } = await import('./storage/feed-store.ts')
-      return (options) => createFeedStore(db, options)
-    },
-    { vault, providers, shared, clock: store, settings: feedSettings, appUrl, refreshes: rateLimit, mayKeep, signal: stopping.signal, log },
-  )
+  const feedLimits = { settings: feedSettings, refreshes: rateLimit, mayKeep, signal: stopping.signal }
+  const feeds = createLazyFeeds(stores, { vault, providers, shared, clock: store, appUrl, ...feedLimits, log })
   const refreshDeps = {
     store,
     vault,
@@ -128,49 +111,31 @@ export async function createAgent(
     log,
   }
 
-  let running: Promise<RefreshSummary> | null = null
-  const overview = createOverview(db, vault.keyPrefixes)
+  const overview = stores.createOverview(vault.keyPrefixes)
   const summary = createSummary({ store, overview, vault })
-  const channels = createAlertChannels({ channels: await openChannels(config), store: createChannelStore(db), log })
+  const channels = createAlertChannels({ channels: await openChannels(config), store: stores.channels, log })
   const send = channels.kinds.length === 0 ? null : channels.send
-  const wrongPasswords = createWrongPasswords(db)
   const looks = createLookCounters()
-  const checkTokens = createTokenChecks({ ...refreshDeps, timetable: createTimetable(db), events: store, looks, send }, stopping.signal)
+  const checkTokens = createTokenChecks({ ...refreshDeps, timetable: stores.timetable, events: store, looks, send }, stopping.signal)
   const readHistory = createReadHistory(reader)
-  const oauthStates = createOAuthStateStore(db)
-  const signedRequests = createSignedRequests(db)
-  const links = createLinkStore(db)
-  const maintainNow = createMaintenance(
-    { alerts: createAlertStore(db), channels, wrongPasswords, links, overview, shortLived: [oauthStates, signedRequests, links], log },
+  const shortLived = [oauthStates, signedRequests, links]
+  const maintain = createMaintenance(
+    { alerts: stores.alerts, channels, wrongPasswords, links, overview, summary, readHistory, shortLived, log },
     stopping.signal,
   )
-  const maintain = (): Promise<void> => {
-    readHistory.sample()
-    // Recounted here, so that no page waits for it. Alerts go out even if the store does not answer.
-    void summary.recount().catch(() => {})
-    return maintainNow()
-  }
   // Every call to a provider starts with a check that no restore has replaced the agent's tables.
-  const sweep = (request: RefreshRequest): Promise<RefreshSummary> => {
-    if (running !== null) log.info({ reqId: request.reqId }, 'a refresh is under way already; its result is waited for')
-    running ??= db
-      .check()
-      .then(() => refreshDue(refreshDeps, request, stopping.signal))
-      .finally(() => {
-        running = null
-      })
-    return running
-  }
+  const sweeps = createSweeps(refreshDeps, { before: () => db.check(), signal: stopping.signal })
 
   const seeds = config.seeds.map(withFingerprint)
   const configuredSeeds = createConfiguredSeeds(refreshDeps, seeds, {
+    before: () => db.check(),
     mayForget: config.database.kind === 'sqlite' && config.database.mayBeWiped === true,
   })
   const { check, password } = choosePassword(config.adminPassword, config.database.kind === 'sqlite')
   if (password !== null) secrets.add('the one-time password', password)
   // LOG_LEVEL must not hide the one-time password: the owner cannot sign in without it.
   const loudLog = log.child({}, { level: 'warn' })
-  const signInStores = { sessions: createSessionStore(db), attempts: createSignInAttempts(db), wrongPasswords, installation, store }
+  const signInStores = { sessions: stores.sessions, attempts: stores.attempts, wrongPasswords, installation, store }
   const signIn = createSignIn({ ...signInStores, vault, password: check, log: loudLog })
   const owner = {
     ...refreshDeps,
@@ -188,12 +153,6 @@ export async function createAgent(
     seedFingerprints: new Map(seeds.map(({ account, fingerprint }) => [account, fingerprint])),
     publishDefault: () => reader.publishDefault(),
   }
-  let seeding: Promise<boolean> | null = null
-  const seedFromEnvironment = (): Promise<boolean> => {
-    seeding = db.check().then(configuredSeeds.run)
-    return seeding
-  }
-
   const memcachedState = memcached === null ? null : () => memcached.get('token-agent').then(() => memcached.state())
   const storeParts = { storeState: () => db.state(), checkStore: () => db.check(), memcachedState, channelStates: channels.states }
   const { readDeliveries } = channels
@@ -219,7 +178,7 @@ export async function createAgent(
     },
     hook: {
       isSecret: config.webhookSecret === null ? null : isOneOf([config.webhookSecret]),
-      refresh: (reqId: string) => sweep({ actor: 'webhook', reqId }),
+      refresh: (reqId: string) => sweeps.run({ actor: 'webhook', reqId }),
     },
     site: { settings: pageSettings(config), viewsFolder: VIEWS_FOLDER, returnPages: createReturnPages(vault), now: () => store.now() },
     /** Null without METRICS_KEY: metrics are off, and prom-client is not loaded. */
@@ -236,18 +195,13 @@ export async function createAgent(
     /** What each tick does. */
     work: {
       /** Stores the configured tokens that are new. False = a provider did not answer; the next tick tries again. */
-      seedFromEnvironment,
+      seedFromEnvironment: configuredSeeds.run,
       /** Makes accounts due whose tokens this start's keys no longer open, or open again. */
       recheckKeys: () => recheckKeys({ overview, vault, providers, log }),
-      /** One sweep at a time in this process: a call during a sweep gets that sweep's result. */
-      sweep,
+      sweep: sweeps.run,
       /** The daily look at each token that is due. The first run also applies a changed refresh policy to planned refreshes. */
       checkTokens: () => db.check().then(checkTokens),
-      /** Fetches the posts that are due. Loads no code for feeds before one is. */
-      async fetchFeeds() {
-        await db.check()
-        if (feeds.loaded() !== null || (await feedSummaries.hasDue())) await (await feeds.load()).fetching.run()
-      },
+      fetchFeeds: () => db.check().then(feeds.fetchDue),
       /** By this time after the start, every lease of a crashed process has ended. */
       leasesOverMs: (leaseSeconds(providers.values()) + 2) * 1000,
       /** Also checks the health of each part, so that `since` in /readyz is right to the minute without requests. */
@@ -268,7 +222,7 @@ export async function createAgent(
     async stopRefreshing(timeoutMs: number): Promise<void> {
       stopping.abort()
       // An alert that was just delivered must be recorded, or the next start sends it again.
-      const work = [running, seeding, checkTokens(), maintain(), feeds.loaded()?.fetching.settled()]
+      const work = [sweeps.running(), configuredSeeds.running(), checkTokens(), maintain(), feeds.loaded()?.fetching.settled()]
       await Promise.race([Promise.allSettled(work), sleep(timeoutMs, undefined, { ref: false })])
     },
     async close(): Promise<void> {

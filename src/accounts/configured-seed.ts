@@ -29,17 +29,26 @@ const INSTEAD = 'Remove the variable, and connect the account in the browser or 
 export interface ConfiguredSeeds {
   /** What a start does. Each runs alone; false = one of them is tried again later. */
   run(): Promise<boolean>
+  /** The last run; null before the first. */
+  running(): Promise<boolean> | null
   /** Why a configured token is not in use, and what to do: a sentence for each. */
   notes(): Promise<string[]>
 }
 
-/** `mayForget`: the store may be empty again at the next start, which would then send the same tokens. */
+interface SeedingOptions {
+  /** What must succeed first. */
+  readonly before: () => Promise<unknown>
+  /** The store may be empty again at the next start, which would then send the same tokens. */
+  readonly mayForget: boolean
+}
+
 export function createConfiguredSeeds(
   deps: SeedDeps,
   seeds: readonly ConfiguredSeed[],
-  { mayForget = false }: { readonly mayForget?: boolean } = {},
+  { before, mayForget }: SeedingOptions,
 ): ConfiguredSeeds {
   const { store, log, providers } = deps
+  let running: Promise<boolean> | null = null
   /** By variable: why it has not taken over. */
   const left = new Map<string, string>()
 
@@ -81,7 +90,11 @@ export function createConfiguredSeeds(
   }
 
   return {
-    run: async () => (await Promise.all(seeds.map(start))).every(Boolean),
+    running: () => running,
+    run() {
+      running = before().then(async () => (await Promise.all(seeds.map(start))).every(Boolean))
+      return running
+    },
     notes: async () => (await Promise.all(seeds.map(noteOn))).filter((note) => note !== undefined),
   }
 }

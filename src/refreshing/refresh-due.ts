@@ -30,6 +30,7 @@ export interface RefreshSummary {
 }
 
 const MAX_RESULTS = 1000
+
 /**
  * Refreshes all accounts that are due, several at a time. The database knows what is due, so timer,
  * boot, webhook and command line may all call this, in any number of processes.
@@ -46,6 +47,30 @@ export async function refreshDue(deps: RefreshDeps, request: RefreshRequest, sig
   const queues = (await queuesOf(deps, request)).map((queue) => ({ ...queue, run }))
   await sweep(deps.rateLimit, queues, signal)
   return summary
+}
+
+export interface Sweeps {
+  /** A call during a sweep gets that sweep's result. */
+  run(request: RefreshRequest): Promise<RefreshSummary>
+  /** Null between two sweeps. */
+  running(): Promise<RefreshSummary> | null
+}
+
+/** One sweep at a time in this process. `before`: what must succeed first. */
+export function createSweeps(deps: RefreshDeps, { before, signal }: { before(): Promise<unknown>; signal: AbortSignal }): Sweeps {
+  let running: Promise<RefreshSummary> | null = null
+  return {
+    running: () => running,
+    run(request) {
+      if (running !== null) deps.log.info({ reqId: request.reqId }, 'a refresh is under way already; its result is waited for')
+      running ??= before()
+        .then(() => refreshDue(deps, request, signal))
+        .finally(() => {
+          running = null
+        })
+      return running
+    },
+  }
 }
 
 type Wanted = Pick<Account, 'name' | 'provider'>

@@ -5,7 +5,9 @@ import type { AlertStore } from '../alerts/alert.ts'
 import type { AlertChannels } from '../alerts/channel.ts'
 import { sendAlerts } from '../alerts/send-alerts.ts'
 import type { Log } from '../core/log.ts'
+import type { ReadHistory } from '../reading/read-counts.ts'
 import { type GuessesDeps, reportGuesses } from '../sign-in/report-guesses.ts'
+import type { Summary } from './summary.ts'
 
 export interface MaintenanceDeps {
   readonly alerts: AlertStore
@@ -13,6 +15,8 @@ export interface MaintenanceDeps {
   readonly wrongPasswords: GuessesDeps['wrongPasswords']
   readonly links: LinkStore
   readonly overview: Pick<Overview, 'trimEvents'>
+  readonly summary: Pick<Summary, 'recount'>
+  readonly readHistory: Pick<ReadHistory, 'sample'>
   /** Tables whose old rows are deleted. */
   readonly shortLived: readonly { clear(): Promise<void> }[]
   readonly log: Log
@@ -24,9 +28,20 @@ const DAY_MS = 86_400_000
 const RETENTION_DAYS = 400
 const SLICE = 1000
 
-/** The work of a tick beside refreshing: sends alerts, deletes old rows and, once a day, old events. One run at a time. */
+/** The work of a tick beside refreshing: counts, sends alerts, deletes old rows and, once a day, old events. One run at a time. */
 export function createMaintenance(
-  { alerts, channels, wrongPasswords, links, overview, shortLived, log, clockMs = () => performance.now() }: MaintenanceDeps,
+  {
+    alerts,
+    channels,
+    wrongPasswords,
+    links,
+    overview,
+    summary,
+    readHistory,
+    shortLived,
+    log,
+    clockMs = () => performance.now(),
+  }: MaintenanceDeps,
   signal: AbortSignal,
 ): () => Promise<void> {
   let trimmedAtMs = Number.NEGATIVE_INFINITY
@@ -47,6 +62,9 @@ export function createMaintenance(
     if (removed > 0) log.info({ removed }, `events older than ${RETENTION_DAYS} days were removed`)
   }
   return () => {
+    readHistory.sample()
+    // Recounted here, so that no page waits for it. Alerts go out even if the store does not answer.
+    void summary.recount().catch(() => {})
     running ??= run().finally(() => {
       running = null
     })
