@@ -2,7 +2,7 @@
 import { spawn } from 'node:child_process'
 import { createServer } from 'node:http'
 import { join } from 'node:path'
-import { readSnippet, shopOf } from './dev/shop.ts'
+import { shopOf } from './dev/shop.ts'
 import { runCli } from './support/agent.ts'
 import { freePort } from './support/free-port.ts'
 import { startInstagram } from './support/instagram.ts'
@@ -20,7 +20,7 @@ const shopPort = await portOr(port + 1)
 const agentUrl = `http://localhost:${port}`
 const shopUrl = `http://localhost:${shopPort}`
 
-const instagram = await startInstagram()
+const instagram = await startInstagram({ knobs: { postPictures: 'own' } })
 t.teardown(() => instagram.close())
 const [app] = instagram.apps
 if (app === undefined) throw new Error('The stand-in has no app.')
@@ -44,13 +44,11 @@ const env = {
   INSTAGRAM_WEB_URL: instagram.url,
 }
 for (const account of ACCOUNTS) {
-  const { code, stderr } = await runCli(t, ['seed', account], { env, stdin: instagram.issue({ username: account }) })
+  const { code, stderr } = await runCli(t, ['seed', account], { env, stdin: instagram.issue({ username: account.replace('-', '_') }) })
   if (code !== 0) throw new Error(`The account “${account}” was not made:\n${stderr}`)
 }
 
-const shop = createServer(
-  shopOf({ accounts: ACCOUNTS, agentUrl, graphUrl: instagram.url, snippet: readSnippet(join(ROOT, 'views/snippets')) }),
-)
+const shop = createServer(shopOf({ accounts: ACCOUNTS, agentUrl, viewsFolder: join(ROOT, 'views') }))
 shop.listen(shopPort, '127.0.0.1')
 t.teardown(() => {
   shop.closeAllConnections()
