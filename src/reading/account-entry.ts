@@ -31,9 +31,10 @@ export function createAccountEntries(deps: Deps) {
   return {
     ofAccount(account: Account, atMs: number, known: AccountEntry | null): AccountEntry {
       const { version, revision, allowedDomains } = account
-      const feedOf = isFeedOnly(account) ? account.provider : null
-      const problem = feedOf === null ? problemOf(account, new Date(deps.nowMs())) : feedOnly()
-      if (problem !== null) return ofProblem(toProblem(problem, ownAllowList(allowedDomains), feedOf), { version, revision, atMs })
+      const own = problemOf(account, new Date(deps.nowMs()))
+      const feed = isFeedOnly(account) ? { provider: account.provider, problem: own } : null
+      const problem = feed === null ? own : feedOnly()
+      if (problem !== null) return ofProblem(toProblem(problem, ownAllowList(allowedDomains), feed), { version, revision, atMs })
       return ofRow(toRow(account), { version, revision, atMs }, 'store', known)
     },
     /** Null for a tombstone, an expired token, or a token that no key opens: then the database decides. */

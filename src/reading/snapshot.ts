@@ -25,8 +25,8 @@ export interface ProblemSnapshot {
   readonly problem: AppError
   /** The account's own list; null = the global one. */
   readonly allowList: AllowList | null
-  /** The provider of an account that gives its posts alone, which is the problem then; else null. */
-  readonly feedOf: string | null
+  /** Of an account that gives its posts alone, which is the problem then: its provider, and what is wrong with its token. */
+  readonly feed: { readonly provider: string; readonly problem: AppError | null } | null
 }
 
 /** Holds prepared answers, so that a read only sends bytes. */
@@ -100,8 +100,8 @@ export function createSnapshot(row: TokenRow, { constantNames, providers, feedMo
   }
 }
 
-export function toProblem(problem: AppError, allowList: AllowList | null = null, feedOf: string | null = null): ProblemSnapshot {
-  return { problem, allowList, feedOf }
+export function toProblem(problem: AppError, allowList: AllowList | null = null, feed: ProblemSnapshot['feed'] = null): ProblemSnapshot {
+  return { problem, allowList, feed }
 }
 
 /** Null = the global list. A stored list was checked when it was saved; if it is broken nevertheless, it allows no site. */

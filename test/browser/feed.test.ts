@@ -59,6 +59,15 @@ async function newTab(t: Test, browser: BrowserName, options: BrowserContextOpti
   return context.newPage()
 }
 
+/** `hasHeading`: it is a whole page, not one in a frame. */
+async function axe(page: Pick<Tab, 'evaluate'>, hasHeading = true): Promise<string[]> {
+  await page.evaluate(`${AXE};undefined`)
+  const found: { id: string; nodes: { html: string }[] }[] = await page.evaluate(
+    `axe.run(document, { rules: { 'page-has-heading-one': { enabled: ${hasHeading} } } }).then(({ violations }) => violations)`,
+  )
+  return found.map(({ id, nodes }) => `${id} ${nodes[0]?.html}`)
+}
+
 /** Opens the page and waits until the element has said how it went. */
 async function show(tab: Tab, page: string | Page, site = ALLOWED): Promise<unknown> {
   byPath['/page'] = page
@@ -152,14 +161,7 @@ for (const { direction, columns, ...look } of LOOKS) {
       const square =
         "[...root.querySelectorAll('.frame')].every(({ clientWidth, clientHeight }) => clientWidth > 75 && Math.abs(clientWidth - clientHeight) <= 1)"
       t.ok(await tab.evaluate(inShadow(square)), 'tiles of one size')
-      await tab.evaluate(`${AXE};undefined`)
-      const found = await tab.evaluate<{ id: string; nodes: { html: string }[] }[]>(
-        'axe.run(document).then(({ violations }) => violations)',
-      )
-      t.strictSame(
-        found.map(({ id, nodes }) => `${id} ${nodes[0]?.html}`),
-        [],
-      )
+      t.strictSame(await axe(tab), [])
       await tab.keyboard.press('Tab')
       t.match(await tab.evaluate(inShadow('getComputedStyle(root.activeElement).outlineStyle')), /^(?!none)/, 'a focus ring')
     },
@@ -281,11 +283,26 @@ t.test('markup in captions and alternative texts stays text in the element and i
   const framed = await waitFor('the frame', async () => tab.frames().find((one) => one.url().includes('/feed.html')))
   t.equal(
     await framed.evaluate("[...new Set([...document.querySelectorAll('body *')].map(({ localName }) => localName))].sort().join()"),
-    'a,img,li,ul',
+    'a,img,li,main,ul',
   )
   t.strictSame([...new Set(requests)].sort(), ['agent.example', 'shop.example'])
   const texts: string[] = await tab.evaluate(inShadow("[...root.querySelectorAll('li > .caption')].map(({ textContent }) => textContent)"))
   for (const text of MARKUP) t.ok(texts.includes(text), text)
+})
+
+t.test('the frame’s page is inert without its policy too, and axe-core finds nothing in it', { skip }, async (t) => {
+  const body = await (await world.agent.fetch('/feed.html?count=100', { headers: { referer: `${ALLOWED}/` } })).text()
+  byPath['/copy'] = body.replaceAll('href="/', 'href="https://agent.example/').replaceAll('/accounts/', 'https://agent.example/accounts/')
+  const tab = await newTab(t, 'chromium')
+  const requests: string[] = []
+  tab.on('request', (request) => void requests.push(new URL(request.url()).host))
+  await tab.goto(`${ALLOWED}/copy`)
+  await waitFor('its pictures', () =>
+    tab.evaluate("[...document.images].every((one) => { one.loading = 'eager'; return one.naturalWidth > 0 })"),
+  )
+  t.equal(await tab.evaluate('typeof hit'), 'undefined')
+  t.strictSame([...new Set(requests)].sort(), ['agent.example', 'shop.example'])
+  t.strictSame(await axe(tab, false), [])
 })
 
 t.test('the element takes no address of a post or a picture that leads elsewhere, whatever an agent answers', { skip }, async (t) => {

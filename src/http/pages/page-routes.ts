@@ -50,7 +50,7 @@ export const pageRoutes: FastifyPluginAsync<Parts> = async (app, parts) => {
   }
   page('/', 'home', async (request) => {
     const account = accountOf(request)
-    const { constantName, provider, ...shown } = await settingsOf(parts, account)
+    const { constantName, provider, problem, ...shown } = await settingsOf(parts, account)
     const isOwner = request !== null && request.ownerSession !== ''
     const profile = profileLink(isOwner ? ((await inTime(owner.store.find(account)))?.username ?? null) : null, provider)
     return {
@@ -59,8 +59,10 @@ export const pageRoutes: FastifyPluginAsync<Parts> = async (app, parts) => {
       ...shown,
       provider: provider.name,
       builds: BUILDS,
+      // Strangers see neither accounts nor their errors.
+      problem: isOwner ? problem : null,
       title: provider.title,
-      isEmpty: isWorking(await inTime(status.summary())) === null,
+      isEmpty: problem !== null && isWorking(await inTime(status.summary())) === null,
       choice: request === null ? null : await choiceOf(parts, request),
     }
   })
@@ -93,20 +95,23 @@ interface Shown {
   readonly hasOwnList: boolean
   readonly onlyServers: boolean
   readonly serves: Serves
+  /** Why the code does not work now. */
+  readonly problem: string | null
 }
 
 /** What the home page shows of an account. Without a token it is taken for one of the first provider. */
 async function settingsOf({ reading, owner, site: { settings } }: Parts, account: string | null): Promise<Shown> {
   const found = await reading.peek(account)
   const [usual = ''] = Object.keys(settings.constantNames)
-  const name = (found.problem === null ? found.provider : found.feedOf) ?? usual
+  const name = (found.problem === null ? found.provider : found.feed?.provider) ?? usual
   const provider: Shown['provider'] = owner.providers.get(name) ?? { name, title: name }
   const shown = { provider, hasOwnList: found.allowList !== null, onlyServers: false, constantName: settings.constantNames[name] ?? '' }
   if (found.problem === null) {
     const { constantName, isForPages, givesFeed } = found
-    return { ...shown, constantName, onlyServers: !isForPages, serves: givesFeed ? 'both' : 'token' }
+    return { ...shown, constantName, onlyServers: !isForPages, serves: givesFeed ? 'both' : 'token', problem: null }
   }
-  return { ...shown, serves: found.feedOf === null ? servesOf({ serves: null }, owner.feedMode, provider.media) : 'feed' }
+  if (found.feed !== null) return { ...shown, serves: 'feed', problem: found.feed.problem?.message ?? null }
+  return { ...shown, serves: servesOf({ serves: null }, owner.feedMode, provider.media), problem: found.problem.message }
 }
 
 /** The account names for the owner's choice; empty if they are too many for a list. */

@@ -36,8 +36,8 @@ export function visitAs(
     ...[...list.exact].map((origin) => ({ origin, isSample: false })),
     ...[...list.wildcards].map((origin) => ({ origin: origin.replace('//', '//www.'), isSample: true })),
   ]
-  // Such an account's pages read its posts.
-  const refused = found !== null && found.problem !== null && found.feedOf === null ? found.problem.message : undefined
+  // Pages of an account that gives its posts alone read those.
+  const refused = found?.problem == null ? undefined : (found.feed ?? found).problem?.message
   const closed = found?.problem === null && !found.isForPages ? serversOnlySentence({ account: found.name, appUrl }) : null
   const problem =
     found === null

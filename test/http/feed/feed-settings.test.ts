@@ -89,6 +89,14 @@ t.test('the pages show the code for what the account gives: the posts first, the
     t.match(own, WORKS, `${serves}: its web site works`)
     t.match(await owner.page('/setup'), WORKS)
   }
+  const NOTE = /does not work now: /
+  t.notMatch(await owner.page('/'), NOTE)
+  t.match(await owner.page('/?account=no-such'), /does not work now: There is no account of this name/)
+  t.notMatch(await stranger.page('/?account=no-such'), NOTE)
+  await act('pause')
+  t.match(await owner.page('/?account=default'), /does not work now: .*paused/)
+  t.match(await owner.page(PAGE), /Needs attention<\/span> ?<code>https:\/\/shop\.example<\/code> <br>[^<]*paused/)
+  t.notMatch(await stranger.page('/?account=default'), NOTE)
 })
 
 t.test('an open feed is for any site; closing it says what caches may keep', async (t) => {
