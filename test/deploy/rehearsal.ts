@@ -52,7 +52,7 @@ export interface Dyno {
   readonly url: string
   output(): string
   running(): boolean
-  /** Sends SIGTERM; returns exit code and duration. */
+  /** Sends SIGTERM to each of its processes, as platforms do: npm alone would leave the agent running. Returns exit code and duration. */
   stop(): Promise<Exit & { tookMs: number }>
 }
 
@@ -80,7 +80,10 @@ export async function startDyno(
     running: () => dyno.running,
     async stop() {
       const startedAt = performance.now()
-      const exit = await dyno.end('SIGTERM', 60_000)
+      if (dyno.running) process.kill(-dyno.pid, 'SIGTERM')
+      const impatience = setTimeout(() => void dyno.end('SIGKILL', 0), 60_000)
+      const exit = await dyno.exited
+      clearTimeout(impatience)
       return { ...exit, tookMs: performance.now() - startedAt }
     },
   }
