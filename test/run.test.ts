@@ -14,8 +14,12 @@ interface Started {
   pids: number[]
 }
 
-t.test('nothing outlives a process that is killed', { skip: missing('postgres', 'memcached', 'chromium', 'firefox') }, async (t) => {
-  for (const signal of ['SIGKILL', 'SIGTERM', 'SIGINT'] as const) {
+const SIGNALS = ['SIGKILL', 'SIGTERM', 'SIGINT'] as const
+// Much of it is waiting.
+t.jobs = SIGNALS.length
+
+for (const signal of SIGNALS) {
+  t.test(`nothing outlives a process after ${signal}`, { skip: missing('postgres', 'memcached', 'chromium', 'firefox') }, async (t) => {
     const support = fileURLToPath(new URL('support', import.meta.url))
     const program = `
       import { startPostgres } from '${support}/postgres.ts'
@@ -42,13 +46,10 @@ t.test('nothing outlives a process that is killed', { skip: missing('postgres', 
     victim.kill(signal)
     await waitFor(`everything to end after ${signal}`, () => processesNaming(folder).length === 0 && !pids.some(isAlive))
     await waitFor('its folders to be removed', () => !existsSync(folder))
-    t.pass(`after ${signal}`)
-  }
-})
+  })
 
-t.test('nothing outlives an interrupted run', { skip: missing('postgres', 'memcached') }, async (t) => {
-  const test = fileURLToPath(new URL('.', import.meta.url))
-  for (const signal of ['SIGKILL', 'SIGTERM', 'SIGINT'] as const) {
+  t.test(`nothing outlives a run after ${signal}`, { skip: missing('postgres', 'memcached') }, async (t) => {
+    const test = fileURLToPath(new URL('.', import.meta.url))
     const run = await launch(process.execPath, [`${test}run.ts`, `${test}support/endless.ts`], { cwd: `${test}..` })
     t.teardown(() => run.end('SIGKILL'))
     const started = () => /started (\{.*\})/.exec(run.stdout())?.[1]
@@ -59,9 +60,9 @@ t.test('nothing outlives an interrupted run', { skip: missing('postgres', 'memca
       timeoutMs: 30_000,
     })
     await waitFor('its folders to be removed', () => !existsSync(folder))
-    t.not((await run.exited).code, 0, `after ${signal}`)
-  }
-})
+    t.not((await run.exited).code, 0)
+  })
+}
 
 t.test('a test process with an open handle ends, names it and fails', async (t) => {
   const folder = tempFolder(t, 'leak')
