@@ -69,7 +69,7 @@ export function openFeeds(parts: FeedsParts) {
       store,
       vault,
       providers,
-      resizer: createResizer({ log }),
+      resizer: createResizer({ log, clockMs }),
       mayKeep,
       rateLimit: createRateLimit(RATE_LIMIT, clockMs),
       refreshes,

@@ -1,5 +1,5 @@
-// A process of its own, without environment, store or network: decoders of pictures are native code, and their faults
-// end here. This is containment of crashes, not a sandbox. Exit code 3: no library.
+// A process of its own, without environment or files, and from Node 25 on without network: decoders of pictures are native
+// code, and their faults end here. This is containment of crashes, not a sandbox. Exit code 3: no library.
 
 process.env['VIPS_BLOCK_UNTRUSTED'] = '1'
 const { default: sharp } = await import('sharp').catch(() => process.exit(3))

@@ -1,4 +1,5 @@
 import { type ChildProcessByStdio, spawn } from 'node:child_process'
+import { createHash } from 'node:crypto'
 import { createRequire } from 'node:module'
 import type { Log } from '../core/log.ts'
 import type { Picture } from '../core/media.ts'
@@ -19,12 +20,16 @@ interface Options {
   readonly restMs?: number
   /** Where `sharp` is looked for. */
   readonly from?: string
+  /** A monotonic clock. */
+  readonly clockMs?: () => number
 }
 
 type Child = ChildProcessByStdio<import('node:stream').Writable, import('node:stream').Readable, null>
 
 const CHILD = `${import.meta.dirname}/resize-child${import.meta.filename.slice(-3)}`
+/** So many different pictures in a row show that the child is at fault, not a picture. */
 const MAX_FAULTS = 3
+const PAUSE_MS = 3_600_000
 const NO_LIBRARY = 3
 const MAX_HEADER = 1024
 const MAX_SIZES = 3
@@ -32,21 +37,24 @@ const MAX_BYTES = 4 * 1024 * 1024
 /** Of data, in KiB. V8 reserves much of it; with 768 MiB some pictures below 20 megapixels end the child. */
 const MAX_MEMORY = 3000 * 1024
 
-/** Reduces pictures in a short-lived child process; keeps originals, in one size, where that cannot be. */
-export function createResizer({ log, script = CHILD, pictureMs = 15_000, restMs = 30_000, from = import.meta.url }: Options): Resizer {
+/** Reduces pictures in a short-lived child process; keeps originals, in one size, where and while that cannot be. */
+export function createResizer(options: Options): Resizer {
+  const { log, script = CHILD, pictureMs = 15_000, restMs = 30_000, from = import.meta.url, clockMs = () => performance.now() } = options
   let arguments_ = argumentsFor(script, from)
   if (arguments_ === null) log.info({}, 'sharp is not installed, so feeds show original pictures in one size')
-  let faults = 0
+  /** The pictures at which a child has failed since the last good answer. */
+  const faults = new Set<string>()
+  let pausedUntilMs = Number.NEGATIVE_INFINITY
   let child: Child | null = null
   let rest: NodeJS.Timeout | undefined
   let last: Promise<unknown> = Promise.resolve()
 
   function start(withArguments: readonly string[]): Child {
-    // The shell sets the limit of memory, which no option of Node sets for native code; it and others add variables.
+    // No option of Node limits the memory of native code: the shell does, where the system lets it, and adds variables.
     const [program, ...rest] =
       process.platform === 'win32'
         ? [process.execPath, ...withArguments]
-        : ['/bin/sh', '-c', `ulimit -d ${MAX_MEMORY}; exec env -i "$0" "$@"`, process.execPath, ...withArguments]
+        : ['/bin/sh', '-c', `ulimit -d ${MAX_MEMORY}; exec /usr/bin/env -i "$0" "$@"`, process.execPath, ...withArguments]
     const started = spawn(program as string, rest, { env: {}, cwd: '/', stdio: ['pipe', 'pipe', 'ignore'], windowsHide: true })
     // A child that has ended takes no input; the answer that does not come tells.
     started.stdin.on('error', () => {})
@@ -58,15 +66,17 @@ export function createResizer({ log, script = CHILD, pictureMs = 15_000, restMs 
   }
 
   async function reduce(picture: Picture, whole: Resized): Promise<Resized> {
-    if (arguments_ === null) return whole
+    if (arguments_ === null || clockMs() < pausedUntilMs) return whole
     clearTimeout(rest)
     child ??= start(arguments_)
     const current = child
     hold(current, true)
     try {
       const answer = await ask(current, picture.bytes, pictureMs)
-      if (answer === null) throw new UnusablePicture('The picture cannot be decoded.')
-      return checked(answer, whole)
+      const reduced = answer === null ? null : checked(answer, whole)
+      faults.clear()
+      if (reduced === null) throw new UnusablePicture('The picture cannot be decoded.')
+      return reduced
     } catch (error) {
       if (error instanceof UnusablePicture) throw error
       current.kill('SIGKILL')
@@ -76,9 +86,11 @@ export function createResizer({ log, script = CHILD, pictureMs = 15_000, restMs 
         log.info({}, 'sharp cannot be loaded on this machine, so feeds show original pictures in one size')
         return whole
       }
-      if (++faults === MAX_FAULTS) {
-        arguments_ = null
-        log.warn({ err: error }, 'reducing pictures failed three times; feeds keep original pictures until the agent starts again')
+      faults.add(createHash('sha256').update(picture.bytes).digest('hex'))
+      if (faults.size === MAX_FAULTS) {
+        faults.clear()
+        pausedUntilMs = clockMs() + PAUSE_MS
+        log.warn({ err: error }, 'reducing three different pictures failed; feeds keep new pictures as they are for an hour')
       }
       throw new UnusablePicture(`The picture could not be reduced: ${error instanceof Error ? error.message : error}`)
     } finally {
