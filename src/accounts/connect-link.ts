@@ -8,7 +8,7 @@ import { Secret } from '../core/secret.ts'
 import { tryOpen } from '../core/vault.ts'
 import { askName } from '../refreshing/refresh-account.ts'
 import { type ConnectDeps, type Connected, connectableOf } from './connected.ts'
-import { type Arrival, type ConnectLink, type LinkStore, linkContext, namesUsers, newSecret, userCode } from './links.ts'
+import { type Arrival, arrivalOf, type ConnectLink, type LinkStore, linkContext, namesUsers, newSecret } from './links.ts'
 import { findAccount, type ManageDeps } from './manage.ts'
 import { forSomeSeconds, type NewGrant, saveGrant } from './save-grant.ts'
 import { readPending, writePending } from './waiting-grant.ts'
@@ -73,8 +73,7 @@ async function settle(deps: LinkDeps, link: ConnectLink, given: NewGrant, reques
   }
   const present = await forSomeSeconds(() => deps.store.find(account))
   const isTaken = isNamed || present?.providerUserId === profile.userId
-  const ids = [profile.userId, profile.appUserId].filter((id) => id !== null)
-  const by = { request, askedAt: given.askedAt, codes: ids.map((id) => userCode(deps.vault, provider, id)) }
+  const by = { request, ...arrivalOf(deps.vault, provider, given) }
   const isDone = await (isTaken ? takeGrant(deps, link, { given, by }) : keepGrant(deps, link, given, by))
   if (!isDone) {
     const happened = 'The link ended, or the permission was taken back, while you were away, so nothing was changed.'

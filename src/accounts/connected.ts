@@ -2,12 +2,14 @@ import type { Actor } from '../core/account.ts'
 import type { AccountStore } from '../core/account-store.ts'
 import { AppError } from '../core/errors.ts'
 import type { Choice, Connect } from '../core/provider.ts'
+import type { SignedRequests } from './deauthorize.ts'
 import type { OAuthStateStore } from './oauth-states.ts'
 import type { GrantDeps, NewGrant } from './save-grant.ts'
 
 export interface ConnectDeps extends GrantDeps {
   readonly store: Pick<AccountStore, 'insert' | 'replace' | 'update' | 'find' | 'now'>
   readonly states: OAuthStateStore
+  readonly signedRequests: Pick<SignedRequests, 'unlessErased'>
   /** The agent's own origin. */
   readonly appUrl: string
   /** Unset = the owner in the browser. */

@@ -9,7 +9,7 @@ import type { RefreshPolicy } from '../refreshing/next-refresh.ts'
 import { nextRefreshAt } from '../refreshing/next-refresh.ts'
 import { NO_GRANT } from '../refreshing/outcome.ts'
 import { erasureOf } from './erasure.ts'
-import { type LinkStore, userCode } from './links.ts'
+import { type Arrival, type LinkStore, userCode } from './links.ts'
 import type { OAuthStateStore } from './oauth-states.ts'
 import type { Pictures } from './pictures.ts'
 import { type PublishDeps, publishChange } from './publish-change.ts'
@@ -30,7 +30,7 @@ interface SignedRequestScope {
   readonly store: Pick<AccountStore, 'ofUser' | 'replace' | 'record'>
   readonly states: Pick<OAuthStateStore, 'waiting' | 'forget'>
   readonly links: Pick<LinkStore, 'ofUser' | 'forget'>
-  /** Voids grants of this user that were asked for before the instant and are on their way to a link. */
+  /** Voids grants of this user that were asked for before the instant and are on their way. */
   noteUser(code: string, at: Date): Promise<void>
   readonly now: Date
 }
@@ -39,6 +39,8 @@ interface SignedRequestScope {
 export interface SignedRequests {
   /** Runs the effect and keeps its answer in one transaction. A repeated call gets the kept answer and has no effect. */
   answerOnce(digest: string, effect: (scope: SignedRequestScope) => Promise<SignedRequestEffect>): Promise<string>
+  /** Runs `save` in one transaction. False where a call has named the user since the grant was asked for. */
+  unlessErased(arrival: Pick<Arrival, 'askedAt' | 'codes'>, save?: (store: AccountStore) => Promise<void>): Promise<boolean>
   /** Deletes rows of calls that are too old to have an effect. */
   clear(): Promise<void>
 }

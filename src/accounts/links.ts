@@ -2,6 +2,7 @@ import type { AccountEvent, AccountStore } from '../core/account-store.ts'
 import { digest, randomId } from '../core/digest.ts'
 import type { Connect } from '../core/provider.ts'
 import { isMarked, marked, type SealContext, type Vault } from '../core/vault.ts'
+import type { NewGrant } from './save-grant.ts'
 
 /** `waits`: its grant waits for the owner's yes. */
 export type LinkState = 'open' | 'waits' | 'used' | 'revoked' | 'expired'
@@ -91,6 +92,12 @@ export async function findLink(deps: Deps, secret: string): Promise<ConnectLink 
 
 /** True where the owner can name the user that a link is for. */
 export const namesUsers = (connect: Connect | undefined): boolean => connect?.hasFreeNames !== true
+
+/** When a grant was asked for, and the codes of its user. */
+export function arrivalOf(vault: Vault, provider: string, { profile, askedAt }: NewGrant): Pick<Arrival, 'askedAt' | 'codes'> {
+  const ids = [profile.userId, profile.appUserId].filter((id) => id !== null && id !== '')
+  return { askedAt, codes: ids.map((id) => userCode(vault, provider, `${id}`)) }
+}
 
 /** A user in the calls of the provider, without the user's id. */
 export const userCode = (vault: Vault, provider: string, userId: string): string =>

@@ -3,6 +3,7 @@ import type { Connect, Grant, Profile } from '../core/provider.ts'
 import { askName } from '../refreshing/refresh-account.ts'
 import type { Authorization } from './authorization.ts'
 import { type ConnectDeps, type Connected, connectableOf } from './connected.ts'
+import { arrivalOf } from './links.ts'
 import { forSomeSeconds, type NewGrant, saveGrant } from './save-grant.ts'
 import { choosing, connected, type Pending, seal, waiting, writePending } from './waiting-grant.ts'
 
@@ -70,16 +71,21 @@ async function settleGrant(deps: ConnectDeps, authorization: Authorization, give
 export async function saveConnected(deps: ConnectDeps, authorization: Authorization, pending: Pending): Promise<Connected> {
   const { id, account, provider } = authorization
   const { version, ...grant } = pending
-  await (deps.persist ?? forSomeSeconds)(async () => {
+  const isSaved = await (deps.persist ?? forSomeSeconds)(async () => {
     const existing = await deps.store.find(account)
     // Only the store's answer was lost.
-    if (existing?.connectedAt.getTime() === grant.askedAt.getTime() && existing.providerUserId === grant.profile.userId) return
+    if (existing?.connectedAt.getTime() === grant.askedAt.getTime() && existing.providerUserId === grant.profile.userId) return true
     if ((existing?.version ?? 0) !== version) {
       const { title } = connectableOf(deps, provider)
       throw new ConnectError('The account was changed since you were asked.', `Look at it, then press “Connect ${title}” again.`)
     }
-    await saveGrant(deps, { ...grant, account, provider, existing, actor: deps.actor ?? 'owner' })
+    return deps.signedRequests.unlessErased(arrivalOf(deps.vault, provider, grant), (store) =>
+      // Readers hear of the change once it stands.
+      saveGrant({ ...deps, store, publish: async () => {} }, { ...grant, account, provider, existing, actor: deps.actor ?? 'owner' }),
+    )
   })
+  if (!isSaved) return forgetErased(deps, authorization)
+  await deps.publish(account)
   // The token is stored by now: neither an account without a name nor an error here may look as if it were not.
   const stored = await deps.store.find(account).catch(() => null)
   if (stored !== null) await askName(deps, stored, deps.actor ?? 'owner')
@@ -92,12 +98,23 @@ export async function question(deps: ConnectDeps, { account, state }: Authorizat
   return { outcome: 'other_user', account, present, username: profile.username, answer: state }
 }
 
-function keepWaiting(
-  { states, vault }: ConnectDeps,
-  { id, provider }: Authorization,
+async function keepWaiting(
+  deps: ConnectDeps,
+  authorization: Authorization,
   { step, pending }: { step: typeof waiting; pending: Pending },
 ): Promise<void> {
-  return states.advance(id, { provider: step(provider), sealed: seal(vault, id, writePending(pending)) })
+  const { id, provider } = authorization
+  await deps.states.advance(id, { provider: step(provider), sealed: seal(deps.vault, id, writePending(pending)) })
+  // A call about the user from now on finds the row; an earlier one has left the user's code.
+  if (!(await deps.signedRequests.unlessErased(arrivalOf(deps.vault, provider, pending)))) await forgetErased(deps, authorization)
+}
+
+/** The user has taken the permission back, or had the data erased, between the exchange and now. */
+async function forgetErased(deps: ConnectDeps, { id, provider }: Authorization): Promise<never> {
+  await deps.states.forget(id)
+  const { title } = connectableOf(deps, provider)
+  const happened = `The ${title} user took the permission back while the account was being connected, so nothing was changed.`
+  throw new ConnectError(happened, `Press “Connect ${title}” again.`)
 }
 
 /** A grant that names its user is saved even where the profile cannot be read. */

@@ -2,6 +2,7 @@ import type { Arrival, ConnectLink, LinkState, LinkStore } from '../accounts/lin
 import type { AccountEvent } from '../core/account-store.ts'
 import { createAccountStore } from './account-store.ts'
 import type { Database, Param, Queryable } from './database.ts'
+import { isErased } from './erased-users.ts'
 import { insertEvent } from './event-row.ts'
 import { dropLink, IS_ORPHAN } from './link-rules.ts'
 
@@ -117,17 +118,6 @@ export function createLinkStore(db: Database): LinkStore {
       await db.query(`delete from connect_links where expires_at <= ${now} or ${IS_ORPHAN}`)
     },
   }
-}
-
-/** A call about the user that comes at this moment waits for the transaction, and then finds the grant. */
-async function isErased(tx: Queryable, { codes, askedAt }: Arrival): Promise<boolean> {
-  const sql = `insert into signed_requests (digest, answer, at) values ($1, '', $2)
-    on conflict (digest) do update set answer = signed_requests.answer returning at`
-  for (const code of codes) {
-    const [row] = await tx.query<{ at: Date | string }>(sql, [code, new Date(askedAt.getTime() - 1)])
-    if (row !== undefined && new Date(row.at) >= askedAt) return true
-  }
-  return false
 }
 
 function toLink(row: LinkRow): ConnectLink {

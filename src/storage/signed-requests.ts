@@ -1,6 +1,7 @@
 import type { SignedRequests } from '../accounts/deauthorize.ts'
 import { createAccountStore } from './account-store.ts'
 import type { Database } from './database.ts'
+import { isErased, noteUser } from './erased-users.ts'
 import { createLinkStore } from './link-store.ts'
 import { createOAuthStateStore } from './oauth-states.ts'
 
@@ -22,17 +23,16 @@ export function createSignedRequests(db: Database): SignedRequests {
         }
         const within: Database = { ...db, query: tx.query, transaction: (work) => work(tx) }
         const stores = { store: createAccountStore(within), states: createOAuthStateStore(within), links: createLinkStore(within) }
-        const noteUser = async (code: string, at: Date): Promise<void> => {
-          await tx.query(
-            `insert into signed_requests (digest, answer, at) values ($1, '', $2)
-            on conflict (digest) do update set at = excluded.at where signed_requests.at < excluded.at`,
-            [code, at],
-          )
-        }
-        const scope = { ...stores, noteUser, now: new Date(begun.clock) }
+        const scope = { ...stores, noteUser: (code: string, at: Date) => noteUser(tx, code, at), now: new Date(begun.clock) }
         const { answer, keepForGood } = await effect(scope)
         await tx.query(`update signed_requests set answer = $2, at = ${keepForGood ? 'null' : now} where digest = $1`, [digest, answer])
         return answer
+      }),
+    unlessErased: (arrival, save) =>
+      db.transaction(async (tx) => {
+        if (await isErased(tx, arrival)) return false
+        await save?.(createAccountStore({ ...db, query: tx.query, transaction: (work) => work(tx) }))
+        return true
       }),
     async clear() {
       await db.query(`delete from signed_requests where at < ${nowPlus('$1')}`, [-RETENTION_SECONDS])

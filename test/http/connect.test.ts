@@ -6,6 +6,7 @@ import {
   connect,
   createClient,
   createOwner,
+  type OpenAgent,
   type OwnerWorld,
   openAgent,
   PASSWORD,
@@ -14,11 +15,18 @@ import {
 } from '../support/owner.ts'
 import { missing } from '../support/services.ts'
 import { createDatabase } from '../support/shared-postgres.ts'
+import { waitFor } from '../support/wait-for.ts'
 
 const newest = ({ instagram }: OwnerWorld, life = 'long') => [...instagram.issued.values()].filter((one) => one.life === life).at(-1)
 
 async function changesNothing(t: Test, world: OwnerWorld, before: string | null): Promise<void> {
   t.equal((await served(world.agent)).token, before)
+}
+
+function signedCall(agent: OpenAgent, what: string, user_id: string, agoSeconds = 0): Promise<Response> {
+  const issued_at = Math.floor(Date.now() / 1000) - agoSeconds
+  const body = new URLSearchParams({ signed_request: signedRequest({ algorithm: 'HMAC-SHA256', issued_at, user_id }) })
+  return agent.fetch(`/callbacks/instagram/${what}`, { method: 'POST', body })
 }
 
 t.test('connecting serves the long-lived token, in each shape of Instagram’s answers', async (t) => {
@@ -304,11 +312,7 @@ t.test('a waiting grant is erased by the owner’s “No” and by its user’s 
   instagram.knobs.signedInAs = other
   const ask = async () => /name="answer" value="([^"]+)"/.exec((await connect(owner)).text)?.[1] ?? ''
   const held = () => world.agent.sql("select id from oauth_states where provider = 'instagram waits' and sealed <> ''").length
-  const call = (what: string, user_id: string, agoSeconds: number) => {
-    const issued_at = Math.floor(Date.now() / 1000) - agoSeconds
-    const body = new URLSearchParams({ signed_request: signedRequest({ algorithm: 'HMAC-SHA256', issued_at, user_id }) })
-    return agent.fetch(`/callbacks/instagram/${what}`, { method: 'POST', body })
-  }
+  const call = (what: string, id: string, agoSeconds: number) => signedCall(agent, what, id, agoSeconds)
   const ends: [string, (answer: string) => Promise<{ status: number }>, number][] = [
     ['another user’s deletion', () => call('delete', '17841400000000009', 0), 1],
     ['a deletion from before the grant', () => call('delete', other, 120), 1],
@@ -332,6 +336,32 @@ t.test('a waiting grant is erased by the owner’s “No” and by its user’s 
   await ask()
   await owner.post('/admin/accounts/default/remove', { name: 'default' })
   t.equal(held(), 0, 'the removal of the account')
+})
+
+t.test('a grant is void whose user takes it back between the exchange and the commit', async (t) => {
+  const [present, other] = ['17841400000000001', '17841400000000003']
+  for (const [what, user, isConnected] of [
+    ['delete', present, false],
+    ['deauthorize', present, false],
+    ['delete', other, true],
+  ] as const) {
+    const world = await createOwner(t, { knobs: { signedInAs: present } })
+    const { owner, instagram, agent } = world
+    if (isConnected) await connect(owner)
+    const { token: before } = await served(agent)
+    instagram.knobs.signedInAs = user
+    const callback = await approve(authorizeUrlIn(await owner.post('/connect/instagram', { account: 'default' })))
+    const asked = instagram.counts['/me'] ?? 0
+    instagram.fail('/me', { kind: 'slowAnswer', ms: 900 }, 1)
+    const coming = owner.get(callback)
+    await waitFor('the exchange', () => (instagram.counts['/me'] ?? 0) > asked)
+    const id = instagram.users.get(user)?.appScopedId ?? ''
+    t.equal((await signedCall(agent, what, id)).status, 200)
+    t.match(await coming, { status: 422, text: /took the permission back/ }, what)
+    await changesNothing(t, world, before)
+    t.strictSame(agent.sql("select id from oauth_states where sealed <> ''"), [], `${what}: nothing of it waits`)
+    t.match(await connect(owner), isConnected ? { text: /name="answer"/ } : { location: /done=connected/ }, 'a later permission counts')
+  }
 })
 
 t.test('no address of the owner’s pages redirects to another site', async (t) => {
