@@ -62,6 +62,8 @@ export interface LinkStore {
   take(use: LinkUse, save: (store: AccountStore) => Promise<void>): Promise<boolean>
   /** Uses the link up and keeps its grant for the owner's yes. Else as `take`. */
   keep(grant: WaitingGrant, event: AccountEvent): Promise<boolean>
+  /** Replaces the seal of the grant that waits. False where the grant has changed since it was read. */
+  reseal(link: Pick<ConnectLink, 'id' | 'sealed'>, sealed: string): Promise<boolean>
   /** Ends the link of this id and erases its grant. False where it had ended. */
   revoke(id: string, event: AccountEvent): Promise<boolean>
   /** The grants of this user that wait, by either id. */

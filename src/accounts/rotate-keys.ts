@@ -1,7 +1,8 @@
 import type { Account } from '../core/account.ts'
 import { accountPages } from '../core/account-pages.ts'
 import type { AccountStore } from '../core/account-store.ts'
-import { accountContext, UnreadableError, type Vault } from '../core/vault.ts'
+import { accountContext, tryOpen, UnreadableError, type Vault } from '../core/vault.ts'
+import { type LinkStore, linkContext } from './links.ts'
 
 export interface Rotation {
   readonly resealed: readonly string[]
@@ -16,6 +17,19 @@ export async function rotateKeys(store: AccountStore, vault: Vault): Promise<Rot
   for await (const accounts of accountPages(store)) {
     for (const account of accounts)
       rotation[isCurrent(vault, account) ? 'current' : await rotate(store, vault, account.name)].push(account.name)
+  }
+  return rotation
+}
+
+/** The same for grants that came by a client's link and wait for the owner's yes. By account. */
+export async function rotateWaiting(links: Pick<LinkStore, 'waiting' | 'reseal'>, vault: Vault): Promise<Omit<Rotation, 'current'>> {
+  const rotation = { resealed: [] as string[], unreadable: [] as string[] }
+  for (const { id, account, sealed } of await links.waiting()) {
+    if (sealed === null || vault.isCurrent(sealed)) continue
+    const grant = tryOpen(vault, sealed, linkContext(id))
+    if (grant === null) rotation.unreadable.push(account)
+    // Else it has been decided on since it was read.
+    else if (await links.reseal({ id, sealed }, vault.seal(grant, linkContext(id)))) rotation.resealed.push(account)
   }
   return rotation
 }

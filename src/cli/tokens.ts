@@ -2,7 +2,7 @@ import type { SeedResult } from '../accounts/given-token.ts'
 import { importRubyToken } from '../accounts/import-ruby.ts'
 import { type ManageDeps, providerFor } from '../accounts/manage.ts'
 import { pasteToken } from '../accounts/paste-token.ts'
-import { rotateKeys } from '../accounts/rotate-keys.ts'
+import { rotateKeys, rotateWaiting } from '../accounts/rotate-keys.ts'
 import { refuseOtherProvider } from '../accounts/save-grant.ts'
 import type { Agent } from '../agent.ts'
 import type { Config } from '../config/config.ts'
@@ -77,8 +77,15 @@ function printSeed(account: string, result: SeedResult, advice = ''): number {
 
 export async function rotate(agent: Agent): Promise<number> {
   const { resealed, current, unreadable } = await rotateKeys(agent.store, agent.vault)
+  const waiting = await rotateWaiting(agent.owner.links, agent.vault)
   print(`${count(resealed.length, 'account')} sealed again, ${current.length} had the newest key already.`)
   for (const name of unreadable)
     print(`${name}: no key in ENCRYPTION_KEY opens it, so it was not changed. Add the key that sealed it, after the newest one.`)
-  return unreadable.length > 0 ? 1 : 0
+  if (waiting.resealed.length > 0)
+    print(`Sealed again, and still waiting for your yes: the permission of a client for ${waiting.resealed.join(', ')}.`)
+  for (const name of waiting.unreadable)
+    print(
+      `${name}: no key in ENCRYPTION_KEY opens the permission that waits for your yes. Add the key that sealed it, or make another link.`,
+    )
+  return unreadable.length + waiting.unreadable.length > 0 ? 1 : 0
 }

@@ -83,6 +83,11 @@ export function createLinkStore(db: Database): LinkStore {
       return use(sql, [id, by.request, userId, appUserId, username, sealed, WEEK_SECONDS], by, (tx) => record(tx, event))
     },
 
+    async reseal(link, sealed) {
+      const sql = 'update connect_links set sealed = $2 where id = $1 and sealed = $3 returning id'
+      return (await db.query(sql, [link.id, sealed, link.sealed])).length > 0
+    },
+
     revoke(id, event) {
       const sql = `update connect_links set revoked_at = ${now}, ${NO_GRANT}
         where id = $1 and revoked_at is null and (used_at is null or sealed is not null)`

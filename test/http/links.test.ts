@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
+import { runCli } from '../support/agent.ts'
 import { startFacebook } from '../support/facebook.ts'
 import { startThreads } from '../support/instagram.ts'
 import {
@@ -192,6 +193,22 @@ t.test('a grant waits a week: yes after six days works, after eight not', async 
     t.equal(await isServed(world), isTaken)
     if (!isTaken) t.notMatch(await world.owner.page('/admin'), /waits for your yes/)
   }
+})
+
+t.test('the keys are rotated while a grant waits, and the old one can go', async (t) => {
+  const [old, lost, key] = ['1', '2', '3'].map((digit) => digit.repeat(32)) as [string, string, string]
+  const world = await setUp(t, { env: { ENCRYPTION_KEY: old } })
+  const { agent, instagram } = world
+  await use(world.client, await makeLink(world.owner))
+  await agent.close()
+  const env = { DATABASE_URL: `sqlite:${join(agent.cwd, 'data/token-agent.sqlite')}`, APP_URL: agent.url }
+  const rotate = (...keys: string[]) => runCli(t, ['rotate-keys'], { cwd: agent.cwd, env: { ...env, ENCRYPTION_KEY: keys.join() } })
+  t.match(await rotate(key, lost), { code: 1, stdout: /shop: no key in ENCRYPTION_KEY opens the permission that waits/ })
+  t.match(await rotate(key, old), { code: 0, stdout: /still waiting for your yes: the permission of a client for shop\.\n$/ })
+  t.match(await rotate(key), { code: 0, stdout: /^0 accounts sealed again, \d had the newest key already\.\n$/ })
+  const { agent: later, owner } = await createOwner(t, { cwd: agent.cwd, instagram, env: { ENCRYPTION_KEY: key } })
+  t.match(await decide({ agent: later, owner }, 'accept'), { location: '/admin/accounts/shop?done=link_accepted' })
+  t.ok(await isServed({ agent: later }))
 })
 
 t.test('a waiting grant is erased by what ends it, and by nothing else', async (t) => {
