@@ -4,7 +4,8 @@ import Fastify from 'fastify'
 
 const { PORT, ANSWERS } = process.env
 const app = Fastify()
-for (const { path, status, headers, body } of JSON.parse(ANSWERS)) {
+for (const { path, status, headers, body: text, isBinary } of JSON.parse(ANSWERS)) {
+  const body = isBinary ? Buffer.from(text, 'base64') : text
   app.get(path, (_request, reply) => {
     reply.code(status).headers(headers).send(body)
   })

@@ -1,3 +1,5 @@
+import { once } from 'node:events'
+import { get, type IncomingMessage } from 'node:http'
 import { parseArgs } from 'node:util'
 import { tempFolder } from '../test/support/temp-folder.ts'
 import { askDistinct, HAS_WRK, type Load, load, residentMiB } from './load.ts'
@@ -20,9 +22,12 @@ const ALLOWED = { origin: ORIGIN }
 const ALLOWED_JSON = '/token.json, allowed'
 const REFUSED = '/token.json, refused'
 const folder = tempFolder(undefined, 'bench')
-await seedStore(folder)
+const fill = await seedStore(folder)
+console.log(
+  `first fill: ${fill.posts} posts in ${fill.seconds.toFixed(1)} s; the child ${fill.childMiB.toFixed(0)} MiB at most; ${(fill.pictureBytes / 1e6).toFixed(1)} MB in the database`,
+)
 
-const rows: Row[] = [...(await throughput()), await startUp(), ...(await memory()), ...(await distinctQueries())]
+const rows: Row[] = [...(await throughput()), await startUp(), ...(await unreadFeeds()), ...(await memory()), ...(await distinctQueries())]
 console.log(`Node ${process.versions.node}; load by ${HAS_WRK ? 'wrk' : 'autocannon, which flatters the slower side'}; ${pinning()}.`)
 process.exitCode = print(rows) || !options.check ? 0 : 1
 
@@ -84,18 +89,60 @@ interface Kind {
 
 async function kindsOfRequests({ url }: Server): Promise<Kind[]> {
   const kind = async (what: string, path: string, headers: Record<string, string>, barePath: string): Promise<Kind> => {
-    const response = await fetch(url + path, { headers })
+    const { status, headers: got, bytes } = await askRaw(url + path, headers)
     const added = ['date', 'connection', 'keep-alive', 'content-length']
-    const kept = Object.fromEntries([...response.headers].filter(([name]) => !added.includes(name)))
-    return { what, path, headers, answer: { path: barePath, status: response.status, headers: kept, body: await response.text() } }
+    const kept = Object.fromEntries(Object.entries(got).filter(([name]) => !added.includes(name)))
+    const isBinary = kept['content-encoding'] !== undefined || /^image/.test(kept['content-type'] ?? '')
+    const body = bytes.toString(isBinary ? 'base64' : 'utf8')
+    return { what, path, headers, answer: { path: barePath, status, headers: kept, body, isBinary } }
   }
   const json = await kind(ALLOWED_JSON, '/token.json', ALLOWED, '/token.json')
+  const feed = await kind('/media.json, 24 posts', '/media.json', ALLOWED, '/media.json')
+  const picture = new URL(JSON.parse(feed.answer.body).data[0].picture.sizes[0].url).pathname
   return [
     json,
+    feed,
+    await kind('/media.json, gzip', '/media.json', { ...ALLOWED, 'accept-encoding': 'gzip' }, '/zipped'),
+    await kind('/media.json, unchanged', '/media.json', { ...ALLOWED, 'if-none-match': feed.answer.headers['etag'] ?? '' }, '/same-feed'),
+    await kind('a picture from memory', picture, {}, '/picture'),
     await kind('/token.js, allowed', '/token.js', ALLOWED, '/token.js'),
     await kind(REFUSED, '/token.json', { origin: 'https://elsewhere.example' }, '/refused'),
     await kind('/token.json, unchanged', '/token.json', { ...ALLOWED, 'if-none-match': json.answer.headers['etag'] ?? '' }, '/unchanged'),
   ]
+}
+
+/** As it was sent: `fetch` would decompress it. */
+async function askRaw(url: string, headers: Record<string, string>) {
+  const request = get(url, { headers })
+  const [response] = (await once(request, 'response')) as [IncomingMessage]
+  const bytes = Buffer.concat(await response.toArray())
+  return { status: response.statusCode ?? 0, headers: response.headers as Record<string, string>, bytes }
+}
+
+/** Start and memory of an agent whose feeds nobody reads, against one without feeds. */
+async function unreadFeeds(): Promise<Row[]> {
+  const measured = { on: { ms: [] as number[], mib: [] as number[] }, off: { ms: [] as number[], mib: [] as number[] } }
+  for (let round = 0; round < STARTS; round++)
+    for (const mode of round % 2 === 0 ? (['on', 'off'] as const) : (['off', 'on'] as const)) {
+      const server = await startAgent(folder, { settings: { FEED_MODE: mode } })
+      await load(server, '/token.json', ALLOWED, 200, 1)
+      measured[mode].ms.push(server.startMs)
+      measured[mode].mib.push(residentMiB(server.pid))
+      await server.stop()
+    }
+  const row = (what: string, unit: string, of: 'ms' | 'mib'): Row => {
+    const { on, off } = measured
+    const ratio = median(on[of].map((value, at) => value / (off[of][at] ?? 0)))
+    return {
+      what: `${what}, feeds that nobody reads : none`,
+      ours: median(on[of]),
+      theirs: median(off[of]),
+      unit,
+      ratio,
+      floor: { atMost: 1.1 },
+    }
+  }
+  return [row('start', 'ms', 'ms'), row('memory', 'MiB', 'mib')]
 }
 
 /** Measures from the process's start to its first token. */

@@ -1,4 +1,6 @@
 import t from 'tap'
+import type { Param, Queryable } from '../../src/storage/database.ts'
+import { openSqlite } from '../../src/storage/sqlite.ts'
 import { createFeedWorld, DAY_MS, HOUR_MS, MINUTE_MS } from '../support/feed-world.ts'
 import { FAULTS, type FaultName } from '../support/instagram-faults.ts'
 
@@ -66,6 +68,36 @@ t.test('a new post appears, a deleted one goes with its picture; an unchanged po
   t.equal(await world.pictures(), 5)
   const kept = Object.entries(world.instagram.counts).filter(([path]) => path === '/cdn/-2.png')
   t.strictSame(kept, [['/cdn/-2.png', 1]], 'a known picture is not downloaded again, though its address has changed')
+})
+
+t.test('a poll costs few statements: docs/speed.md names them', async (t) => {
+  const statements: string[] = []
+  const counted = <T extends Queryable>(db: T): T => ({
+    ...db,
+    query: <Row>(sql: string, params?: readonly Param[]) => {
+      // The test's own clock.
+      if (!sql.includes('update virtual_clock')) statements.push(sql)
+      return db.query<Row>(sql, params)
+    },
+  })
+  const world = await createFeedWorld(t, {
+    async open() {
+      const db = await openSqlite(':memory:')
+      return { ...counted(db), transaction: (work) => db.transaction((tx) => work(counted(tx))) }
+    },
+  })
+  await world.connect()
+  await world.visit()
+  await world.poll()
+  const cost = async (): Promise<number> => {
+    await world.visit()
+    statements.length = 0
+    await world.poll()
+    return statements.length
+  }
+  t.equal(await cost(), 5, 'unchanged; one of them notes the readers, every ten minutes')
+  world.instagram.knobs.newestPost++
+  t.equal(await cost(), 14, 'a new post, whose picture takes the place of the oldest')
 })
 
 t.test('ninety days: every picture of every answer is there, though addresses die in four', async (t) => {

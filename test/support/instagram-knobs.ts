@@ -53,7 +53,7 @@ export interface Knobs {
   postPictures: 'meta' | 'own'
   pictureLifeSeconds: number
   /** What a picture's server sends in place of a picture, such as HTML; null = the picture. */
-  pictureBytes: Buffer | null
+  pictureBytes: Buffer | ((path: string) => Buffer) | null
   /** `eight`: the token may read only the fields of instafeed.js. */
   mediaFields: 'all' | 'eight'
   /** An empty first page that has a next one. */

@@ -101,7 +101,8 @@ export function createMedia(graph: Graph, now: () => number, knobs: Knobs, url: 
     if (Number.parseInt(oe, 16) * 1000 <= now()) return { status: 403, body: 'URL signature expired' }
     for (const name of ['authorization', 'cookie', 'referer'])
       if (headers[name] !== undefined) throw new Refusal(100, `A picture’s server need not know ${name}`)
-    const body = knobs.pictureBytes ?? pictureOf(path)
+    const { pictureBytes } = knobs
+    const body = typeof pictureBytes === 'function' ? pictureBytes(path) : (pictureBytes ?? pictureOf(path))
     return { status: 200, body, headers: { 'content-type': 'image/png', 'cache-control': 'max-age=1209600' } }
   }
 
