@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { BROWSERS } from '../support/browser.ts'
+import { BROWSERS, launchBrowser } from '../support/browser.ts'
 import { SERVER_KEY } from '../support/owner.ts'
 import { missing } from '../support/services.ts'
 import type { Page } from '../support/sites.ts'
@@ -168,6 +168,34 @@ for (const browser of BROWSERS) {
     },
   )
 }
+
+t.test(
+  'with Firefox’s tracking protection the token’s feed is empty, and the element shows its posts',
+  { skip: skip || missing('firefox') },
+  async (t) => {
+    world.instagram.knobs.postPictures = 'own'
+    t.teardown(() => {
+      world.instagram.knobs.postPictures = 'meta'
+    })
+    const trackers = ['instagram.com', 'graph.instagram.com', 'cdninstagram.com', 'scontent.cdninstagram.com']
+    const browser = await launchBrowser(t, 'firefox', world.sites, { trackers })
+    const tab = await (await browser.newContext({ ignoreHTTPSErrors: true })).newPage()
+    const shown = (name: string): string => `<!doctype html><meta charset="utf-8"><script>said = []
+    console.error = (...words) => said.push(words.join(' '))</script>${snippets[name]}`
+    byPath['/protected-feed'] = shown('feed')
+    byPath['/protected-widget'] = shown('widget')
+    await tab.goto(`${ALLOWED}/protected-feed`)
+    await waitFor('the feed to fail', () => tab.evaluate('said.length > 0'))
+    t.match(await tab.evaluate('said.join()'), /The Instagram feed is not shown: NetworkError/)
+    await tab.goto(`${ALLOWED}/protected-widget`)
+    const posts = tab.locator('token-agent-feed a > img')
+    await posts.nth(11).waitFor()
+    await waitFor('a picture', () => posts.first().evaluate((one) => (one as unknown as { naturalWidth: number }).naturalWidth > 0))
+    // Without the protection the same page works.
+    const { close } = await world.open('firefox', ALLOWED, '/protected-feed', { page: 'document.images.length > 0' })
+    await close()
+  },
+)
 
 t.test('no snippet makes an element or a handler of markup in a caption', { skip }, async (t) => {
   world.instagram.knobs.captions = [

@@ -3,7 +3,7 @@ import type { RequestListener } from 'node:http'
 import type { Browser, Page as Tab } from 'playwright-core'
 import { type BrowserName, launchBrowser } from '../support/browser.ts'
 import { openServing, type Serving } from '../support/owner.ts'
-import { type Page, pages, proxyTo, startSites } from '../support/sites.ts'
+import { type Page, pages, proxyTo, type Sites, startSites } from '../support/sites.ts'
 import type { Teardown } from '../support/temp-folder.ts'
 import { waitFor } from '../support/wait-for.ts'
 import { launchWebKit, type WebKit } from '../support/webkit.ts'
@@ -16,6 +16,8 @@ export interface World extends Serving {
   /** Where the agent listens, for those that do not know the sites. */
   readonly address: string
   browser(name: BrowserName): Promise<Browser>
+  /** What a browser of its own may reach. */
+  readonly sites: Sites
   /** Path and status of all answers of the agent. */
   readonly seen: readonly string[]
   /** WebKit, which reaches only the sites too. */
@@ -84,6 +86,7 @@ export async function startWorld(
   return {
     ...serving,
     address,
+    sites,
     seen,
     browser,
     webkit() {

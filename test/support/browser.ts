@@ -29,11 +29,19 @@ const FLAGS = [
   `--disable-features=${NO_FEATURES.join()}`,
 ]
 
-/** Starts a system browser that reaches only the given sites. Firefox trusts their certificate per context: ignoreHTTPSErrors. */
-export async function launchBrowser(t: Teardown, name: BrowserName, sites: Sites = { hosts: [], port: 0 }): Promise<Browser> {
+/**
+ * Starts a system browser that reaches only the given sites. Firefox trusts their certificate per context:
+ * ignoreHTTPSErrors. `trackers`: hosts that its tracking protection blocks.
+ */
+export async function launchBrowser(
+  t: Teardown,
+  name: BrowserName,
+  sites: Sites = { hosts: [], port: 0 },
+  { trackers = [] }: { trackers?: readonly string[] } = {},
+): Promise<Browser> {
   // Playwright reads the temporary folder at launch; its files survive a kill, so it gets ours.
   process.env['TMPDIR'] = processRoot()
-  const browser = name === 'chromium' ? await launchChromium(sites) : await launchFirefox(sites, tempFolder(t, 'firefox'))
+  const browser = name === 'chromium' ? await launchChromium(sites) : await launchFirefox(sites, tempFolder(t, 'firefox'), trackers)
   t.teardown(() => browser.close())
   return browser
 }
@@ -68,7 +76,7 @@ function chromiumFlags({ hosts, port }: Sites): string[] {
 
 // Over WebDriver BiDi, which Debian's Firefox supports. Playwright 1.65 starts every context with
 // emulation.setMediaFeaturesOverride, which Firefox ESR 153 lacks, so 1.64 is pinned.
-function launchFirefox({ hosts, port }: Sites, folder: string): Promise<Browser> {
+function launchFirefox({ hosts, port }: Sites, folder: string, trackers: readonly string[]): Promise<Browser> {
   // Chromium ends when its pipe closes. Firefox does not, so it lists itself for the sweeper of process-root.ts.
   const program = join(folder, 'firefox')
   const list = `mkdir '${folder}/pids' && echo KILL >'${folder}/pids/'$$`
@@ -84,6 +92,10 @@ function launchFirefox({ hosts, port }: Sites, folder: string): Promise<Browser>
       'network.dns.localDomains': hosts.join(),
       'network.dns.disabled': true,
       'network.socket.forcePort': `443=${port}`,
+      // Its own list of trackers comes from the network; these are blocked in its place.
+      ...(trackers.length === 0
+        ? {}
+        : { 'privacy.trackingprotection.enabled': true, 'urlclassifier.trackingTable.testEntries': trackers.join() }),
     },
   })
 }
