@@ -1,5 +1,3 @@
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
@@ -11,6 +9,7 @@ import type { Page } from '../support/sites.ts'
 import { tempFolder } from '../support/temp-folder.ts'
 import { waitFor } from '../support/wait-for.ts'
 import { builtReact, reactPage, SCRIPTS } from './react-page.ts'
+import { inNode, runWithKey as run } from './run-with-key.ts'
 import { ALLOWED, copySnippets, HOSTILE, javascript, startWorld, type World } from './world.ts'
 
 t.setTimeout(600_000)
@@ -176,24 +175,4 @@ t.test('for a named account they have its address', { skip }, async (t) => {
 /** Replaces the made-up name by the agent's real address: a build cannot resolve it. */
 function fromHere(code: string): string {
   return code.replaceAll('https://agent.example', world.address)
-}
-
-function inNode(module: string, key: string): Promise<{ code: number; output: string }> {
-  return run(process.execPath, ['--input-type=module', '--eval', module], { key })
-}
-
-async function run(
-  command: string,
-  args: string[],
-  { key, cwd }: { key: string; cwd?: string },
-): Promise<{ code: number; output: string }> {
-  const env = { PATH: process.env['PATH'], HOME: tempFolder(t, 'home'), TOKEN_AGENT_KEY: key, HUGO_TOKEN_AGENT_KEY: key }
-  const child = spawn(command, args, { env, ...(cwd === undefined ? {} : { cwd }) })
-  let output = ''
-  for (const stream of [child.stdout, child.stderr])
-    stream.on('data', (chunk) => {
-      output += chunk
-    })
-  const [code] = await once(child, 'close')
-  return { code, output }
 }

@@ -1,5 +1,3 @@
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
@@ -10,6 +8,7 @@ import type { Page } from '../support/sites.ts'
 import { tempFolder } from '../support/temp-folder.ts'
 import { waitFor } from '../support/wait-for.ts'
 import { builtReact, reactPage, SCRIPTS } from './react-page.ts'
+import { inNode, runWithKey as run } from './run-with-key.ts'
 import { ALLOWED, copySnippets, HOSTILE, javascript, startWorld, type World } from './world.ts'
 
 t.setTimeout(600_000)
@@ -253,7 +252,7 @@ t.test('the snippet “react” is a client component for Next’s App Router', 
 })
 
 t.test('the snippet “curl” prints the token as JSON', { skip }, async (t) => {
-  const { code, output } = await run('sh', ['-c', fromHere(snippets['curl'] ?? '').replace('curl', 'curl -sS')], SERVER_KEY)
+  const { code, output } = await run('sh', ['-c', fromHere(snippets['curl'] ?? '').replace('curl', 'curl -sS')], { key: SERVER_KEY })
   t.equal(code, 0)
   t.same(JSON.parse(output), { token: world.token })
 })
@@ -270,19 +269,4 @@ t.test('for a named account the snippets have its address', { skip }, async (t) 
 /** Replaces made-up names by the servers' real addresses: a build cannot resolve them. */
 function fromHere(code: string): string {
   return code.replaceAll('https://agent.example', world.address).replaceAll('https://graph.instagram.com', world.instagram.url)
-}
-
-function inNode(module: string, key: string): Promise<{ code: number; output: string }> {
-  return run(process.execPath, ['--input-type=module', '--eval', module], key)
-}
-
-async function run(command: string, args: string[], key: string): Promise<{ code: number; output: string }> {
-  const child = spawn(command, args, { env: { PATH: process.env['PATH'], TOKEN_AGENT_KEY: key } })
-  let output = ''
-  for (const stream of [child.stdout, child.stderr])
-    stream.on('data', (chunk) => {
-      output += chunk
-    })
-  const [code] = await once(child, 'close')
-  return { code, output }
 }

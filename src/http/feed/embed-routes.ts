@@ -6,23 +6,12 @@ import type { ShownPost } from '../../feeds/body.ts'
 import { lazily, type PreparedBody, toBody } from '../../feeds/prepared-body.ts'
 import { answerError } from '../errors.ts'
 import { viewsOf } from '../pages/pages.ts'
-import { answerBody, answerFrame, answerFrameProblem } from './feed-answer.ts'
+import { answerBody, answerFrame, answerFrameProblem, FOR_ANY_PAGE } from './feed-answer.ts'
 import { createFeedHandler, type FeedRouteParts } from './read-feed.ts'
 
 // What other people's pages embed: the script of <token-agent-feed>, and the same grid as a page for an iframe.
 
-const FOR_ANY_PAGE = [
-  'cache-control',
-  'public, max-age=3600',
-  'vary',
-  'Accept-Encoding',
-  'access-control-allow-origin',
-  '*',
-  'cross-origin-resource-policy',
-  'cross-origin',
-  'x-content-type-options',
-  'nosniff',
-] as const
+const HEADERS = [...FOR_ANY_PAGE, 'cache-control', 'public, max-age=3600', 'vary', 'Accept-Encoding'] as const
 
 export const embedRoutes: FastifyPluginAsync<FeedRouteParts & { readonly viewsFolder: string }> = async (app, parts) => {
   const { viewsFolder } = parts
@@ -33,7 +22,7 @@ export const embedRoutes: FastifyPluginAsync<FeedRouteParts & { readonly viewsFo
   const sheet = lazily(() => toBody(fileIn('feed.css') + fileIn('feed-page.css')))
 
   const serve = (file: string, type: string, body: () => PreparedBody): void => {
-    app.get(file, async (request, reply) => answerBody(reply, { headers: FOR_ANY_PAGE, type, body: body() }, request.raw.headers))
+    app.get(file, async (request, reply) => answerBody(reply, { headers: HEADERS, type, body: body() }, request.raw.headers))
   }
   serve('/feed.js', 'text/javascript; charset=utf-8', script)
   serve('/feed.css', 'text/css; charset=utf-8', sheet)

@@ -2,6 +2,7 @@ import type { IncomingHttpHeaders } from 'node:http'
 import type { FastifyReply } from 'fastify'
 import type { AppError, ErrorCode } from '../../core/errors.ts'
 import type { PreparedBody } from '../../feeds/prepared-body.ts'
+import { acceptsGzip } from '../accepts-gzip.ts'
 import { STATUS } from '../errors.ts'
 import { matches, VARY } from '../token/token-answer.ts'
 
@@ -13,6 +14,15 @@ export interface Readers {
   readonly origin: string | null
 }
 
+/** Of what any page may use. */
+export const FOR_ANY_PAGE = [
+  'access-control-allow-origin',
+  '*',
+  'cross-origin-resource-policy',
+  'cross-origin',
+  'x-content-type-options',
+  'nosniff',
+] as const
 const SAFE = ['x-content-type-options', 'nosniff', 'cross-origin-resource-policy', 'cross-origin'] as const
 const LISTED = ['vary', `${VARY}, Accept-Encoding`, 'cache-control', 'private, max-age=300, stale-while-revalidate=86400'] as const
 // A deleted post may stay in other people's caches for a day, and no longer.
@@ -96,8 +106,4 @@ export function write(reply: FastifyReply, status: number, headers: readonly str
   reply.hijack()
   reply.raw.writeHead(status, headers as string[])
   reply.raw.end(body)
-}
-
-function acceptsGzip(header: string | string[] | undefined): boolean {
-  return typeof header === 'string' && /(?:^|,)\s*(?:gzip|\*)\s*(?:;\s*q=(?!0(?:\.0*)?\s*(?:,|$))[\d.]+\s*)?(?:,|$)/i.test(header)
 }

@@ -3,21 +3,16 @@ import { AppError } from '../../core/errors.ts'
 import type { PictureBytes } from '../../feeds/feed.ts'
 import type { FeedSnapshot } from '../../feeds/feed-snapshot.ts'
 import { matches } from '../token/token-answer.ts'
-import { answerFeedProblem, write } from './feed-answer.ts'
+import { answerFeedProblem, FOR_ANY_PAGE, write } from './feed-answer.ts'
 import type { FeedAccess, FeedParts } from './feed-parts.ts'
 
 /** An `<img>` names no site, so whoever knows a picture's address gets it, as long as the account's feed names it. */
 const READERS = { isOpen: true, origin: null } as const
 // A day, not a year: a deleted picture must leave the caches.
 const HEADERS = [
+  ...FOR_ANY_PAGE,
   'cache-control',
   'public, max-age=86400, immutable',
-  'access-control-allow-origin',
-  '*',
-  'cross-origin-resource-policy',
-  'cross-origin',
-  'x-content-type-options',
-  'nosniff',
   'content-security-policy',
   "default-src 'none'; frame-ancestors 'none'; sandbox",
 ] as const

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { acceptsGzip } from '../accepts-gzip.ts'
 
 const TYPES: Readonly<Record<string, string>> = {
   'style.css': 'text/css; charset=utf-8',
@@ -35,10 +36,6 @@ export function assetUrl(folder: string, name: string): string {
   return `/${name}?v=${assetOf(folder, name).version}`
 }
 
-export function acceptsGzip({ headers }: FastifyRequest): boolean {
-  return /\bgzip\b(?!;\s*q=0(?:\.0*)?(?:[,\s]|$))/.test(headers['accept-encoding'] ?? '')
-}
-
 export function assetRoutes(app: FastifyInstance, folder: string): void {
   const serve = (name: string) => (request: FastifyRequest, reply: FastifyReply) => {
     const { content, gzipped, version } = assetOf(folder, name)
@@ -49,7 +46,7 @@ export function assetRoutes(app: FastifyInstance, folder: string): void {
       .header('etag', `"${version}"`)
       .header('vary', 'accept-encoding')
     if (request.headers['if-none-match'] === `"${version}"`) return reply.code(304).send()
-    return acceptsGzip(request) ? reply.header('content-encoding', 'gzip').send(gzipped) : reply.send(content)
+    return acceptsGzip(request.headers['accept-encoding']) ? reply.header('content-encoding', 'gzip').send(gzipped) : reply.send(content)
   }
   for (const name of Object.keys(TYPES)) app.get(`/${name}`, { config: { quiet: true } }, serve(name))
   // Browsers request this address by themselves. They accept an SVG by its content type.

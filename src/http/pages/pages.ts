@@ -4,8 +4,9 @@ import { Eta } from 'eta'
 import type { FastifyInstance, FastifyReply } from 'fastify'
 import { words as times } from '../../core/format-time.ts'
 import { megabytes } from '../../core/sizes.ts'
+import { acceptsGzip } from '../accepts-gzip.ts'
 import type { Settings, Site } from '../site.ts'
-import { acceptsGzip, assetUrl } from './assets.ts'
+import { assetUrl } from './assets.ts'
 import { labels } from './labels.ts'
 
 export interface Pages {
@@ -45,7 +46,7 @@ export function createPages({ viewsFolder, settings, returnPages, now }: Site, c
           const own = typeof data === 'function' ? await data() : data
           if (reply.raw.destroyed) return
           const html = render(view, { path, signedIn, ...own })
-          const gzips = html.length >= MIN_GZIP_LENGTH && acceptsGzip(request)
+          const gzips = html.length >= MIN_GZIP_LENGTH && acceptsGzip(request.headers['accept-encoding'])
           sendHtml(reply, gzips ? gzipSync(html) : html, gzips)
         } catch (error) {
           reply.send(error)
@@ -76,7 +77,7 @@ export function createPages({ viewsFolder, settings, returnPages, now }: Site, c
       }
       return async (reply) => {
         const { plain, gzipped } = await current()
-        const gzips = acceptsGzip(reply.request)
+        const gzips = acceptsGzip(reply.request.headers['accept-encoding'])
         return sendHtml(reply, gzips ? gzipped : plain, gzips)
       }
     },
