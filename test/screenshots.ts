@@ -1,8 +1,10 @@
 // npm run screenshots: every page, on a phone and a desktop, light and dark, into docs/screenshots/.
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import type { BrowserContext } from 'playwright-core'
-import { AGENT, ALERTS, loadPictures, SOME, startOwnersAgent } from './browser/owners-agent.ts'
+import type { BrowserContext, Page } from 'playwright-core'
+import { AGENT, ALERTS, loadPictures, type OwnersAgent, SOME, startOwnersAgent } from './browser/owners-agent.ts'
+import { startFacebook } from './support/facebook.ts'
+import { facebookSettings } from './support/owner.ts'
 import { shrinkPng } from './support/small-png.ts'
 
 const FOLDER = join(import.meta.dirname, '../docs/screenshots')
@@ -56,6 +58,12 @@ try {
       await context.close()
     }
   }
+  // A client's link: its page in each state, and the owner's card.
+  const facebook = await startFacebook({ knobs: { pages: 3 } })
+  t.teardown(() => facebook.close())
+  facebook.redirectUris.push(`${AGENT}/connect/facebook/callback`)
+  const linked = await startOwnersAgent(t, [], { env: facebookSettings(facebook) })
+  for (const [device, viewport] of Object.entries(SIZES)) await shootLinks(linked, { ...LOOK, viewport }, device)
 } finally {
   for (const end of endings) await end()
 }
@@ -65,11 +73,76 @@ async function shoot(context: BrowserContext, pages: Record<string, string>, suf
   const tab = await context.newPage()
   for (const [name, path] of Object.entries(pages)) {
     await tab.goto(AGENT + path)
-    await loadPictures(tab)
-    const file = `${name}-${suffix}`
-    const [width, whole] = await tab.evaluate<[number, number]>('[innerWidth, document.documentElement.scrollHeight]')
-    const clip = { x: 0, y: 0, width, height: Math.min(whole, README_HEIGHTS[file] ?? MAX_HEIGHT) }
-    writeFileSync(join(FOLDER, `${file}.png`), shrinkPng(await tab.screenshot({ fullPage: true, clip })))
+    await picture(tab, `${name}-${suffix}`)
   }
   await context.close()
+}
+
+async function picture(tab: Page, file: string): Promise<void> {
+  await loadPictures(tab)
+  const [width, whole] = await tab.evaluate<[number, number]>('[innerWidth, document.documentElement.scrollHeight]')
+  const clip = { x: 0, y: 0, width, height: Math.min(whole, README_HEIGHTS[file] ?? MAX_HEIGHT) }
+  writeFileSync(join(FOLDER, `${file}.png`), shrinkPng(await tab.screenshot({ fullPage: true, clip })))
+}
+
+async function shootLinks(agent: OwnersAgent, look: typeof LOOK & { viewport: object }, device: string): Promise<void> {
+  const owner = await (await agent.signIn(look as never)).newPage()
+  const client = await (await agent.browser.newContext(look as never)).newPage()
+  const card = async (state: string): Promise<void> => {
+    const shot = await owner.locator('section:has(> #its-link)').screenshot()
+    writeFileSync(join(FOLDER, `link-${state}-${device}.png`), shrinkPng(shot))
+  }
+  const page = (state: string): Promise<void> => picture(client, `invite-${state}-${device}`)
+  const create = async (provider: 'instagram' | 'facebook'): Promise<void> => {
+    await owner.goto(`${AGENT}/admin`)
+    const other = owner.getByText('With a name of your choice')
+    if (await other.isVisible()) await other.click()
+    await owner.locator('#name').fill(`${provider}-${device}`)
+    await owner.locator('#provider').selectOption(provider)
+    await owner.getByRole('button', { name: 'Create' }).click()
+    await owner.waitForURL(/done=created/)
+  }
+  const make = async (username = ''): Promise<void> => {
+    await owner.getByLabel('Your words to the client').fill('Hello Ana,\nplease connect the account of Moss & Clay. Thank you!')
+    if (username !== '') await owner.getByLabel('The client’s user name').fill(username)
+    await owner.getByRole('button', { name: 'Make a link for the client' }).click()
+    const link = (await owner.locator('#made-link').textContent()) ?? ''
+    await client.goto(link)
+  }
+  const revoke = () => owner.getByRole('button', { name: 'Revoke the link' }).click()
+  const press = (title: string) => client.getByRole('button', { name: `Connect ${title}` }).click()
+
+  await create('instagram')
+  await card('none')
+  await make('moss.studio')
+  await card('made')
+  await page('open')
+  await press('Instagram')
+  await client.getByRole('alert').waitFor()
+  await page('other-user')
+  await owner.goto(`${AGENT}/admin/accounts/instagram-${device}`)
+  await card('open')
+  await revoke()
+  await make()
+  await press('Instagram')
+  await client.getByRole('status').waitFor()
+  await page('waits')
+  await owner.goto(`${AGENT}/admin/accounts/instagram-${device}`)
+  await card('waits')
+  await owner.getByRole('button', { name: 'Yes, take it' }).click()
+  await client.reload()
+  await page('used')
+  await create('facebook')
+  await make()
+  const facebookLink = client.url()
+  await press('Facebook')
+  await client.getByRole('button', { name: 'None of these' }).waitFor()
+  await page('choice')
+  await revoke()
+  await client.goto(facebookLink)
+  await page('ended')
+  await client.goto(`${AGENT}/invite/no-such-link`)
+  await page('unknown')
+  await owner.context().close()
+  await client.context().close()
 }
