@@ -44,13 +44,15 @@ export function inviteRoutes(scope: FastifyInstance, { owner, site, log, pages }
   /** `secret` leads the form of a page at the callback's address back to the link's. */
   function show(reply: FastifyReply, secret: string, link: ConnectLink | null, problem: Problem | null = null) {
     const state = link?.state ?? 'unknown'
-    if (reply.statusCode === 200 && !['open', 'waits', 'used'].includes(state)) reply.code(link === null ? 404 : 410)
+    const isDead = !['open', 'waits', 'used'].includes(state)
+    if (reply.statusCode === 200 && isDead) reply.code(link === null ? 404 : 410)
     const { note = null, expectedUsername = null } = link ?? {}
     const title = link === null ? '' : titleOf(link.provider)
     return pages.send(withoutReferrer(reply), 'invite', {
       bare: true,
       signedIn: false,
       state,
+      heading: isDead ? 'This link does not work' : `Connect ${title}`,
       title,
       note,
       expectedUsername,
