@@ -1,10 +1,10 @@
 import { execFileSync } from 'node:child_process'
-import { writeFileSync } from 'node:fs'
+import { readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { parse } from 'yaml'
 import { tempFolder } from '../support/temp-folder.ts'
-import { readRoot } from './rehearsal.ts'
+import { ROOT, readRoot } from './rehearsal.ts'
 
 interface Job {
   needs?: string
@@ -31,6 +31,12 @@ t.test('a tag is checked first, and published only where a name is set', async (
   t.match(runsOf('package'), /npm pkg delete private\nnpm publish --access public --provenance/)
   t.match(JSON.parse(readRoot('package.json')), { private: true }, 'no name is owned')
   for (const { run = '' } of Object.values(jobs).flatMap(({ steps }) => steps)) t.notMatch(run, /\$\{\{/, 'nothing is pasted into a script')
+})
+
+t.test('the workflows name each action by commit, with its version', async (t) => {
+  for (const name of readdirSync(join(ROOT, '.github/workflows')))
+    for (const [, action] of readRoot(`.github/workflows/${name}`).matchAll(/^ *- uses: (.*)$/gm))
+      t.match(action, /^actions\/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+$/, name)
 })
 
 t.test('a release refuses without hashes, and without its own section of the changelog', async (t) => {
