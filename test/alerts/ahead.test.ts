@@ -96,6 +96,7 @@ async function alertOf(t: Test, { begin, isIdle, mode = 'cron' }: Trouble) {
   return { alert: sent[0], afterHours: (nowMs - beganMs) / HOUR_MS, aheadDays: (endsMs - nowMs) / DAY_MS }
 }
 
+t.jobs = 4
 for (const [what, trouble] of Object.entries(TROUBLES)) {
   const { event, aheadDays } = trouble
   const when = aheadDays === null ? 'within 26 hours' : `${aheadDays} days ahead at least`

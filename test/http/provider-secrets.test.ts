@@ -52,6 +52,7 @@ async function facebook(t: Test): Promise<StandIn> {
   }
 }
 
+t.jobs = 2
 for (const [provider, start] of Object.entries({ tiktok, facebook })) {
   t.test(`no token, code or secret of ${provider} is in any page, log or row, through every flow and fault`, async (t) => {
     const standIn = await start(t)

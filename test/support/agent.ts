@@ -15,6 +15,7 @@ export interface Agent {
   stdout(): string
   stderr(): string
   fetch(path: string, init?: RequestInit): Promise<Response>
+  /** Unset = as Ctrl-C: after a SIGTERM the agent answers for four more seconds, until load balancers know. */
   stop(signal?: NodeJS.Signals): Promise<Exit>
   kill9(): Promise<Exit>
   freeze(): void
@@ -54,7 +55,7 @@ export async function startAgent(t: Teardown, options: AgentOptions = {}): Promi
     stdout: agent.stdout,
     stderr: agent.stderr,
     fetch: (path, init) => fetch(url + path, init),
-    stop: (signal = 'SIGTERM') => agent.end(signal, 60_000),
+    stop: (signal = 'SIGINT') => agent.end(signal, 60_000),
     kill9: () => agent.end('SIGKILL'),
     freeze: agent.freeze,
     thaw: agent.thaw,
