@@ -52,8 +52,8 @@ export interface Dyno {
   readonly url: string
   output(): string
   running(): boolean
-  /** Sends SIGTERM to each of its processes, as platforms do: npm alone would leave the agent running. Returns exit code and duration. */
-  stop(): Promise<Exit & { tookMs: number }>
+  /** Sends SIGTERM to its first process alone, or to all; returns exit code and duration. */
+  stop(whom?: 'first' | 'all'): Promise<Exit & { tookMs: number }>
 }
 
 /** Starts a shell line that serves on PORT, and waits for its health check. */
@@ -78,9 +78,9 @@ export async function startDyno(
     url,
     output,
     running: () => dyno.running,
-    async stop() {
+    async stop(whom = 'first') {
       const startedAt = performance.now()
-      if (dyno.running) process.kill(-dyno.pid, 'SIGTERM')
+      if (dyno.running) process.kill(whom === 'all' ? -dyno.pid : dyno.pid, 'SIGTERM')
       const impatience = setTimeout(() => void dyno.end('SIGKILL', 0), 60_000)
       const exit = await dyno.exited
       clearTimeout(impatience)
