@@ -6,6 +6,7 @@ import { type Agent, startAgent } from '../support/agent.ts'
 import { startInstagram } from '../support/instagram.ts'
 import { startPostgres } from '../support/postgres.ts'
 import { type Teardown, tempFolder } from '../support/temp-folder.ts'
+import { waitFor } from '../support/wait-for.ts'
 
 export interface FeedCrashReport {
   readonly kills: number
@@ -33,6 +34,7 @@ const MISSING = `select account, post->>'id' as post, size->>'width' as width
   from feeds, jsonb_array_elements(posts::jsonb) post, jsonb_array_elements(post->'picture'->'sizes') size
   where jsonb_typeof(post->'picture') = 'object' and not exists (
     select 1 from pictures where account = feeds.account and name = post->'picture'->>'name' and width = (size->>'width')::int)`
+const KEPT = 'select cast(count(*) as integer) as n from pictures'
 const ORPHANS = `select account from pictures where not exists (select 1 from feeds where account = pictures.account)`
 
 /** Kills processes that fetch the same feeds with -9, and looks meanwhile whether a feed names a picture that is not there. */
@@ -75,10 +77,14 @@ export async function crashFeeds(t: Teardown, { kills, processes }: { kills: num
     await running[at]?.kill9()
     running[at] = await start()
   }
+  // On a busy machine little happens between two kills.
+  const kept = async () =>
+    ((await site.query<{ n: number }>(KEPT))[0]?.n ?? 0) > 50 && (instagram.counts['/me/media'] ?? 0) > 20 && looks > 50
+  await waitFor('feeds to be fetched and looked at', kept, { timeoutMs: 120_000 })
   await Promise.all(running.map((agent) => agent.kill9()))
   isOver = true
   await watching
-  const [pictures] = await site.query<{ n: number }>('select cast(count(*) as integer) as n from pictures')
+  const [pictures] = await site.query<{ n: number }>(KEPT)
   for (const { account } of await site.query<{ account: string }>(ORPHANS)) violations.add(`pictures of ${account} without a feed`)
   if (calls.overlaps() > 0) violations.add(`${calls.overlaps()} calls of one account overlapped`)
   return { kills, fetches: instagram.counts['/me/media'] ?? 0, looks, pictures: pictures?.n ?? 0, violations: [...violations] }
