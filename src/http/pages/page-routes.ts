@@ -57,6 +57,8 @@ export const pageRoutes: FastifyPluginAsync<Parts> = async (app, parts) => {
       account,
       snippets: snippets({ appUrl: settings.appUrl, account, constantName, profile }),
       ...shown,
+      // A flood of made-up names gets the shorter page.
+      serves: !isOwner && account !== null && problem !== null && shown.serves === 'both' ? 'feed' : shown.serves,
       provider: provider.name,
       builds: BUILDS,
       // Strangers see neither accounts nor their errors.

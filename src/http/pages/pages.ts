@@ -105,7 +105,7 @@ const BUSY = `<!doctype html>
 
 type Visitor = 'owner' | 'stranger'
 /** The maximum of pages that wait or are being rendered. */
-const MAX_PAGES: Record<Visitor, number> = { owner: 8, stranger: 16 }
+const MAX_PAGES: Record<Visitor, number> = { owner: 8, stranger: 8 }
 
 /** Renders one page per turn of the event loop, the owner's first, so that reads come in between; false = too many wait. */
 function createPageQueue(): (visitor: Visitor, make: () => Promise<void>) => boolean {
