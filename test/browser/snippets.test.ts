@@ -258,12 +258,15 @@ t.test('the snippet “curl” prints the token as JSON', { skip }, async (t) =>
 })
 
 t.test('for a named account the snippets have its address', { skip }, async (t) => {
-  const named = await copySnippets(world, '?account=shop-2')
-  t.match(named['script'], '<script src="https://agent.example/accounts/shop-2/token.js"')
-  t.match(named['fetch'], "fetch('https://agent.example/accounts/shop-2/token.json')")
+  const named = await copySnippets(world, '?account=default')
+  t.match(named['script'], '<script src="https://agent.example/accounts/default/token.js"')
+  t.match(named['fetch'], "fetch('https://agent.example/accounts/default/token.json')")
   for (const query of ['?account=%3Cscript%3E', '?account=a&account=b', '?account=']) {
     t.same(await copySnippets(world, query), snippets, query)
   }
+  const unknown = await copySnippets(world, '?account=unknown')
+  t.match(unknown['media-fetch'], '/accounts/unknown/media.json')
+  t.notOk('script' in unknown, 'there is no token')
 })
 
 /** Replaces made-up names by the servers' real addresses: a build cannot resolve them. */

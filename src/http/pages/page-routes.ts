@@ -57,8 +57,6 @@ export const pageRoutes: FastifyPluginAsync<Parts> = async (app, parts) => {
       account,
       snippets: snippets({ appUrl: settings.appUrl, account, constantName, profile }),
       ...shown,
-      // A flood of made-up names gets the shorter page.
-      serves: !isOwner && account !== null && problem !== null && shown.serves === 'both' ? 'feed' : shown.serves,
       provider: provider.name,
       builds: BUILDS,
       // Strangers see neither accounts nor their errors.
@@ -113,7 +111,10 @@ async function settingsOf({ reading, owner, site: { settings } }: Parts, account
     return { ...shown, constantName, onlyServers: !isForPages, serves: givesFeed ? 'both' : 'token', problem: null }
   }
   if (found.feed !== null) return { ...shown, serves: 'feed', problem: found.feed.problem?.message ?? null }
-  return { ...shown, serves: servesOf({ serves: null }, owner.feedMode, provider.media), problem: found.problem.message }
+  const serves = servesOf({ serves: null }, owner.feedMode, provider.media)
+  // A flood of made-up names gets the shorter page.
+  const isMadeUp = account !== null && found.problem.code === 'not_found'
+  return { ...shown, serves: isMadeUp && serves === 'both' ? 'feed' : serves, problem: found.problem.message }
 }
 
 /** The account names for the owner's choice; empty if they are too many for a list. */
