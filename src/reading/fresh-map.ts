@@ -17,6 +17,8 @@ interface Rules<Value> {
   /** Called when look-ups begin to fail, and with null when they succeed again. */
   onTurn(error: unknown): void
   readonly max: number
+  /** After that a read gets the warm value. */
+  readonly timeoutMs?: number | undefined
   /** A monotonic clock. */
   readonly clockMs: () => number
 }
@@ -48,7 +50,7 @@ interface Answer<Value> {
 interface LookUp<Value> {
   readonly startedAtMs: number
   done: Promise<Answer<Value>>
-  /** Resolves with the stale value after `TIMEOUT_MS`; shared by all waiting reads. */
+  /** Resolves with the stale value after `timeoutMs`; shared by all waiting reads. */
   timeout: Promise<Answer<Value>> | null
   timer: NodeJS.Timeout | undefined
 }
@@ -62,7 +64,7 @@ const MAX_REFUSALS = 1000
 
 /** A map whose values are looked up again each second: one look-up per key at a time, and the last value while look-ups hang or fail. */
 export function createFreshMap<Value>(rules: Rules<Value>): FreshMap<Value> {
-  const { load, isOlder, isGood, clockMs } = rules
+  const { load, isOlder, isGood, clockMs, timeoutMs = TIMEOUT_MS } = rules
   const entries = new Map<string, Entry<Value>>()
   const lookUps = new Map<string, LookUp<Value>>()
   // Apart from the entries, so that made-up keys cannot evict real ones.
@@ -85,7 +87,7 @@ export function createFreshMap<Value>(rules: Rules<Value>): FreshMap<Value> {
     // Age counts at the start of the look-up: a look-up that hangs must not delay later reads.
     const isWarm = lookUp.startedAtMs - entry.checkedAtMs <= WARM_MS
     if (!isWarm || !isGood(entry.value)) return lookUp.done.then(giveAnswer)
-    const leftMs = lookUp.startedAtMs + TIMEOUT_MS - now
+    const leftMs = lookUp.startedAtMs + timeoutMs - now
     if (leftMs <= 0) return giveAnswer(stale)
     lookUp.timeout ??= timeout(lookUp, stale, leftMs)
     return Promise.race([lookUp.done, lookUp.timeout]).then(giveAnswer)

@@ -40,6 +40,7 @@ interface Deps extends SnapshotDeps {
   readonly shared: SharedCache | null
   readonly log: Log
   readonly maxSnapshots?: number
+  readonly timeoutMs?: number | undefined
   readonly clockMs?: () => number
 }
 
@@ -59,7 +60,7 @@ const NO_DEFAULT: DefaultEntry = { ...UNKNOWN, name: null, problem: toProblem(no
 const DEFAULT = 'default'
 
 export function createTokenReader(deps: Deps): TokenReader {
-  const { store, shared, log, maxSnapshots: max = 2000, clockMs = () => performance.now() } = deps
+  const { store, shared, log, maxSnapshots: max = 2000, timeoutMs, clockMs = () => performance.now() } = deps
   const counters: Record<ReadSource, number> = { process: 0, memcached: 0, store: 0, stale: 0 }
   const readNames = new Set<string>()
   const bounded = createBoundedLookUps()
@@ -77,6 +78,7 @@ export function createTokenReader(deps: Deps): TokenReader {
     isGood: ({ snapshot }) => snapshot.problem === null && !hasExpired(snapshot, store.nowMs()),
     onTurn,
     max,
+    timeoutMs,
     clockMs,
   })
   const served = createFreshMap<DefaultEntry>({
@@ -87,6 +89,7 @@ export function createTokenReader(deps: Deps): TokenReader {
     isGood: ({ name }) => name !== null,
     onTurn() {},
     max: 1,
+    timeoutMs,
     clockMs,
   })
 

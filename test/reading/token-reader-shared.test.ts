@@ -252,9 +252,9 @@ t.test('with Memcached stopped under load no read fails or hangs, and new tokens
   t.comment(summary(durations))
   t.ok((durations.at(-1) ?? 0) < 2000, 'none hangs')
   await replace('default', 'new')
-  await waitFor('the new token', async () => (await serving.read('default')) === 'new', { timeoutMs: 5000 })
+  await waitFor('the new token', async () => (await serving.read('default')) === 'new')
   memcached.thaw()
-  await waitFor('Memcached to be used again', () => cache.state().up, { timeoutMs: 5000 })
+  await waitFor('Memcached to be used again', () => cache.state().up)
 })
 
 t.test('with a warm snapshot no read waits for a Memcached that hangs without end', { skip }, async (t) => {
@@ -262,7 +262,7 @@ t.test('with a warm snapshot no read waits for a Memcached that hangs without en
   await add('default', 'token')
   const cache = connect(3_600_000)
   await waitFor('it to be there', () => cache.state().up)
-  const { reader, read, way, clock } = openReader({ cache })
+  const { reader, read, way, clock } = openReader({ cache, timeoutMs: 15 })
   await read('default')
   await waitFor('the row in Memcached', () => shared('default'))
   memcached.freeze()
@@ -313,6 +313,6 @@ t.test(
     t.ok((durations.at(-1) ?? 0) < 2000, 'none hangs')
     postgres.thaw()
     await waitFor('the store to answer', () => world.replace('default', 'new'))
-    await waitFor('the new token', async () => (await serving.read('default')) === 'new', { timeoutMs: 5000 })
+    await waitFor('the new token', async () => (await serving.read('default')) === 'new')
   },
 )

@@ -165,7 +165,7 @@ t.test('after a failure no read waits, and the store is asked at most four times
 t.test('with a warm snapshot no read waits for a hanging store; its answer counts when it arrives', async (t) => {
   const world = await createStoreWorld(t)
   await world.add('default', 'old')
-  const { reader, read, way, clock } = world.openReader()
+  const { reader, read, way, clock } = world.openReader({ timeoutMs: 15 })
   await read('default')
   await world.replace('default', 'new')
   const gate = Promise.withResolvers<void>()

@@ -166,7 +166,15 @@ export async function createStoreWorld(t: Teardown, options: Options = {}) {
       }
     },
     /** The reader of one instance with its own clocks, whose queries can be counted, delayed and cut. */
-    openReader({ cache = null, maxSnapshots, isFast = false, keys: ownKeys = keys, secondPutMs = 30 }: InstanceOptions = {}) {
+    openReader(options: InstanceOptions = {}) {
+      const {
+        cache = null,
+        maxSnapshots,
+        isFast = false,
+        keys: ownKeys = keys,
+        secondPutMs = 30,
+        timeoutMs = isFast ? undefined : 60_000,
+      } = options
       const way = { reads: 0, answers: 0, cut: false, gate: null as Promise<void> | null, shiftMs: 0, answer: null as Look | null }
       // Its own time, corrected by the offset of this machine's two clocks.
       const clock = { ms: 0, monotonicMs: 0, wallMs: 0 }
@@ -204,6 +212,7 @@ export async function createStoreWorld(t: Teardown, options: Options = {}) {
         log: { info: (_, message) => void lines.push(message), warn: (_, message) => void lines.push(message) },
         // Ten seconds in one: what a second brings, a test sees ten times in it.
         clockMs: () => (isFast ? performance.now() * 10 : clock.ms),
+        timeoutMs,
         ...(maxSnapshots === undefined ? {} : { maxSnapshots }),
       })
       /** Throws the reason if there is no token. */
@@ -224,4 +233,6 @@ interface InstanceOptions {
   isFast?: boolean
   keys?: string[]
   secondPutMs?: number
+  /** By default the agent’s with `isFast`, and a minute without: on a busy machine any answer is late. */
+  timeoutMs?: number | undefined
 }
