@@ -16,6 +16,8 @@ const MAX_TIMES_BARE = 3
 const MAX_SLOW_READ_MS = 2_000
 const MAX_MEGABYTES = 260
 const FLOOD_MS = 800
+/** One burst of other work on the machine makes a flood slow, and not all three. */
+const TRIES = 3
 const HTML = 'accept: text/html\r\n'
 
 interface Server {
@@ -80,14 +82,18 @@ async function withstand(t: Test, floods: readonly Named[]): Promise<void> {
     return { reads: tookMs.length, slowest: Math.max(...tookMs), ready }
   }
   for (const { what, ...shape } of floods) {
-    const slowMs = bare === null ? 0 : MAX_TIMES_BARE * (await flood(bare, shape)).slowest
-    const maxMs = Math.max(MAX_READ_MS, Math.min(slowMs, MAX_SLOW_READ_MS))
-    const { reads, slowest, ready } = await flood(agent, shape)
+    let isFast = false
+    for (let tries = 0; tries < TRIES && !isFast; tries++) {
+      const slowMs = bare === null ? 0 : MAX_TIMES_BARE * (await flood(bare, shape)).slowest
+      const maxMs = Math.max(MAX_READ_MS, Math.min(slowMs, MAX_SLOW_READ_MS))
+      const { reads, slowest, ready } = await flood(agent, shape)
+      isFast = Math.max(slowest, ready.ms) < maxMs
+      t.equal(JSON.parse(ready.body).ready, true, `${what}: ready`)
+      t.comment(`${what}: slowest of ${reads} reads ${slowest} ms of ${maxMs}, /readyz ${ready.ms} ms`)
+    }
+    t.ok(isFast, `${what}: no read and no /readyz is slow`)
     const peak = peakMegabytes(agent.pid)
-    t.comment(`${what}: slowest of ${reads} reads ${slowest} ms of ${maxMs}, /readyz ${ready.ms} ms, peak ${peak} MB`)
-    t.ok(slowest < maxMs, `${what}: a read takes ${slowest} ms, at most ${maxMs}`)
-    t.ok(ready.ms < maxMs, `${what}: /readyz takes ${ready.ms} ms, at most ${maxMs}`)
-    t.equal(JSON.parse(ready.body).ready, true, `${what}: ready`)
+    t.comment(`${what}: peak ${peak} MB`)
     t.ok(peak < MAX_MEGABYTES, `${what}: ${peak} MB`)
   }
 }
