@@ -127,7 +127,7 @@ export function createGraph(now: () => number, knobs: Knobs, pictureOf: (user: U
     owner.username = request.username ?? owner.username
     owner.accountType = request.accountType ?? owner.accountType
     const { family = knobs.service, life = 'long' } = request
-    const prefix = { instagram: 'IGAA', threads: 'THAA', basic_display: 'IGQV', facebook: 'EAA' }[family]
+    const prefix = { instagram: 'IGAA', threads: 'THAA', basic_display: 'IGQV', facebook: 'EAAB' }[family]
     const token = request.token ?? knobs.tokenText ?? prefix + randomBytes(120).toString('base64url')
     const issuedAt = now() - (request.ageSeconds ?? 7 * 86_400) * 1000
     const lifetime = request.lifetimeSeconds ?? (life === 'long' ? knobs.lifetimeSeconds : knobs.shortLifetimeSeconds)
