@@ -9,13 +9,13 @@ t.test('npm run dev: a shop on another origin shows the feeds of two accounts, a
   const port = await freePort()
   const dev = await launch(process.execPath, ['test/dev.ts'], { cwd: join(import.meta.dirname, '..'), env: { PORT: String(port) } })
   t.teardown(() => dev.end('SIGKILL'))
-  await waitFor('the addresses to be printed', () => dev.stdout().includes('Ctrl-C'), { timeoutMs: 60_000 })
+  await waitFor('the addresses to be printed', () => dev.stdout().includes('Ctrl-C'))
   t.equal(dev.stdout().trimEnd().split('\n').length, 5, dev.stdout())
   const shop = /Shop +(\S+)\//.exec(dev.stdout())?.[1] ?? ''
   const folder = /Store +(\S+)/.exec(dev.stdout())?.[1] ?? ''
   t.not(new URL(shop).origin, `http://localhost:${port}`)
 
-  await waitFor('the agent to serve', async () => (await fetch(`http://localhost:${port}/readyz`)).ok, { timeoutMs: 60_000 })
+  await waitFor('the agent to serve', async () => (await fetch(`http://localhost:${port}/readyz`)).ok)
   const home = await (await fetch(shop)).text()
   t.match(home, `src="http://localhost:${port}/feed.js"`)
   for (const account of ['default', 'second-shop']) {

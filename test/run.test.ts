@@ -40,7 +40,7 @@ for (const signal of SIGNALS) {
     victim.stdout.on('data', (chunk) => {
       output += chunk
     })
-    const { folder, pids }: Started = await waitFor('the victim to start everything', () => JSON.parse(output), { timeoutMs: 60_000 })
+    const { folder, pids }: Started = await waitFor('the victim to start everything', () => JSON.parse(output))
     t.equal(pids.filter(isAlive).length, 3)
     t.ok(processesNaming(folder).length > 3)
     victim.kill(signal)
@@ -53,7 +53,7 @@ for (const signal of SIGNALS) {
     const run = await launch(process.execPath, [`${test}run.ts`, `${test}support/endless.ts`], { cwd: `${test}..` })
     t.teardown(() => run.end('SIGKILL'))
     const started = () => /started (\{.*\})/.exec(run.stdout())?.[1]
-    const { folder, pids }: Started = JSON.parse(await waitFor('the run to start everything', started, { timeoutMs: 60_000 }))
+    const { folder, pids }: Started = JSON.parse(await waitFor('the run to start everything', started))
     t.ok(processesNaming(folder).length >= 3)
     run.signal(signal)
     await waitFor(`everything to end after ${signal}`, () => processesNaming(folder).length === 0 && !pids.some(isAlive), {

@@ -79,7 +79,7 @@ t.test('a start that cannot succeed ends with one sentence that says what to do'
 
 t.test('with port 0 the system chooses, and the log names the address', async (t) => {
   const agent = await startAgent(t, { env: { PORT: '0' }, ready: null })
-  const log = await waitFor('it to serve', () => /"msg":"serving/.test(agent.stdout()) && agent.stdout(), { timeoutMs: 30_000 })
+  const log = await waitFor('it to serve', () => /"msg":"serving/.test(agent.stdout()) && agent.stdout())
   const address = /"address":"(http:\/\/127\.0\.0\.1:[1-9]\d+)"/.exec(log)?.[1]
   t.equal((await fetch(`${address}/healthz`)).status, 200)
 })
@@ -108,7 +108,7 @@ t.test('the agent listens while it waits for a database that does not answer', {
   t.equal(instagram.calls.length, 0, 'no refresh starts that could not be saved')
 
   await server.start()
-  await waitFor('the agent to come up by itself', async () => (await read()).ok, { timeoutMs: 30_000 })
+  await waitFor('the agent to come up by itself', async () => (await read()).ok)
   t.ok((await agent.fetch('/readyz')).ok)
   t.ok(agent.stdout().split('does not answer yet').length <= 4, 'it is said once, not twice a second')
 })

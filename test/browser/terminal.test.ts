@@ -35,7 +35,7 @@ async function setUp(t: Test, args: string[], settings: Record<string, string>) 
   const command = await launch(process.execPath, [script, 'auth', ...args], { cwd, env })
   t.teardown(() => command.end('SIGKILL'))
   const opened = () => readFileSync(join(cwd, 'opened'), 'utf8')
-  await waitFor('the browser to be opened', async () => opened() !== '', { timeoutMs: 60_000 })
+  await waitFor('the browser to be opened', async () => opened() !== '')
   return { command, page: await (await browser.newContext()).newPage(), address: opened() }
 }
 

@@ -151,7 +151,7 @@ t.test('kill -9 in the middle leaves no account', { skip: missing('postgres') },
   t.teardown(() => command.end('SIGKILL'))
   command.stdin.end(`name\n${[...Array(50).keys()].map((at) => `shop-${at}`).join('\n')}`)
   const sleeping = "select pid from pg_stat_activity where wait_event = 'PgSleep' and datname = current_database()"
-  await waitFor('the middle', async () => (await database.query(sleeping)).length > 0 || !command.running, { timeoutMs: 60_000 })
+  await waitFor('the middle', async () => (await database.query(sleeping)).length > 0 || !command.running)
   await command.end('SIGKILL')
   await database.query(`select pg_terminate_backend(pid) from (${sleeping}) one`)
   await waitFor('the roll-back', async () => (await database.query(sleeping)).length === 0)

@@ -43,7 +43,7 @@ t.test('over SSH and in a container the text says how the browser gets here, and
     const target = await approved(await printedAddress(command))
     t.match(command.stdout(), says)
     command.stdin.write(`${target}\n`)
-    await waitFor('the question', async () => command.stdout().includes('[y/N]'), { timeoutMs: 60_000 })
+    await waitFor('the question', async () => command.stdout().includes('[y/N]'))
     t.notOk(existsSync(join(cwd, 'opened')))
     // The terminal itself sends the signal.
     command.stdin.write('\u0003')
@@ -112,7 +112,7 @@ t.test('--redirect is the port or the host that is registered; another host mean
   t.match(pasted.stdout(), /has ended on another page, copy the address/)
   t.notMatch(pasted.stdout(), /certificate/)
   pasted.stdin.write(`${answer}\n`)
-  await waitFor('the question', async () => pasted.stdout().includes('[y/N]'), { timeoutMs: 60_000 })
+  await waitFor('the question', async () => pasted.stdout().includes('[y/N]'))
   pasted.stdin.write('y\n')
   t.match(await resultOf(pasted), { code: 0, stdout: /Connected @\S+ as “pasted”/ })
 })
@@ -148,7 +148,7 @@ t.test('the first grant of a rotating account is sealed before the question, and
   for (const typed of ['n', 'killed', 'y']) {
     const command = await atTerminal('auth tiktok')
     const page = ask(await approved(await printedAddress(command)))
-    await waitFor('the question', async () => command.stdout().includes('[y/N]'), { timeoutMs: 60_000 })
+    await waitFor('the question', async () => command.stdout().includes('[y/N]'))
     t.match((await page).text, /One question is left/)
     const [refresh] = [...tiktok.tokens.keys()].filter((token) => token.startsWith('rft.')).slice(-1)
     t.equal(sql("select id from oauth_states where sealed <> ''").length, 1, 'the grant waits sealed')

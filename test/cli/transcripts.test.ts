@@ -56,7 +56,7 @@ type Shell = Awaited<ReturnType<typeof createShell>>
 
 /** Waits for a question, then types the answer. */
 async function answer(command: Launched, question: string, typed: string): Promise<void> {
-  await waitFor(question, async () => command.stdout().includes(question), { timeoutMs: 60_000 })
+  await waitFor(question, async () => command.stdout().includes(question))
   command.stdin.write(`${typed}\n`)
 }
 
@@ -65,7 +65,7 @@ async function recorded({ atTerminal, told }: Shell, args: string, goOn: (comman
   const command = await atTerminal(args)
   const address = await printedAddress(command)
   // The last line before the wait.
-  await waitFor('the wait', async () => command.stdout().includes('\n> '), { timeoutMs: 60_000 })
+  await waitFor('the wait', async () => command.stdout().includes('\n> '))
   await goOn(command, address)
   t.equal((await command.exited).code, 0, command.stdout())
   return `${COMMAND} ${args}\n${told(command.stdout())}`

@@ -94,7 +94,7 @@ export async function runLane(t: Teardown, { postgres, mode, mayKill }: Options)
     const startedMs = performance.now()
     const agent = await start()
     // The endless first sweep keeps the port closed for two seconds; every fourth agent lives until it serves.
-    if (turn % 4 === 3) await waitFor('the agent to serve', () => agent.fetch('/healthz'), { timeoutMs: 30_000 })
+    if (turn % 4 === 3) await waitFor('the agent to serve', () => agent.fetch('/healthz'))
     if (moment !== 'any') await nameLosses({ site, provider, lost, report, startedMs })
     await reached(moment, (watch) => {
       onMoment = watch
@@ -122,7 +122,7 @@ export async function runLane(t: Teardown, { postgres, mode, mayKill }: Options)
       timeoutMs: 30_000,
     }).catch(({ message }: Error) => report.violations.push(message))
   }
-  await waitFor('the ending token to be refused', async () => (await readToken(last.url, ENDING)).status === 503, { timeoutMs: 30_000 })
+  await waitFor('the ending token to be refused', async () => (await readToken(last.url, ENDING)).status === 503)
   await last.kill9()
   reader.stop()
   for (const name of names) {
@@ -170,7 +170,7 @@ async function nameLosses({ site, provider, lost, report, startedMs }: Losses): 
       const { lastErrorCode, lastError } = await site.account(name)
       return lastErrorCode === 'reconnect' && lastError?.includes(provider.lossSays)
     }
-    await waitFor(`the loss of ${name} to be named`, named, { timeoutMs: 60_000 }).then(
+    await waitFor(`the loss of ${name} to be named`, named).then(
       () => report.named++,
       ({ message }: Error) => report.violations.push(message),
     )

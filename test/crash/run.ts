@@ -52,7 +52,7 @@ async function nameOneLoss(t: Teardown, postgres: PostgresServer, mode: Mode): P
   const site = await createInstallation(t, { databaseUrl: url, env: provider.env(relay.url) })
   await provider.add(site, 'default')
   const first = await startAgent(t, { env: site.env, ready: null })
-  await waitFor('the answer on its way', () => answered, { timeoutMs: 60_000 })
+  await waitFor('the answer on its way', () => answered)
   await first.kill9()
   const startedMs = performance.now()
   const second = await startAgent(t, { env: site.env, ready: null })

@@ -68,11 +68,9 @@ export async function startDyno(
   t.teardown(() => dyno.end('SIGKILL'))
   const url = `http://127.0.0.1:${port}`
   const output = () => dyno.stdout() + dyno.stderr()
-  await waitFor('the agent to be healthy', async () => !dyno.running || (await fetch(`${url}/readyz`)).ok, { timeoutMs: 60_000 }).catch(
-    (error: Error) => {
-      throw new Error(`${error.message}\n${output()}`)
-    },
-  )
+  await waitFor('the agent to be healthy', async () => !dyno.running || (await fetch(`${url}/readyz`)).ok).catch((error: Error) => {
+    throw new Error(`${error.message}\n${output()}`)
+  })
   if (!dyno.running) throw new Error(`the agent ended:\n${output()}`)
   return {
     url,

@@ -21,19 +21,15 @@ t.test(
     await instagram.fail('/refresh_access_token', { kind: 'slow', ms: 150 })
     const refreshes = async (): Promise<number> => (await instagram.state()).counts['/refresh_access_token'] ?? 0
     const settled = (version: number) =>
-      waitFor(
-        `every account to have version ${version}`,
-        async () => {
-          // Stop early if two work on one account: the counts below say more than a time-out.
-          if ((await instagram.state()).overlaps.count > 0) return true
-          const [row] = await site.query<{ behind: string }>(
-            'select count(*) as behind from accounts where version < $1 or lease_until is not null',
-            [version],
-          )
-          return row?.behind === '0'
-        },
-        { timeoutMs: 30_000 },
-      )
+      waitFor(`every account to have version ${version}`, async () => {
+        // Stop early if two work on one account: the counts below say more than a time-out.
+        if ((await instagram.state()).overlaps.count > 0) return true
+        const [row] = await site.query<{ behind: string }>(
+          'select count(*) as behind from accounts where version < $1 or lease_until is not null',
+          [version],
+        )
+        return row?.behind === '0'
+      })
 
     const agents = await Promise.all(Array.from({ length: 8 }, () => startAgent(t, { env: site.env })))
     await settled(2)
@@ -48,7 +44,7 @@ t.test(
 
     await site.makeDue()
     const forced = [runCli(t, ['refresh', '--force'], { env: site.env }), runCli(t, ['refresh', '--force'], { env: site.env })]
-    await waitFor('the commands to be at work', async () => (await refreshes()) > 48, { timeoutMs: 60_000 })
+    await waitFor('the commands to be at work', async () => (await refreshes()) > 48)
     await Promise.all(agents.map((agent) => callHook(agent.url)))
     for (const { code } of await Promise.all(forced)) t.equal(code, 0)
     await settled(4)

@@ -202,7 +202,7 @@ t.test(
     t.equal((await callHook(cold.url)).status, 503)
     await postgres.start()
     const startedMs = performance.now()
-    await waitFor('it to be ready', () => readiness(cold.url), { timeoutMs: 30_000 })
+    await waitFor('it to be ready', () => readiness(cold.url))
     t.comment(`ready ${Math.round(performance.now() - startedMs)} ms after the database`)
     await waitFor('the token to be served', async () => (await readToken(cold.url)).text === served)
     await postgres.stop('immediate')
@@ -212,7 +212,7 @@ t.test(
     await sleep(500)
     t.strictSame((await load.stop()).failures, [], 'once it has the token, it needs neither')
     await postgres.start()
-    await waitFor('it to be ready again', () => readiness(cold.url), { timeoutMs: 30_000 })
+    await waitFor('it to be ready again', () => readiness(cold.url))
     await site.makeDue()
     await waitFor('it to refresh', async () => (await callHook(cold.url)).results[0]?.outcome === 'refreshed')
   },
@@ -272,7 +272,7 @@ t.test('no fault of Memcached fails or slows a read', { skip: missing('postgres'
     const loads = [agent, control].map((one) => startLoad(() => one?.url ?? '', { perSecond: 100 }))
     const reads = (count: number) => {
       const goals = loads.map(({ answered }) => answered + count)
-      return waitFor(`${count} reads`, () => loads.every(({ answered }, n) => answered >= (goals[n] ?? 0)), { timeoutMs: 60_000 })
+      return waitFor(`${count} reads`, () => loads.every(({ answered }, n) => answered >= (goals[n] ?? 0)))
     }
     await reads(30)
     await begin()

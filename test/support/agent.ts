@@ -41,7 +41,7 @@ export async function startAgent(t: Teardown, options: AgentOptions = {}): Promi
   const url = `http://127.0.0.1:${port}`
   if (ready !== null) {
     const answers = async () => !agent.running || (await fetch(url + ready)).ok
-    await waitFor(`the agent to answer ${ready}`, answers, { timeoutMs: 30_000 }).catch((error: Error) => {
+    await waitFor(`the agent to answer ${ready}`, answers).catch((error: Error) => {
       throw new Error(`${error.message}\n${agent.stdout()}${agent.stderr()}`)
     })
     if (!agent.running) throw new Error(`the agent ended before it answered ${ready}:\n${agent.stdout()}${agent.stderr()}`)

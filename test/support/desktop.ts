@@ -92,7 +92,7 @@ export async function createDesktop(t: Test, own: Record<string, string> = {}, o
 /** The address that the command prints. */
 export async function printedAddress(command: Launched): Promise<string> {
   const find = () => /^ {2}(https?:\/\/\S+(?:authorize|oauth\?)\S*)\s*$/m.exec(command.stderr() + command.stdout())?.[1]
-  await waitFor('the address', async () => find() !== undefined || !command.running, { timeoutMs: 60_000 })
+  await waitFor('the address', async () => find() !== undefined || !command.running)
   const address = find()
   if (address === undefined) throw new Error(command.stderr() + command.stdout())
   return address

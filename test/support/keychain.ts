@@ -45,7 +45,7 @@ export async function startKeychain(t: Teardown): Promise<Keychain> {
       const options = ['--foreground', '--components=secrets', ...(how === 'unlocked' ? ['--unlock'] : [])]
       daemon = await launch(binary('keyring'), options, { env })
       daemon.stdin.end('the password of the desktop')
-      await waitFor('the Secret Service', isOwned, { timeoutMs: 30_000 })
+      await waitFor('the Secret Service', isOwned)
       return daemon
     },
   }

@@ -6,7 +6,7 @@ type Falsy = false | 0 | '' | null | undefined
 export async function waitFor<T>(
   what: string,
   check: () => T | Promise<T>,
-  { timeoutMs = 15_000, everyMs = 25 } = {},
+  { timeoutMs = 60_000, everyMs = 25 } = {},
 ): Promise<Exclude<T, Falsy>> {
   const deadline = performance.now() + timeoutMs
   let problem: unknown

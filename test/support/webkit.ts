@@ -46,7 +46,7 @@ export async function launchWebKit(t: Teardown, sites: Sites): Promise<WebKit> {
   await waitFor('WebKit’s driver to listen', () => command('GET', '/status'))
   const capabilities = { alwaysMatch: { acceptInsecureCerts: true } }
   // The screen may not be there yet.
-  const session = await waitFor('WebKit to open a window', () => command('POST', '/session', { capabilities }), { timeoutMs: 60_000 })
+  const session = await waitFor('WebKit to open a window', () => command('POST', '/session', { capabilities }))
   const { sessionId } = session as { sessionId: string }
   return {
     async goto(url) {
