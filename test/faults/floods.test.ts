@@ -7,7 +7,7 @@ import { startInstagram } from '../support/instagram.ts'
 import { SITE, servingSettings } from '../support/owner.ts'
 import { launch } from '../support/process.ts'
 import { askPort, sendRaw } from '../support/raw-http.ts'
-import { starvedMs } from '../support/stopwatch.ts'
+import { isFastOnce, startStopwatch } from '../support/stopwatch.ts'
 import { waitFor } from '../support/wait-for.ts'
 
 const MAX_READ_MS = 1_000
@@ -16,8 +16,6 @@ const MAX_TIMES_BARE = 3
 const MAX_SLOW_READ_MS = 2_000
 const MAX_MEGABYTES = 260
 const FLOOD_MS = 800
-/** One burst of other work on the machine makes a flood slow, and not all three. */
-const TRIES = 3
 const HTML = 'accept: text/html\r\n'
 
 interface Server {
@@ -63,13 +61,11 @@ async function withstand(t: Test, floods: readonly Named[]): Promise<void> {
   // Only new connections take a slow machine longer whatever the agent does.
   const isCrowd = floods.some(({ sockets = 1 }) => sockets >= 1_000)
   const bare = isCrowd ? await startBareServer(t) : null
-  /** In milliseconds, less the time that the machine kept the agent waiting. */
   const timed = async (server: Server, path: string): Promise<{ ms: number; body: string }> => {
-    const starved = (): number => starvedMs(server.pid) + starvedMs('self')
-    const [startedMs, before] = [performance.now(), starved()]
+    const ms = startStopwatch(server.pid)
     const { status, body } = await askPort(server.port, path, { headers: { origin: SITE } })
     if (status !== 200) t.fail(`${path}: ${status}`)
-    return { ms: Math.round(performance.now() - startedMs - (starved() - before)), body }
+    return { ms: Math.round(ms()), body }
   }
   const flood = async (server: Server, shape: Omit<Flood, 'port'>) => {
     const flooding = startFlood(t, { port: server.port, ...shape })
@@ -82,15 +78,14 @@ async function withstand(t: Test, floods: readonly Named[]): Promise<void> {
     return { reads: tookMs.length, slowest: Math.max(...tookMs), ready }
   }
   for (const { what, ...shape } of floods) {
-    let isFast = false
-    for (let tries = 0; tries < TRIES && !isFast; tries++) {
+    const isFast = await isFastOnce(async () => {
       const slowMs = bare === null ? 0 : MAX_TIMES_BARE * (await flood(bare, shape)).slowest
       const maxMs = Math.max(MAX_READ_MS, Math.min(slowMs, MAX_SLOW_READ_MS))
       const { reads, slowest, ready } = await flood(agent, shape)
-      isFast = Math.max(slowest, ready.ms) < maxMs
       t.equal(JSON.parse(ready.body).ready, true, `${what}: ready`)
       t.comment(`${what}: slowest of ${reads} reads ${slowest} ms of ${maxMs}, /readyz ${ready.ms} ms`)
-    }
+      return Math.max(slowest, ready.ms) < maxMs
+    })
     t.ok(isFast, `${what}: no read and no /readyz is slow`)
     const peak = peakMegabytes(agent.pid)
     t.comment(`${what}: peak ${peak} MB`)
