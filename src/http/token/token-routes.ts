@@ -111,6 +111,11 @@ export const tokenRoutes: FastifyPluginAsync<Parts> = async (app, { reading, met
     // Only decideRead reads the list; @fastify/cors gets its result. It handles preflights only: on reads it would cost a
     // tenth of the read for one header.
     preflights.decorateRequest('readableBy', null)
+    // @fastify/cors adds this route for itself, and answers there as a page that it knows nothing of.
+    preflights.addHook('onRequest', (request, reply, done) => {
+      if (request.routeOptions.url === '*') sendError(reply, NOTHING_HERE)
+      else done()
+    })
     await preflights.register(cors, {
       hook: 'preHandler',
       delegator: ({ readableBy }: FastifyRequest, callback: (error: Error | null, options: object) => void) =>

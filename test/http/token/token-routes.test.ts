@@ -154,6 +154,16 @@ for (const path of PATHS) {
   })
 }
 
+t.test('a preflight of any other address finds nothing, without a trace in the log', async (t) => {
+  const headers = { origin: SITE, 'access-control-request-method': 'GET' }
+  for (const path of ['/', '/feed.js', '/feed.html', '/accounts/default/pictures/1-320.webp', '/admin', '/healthz', '/nothing', '*']) {
+    const { status, headers: had } = await ask(agent, path, { method: 'OPTIONS', headers })
+    t.ok(status === 404 || status === 400, `${path}: ${status}`)
+    t.equal(had['access-control-allow-origin'], undefined)
+  }
+  t.notMatch(agent.stdout(), /a request failed/)
+})
+
 t.test('the script is for script tags and fetch, the JSON for fetch and import', async (t) => {
   const from = (destination: string) => ({ headers: { origin: SITE, 'sec-fetch-mode': 'cors', 'sec-fetch-dest': destination } })
   t.equal((await ask(agent, '/token.js', from('script'))).status, 200)
