@@ -27,7 +27,7 @@ export interface PostPage {
   readonly posts: readonly Post[]
   /** How many posts of the answer have failed the checks. */
   readonly refused: number
-  /** False where the answer lists nothing at all. */
+  /** True where the answer lists no post of the user's own. */
   readonly isEmpty: boolean
   /** The cursor of the next page; null = this is the last. */
   readonly after: string | null

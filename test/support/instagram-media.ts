@@ -8,10 +8,9 @@ import { pictureOf } from './instagram-pictures.ts'
 // The posts of a user and the server of their pictures: PROVIDERS.md, sections A and B; FEEDS.md.
 
 const EIGHT = ['caption', 'id', 'media_type', 'media_url', 'permalink', 'thumbnail_url', 'timestamp', 'username']
-const FIELDS = {
-  instagram: [...EIGHT, 'media_product_type', 'alt_text', 'children', 'shortcode'],
-  threads: [...EIGHT, 'media_product_type', 'alt_text', 'children', 'shortcode', 'text', 'is_reply', 'is_quote_post'],
-}
+/** Those that every token may read, and the others. */
+const FEW = { instagram: EIGHT, threads: [...EIGHT, 'text', 'is_reply'] }
+const MORE = ['media_product_type', 'alt_text', 'children', 'shortcode', 'is_quote_post']
 /** The fields that a post lacks, by its number, as posts with licensed music or of closed accounts do. */
 const GAPS: Readonly<Record<number, string>> = { 0: 'media_url', 1: 'permalink', 2: 'caption', 4: 'thumbnail_url' }
 /** One post in so many is a video. */
@@ -26,7 +25,8 @@ export function createMedia(graph: Graph, now: () => number, knobs: Knobs, url: 
     const limit = Number(given['limit'] ?? 25)
     if (!Number.isInteger(limit) || limit < 1 || limit > 100) throw new Refusal(100, '(#100) limit must be between 1 and 100')
     const fields = ['id', ...(given['fields'] ?? 'id').replace(/\{[^}]*\}/g, '').split(',')]
-    const allowed = knobs.mediaFields === 'all' ? FIELDS[knobs.service === 'threads' ? 'threads' : 'instagram'] : EIGHT
+    const few = FEW[isThreads ? 'threads' : 'instagram']
+    const allowed = knobs.mediaFields === 'all' ? [...few, ...MORE] : few
     const unknown = fields.find((field) => !allowed.includes(field) || (isThreads ? field === 'caption' : field === 'text'))
     if (unknown !== undefined) throw graph.noField(unknown)
     const start = given['after'] === undefined ? 0 : Number(Buffer.from(given['after'], 'base64url').toString())

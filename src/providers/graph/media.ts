@@ -40,11 +40,13 @@ export function createMedia({ title, media }: Pick<GraphService, 'title' | 'medi
     }
     // More than was asked for is no reason to keep more.
     const listed = body['data'].slice(0, limit).filter((one) => !isForeign(one))
-    const posts = listed.flatMap((one) => readPost(one, media, (picture) => isMetas(picture, ownOrigin)) ?? [])
+    const read = listed.flatMap((one) => readPost(one, media, (picture) => isMetas(picture, ownOrigin)) ?? [])
+    const seen = new Set<string>()
     return {
-      posts,
-      refused: listed.length - posts.length,
-      isEmpty: body['data'].length === 0,
+      // A feed must not show a post twice.
+      posts: read.filter(({ id }) => !seen.has(id) && seen.add(id)),
+      refused: listed.length - read.length,
+      isEmpty: listed.length === 0,
       after: cursorOf(body['paging']),
       usagePercent: usageOf(answer),
     }

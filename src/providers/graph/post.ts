@@ -31,9 +31,13 @@ export function readPost(value: unknown, media: GraphMedia, isPictureHost: (url:
     caption,
     altText: textOf(value['alt_text']) ?? null,
     children,
-    // The film of a video is not kept, only its still picture.
-    picture: pictureOf(type === 'VIDEO' ? value['thumbnail_url'] : value['media_url'], isPictureHost),
+    picture: pictureOf(stillOf(type, value), isPictureHost),
   }
+}
+
+/** A film is not kept, only its still picture; an album may begin with a film. */
+function stillOf(type: string, { thumbnail_url: still, media_url: media }: Record<string, unknown>): unknown {
+  return type === 'VIDEO' ? still : type === 'CAROUSEL_ALBUM' ? (still ?? media) : media
 }
 
 /** Without control characters but line breaks; null = none, undefined = too long. */

@@ -20,7 +20,7 @@ const THREADS: GraphService = {
     path: '/v1.0/me/threads',
     fields:
       'id,media_type,media_product_type,media_url,thumbnail_url,permalink,timestamp,username,text,alt_text,is_reply,children{id,media_type}',
-    shortFields: 'id,media_type,media_url,permalink,text,timestamp,username',
+    shortFields: 'id,media_type,media_url,thumbnail_url,permalink,text,timestamp,username,is_reply',
     caption: 'text',
     types: ['TEXT_POST', 'IMAGE', 'VIDEO', 'CAROUSEL_ALBUM', 'AUDIO'],
     foreignTypes: ['REPOST_FACADE'],

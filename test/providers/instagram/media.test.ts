@@ -53,6 +53,7 @@ const GOOD = {
   timestamp: '2026-11-20T09:36:43+0000',
   media_url: 'https://scontent-cdg4-1.cdninstagram.com/v/t51/1_2_n.jpg?oe=1&oh=2',
 }
+const FILM = 'https://scontent.cdninstagram.com/1.mp4'
 const child = { id: '1', media_type: 'IMAGE' }
 
 t.test('each post stands or falls alone', async (t) => {
@@ -77,6 +78,15 @@ t.test('each post stands or falls alone', async (t) => {
   t.match(await posts(100), { refused: bad.length + 4, isEmpty: false, posts: [{ id: GOOD.id }] })
 })
 
+t.test('a post that is listed twice comes once', async (t) => {
+  const { instagram, posts } = await setUp(t)
+  instagram.knobs.posts = [GOOD, { ...GOOD, id: '2' }, GOOD]
+  t.strictSame(
+    (await posts(100)).posts.map(({ id }) => id),
+    [GOOD.id, '2'],
+  )
+})
+
 t.test('what can be left out of a post is left out', async (t) => {
   const { instagram, posts } = await setUp(t)
   const odd: [change: Record<string, unknown>, expected: Partial<Post>][] = [
@@ -94,8 +104,13 @@ t.test('what can be left out of a post is left out', async (t) => {
     [{ media_url: 'https://x@scontent.cdninstagram.com/1.jpg' }, { picture: null }],
     [{ media_url: 'https://scontent.cdninstagram.com/' }, { picture: null }],
     [{ media_type: 'VIDEO', thumbnail_url: undefined }, { picture: null }],
+    // An album that begins with a film.
+    [
+      { media_type: 'CAROUSEL_ALBUM', media_url: FILM, thumbnail_url: GOOD.media_url },
+      { picture: { url: GOOD.media_url, file: '1_2_n.jpg' } },
+    ],
   ]
-  instagram.knobs.posts = odd.map(([change]) => ({ ...GOOD, ...change }))
+  instagram.knobs.posts = odd.map(([change], at) => ({ ...GOOD, id: String(at + 1), ...change }))
   const page = await posts(100)
   t.equal(page.refused, 0)
   for (const [at, [change, expected]] of odd.entries()) t.match(page.posts[at], expected, JSON.stringify(change).slice(0, 80))
@@ -181,14 +196,21 @@ t.test('a picture comes from the provider’s hosts alone, is a picture, and has
 })
 
 t.test('Threads gives own posts alone, on both of its hosts, and says that a profile may be private', async (t) => {
-  const { access, posts } = await setUp(t, { service: 'threads', foreignPosts: true })
+  const { access, posts, instagram: threads } = await setUp(t, { service: 'threads', foreignPosts: true })
   t.equal(access.mayBePrivate, true)
   const page = await posts(24)
   t.equal(page.refused, 0)
-  t.strictSame(
-    page.posts.map(({ permalink }) => -Number(permalink.split('/').at(-2))),
-    [...Array(24).keys()].filter((at) => at % 3 !== 0 && at % 4 !== 0),
-  )
+  const numbers = (found: PostPage) => found.posts.map(({ permalink }) => -Number(permalink.split('/').at(-2)))
+  const own = [...Array(24).keys()].filter((at) => at % 3 !== 0 && at % 4 !== 0)
+  t.strictSame(numbers(page), own)
+  threads.knobs.mediaFields = 'eight'
+  const short = await posts(24)
+  t.strictSame([short.isShort, numbers(short)], [true, own], 'with few fields too')
+  const repost = { ...GOOD, media_type: 'REPOST_FACADE' }
+  threads.knobs.posts = [...Array(24).fill(repost), { ...GOOD, permalink: 'https://www.threads.com/@a/post/1/' }]
+  const reposts = await posts(24)
+  t.match(reposts, { isEmpty: true, posts: [] }, 'reposts alone are no feed without posts')
+  t.equal((await posts(24, false, reposts.after ?? '')).posts.length, 1)
   t.match(
     page.posts.find(({ mediaType }) => mediaType === 'TEXT_POST'),
     { picture: null, caption: /^Picture/ },
