@@ -8,6 +8,7 @@ import { ownAllowList } from '../reading/snapshot.ts'
 import type { FeedLook, FeedPost, FeedStore } from './feed.ts'
 import { type FeedProvider, feedProblem, noFeed, noFeedAnswer, notFetched } from './feed-problem.ts'
 import { confirmFeed, type FeedSnapshot, type MissingFeed, type ShownFeed, showFeed } from './feed-snapshot.ts'
+import { staleAfterMs } from './next-fetch.ts'
 
 export interface FeedReader {
   /** The account's feed. Synchronous if it was looked up within the last second. */
@@ -28,6 +29,8 @@ export interface FeedReaderDeps {
   readonly shared: SharedCache | null
   readonly providers: ReadonlyMap<string, FeedProvider>
   readonly mode: FeedMode
+  /** FEED_INTERVAL. */
+  readonly intervalMs: number
   readonly appUrl: string
   readonly log: Log
   readonly max?: number
@@ -63,7 +66,7 @@ const MAX_FEEDS = 500
 
 /** The walk of a token, for feeds: this process (1 s), Memcached, database. */
 export function createFeedReader(deps: FeedReaderDeps): FeedReader {
-  const { store, clock, shared, providers, mode, appUrl, log, max = MAX_FEEDS, clockMs = () => performance.now() } = deps
+  const { store, clock, shared, providers, mode, intervalMs, appUrl, log, max = MAX_FEEDS, clockMs = () => performance.now() } = deps
   const counters = { process: 0, memcached: 0, store: 0, stale: 0 }
   const bounded = createBoundedLookUps()
   const missing = toEntry({ problem: noFeed(), first: null, allowList: null, isOpen: false }, UNKNOWN)
@@ -134,13 +137,13 @@ export function createFeedReader(deps: FeedReaderDeps): FeedReader {
 
   function entryOfRow(name: string, row: FeedRow, how: { stamp: Stamp; source: Entry['source']; known: Entry | null }): Entry {
     const { stamp, source, known } = how
-    const fetchedAt = new Date(row.fetchedAt)
+    const freshUntil = new Date(Date.parse(row.fetchedAt) + staleAfterMs(intervalMs))
     const allowList = ownAllowList(row.allowedDomains)
     const isSame = known?.row?.etag === row.etag && known.row.isOpen === row.isOpen && known.row.changedAt === row.changedAt
     const title = providers.get(row.provider)?.title ?? row.provider
     const snapshot = isSame
-      ? confirmFeed(known?.snapshot as ShownFeed, { fetchedAt, allowList })
-      : showFeed({ ...row, changedAt: new Date(row.changedAt), fetchedAt, allowList }, { appUrl, account: name, title })
+      ? confirmFeed(known?.snapshot as ShownFeed, { freshUntil, allowList })
+      : showFeed({ ...row, changedAt: new Date(row.changedAt), freshUntil, allowList }, { appUrl, account: name, title })
     return { ...stamp, snapshot, source, row }
   }
 

@@ -30,18 +30,15 @@ export interface ShownFeed {
   bodyAt(nowMs: number): PreparedBody
 }
 
-const STALE_MS = 6 * 3_600_000
-
 export interface Content {
   readonly posts: readonly FeedPost[]
   readonly changedAt: Date
-  /** The last good answer. */
-  readonly fetchedAt: Date
+  readonly freshUntil: Date
   readonly allowList: AllowList | null
   readonly isOpen: boolean
 }
 
-export function showFeed({ posts, changedAt, fetchedAt, allowList, isOpen }: Content, place: Place): ShownFeed {
+export function showFeed({ posts, changedAt, freshUntil, allowList, isOpen }: Content, place: Place): ShownFeed {
   const shown = shownPosts(posts, place)
   const updated = `${changedAt.toISOString().slice(0, 19)}Z`
   // The tag changes with openness, so that no copy of an open feed is confirmed after it was closed.
@@ -60,16 +57,15 @@ export function showFeed({ posts, changedAt, fetchedAt, allowList, isOpen }: Con
     posts: shown,
     files: new Map(files),
     bodies,
-    bodyAt: bodyBy(bodies, fetchedAt),
+    bodyAt: bodyBy(bodies, freshUntil),
   }
 }
 
 /** The same posts after another good answer. */
-export function confirmFeed(known: ShownFeed, { fetchedAt, allowList }: Pick<Content, 'fetchedAt' | 'allowList'>): ShownFeed {
-  return { ...known, allowList, bodyAt: bodyBy(known.bodies, fetchedAt) }
+export function confirmFeed(known: ShownFeed, { freshUntil, allowList }: Pick<Content, 'freshUntil' | 'allowList'>): ShownFeed {
+  return { ...known, allowList, bodyAt: bodyBy(known.bodies, freshUntil) }
 }
 
-function bodyBy({ fresh, stale }: ShownFeed['bodies'], fetchedAt: Date): ShownFeed['bodyAt'] {
-  const staleFromMs = fetchedAt.getTime() + STALE_MS
-  return (nowMs) => (nowMs > staleFromMs ? stale() : fresh())
+function bodyBy({ fresh, stale }: ShownFeed['bodies'], freshUntil: Date): ShownFeed['bodyAt'] {
+  return (nowMs) => (nowMs > freshUntil.getTime() ? stale() : fresh())
 }

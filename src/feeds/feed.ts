@@ -92,6 +92,8 @@ export interface FeedResult {
   readonly nextFetchAt: Date
   /** False = the attempt goes on: this is what it has so far. */
   readonly isLast: boolean
+  /** What is missing in the posts. */
+  readonly lastError: string | null
 }
 
 /**
@@ -109,7 +111,7 @@ export interface PictureBytes {
   readonly bytes: Uint8Array
 }
 
-/** `full`: the pictures of all feeds together have reached their limit. `void`: another process took over, or the feed is gone. */
+/** `full`: the pictures of all feeds together have reached their limit: `makeRoom` may help. `void`: another process took over, or the feed is gone. */
 export type PictureOutcome = 'kept' | 'full' | 'void'
 
 /** A feed without its posts. */
@@ -129,8 +131,8 @@ export interface FeedTotals {
 
 /** What an agent asks of feeds before it loads their code. */
 export interface FeedSummaries {
-  /** True where a feed may be due. */
-  hasDue(): Promise<boolean>
+  /** True where a feed may be due, or there is one to throw away. */
+  hasWork(): Promise<boolean>
   totals(): Promise<FeedTotals>
   /** By account; a feed of another user than the present one is left out. */
   of(accounts: readonly string[]): Promise<ReadonlyMap<string, FeedSummary>>
@@ -155,6 +157,8 @@ export interface FeedStore {
   claim(request: FeedClaimRequest): Promise<FeedClaim[]>
   /** Keeps a picture in all its widths, and the lease with it. */
   addPicture(claim: FeedClaim, picture: StoredPicture, bytes: readonly Uint8Array[]): Promise<PictureOutcome>
+  /** Empties the feeds that were not read for a week, and returns their accounts. */
+  makeRoom(): Promise<readonly string[]>
   /** The feed's new version, and deletes the pictures that no post names any more; null = the attempt is void. */
   save(claim: FeedClaim, result: FeedResult): Promise<number | null>
   fail(claim: FeedClaim, failure: FeedFailure): Promise<void>

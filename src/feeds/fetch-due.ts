@@ -24,7 +24,7 @@ export interface FetchingDeps extends Omit<FetchDeps, 'store' | 'publish'> {
 const SIDE_BY_SIDE = 4
 const FIRST_WAIT_MS = 8_000
 const POLL_MS = 250
-/** So long after a first fetch that brought nothing, readers start no other one. */
+/** So long after a first fetch readers start no other one, whatever it brought. */
 const REST_MS = 5_000
 /** Slow providers must not hold a run for long. */
 const LONGEST_MS = 45_000
@@ -91,13 +91,14 @@ export function createFetching(deps: FetchingDeps, signal: AbortSignal): Fetchin
   }
 
   async function waitForFirst(account: string, userId: string): Promise<void> {
+    // What others read just now must not give way to the new feed.
+    await keepReads()
     await store.begin(account, userId)
     const isShown = new Promise<void>((resolve) => shown.set(account, resolve))
     const [claim] = await store.claim({ limit: 1, account })
     const end = claim === undefined ? otherProcess(account) : begin(claim)
     await Promise.race([isShown, end])
-    const { feed } = await store.look(account)
-    if (feed?.fetchedAt == null) resting.set(account, clockMs() + REST_MS)
+    resting.set(account, clockMs() + REST_MS)
   }
 
   /** Waits while another process fetches the feed. After a failure the next try has its own time. */

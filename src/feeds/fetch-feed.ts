@@ -8,10 +8,10 @@ import { nextCheckAt } from '../refreshing/next-refresh.ts'
 import type { RateLimit } from '../refreshing/rate-limit.ts'
 import { type FeedClaim, type FeedPost, type FeedStore, isShown } from './feed.ts'
 import { CONFIRMATION_MS, type FetchPolicy, nextFetchAt, nextTryAt } from './next-fetch.ts'
-import { type PictureDeps, takePictures } from './take-pictures.ts'
+import { type PictureDeps, type Taken, takePictures } from './take-pictures.ts'
 
 export interface FetchDeps extends Omit<PictureDeps, 'store'> {
-  readonly store: Pick<FeedStore, 'addPicture' | 'save' | 'fail' | 'confirm'>
+  readonly store: Pick<FeedStore, 'addPicture' | 'makeRoom' | 'save' | 'fail' | 'confirm'>
   readonly vault: Vault
   readonly providers: ReadonlyMap<string, Pick<Provider, 'media'>>
   /** Of the feeds' own calls; `refreshes`: of the refreshes, whose pause holds for feeds too. */
@@ -20,8 +20,6 @@ export interface FetchDeps extends Omit<PictureDeps, 'store'> {
   readonly policy: FetchPolicy
   /** FEED_POSTS. */
   readonly limit: number
-  /** Shows a new state to the readers of all instances. */
-  readonly publish: (account: string) => Promise<unknown>
   readonly counters: FetchCounters
 }
 
@@ -33,6 +31,9 @@ export const createFetchCounters = (): FetchCounters => ({ changed: 0, unchanged
 const FIRST_SHOWN_MS = 4_000
 const WAIT_MS = 60_000
 const LOOK_NEAR_MS = 12 * 3_600_000
+const THOROUGH_EVERY_MS = 6 * 3_600_000
+const FULL = 'The pictures of all feeds together have reached their limit, so'
+const MAKE_ROOM = 'raise FEED_STORE_MB, or switch the feeds of other accounts off.'
 
 /** One attempt: calls the provider without an open transaction; each write is fenced by the attempt's id. */
 export async function fetchFeed(deps: FetchDeps, claim: FeedClaim, { isByHand = false } = {}): Promise<FetchOutcome> {
@@ -56,15 +57,16 @@ async function attempt(deps: FetchDeps, claim: FeedClaim, { now, isByHand }: Att
     await deps.store.fail(claim, { kind: 'waits', nextFetchAt: new Date(now().getTime() + WAIT_MS), lastError: feed.lastError })
     return 'waits'
   }
+  // Four times a day, and when a person asks, everything is tried again that was given up: all fields, all pictures.
+  const isThorough = isByHand || period(now()) !== period(feed.fetchedAt ?? now())
   let page: PostPage
   let media: Media
   try {
     const access = deps.providers.get(provider)?.media
     if (access === undefined) throw new ProviderError('misconfigured', 'The provider of this account gives no posts.')
     media = await access.load()
-    // A person who asks may have given the token more permissions since.
     const token = deps.vault.open(account.accessToken ?? '', accountContext(account, 'access_token'))
-    page = await believable(media, token, { limit: deps.limit, isShort: feed.isShort && !isByHand })
+    page = await believable(media, token, { limit: deps.limit, isShort: feed.isShort && !isThorough })
   } catch (error) {
     return failed(deps, claim, error, now())
   }
@@ -75,25 +77,31 @@ async function attempt(deps: FetchDeps, claim: FeedClaim, { now, isByHand }: Att
     return 'empty'
   }
 
-  const result = (posts: readonly FeedPost[], isLast: boolean) => {
-    const isIncomplete = posts.some((post) => post.file !== null && post.picture === null && !(isShown(post) && isLast))
+  const result = (posts: readonly FeedPost[], { isLast, stopped = null }: { isLast: boolean; stopped?: Taken['stopped'] }) => {
+    const isMissing = posts.some((post) => post.file !== null && post.picture === null && !(isShown(post) && isLast))
+    // What this save deletes is room for the next fetch.
+    const makesRoom = (feed.posts ?? []).some(({ id, picture }) => picture !== null && !posts.some((post) => post.id === id))
+    const isIncomplete = isMissing && (stopped !== 'full' || makesRoom)
     return {
       posts,
       etag: etagOf(posts),
       isShort: page.isShort,
       isLast,
+      lastError: stopped === 'full' ? `${FULL} new posts are not shown: ${MAKE_ROOM}` : null,
       nextFetchAt: nextFetchAt({ now: now(), readAt: feed.readAt, usagePercent: page.usagePercent, isIncomplete }, deps.policy),
     }
   }
   let isFirst = feed.posts === null
   const begunMs = deps.clockMs()
-  const { posts, stopped } = await takePictures(deps, { claim, media, posts: page.posts }, async (soFar) => {
+  const { posts, stopped } = await takePictures(deps, { claim, media, posts: page.posts, isThorough }, async (soFar) => {
     if (!isFirst || deps.clockMs() - begunMs < FIRST_SHOWN_MS || !soFar.some(isShown)) return
     isFirst = false
-    if ((await deps.store.save(claim, result([...soFar], false))) !== null) await deps.publish(account.name)
+    if ((await deps.store.save(claim, result([...soFar], { isLast: false }))) !== null) await deps.publish(account.name)
   })
   if (stopped === 'full' && feed.posts === null) return full(deps, claim, now())
-  const version = stopped === 'void' ? null : await deps.store.save(claim, result(posts, true))
+  const last = result(posts, { isLast: true, stopped })
+  if (last.lastError !== null) deps.log.warn({ account: account.name }, last.lastError)
+  const version = stopped === 'void' ? null : await deps.store.save(claim, last)
   if (version === null) return 'lost'
   if (version === feed.version) return 'unchanged'
   await deps.publish(account.name)
@@ -114,12 +122,13 @@ async function believable(media: Media, token: Secret, request: { limit: number;
 const isLookNear = (at: Date | null, now: Date): boolean => at !== null && at.getTime() - now.getTime() < LOOK_NEAR_MS
 
 async function full(deps: FetchDeps, claim: FeedClaim, now: Date): Promise<FetchOutcome> {
-  const lastError =
-    'The pictures of all feeds together have reached their limit, so this account has no feed: raise FEED_STORE_MB, or switch the feeds of other accounts off.'
+  const lastError = `${FULL} this account has no feed: ${MAKE_ROOM}`
   deps.log.warn({ account: claim.account.name }, lastError)
   await deps.store.fail(claim, { kind: 'full', nextFetchAt: nextTryAt(now, claim.feed.failures, null, deps.policy), lastError })
   return 'failed'
 }
+
+const period = (at: Date): number => Math.floor(at.getTime() / THOROUGH_EVERY_MS)
 
 const isConfirmed = (since: Date | null, now: Date): boolean => since !== null && now.getTime() - since.getTime() >= CONFIRMATION_MS
 

@@ -5,13 +5,13 @@ export interface LazyFeeds {
   /** Null before the first feed. */
   loaded(): Feeds | null
   load(): Promise<Feeds>
-  /** Fetches the posts that are due. Loads no code before one is. */
+  /** Fetches the posts that are due, and throws old ones away. Loads no code before there are some. */
   fetchDue(): Promise<void>
 }
 
 interface Stores {
   readonly loadFeeds: () => Promise<(options: FeedStoreOptions) => FeedStore>
-  readonly feedSummaries: Pick<FeedSummaries, 'hasDue'>
+  readonly feedSummaries: Pick<FeedSummaries, 'hasWork'>
 }
 
 /** The code of feeds, once one was asked for. */
@@ -31,7 +31,7 @@ export function createLazyFeeds({ loadFeeds, feedSummaries }: Stores, parts: Omi
     loaded: () => feeds,
     load,
     async fetchDue() {
-      if (feeds !== null || (await feedSummaries.hasDue())) await (await load()).fetching.run()
+      if (feeds !== null || (await feedSummaries.hasWork())) await (await load()).fetching.run()
     },
   }
 }

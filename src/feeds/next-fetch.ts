@@ -18,12 +18,15 @@ export interface FetchPolicy {
 const MINUTE_MS = 60_000
 const HOUR_MS = 60 * MINUTE_MS
 const DAY_MS = 24 * HOUR_MS
-/** Within the six hours after which a feed is stale. */
+/** Within the six hours after which a feed may be stale. */
 const SLOW_MS = 5.4 * HOUR_MS
 const LONGEST_MS = 6 * HOUR_MS
 const INCOMPLETE_MS = 2 * MINUTE_MS
 /** An empty answer is believed when it comes again. */
 export const CONFIRMATION_MS = 10 * MINUTE_MS
+
+/** How long after a good answer a feed is stale: where the agent has asked in vain. */
+export const staleAfterMs = (intervalMs: number): number => Math.max(LONGEST_MS, 1.2 * intervalMs)
 
 /** The next fetch after a good answer. One that was not read for a week waits for a reader, whatever this says. */
 export function nextFetchAt({ now, readAt, usagePercent, isIncomplete }: FetchHistory, { intervalMs, random }: FetchPolicy): Date {

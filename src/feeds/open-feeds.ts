@@ -62,7 +62,7 @@ export function openFeeds(parts: FeedsParts) {
     leaseSeconds: LEASE_SECONDS,
     maxBytes: settings.storeBytes,
   })
-  const reader = createFeedReader({ store, clock, shared, providers, mode: settings.mode, appUrl, log, clockMs })
+  const reader = createFeedReader({ ...settings, store, clock, shared, providers, appUrl, log, clockMs })
   const counters = createFetchCounters()
   const fetching = createFetching(
     {

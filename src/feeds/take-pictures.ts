@@ -7,7 +7,9 @@ import { UnusablePicture } from './original.ts'
 import type { Resizer } from './resize.ts'
 
 export interface PictureDeps {
-  readonly store: Pick<FeedStore, 'addPicture'>
+  readonly store: Pick<FeedStore, 'addPicture' | 'makeRoom'>
+  /** Shows a new state to the readers of all instances. */
+  readonly publish: (account: string) => Promise<unknown>
   readonly resizer: Resizer
   /** False while the store cannot save a token: pictures must not take its room. */
   readonly mayKeep: () => boolean
@@ -25,13 +27,21 @@ export interface Taken {
 const SIDE_BY_SIDE = 2
 const ALL_MS = 60_000
 
+export interface PictureRequest {
+  readonly claim: FeedClaim
+  readonly media: Media
+  readonly posts: readonly Post[]
+  /** Also those that could not be had three times. */
+  readonly isThorough: boolean
+}
+
 /**
  * Keeps the pictures that are not known yet, two at a time, in the order of the posts, for a minute. A picture that
- * cannot be had is tried three times, one time a fetch.
+ * cannot be had is tried three times, one time a fetch, and then only by a thorough one.
  */
 export async function takePictures(
   deps: PictureDeps,
-  { claim, media, posts }: { claim: FeedClaim; media: Media; posts: readonly Post[] },
+  { claim, media, posts, isThorough }: PictureRequest,
   onProgress: (posts: readonly FeedPost[]) => Promise<void>,
 ): Promise<Taken> {
   const known = new Map((claim.feed.posts ?? []).map((post) => [post.id, post]))
@@ -44,11 +54,19 @@ export async function takePictures(
     while (next < posts.length && stopped === null && deps.clockMs() < untilMs) {
       const at = next++
       const [post, present] = [posts[at], kept[at]]
-      if (post?.picture == null || present === undefined || present.tries >= MAX_TRIES || isCurrent(known.get(post.id), post)) continue
+      if (post?.picture == null || present === undefined || isCurrent(known.get(post.id), post)) continue
+      if (present.tries >= MAX_TRIES && !isThorough) continue
       if (!deps.mayKeep()) stopped = 'store'
       else kept[at] = (await take(post.picture, present)) ?? present
       await onProgress(kept)
     }
+  }
+
+  /** What was not read for a week gives way, nothing else. */
+  async function makeRoom(): Promise<boolean> {
+    const emptied = await deps.store.makeRoom()
+    await Promise.all(emptied.map((account) => deps.publish(account)))
+    return emptied.length > 0
   }
 
   /** Null where nothing more is kept, for no fault of the picture. */
@@ -58,11 +76,9 @@ export async function takePictures(
       const { sizes, ...picture } = await deps.resizer.resize(downloaded)
       const name = createHash('sha256').update(downloaded.bytes).digest('hex').slice(0, 32)
       const stored: StoredPicture = { ...picture, name, sizes: sizes.map(({ width, height }) => ({ width, height })) }
-      const outcome = await deps.store.addPicture(
-        claim,
-        stored,
-        sizes.map(({ bytes }) => bytes),
-      )
+      const bytes = sizes.map((size) => size.bytes)
+      let outcome = await deps.store.addPicture(claim, stored, bytes)
+      if (outcome === 'full' && (await makeRoom())) outcome = await deps.store.addPicture(claim, stored, bytes)
       if (outcome === 'kept') return { ...present, file, picture: stored, tries: 0 }
       stopped = outcome
       return null
@@ -74,7 +90,7 @@ export async function takePictures(
       }
       if (!(error instanceof ProviderError || error instanceof UnusablePicture)) throw error
       deps.log.info({ account: claim.account.name, post: present.id }, `a picture is missing: ${error.message}`)
-      return { ...present, tries: present.tries + 1 }
+      return { ...present, tries: Math.min(present.tries + 1, MAX_TRIES) }
     }
   }
 

@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto'
-import type { FeedClaim, FeedStore, FeedStoreOptions, PictureBytes, PictureOutcome, StoredPicture } from '../feeds/feed.ts'
+import type { FeedStore, FeedStoreOptions, PictureBytes } from '../feeds/feed.ts'
 import type { Database, Param, Queryable } from './database.ts'
 import { type Clocked, createDatabaseClock, type DatabaseClock } from './database-clock.ts'
 import { createFeedLook, FEED_COLUMNS, type FeedRow, toFeed } from './feed-rows.ts'
-import { dropFeed, IS_FOREIGN, isFailing } from './feed-rules.ts'
+import { dropFeed, IS_FOREIGN, isDue, isFailing } from './feed-rules.ts'
 import { createFeedUpkeep } from './feed-upkeep.ts'
 import { ACCOUNT_COLUMNS, type AccountRow, toAccount } from './rows.ts'
 import { atMost } from './turns.ts'
@@ -31,37 +31,6 @@ export function createFeedStore(whole: Database, options: FeedStoreOptions, cloc
       and (public_word_at is not null or provider not in ${list(['', ...providers.private], params)}))`
   }
 
-  const upkeep = createFeedUpkeep(db)
-
-  function add(
-    { account: { name }, attemptId, feed }: FeedClaim,
-    picture: StoredPicture,
-    bytes: readonly Uint8Array[],
-  ): Promise<PictureOutcome> {
-    return db.transaction(async (tx) => {
-      const held = await tx.query(
-        `update feeds set lease_until = ${nowPlus('$3')} where account = $1 and attempt_id = $2 and not (${IS_FOREIGN}) returning account`,
-        [name, attemptId, leaseSeconds],
-      )
-      if (held.length === 0) return 'void'
-      const [total] = await tx.query<{ bytes: number | string | null }>('select sum(bytes) as bytes from feeds')
-      const size = bytes.reduce((sum, one) => sum + one.length, 0)
-      if (Number(total?.bytes ?? 0) + size > maxBytes * (feed.posts === null ? 1 : OVERDRAFT)) return 'full'
-      let added = 0
-      for (const [at, { width, height }] of picture.sizes.entries()) {
-        const one = bytes[at] ?? new Uint8Array()
-        const rows = await tx.query(
-          `insert into pictures (account, name, width, height, type, bytes) values ($1, $2, $3, $4, $5, $6)
-          on conflict (account, name, width) do nothing returning width`,
-          [name, picture.name, width, height, picture.type, one],
-        )
-        if (rows.length > 0) added += one.length
-      }
-      await tx.query('update feeds set bytes = bytes + $2 where account = $1', [name, added])
-      return 'kept'
-    })
-  }
-
   /** Creates or changes the feed of this user. */
   function started(name: string, userId: string, change: string, word = 'null'): Promise<void> {
     return db.transaction(async (tx) => {
@@ -83,7 +52,7 @@ export function createFeedStore(whole: Database, options: FeedStoreOptions, cloc
   }
 
   return {
-    ...upkeep,
+    ...createFeedUpkeep(db),
     look: createFeedLook(db, clock),
 
     async begin(name, userId) {
@@ -101,8 +70,7 @@ export function createFeedStore(whole: Database, options: FeedStoreOptions, cloc
     // One statement, as for refreshes. A fetch outlasts no lease unknowingly: each picture that is kept prolongs it.
     async claim({ limit, account, isForced = false }) {
       const params: Param[] = [randomUUID(), leaseSeconds, limit]
-      const due = `next_fetch_at <= ${now} and (posts is null or read_at > ${nowPlus('-604800')})`
-      const which = `${isForced ? 'true' : due}${account === undefined ? '' : ` and account = $${params.push(account)}`}`
+      const which = `${isForced ? 'true' : isDue(db.dialect)}${account === undefined ? '' : ` and account = $${params.push(account)}`}`
       const rows = await clock.ask<FeedRow & Clocked & { readonly account: string; readonly attempt_id: string }>(
         db,
         `with due as materialized (
@@ -129,17 +97,35 @@ export function createFeedStore(whole: Database, options: FeedStoreOptions, cloc
       })
     },
 
-    async addPicture(...picture) {
-      const outcome = await add(...picture)
-      // What was not read for a week gives way, nothing else.
-      return outcome === 'full' && (await upkeep.makeRoom()) ? add(...picture) : outcome
-    },
+    addPicture: ({ account: { name }, attemptId, feed }, picture, bytes) =>
+      db.transaction(async (tx) => {
+        const held = await tx.query(
+          `update feeds set lease_until = ${nowPlus('$3')} where account = $1 and attempt_id = $2 and not (${IS_FOREIGN}) returning account`,
+          [name, attemptId, leaseSeconds],
+        )
+        if (held.length === 0) return 'void'
+        const [total] = await tx.query<{ bytes: number | string | null }>('select sum(bytes) as bytes from feeds')
+        const size = bytes.reduce((sum, one) => sum + one.length, 0)
+        if (Number(total?.bytes ?? 0) + size > maxBytes * (feed.posts === null ? 1 : OVERDRAFT)) return 'full'
+        let added = 0
+        for (const [at, { width, height }] of picture.sizes.entries()) {
+          const one = bytes[at] ?? new Uint8Array()
+          const rows = await tx.query(
+            `insert into pictures (account, name, width, height, type, bytes) values ($1, $2, $3, $4, $5, $6)
+            on conflict (account, name, width) do nothing returning width`,
+            [name, picture.name, width, height, picture.type, one],
+          )
+          if (rows.length > 0) added += one.length
+        }
+        await tx.query('update feeds set bytes = bytes + $2 where account = $1', [name, added])
+        return 'kept'
+      }),
 
-    save: ({ account: { name }, attemptId, feed }, { posts, etag, isShort, nextFetchAt, isLast }) =>
+    save: ({ account: { name }, attemptId, feed }, { posts, etag, isShort, nextFetchAt, isLast, lastError }) =>
       db.transaction(async (tx) => {
         const params: Param[] = [name, attemptId, JSON.stringify(posts), etag, posts.length, Number(isShort)]
         const ends = isLast
-          ? `, next_fetch_at = $${params.push(nextFetchAt)}, failures = 0, empty_since = null, last_error = null, ${NO_ATTEMPT}`
+          ? `, next_fetch_at = $${params.push(nextFetchAt)}, failures = 0, empty_since = null, last_error = $${params.push(lastError)}, ${NO_ATTEMPT}`
           : ''
         const [row] = await tx.query<{ version: number }>(
           `update feeds set version = version + case when etag is distinct from $4 then 1 else 0 end,
@@ -161,19 +147,24 @@ export function createFeedStore(whole: Database, options: FeedStoreOptions, cloc
 
     async fail({ account: { name, version }, attemptId }, { kind, nextFetchAt, lastError }) {
       const isFailure = kind !== 'waits' && kind !== 'empty'
-      await db.query(
-        `update feeds set next_fetch_at = $3, last_error = $4, failures = failures + ${isFailure ? 1 : 0},
-          empty_since = ${kind === 'empty' ? `coalesce(empty_since, ${now})` : 'empty_since'}, ${NO_ATTEMPT} where account = $1 and attempt_id = $2`,
-        [name, attemptId, nextFetchAt, lastError],
-      )
+      const isOwn = await db.transaction(async (tx) => {
+        const [row] = await tx.query<{ has_posts: number }>(
+          `update feeds set next_fetch_at = $3, last_error = $4, failures = failures + ${isFailure ? 1 : 0},
+            empty_since = ${kind === 'empty' ? `coalesce(empty_since, ${now})` : 'empty_since'}, ${NO_ATTEMPT}
+          where account = $1 and attempt_id = $2 returning case when posts is null then 0 else 1 end as has_posts`,
+          [name, attemptId, nextFetchAt, lastError],
+        )
+        // The first pictures of a feed that found no room for all.
+        if (kind === 'full' && row?.has_posts === 0) {
+          await tx.query('delete from pictures where account = $1', [name])
+          await tx.query('update feeds set bytes = 0 where account = $1', [name])
+        }
+        return row !== undefined
+      })
+      // Another process took over.
+      if (!isOwn) return
       if (isFailure && (await db.query(`select account from feeds where account = $1 and ${isFailing(db.dialect)}`, [name])).length > 0)
         await wakeAlerts(db, name, false)
-      // The first pictures of a feed that found no room for all.
-      if (kind === 'full')
-        await db.query('delete from pictures where account = $1 and exists (select 1 from feeds where account = $1 and posts is null)', [
-          name,
-        ])
-      if (kind === 'full') await db.query('update feeds set bytes = 0 where account = $1 and posts is null', [name])
       if (kind !== 'refused') return
       await db.query(
         `update accounts set next_refresh_at = ${now} where name = $1 and version = $2 and attempt_id is null

@@ -1,7 +1,7 @@
 import type { FeedSummaries } from '../feeds/feed.ts'
 import type { Database } from './database.ts'
 import { type FeedRow, toFeed } from './feed-rows.ts'
-import { IS_FOREIGN, isFailing } from './feed-rules.ts'
+import { IS_FOREIGN, isDue, isFailing, isOutdated } from './feed-rules.ts'
 
 interface SummaryRow extends Omit<FeedRow, 'posts' | 'etag'> {
   readonly account: string
@@ -20,12 +20,11 @@ const COLUMNS = `account, user_id, public_word_at, post_count, version, bytes, c
 
 /** One statement each, so that an agent without feeds loads nothing more for them. */
 export function createFeedSummaries(db: Database): FeedSummaries {
-  const { now, nowPlus } = db.dialect
   const failing = `case when ${isFailing(db.dialect)} then 1 else 0 end`
   return {
-    async hasDue() {
-      const due = `next_fetch_at <= ${now} and (posts is null or read_at > ${nowPlus('-604800')})`
-      return (await db.query(`select account from feeds where ${due} limit 1`)).length > 0
+    async hasWork() {
+      const work = `${isDue(db.dialect)} or ${isOutdated(db.dialect)} or ${IS_FOREIGN}`
+      return (await db.query(`select account from feeds where ${work} limit 1`)).length > 0
     },
 
     async totals() {

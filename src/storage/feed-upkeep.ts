@@ -1,17 +1,11 @@
 import type { FeedStore } from '../feeds/feed.ts'
 import type { Database, Param } from './database.ts'
-import { IS_FOREIGN } from './feed-rules.ts'
+import { IS_FOREIGN, isOutdated } from './feed-rules.ts'
 
-type Upkeep = Pick<FeedStore, 'touch' | 'clear' | 'sweep'> & {
-  /** Empties the feeds that were not read for a week. False where there is none. */
-  makeRoom(): Promise<boolean>
-}
+type Upkeep = Pick<FeedStore, 'touch' | 'clear' | 'makeRoom' | 'sweep'>
 
 const EMPTIED = `posts = null, post_count = 0, etag = null, version = version + 1, bytes = 0, changed_at = null, fetched_at = null,
   failures = 0, empty_since = null, short_fields = 0, last_error = null, lease_until = null, attempt_id = null`
-/** Without a good answer for so long, nothing tells that the posts may still be shown. */
-const TWO_WEEKS = '-1209600'
-const WEEK = '-604800'
 
 /** What happens to feeds beside fetching and reading. */
 export function createFeedUpkeep(db: Database): Upkeep {
@@ -32,9 +26,7 @@ export function createFeedUpkeep(db: Database): Upkeep {
       return (await empty('account = $1', [name])).length > 0
     },
 
-    async makeRoom() {
-      return (await empty(`read_at < ${nowPlus(WEEK)} and bytes > 0`)).length > 0
-    },
+    makeRoom: () => empty(`read_at < ${nowPlus('-604800')} and bytes > 0`),
 
     // A feed that is read again after a day without readers is behind: it is due at once.
     async touch(names) {
@@ -49,7 +41,7 @@ export function createFeedUpkeep(db: Database): Upkeep {
     },
 
     async sweep() {
-      const old = await empty(`fetched_at < ${nowPlus(TWO_WEEKS)} and posts is not null`)
+      const old = await empty(isOutdated(db.dialect))
       // The release before removes accounts, and gives them other users, without a thought of feeds.
       await db.query(`delete from feeds where ${IS_FOREIGN}`)
       await db.query('delete from pictures where not exists (select 1 from feeds where feeds.account = pictures.account)')

@@ -244,6 +244,40 @@ t.test('a picture that cannot be had is tried three times; then its post is show
   await world.poll()
   await world.poll()
   t.equal(world.instagram.counts['/cdn/-2.png'], 3)
+  await world.travel(6 * HOUR_MS)
+  await world.poll()
+  t.equal(world.instagram.counts['/cdn/-2.png'], 4, 'four times a day once more')
+  t.equal((await world.ids()).length, 6, 'and the post stays meanwhile')
+  world.instagram.heal()
+  t.equal(await world.feeds.fetching.byHand('shop'), 'changed', 'and where a person asks')
+  t.ok((await world.shown()).posts[2]?.picture)
+})
+
+t.test('fields that a token could not read once are asked for again within hours', async (t) => {
+  const world = await createFeedWorld(t)
+  await world.connect()
+  world.instagram.fail(LIST, 'unsupported', 1)
+  await world.visit()
+  t.match(await world.row(), { isShort: true })
+  const alts = async () => (await world.shown()).posts.filter((post) => 'alt_text' in post).length
+  t.equal(await alts(), 0)
+  await world.poll()
+  t.match(await world.row(), { isShort: true }, 'not at each fetch')
+  await world.travel(6 * HOUR_MS)
+  await world.poll()
+  t.match(await world.row(), { isShort: false })
+  t.ok((await alts()) > 0)
+})
+
+t.test('FEED_INTERVAL of a day: a good feed is not stale in between', async (t) => {
+  const world = await createFeedWorld(t, { settings: { intervalMs: DAY_MS } })
+  await world.connect()
+  await world.visit()
+  const isStale = async () => 'stale' in JSON.parse((await world.shown()).bodyAt(world.now()).content.toString())
+  await world.travel(23 * HOUR_MS)
+  t.equal(await isStale(), false)
+  await world.travel(7 * HOUR_MS)
+  t.equal(await isStale(), true)
 })
 
 t.test('no picture is kept while a token waits for the store', async (t) => {
@@ -272,6 +306,44 @@ t.test('a full budget gives a new feed nothing and takes nothing from others', a
   await world.travel(8 * DAY_MS)
   t.match(await world.visit('new', tight), { problem: null }, 'a week unread frees the room')
   t.match(await world.row(), { posts: null, bytes: 0 })
+  t.match(await world.read('shop', tight), { problem: { code: 'unavailable' } }, 'which no reader’s memory outlasts')
+})
+
+t.test('a feed that was read just now gives way to none', async (t) => {
+  const world = await createFeedWorld(t)
+  await world.connect()
+  await world.connect('new')
+  await world.visit()
+  const { bytes = 0 } = (await world.row()) ?? {}
+  const tight = world.process({ settings: { storeBytes: Math.round(bytes * 1.3) } })
+  await world.travel(8 * DAY_MS)
+  await world.visit('shop', tight)
+  t.match(await world.visit('new', tight), { problem: { code: 'unavailable' } })
+  t.equal(await world.pictures(), 6)
+})
+
+t.test('a feed without room for its new posts says so, and asks no more often for it', async (t) => {
+  const world = await createFeedWorld(t, { settings: { posts: 6 } })
+  await world.connect()
+  await world.visit()
+  const { bytes = 0 } = (await world.row()) ?? {}
+  const tight = world.process({ settings: { posts: 6, storeBytes: Math.round(bytes / 2) } })
+  world.instagram.knobs.newestPost += 2
+  await world.visit('shop', tight)
+  await world.poll(tight)
+  t.match(await world.row(), { failures: 0, lastError: /limit, so new posts are not shown: raise FEED_STORE_MB/ })
+  t.match(world.lines.at(-1), { message: /raise FEED_STORE_MB/ })
+  await world.travel(3 * MINUTE_MS)
+  await tight.fetching.run()
+  const calls = world.instagram.counts[LIST] ?? 0
+  for (let n = 0; n < 8; n++) {
+    await world.travel(3 * MINUTE_MS)
+    await tight.fetching.run()
+  }
+  t.ok((world.instagram.counts[LIST] ?? 0) - calls <= 1, 'the usual interval')
+  await world.poll(world.feeds)
+  t.match(await world.row(), { lastError: null })
+  t.equal((await world.ids()).length, 6, 'a larger FEED_STORE_MB shows them')
 })
 
 t.test('at most four first fetches run, and none for readers whose feed just failed', async (t) => {

@@ -46,7 +46,7 @@ async function setUp(db: Database, { maxBytes = 1e6 } = {}) {
     return claim
   }
   const save = (claim: FeedClaim, posts: FeedPost[], etag = 'e', isLast = true) =>
-    store.save(claim, { posts, etag, isShort: false, nextFetchAt: new Date(Date.now() + 60_000), isLast })
+    store.save(claim, { posts, etag, isShort: false, nextFetchAt: new Date(Date.now() + 60_000), isLast, lastError: null })
   const rows = async () =>
     (
       await db.query<{ account: string; name: string; width: number }>(
@@ -58,7 +58,7 @@ async function setUp(db: Database, { maxBytes = 1e6 } = {}) {
 
 eachStore(t, 'each due feed goes to one caller, by the rules of what may be fetched', async (t, db) => {
   const { accounts, store, add, later, claimed } = await setUp(db)
-  t.equal(await createFeedSummaries(db).hasDue(), false)
+  t.equal(await createFeedSummaries(db).hasWork(), false)
   await add('due')
   await add('paused', { pausedAt: new Date() })
   await add('refused', { state: 'reconnect' })
@@ -71,7 +71,7 @@ eachStore(t, 'each due feed goes to one caller, by the rules of what may be fetc
   await add('tiktok', { provider: 'tiktok', serves: 'both' })
   await add('other', {})
   await db.query("update feeds set user_id = '2' where account = 'other'")
-  t.equal(await createFeedSummaries(db).hasDue(), true)
+  t.equal(await createFeedSummaries(db).hasWork(), true)
   const names = (claims: FeedClaim[]) => claims.map(({ account: { name } }) => name).sort()
   const both = await Promise.all([store.claim({ limit: 9 }), store.claim({ limit: 9 })])
   t.strictSame(names(both.flat()), ['due', 'feed'])
@@ -82,6 +82,32 @@ eachStore(t, 'each due feed goes to one caller, by the rules of what may be fetc
   t.match(await claimed('due'), { account: { name: 'due' }, feed: { posts: null, userId: '1' } }, 'a lease lapses')
   await accounts.remove('word', event('word'))
   t.match(await store.look('word'), { isRemoved: true, feed: null })
+})
+
+eachStore(t, 'there is work where a feed is due, outdated, or nobody’s', async (t, db) => {
+  const { add, later, claimed, save } = await setUp(db)
+  const { hasWork } = createFeedSummaries(db)
+  await add('shop')
+  await save(await claimed(), [post('1')])
+  t.equal(await hasWork(), false)
+  await later('shop', 'read_at', -9 * 86_400)
+  await later('shop', 'next_fetch_at', -86_400)
+  t.equal(await hasWork(), false, 'nobody reads it')
+  await later('shop', 'fetched_at', -15 * 86_400)
+  t.equal(await hasWork(), true, 'outdated')
+  await later('shop', 'fetched_at', 0)
+  await db.query("update accounts set provider_user_id = '2'")
+  t.equal(await hasWork(), true, 'of another user')
+})
+
+eachStore(t, 'the end of an attempt that another has taken over deletes none of its pictures', async (t, db) => {
+  const { store, add, later, claimed, rows } = await setUp(db)
+  await add('shop')
+  const late = await claimed()
+  await later('shop', 'lease_until', -1)
+  t.equal(await store.addPicture(await claimed(), picture(), BYTES), 'kept')
+  await store.fail(late, { kind: 'full', nextFetchAt: new Date(), lastError: 'Full.' })
+  t.strictSame(await rows(), ['shop aa 3', 'shop aa 9'])
 })
 
 eachStore(t, 'pictures and posts are written by the attempt that holds the feed, and by no other', async (t, db) => {
@@ -176,7 +202,9 @@ eachStore(t, 'the limit holds for all feeds; one that is there may exceed it by 
   await add('new')
   const fresh = await claimed('new')
   t.equal(await store.addPicture(fresh, picture(), BYTES), 'full')
+  t.strictSame(await store.makeRoom(), [])
   await later('old', 'read_at', -8 * 86_400)
+  t.strictSame(await store.makeRoom(), ['old'])
   t.equal(await store.addPicture(fresh, picture(), BYTES), 'kept')
   t.strictSame(await rows(), ['new aa 3', 'new aa 9'])
   t.match(await store.look('old'), { feed: { posts: null, bytes: 0, version: 2 } })
