@@ -35,11 +35,13 @@ export interface Alerted {
   readonly at: Date | null
 }
 
+/** `good`: the last fetch brought posts. `failing`: none has for six hours. `idle`: the feed is not fetched, or there is none. */
+export type FeedState = { readonly is: 'good' } | { readonly is: 'idle' } | { readonly is: 'failing'; readonly why: string }
+
 /** An account that may need an alert. Only this process looks at it until the lease lapses. */
 export interface AlertClaim {
   readonly account: Account
-  /** Why its feed has had no new posts for six hours; null = it has, or nobody reads it. */
-  readonly feedTrouble: string | null
+  readonly feed: FeedState
   readonly alerted: Alerted
   /** Of the channels that have had less than `alerted`: what they have had. */
   readonly behind: ReadonlyMap<string, Alerted>

@@ -1,5 +1,5 @@
 import { type Account, failingTooLongMs, grantEnd, hasGrant, RECONNECT_SOON_MS } from '../core/account.ts'
-import type { Alert, Alerted, AlertKind } from './alert.ts'
+import type { Alert, Alerted, AlertKind, FeedState } from './alert.ts'
 
 /** The troubles of an account, the worst first. */
 const CONDITIONS = [
@@ -34,15 +34,12 @@ const PAGES_LOST = 'pages-lost'
 /** The feed has no new posts, for a reason that is not the token's. */
 const FEED_STALE = 'feed-stale'
 
-/**
- * What to send now, where `alerted` was sent before. All conditions repeat every seven days while they last.
- * `feedTrouble`: see `AlertClaim`.
- */
-export function decideAlert(account: Account, alerted: Alerted, now: Date, feedTrouble: string | null = null): Decision {
+/** What to send now, where `alerted` was sent before. All conditions repeat every seven days while they last. */
+export function decideAlert(account: Account, alerted: Alerted, now: Date, feedState: FeedState = { is: 'idle' }): Decision {
   const others = [PAGES_LOST, FEED_STALE]
   const health = decideHealth(account, { ...alerted, conditions: alerted.conditions.filter((one) => !others.includes(one)) }, now)
   const pages = decidePages(account, alerted, now)
-  const feed = decideFeed(account, alerted, now, feedTrouble)
+  const feed = decideFeed(account, alerted, now, feedState)
   // One alert at a time: what is left waits for the next look.
   const sent = [health, pages, feed].find(({ alert }) => alert !== null)
   const before = (condition: string): string[] => (alerted.conditions.includes(condition) ? [condition] : [])
@@ -67,16 +64,16 @@ function decidePages(account: Account, alerted: Alerted, now: Date): Decision {
   return { alert: about(account, 'page_use_ended', message), alerted: [PAGES_LOST] }
 }
 
-function decideFeed(account: Account, alerted: Alerted, now: Date, trouble: string | null): Decision {
+function decideFeed(account: Account, alerted: Alerted, now: Date, state: FeedState): Decision {
   const wasSent = alerted.conditions.includes(FEED_STALE)
   // While the token is in trouble, its own alert says what to do.
-  if (account.pausedAt !== null || !works(account)) return { alert: null, alerted: wasSent ? [FEED_STALE] : [] }
-  if (trouble === null) {
+  if (state.is === 'idle' || account.pausedAt !== null || !works(account)) return { alert: null, alerted: wasSent ? [FEED_STALE] : [] }
+  if (state.is === 'good') {
     const message = `The feed of the account ${named(account)} gets its posts again.`
     return { alert: wasSent ? about(account, 'recovered', message) : null, alerted: [] }
   }
   if (wasSent && !isRepeat(alerted, now)) return { alert: null, alerted: [FEED_STALE] }
-  const message = `The feed of the account ${named(account)} has had no new posts for six hours or more; pages show the last ones. ${trouble}`
+  const message = `The feed of the account ${named(account)} has had no new posts for six hours or more; pages show the last ones. ${state.why}`
   return { alert: about(account, 'feed_stale', message), alerted: [FEED_STALE] }
 }
 
@@ -106,8 +103,8 @@ function decideHealth(account: Account, alerted: Alerted, now: Date): Decision {
 }
 
 /** The earliest time at which `decideAlert` may return an alert if the account does not change; null = never. */
-export function nextAlertAt(account: Account, alerted: Alerted, now: Date, feedTrouble: string | null = null): Date | null {
-  if (decideAlert(account, alerted, now, feedTrouble).alert !== null) return now
+export function nextAlertAt(account: Account, alerted: Alerted, now: Date, feedState?: FeedState): Date | null {
+  if (decideAlert(account, alerted, now, feedState).alert !== null) return now
   if (account.pausedAt !== null) return null
   const { issuedAt, expiresAt, refreshToken, failingSince, failureCount } = account
   const end = grantEnd(account)

@@ -61,11 +61,11 @@ interface Verdict {
 }
 
 function verdictOf(claim: AlertClaim, kinds: readonly string[]): Verdict {
-  const { account, alerted, behind, claimedAt, feedTrouble } = claim
-  const own = decideAlert(account, alerted, claimedAt, feedTrouble)
+  const { account, alerted, behind, claimedAt, feed } = claim
+  const own = decideAlert(account, alerted, claimedAt, feed)
   const decide = (kind: string): Decision => {
     const had = behind.get(kind)
-    return had === undefined ? own : decideAlert(account, had, claimedAt, feedTrouble)
+    return had === undefined ? own : decideAlert(account, had, claimedAt, feed)
   }
   return { claim, own, ofChannel: new Map(kinds.map((kind) => [kind, decide(kind)])) }
 }

@@ -1,4 +1,4 @@
-import type { AlertClaim, Alerted, AlertStore } from '../alerts/alert.ts'
+import type { AlertClaim, Alerted, AlertStore, FeedState } from '../alerts/alert.ts'
 import { nextAlertAt } from '../alerts/decide-alert.ts'
 import type { Database, Queryable } from './database.ts'
 import { insertEvent } from './event-row.ts'
@@ -30,14 +30,16 @@ export function createAlertStore(db: Database): AlertStore {
   const columns = `${ACCOUNT_COLUMNS}, alert_told, alert_told_at, alert_told_also, alert_told_also_at, ${now} as clock`
   const numbers = (from: number, list: readonly string[]): string => list.map((_, at) => `$${from + at}`).join(', ')
 
-  /** By account: why a feed that is read has had no new posts for six hours. */
-  async function feedTroubles(tx: Queryable, names: readonly string[]): Promise<ReadonlyMap<string, string>> {
-    const rows = await tx.query<{ account: string; last_error: string | null }>(
-      `select account, last_error from feeds where account in (${numbers(1, names)}) and ${isFailing(db.dialect)}
-        and read_at > ${nowPlus('-604800')}`,
+  async function feedStates(tx: Queryable, names: readonly string[]): Promise<(name: string) => FeedState> {
+    const rows = await tx.query<{ account: string; state: 'good' | 'failing'; last_error: string | null }>(
+      `select account, last_error, case when ${isFailing(db.dialect)} then 'failing' else 'good' end as state from feeds
+      where account in (${numbers(1, names)}) and (${isFailing(db.dialect)} or (failures = 0 and fetched_at is not null))`,
       names,
     )
-    return new Map(rows.map(({ account, last_error: why }) => [account, why ?? '']))
+    const states = new Map<string, FeedState>(
+      rows.map(({ account, state, last_error: why }) => [account, state === 'good' ? { is: 'good' } : { is: 'failing', why: why ?? '' }]),
+    )
+    return (name) => states.get(name) ?? { is: 'idle' }
   }
 
   return {
@@ -79,8 +81,8 @@ export function createAlertStore(db: Database): AlertStore {
         `select account, channel, told, told_at from alert_backlog where account in (${numbers(1, names)})`,
         names,
       )
-      const troubles = await feedTroubles(db, names)
-      return rows.map((row) => ({ ...toClaim(row, backlog), feedTrouble: troubles.get(row.name) ?? null }))
+      const feedOf = await feedStates(db, names)
+      return rows.map((row) => ({ ...toClaim(row, backlog), feed: feedOf(row.name) }))
     },
 
     settleAlert: ({ account: { name } }, { alerted, event, behind }) =>
@@ -102,15 +104,14 @@ export function createAlertStore(db: Database): AlertStore {
             [name, channel, textOf(had.conditions), had.at, retrySeconds],
           )
         const clock = new Date(row.clock)
-        const trouble = (await feedTroubles(tx, [name])).get(name) ?? null
-        const next = nextAlertAt(toAccount(row), alertedOf(row), clock, trouble)
+        const next = nextAlertAt(toAccount(row), alertedOf(row), clock, (await feedStates(tx, [name]))(name))
         await tx.query('update accounts set alert_at = $2 where name = $1', [name, next])
         if (event !== null) await insertEvent(tx, db.dialect, event, clock.getTime())
       }),
   }
 }
 
-function toClaim(row: AlertedRow, backlog: readonly BacklogRow[]): Omit<AlertClaim, 'feedTrouble'> {
+function toClaim(row: AlertedRow, backlog: readonly BacklogRow[]): Omit<AlertClaim, 'feed'> {
   const own = backlog.filter(({ account }) => account === row.name)
   const behind = new Map(own.map(({ channel, told, told_at }) => [channel, { conditions: conditionsIn(told), at: toDate(told_at) }]))
   return { account: toAccount(row), alerted: alertedOf(row), behind, claimedAt: new Date(row.clock) }

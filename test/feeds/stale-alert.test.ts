@@ -42,6 +42,32 @@ eachEngine(t, 'a feed that is read and fails for six hours alerts once, each wee
   world.instagram.heal('/me/media')
   t.strictSame(await hours(8), ['recovered'])
   t.strictSame(await hours(3), [])
+
+  world.instagram.fail('/me/media', 'serviceTrouble')
+  await hours(10)
+  await world.change('shop', { serves: 'token' })
+  t.strictSame(await hours(24 * 8), [], 'switched off: neither goes on nor ends')
+  await world.change('shop', { serves: 'both' })
+  world.instagram.heal('/me/media')
+  t.strictSame(await hours(3), ['recovered'])
+})
+
+t.test('a failing feed that is switched off before its alert sends none', async (t) => {
+  const world = await createFeedWorld(t)
+  const sent: Alert[] = []
+  const { log } = world.deps
+  const channels = channelsOn(world.db, { webhook: into(sent) }, { log })
+  await world.connect()
+  await world.visit()
+  world.instagram.fail('/me/media', 'serviceTrouble')
+  for (let poll = 0; poll < 8; poll++) await world.poll()
+  await world.change('shop', { serves: 'token' })
+  for (let poll = 0; poll < 30; poll++) {
+    await world.poll()
+    await world.db.query('update accounts set alert_at = next_check_at')
+    await sendAlerts({ alerts: createAlertStore(world.db), channels, log })
+  }
+  t.strictSame(sent, [])
 })
 
 t.test('a feed that nobody reads, or whose token is in trouble, sends no alert of its own', async (t) => {
