@@ -1,4 +1,4 @@
-import type { Account, Actor } from '../core/account.ts'
+import { type Account, type Actor, isServable } from '../core/account.ts'
 import type { AccountChange, AccountStore, EventKind } from '../core/account-store.ts'
 import { AppError } from '../core/errors.ts'
 import type { MediaAccess } from '../core/media.ts'
@@ -120,8 +120,9 @@ export async function fetchFeed(deps: FeedDeps, name: string): Promise<FetchOutc
   if (view === null) throw noMedia(deps, account)
   if (view.serves === 'token') throw new AppError('conflict', 'The feed of this account is switched off; switch it on first.')
   if (view.publicWord === 'needed') throw new AppError('conflict', 'Say first that the profile is public.')
-  if (account.providerUserId === null || account.state !== 'active')
-    throw new AppError('conflict', 'The account has no token that works, so its posts cannot be fetched.')
+  if (account.pausedAt !== null) throw new AppError('conflict', 'The account is paused, so its posts are not fetched: resume it first.')
+  if (account.providerUserId === null || account.state !== 'active' || !isServable(account, deps.store.now()))
+    throw new AppError('conflict', 'The account has no token that works, so its posts cannot be fetched. Its page says what to do.')
   const { store, fetching } = await deps.feeds.load()
   await store.begin(name, account.providerUserId)
   const outcome = await fetching.byHand(name)

@@ -66,6 +66,12 @@ t.test('the account’s page shows the feed, fetches and empties it; a stranger 
   t.match(await act('serves', { serves: 'token' }), /no feed/)
   t.match(await act('feed-fetch'), /409 .*switched off; switch it on first/)
   t.equal((await read('/token.json')).status, 200)
+  await act('serves', { serves: 'both' })
+  await act('pause')
+  t.match(await act('feed-fetch'), /409 .*The account is paused, so its posts are not fetched: resume it first/)
+  await act('resume')
+  agent.sql("update accounts set expires_at = '2020-01-01T00:00:00.000Z'")
+  t.match(await act('feed-fetch'), /409 .*no token that works, so its posts cannot be fetched/)
 })
 
 t.test('the pages show the code for what the account gives: the posts first, the token second, and no code that is refused', async (t) => {
