@@ -12,13 +12,14 @@ function make(tag, part = '', ...children) {
 const here = (address) => new URL(address, import.meta.url)
 
 async function ask(account, signal) {
-  if (account && !/^[a-z0-9-]+$/.test(account)) throw Error('There is no such account.')
+  if (account && !/^[\w-]+$/.test(account)) throw Error('No such account')
   for (let tries = 1; ; tries++) {
     const answer = await fetch(here(account ? `/accounts/${account}/media.json` : '/media.json'), { signal })
-    const { data, message } = await answer.json()
-    if (answer.ok) return data
+    // A host that restarts answers with a page of its own.
+    const { data, message } = await answer.json().catch(() => ({}))
+    if (data) return data
     // The first reader of all may come before the posts.
-    if (answer.status !== 503 || tries > 3) throw Error(message)
+    if (answer.status !== 503 || tries > 3) throw Error(message ?? answer.status)
     await new Promise((done) => setTimeout(done, 5000))
   }
 }
@@ -28,7 +29,8 @@ function pictureOf({ alt, color, width, height, sizes }, tile, loading) {
   // From this agent alone.
   const fileOf = ({ url }) => here(new URL(url).pathname)
   picture.style.background = color
-  const shownWidth = Math.max(tile.width, (tile.height * width) / height)
+  // In a tab that is not open yet a tile has no size.
+  const shownWidth = Math.max(tile.width, (tile.height * width) / height) || innerWidth
   const srcset = sizes.map((size) => `${fileOf(size)} ${size.width}w`)
   return Object.assign(picture, { alt, loading, sizes: `${shownWidth}px`, srcset, src: fileOf(sizes[0]) })
 }
@@ -39,7 +41,6 @@ class Feed extends HTMLElement {
   #run
 
   connectedCallback() {
-    this.#root.adoptedStyleSheets = [sheet]
     this.#show()
   }
 
@@ -68,15 +69,17 @@ class Feed extends HTMLElement {
     for (let at = 0; at < most; at++) add(make('span', 'frame'))
     this.#root.replaceChildren(grid, make('slot', 'wait'))
     try {
+      // Fails where the element was moved into another document.
+      this.#root.adoptedStyleSheets = [sheet]
       const posts = (await ask(account, signal)).filter(
         ({ media_type, caption }) =>
-          media_type.startsWith((only ?? '').toUpperCase()) &&
-          (!tagged || caption?.toLowerCase().split(/\s/).includes(`#${tagged.replace('#', '').toLowerCase()}`)),
+          media_type.startsWith(only?.toUpperCase() ?? '') &&
+          (!tagged || caption?.toLowerCase().match(/#[\p{L}\p{M}\d_]+/gu)?.includes(`#${tagged.replace('#', '').toLowerCase()}`)),
       ).slice(0, most)
       const tile = grid.firstChild.firstChild.getBoundingClientRect()
       grid.replaceChildren()
       posts.forEach(({ media_type, permalink, caption, picture }, at) => {
-        const shown = picture ? pictureOf(picture, tile, at < (columns ?? 4) ? 'eager' : 'lazy') : make('span', 'caption', caption ?? '')
+        const shown = picture ? pictureOf(picture, tile, at < (columns ?? 4) ? 'eager' : 'lazy') : make('span', 'caption', caption ?? permalink)
         const frame = make('a', media_type === 'VIDEO' ? 'frame video' : 'frame', shown)
         if (/^https:\/\/(www\.)?(instagram\.com|threads\.(com|net))\//.test(permalink))
           Object.assign(frame, { href: permalink, rel: 'noopener', target: target ?? '_blank' })

@@ -51,7 +51,7 @@ export const embedRoutes: FastifyPluginAsync<FeedRouteParts & { readonly viewsFo
 
 /** Comments and indentation are for readers of the repository. */
 const withoutComments = (script: string): string => script.replace(/^\s*(?:\/\/.*)?\n?/gm, '')
-const inOneLine = (css: string): string => css.replace(/\s*\n\s*/g, '')
+const inOneLine = (css: string): string => css.replace(/\s*([{};,\n]|: )\s*/g, (_, mark: string) => mark.trim())
 
 /** `?columns=` and `?count=`; anything else than a number in the range is the usual one. */
 function shapeOf({ query }: FastifyRequest): { columns: number; count: number } {
