@@ -304,6 +304,7 @@ t.test('a full budget gives a new feed nothing and takes nothing from others', a
   t.match(await world.row('new'), { posts: null, bytes: 0, lastError: /FEED_STORE_MB/ })
   t.equal(await world.pictures(), 6)
   await world.travel(8 * DAY_MS)
+  t.match(await world.read('shop', tight), { problem: null })
   t.match(await world.visit('new', tight), { problem: null }, 'a week unread frees the room')
   t.match(await world.row(), { posts: null, bytes: 0 })
   t.match(await world.read('shop', tight), { problem: { code: 'unavailable' } }, 'which no reader’s memory outlasts')
