@@ -65,7 +65,7 @@ const agent = spawn(process.execPath, [...watch, 'src/cli/main.ts', 'serve'], {
   stdio: ['ignore', 'pipe', 'pipe'],
 })
 const group = agent.pid as number
-const strike = listProcess(group, 'KILL')
+const unlist = listProcess(group, 'KILL')
 agent.stdout.pipe(process.stdout)
 agent.stderr.pipe(process.stderr)
 agent.on('exit', (code) => end(code ?? 0))
@@ -83,7 +83,7 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal
 async function end(code: number): Promise<void> {
   if (isEnding) return
   isEnding = true
-  strike()
+  unlist()
   for (const ending of endings) await Promise.resolve(ending()).catch(() => {})
   process.exit(code)
 }

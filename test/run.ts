@@ -10,7 +10,7 @@ import { fastTests } from './support/fast-tests.ts'
 import { filesUnder } from './support/files-under.ts'
 import { installMissing } from './support/install.ts'
 import { type PostgresServer, startPostgres } from './support/postgres.ts'
-import { COMPILED } from './support/process.ts'
+import { COMPILED, kill } from './support/process.ts'
 import { listProcess, processRoot } from './support/process-root.ts'
 import { howToInstall, type Service } from './support/services.ts'
 import { waitFor } from './support/wait-for.ts'
@@ -42,7 +42,11 @@ async function run(args: string[], absent: Service[]): Promise<number> {
   // Started at the first use, because many runs need none.
   let postgres: Promise<PostgresServer> | undefined
   const services = createServer((_request, response) => {
-    postgres ??= startPostgres()
+    // A start that failed is tried again by the next test.
+    postgres ??= startPostgres().catch((error: Error) => {
+      postgres = undefined
+      throw error
+    })
     postgres.then(
       ({ url }) => response.end(url),
       (error: Error) => response.writeHead(500).end(error.message),
@@ -57,17 +61,19 @@ async function run(args: string[], absent: Service[]): Promise<number> {
   // In its own process group, so that a signal reaches tap and its test processes once, through this process.
   const tap = spawn(process.execPath, [TAP, ...args], { env, stdio: 'inherit', detached: true })
   const group = tap.pid as number
-  const strike = listProcess(group, 'KILL')
+  const unlist = listProcess(group, 'KILL')
   let interrupted = false
+  let killing: NodeJS.Timeout | undefined
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     process.on(signal, () => {
       interrupted = true
-      process.kill(-group, 'SIGTERM')
-      setTimeout(() => process.kill(-group, 'SIGKILL'), 5_000)
+      kill(-group, 'SIGTERM')
+      killing ??= setTimeout(() => kill(-group, 'SIGKILL'), 5_000)
     })
   }
   const [code] = await once(tap, 'exit')
-  strike()
+  clearTimeout(killing)
+  unlist()
   await postgres?.then((server) => server.stop())
   // Each test process has its own sweeper, which may end a moment later.
   const swept = () => readdirSync(root).every((name) => !name.startsWith('p-'))

@@ -230,11 +230,7 @@ t.test('where there is no feed, what stands between the tags shows, and the cons
     ['', HOSTILE, /https:\/\/evil\.example is not on the list of web sites that may read this feed\. Is it yours\?/],
     ['account="no-such"', ALLOWED, /no account/],
     ['account="A"', ALLOWED, /no account/],
-    ...['../admin', 'a/b', '%2e%2e', 'x?y', '.'].map((name): [string, string, RegExp] => [
-      `account="${name}"`,
-      ALLOWED,
-      /No such account/,
-    ]),
+    ...['../admin', 'a/b', '%2e%2e', 'x?y', '.'].map((name): [string, string, RegExp] => [`account="${name}"`, ALLOWED, /No such account/]),
   ]
   for (const [attributes, site, reason] of rows) {
     said.length = 0

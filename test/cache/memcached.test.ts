@@ -1,6 +1,7 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { once } from 'node:events'
 import { type AddressInfo, createServer, type Socket } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { createMemcached, type Memcached, parseServers } from '../../src/cache/memcached.ts'
 import { freePort } from '../support/free-port.ts'
@@ -50,8 +51,6 @@ async function durationMs(action: () => Promise<unknown>): Promise<number> {
   await action()
   return performance.now() - start
 }
-
-const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms))
 
 /** A server of another protocol, which sends `answer` to any bytes. */
 async function startLiar(t: Test, answer: (socket: Socket, request: Buffer) => void) {

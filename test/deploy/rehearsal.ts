@@ -79,9 +79,9 @@ export async function startDyno(
     async stop(whom = 'first') {
       const startedAt = performance.now()
       if (dyno.running) process.kill(whom === 'all' ? -dyno.pid : dyno.pid, 'SIGTERM')
-      const impatience = setTimeout(() => void dyno.end('SIGKILL', 0), 60_000)
+      const timeout = setTimeout(() => void dyno.end('SIGKILL', 0), 60_000)
       const exit = await dyno.exited
-      clearTimeout(impatience)
+      clearTimeout(timeout)
       return { ...exit, tookMs: performance.now() - startedAt }
     },
   }

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { createMemcached } from '../../src/cache/memcached.ts'
 import { shortDigest } from '../../src/core/digest.ts'
@@ -11,7 +12,6 @@ import { waitFor } from '../support/wait-for.ts'
 
 const skip = missing('memcached')
 const SILENT = { info() {}, warn() {} }
-const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms))
 
 async function createSharedWorld(t: Test) {
   const memcached = await startMemcached(t)

@@ -7,6 +7,7 @@ import { createTimetable } from '../../src/storage/timetable.ts'
 import { eachEngine } from '../storage/engines.ts'
 import { oldRelease } from '../support/old-release.ts'
 import { createStoreWorld, DAY_MS, HOUR_MS, MINUTE_MS, type StoreWorld } from '../support/store-world.ts'
+import { waitFor } from '../support/wait-for.ts'
 import { openVirtualStore } from '../years/agent-process.ts'
 
 type Options = Parameters<typeof createStoreWorld>[1]
@@ -146,7 +147,7 @@ eachEngine(t, 'a refresh does not wait for a look, and its result counts', async
   const { looks, check } = world.checker()
   const before = looksAt(world)
   const looking = check()
-  while (looksAt(world) === before) await new Promise((resolve) => setTimeout(resolve, 5))
+  await waitFor('the look', () => looksAt(world) > before)
   t.match(await refreshDue(world.process(), { actor: 'owner', account: 'default', force: true }), { refreshed: 1 })
   const after = await world.account()
   await looking

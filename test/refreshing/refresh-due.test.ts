@@ -1,8 +1,8 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { refreshDue } from '../../src/refreshing/refresh-due.ts'
 import { eachEngine } from '../storage/engines.ts'
 import { createStoreWorld, DAY_MS } from '../support/store-world.ts'
+import { waitFor } from '../support/wait-for.ts'
 
 const NAMES = Array.from({ length: 20 }, (_, n) => `shop-${n + 1}`)
 
@@ -49,8 +49,7 @@ t.test('no account waits for another whose provider hangs', async (t) => {
   world.instagram.fail('/refresh_access_token', 'hang', 1)
   const sweep = refreshDue(world.deps, { actor: 'timer' })
   const refreshed = async () => (await world.deps.store.list()).filter(({ version }) => version === 3).length
-  for (let left = 100; left > 0 && (await refreshed()) < 11; left--) await sleep(10)
-  t.equal(await refreshed(), 11)
+  await waitFor('the others', async () => (await refreshed()) === 11)
   t.match(await sweep, { refreshed: 11, failed: 1 })
 })
 
@@ -60,8 +59,9 @@ t.test('a stop saves running calls and starts no new ones', async (t) => {
   await world.later(8 * DAY_MS)
   world.instagram.fail('/refresh_access_token', { kind: 'slowAnswer', ms: 300 })
   const stopping = new AbortController()
+  const before = world.instagram.calls.length
   const sweep = refreshDue(world.deps, { actor: 'timer' }, stopping.signal)
-  await sleep(100)
+  await waitFor('the first calls', () => world.instagram.calls.length > before)
   stopping.abort()
   const { refreshed, failed } = await sweep
   t.ok(refreshed > 0 && refreshed <= 8, `${refreshed} were under way`)

@@ -83,9 +83,9 @@ t.test('/readyz does not wait for a hanging store, and says since when it hangs'
     channelStates: () => [],
   })
   const askedAt = Date.now()
-  const patience = new AbortController()
-  t.teardown(() => patience.abort())
-  const hung = await Promise.race([health.check(), sleep(10_000, null, { signal: patience.signal }).catch(() => null)])
+  const timeout = new AbortController()
+  t.teardown(() => timeout.abort())
+  const hung = await Promise.race([health.check(), sleep(10_000, null, { signal: timeout.signal }).catch(() => null)])
   t.match(hung, { ready: false, parts: { store: { state: 'down' } } })
   t.ok(Math.abs((hung?.parts['store']?.since.getTime() ?? 0) - askedAt) < 500)
   trouble.before = async () => {}

@@ -51,13 +51,13 @@ t.test('real Postgres', { skip: missing('postgres') }, async (t) => {
     const { url, query } = await createDatabase(t)
     const db = open(t, url)
     await db.query('create table one (a integer)')
-    const sleeping = db.query('select pg_sleep(1.5)')
+    const sleeping = db.query('select pg_sleep(60)')
     await waitFor('the query', () =>
-      query("select 1 where exists (select from pg_stat_activity where query = 'select pg_sleep(1.5)')").then((rows) => rows.length > 0),
+      query("select 1 where exists (select from pg_stat_activity where query = 'select pg_sleep(60)')").then((rows) => rows.length > 0),
     )
     await Promise.all([
       unavailable(t, sleeping, /does not answer/),
-      query("select pg_terminate_backend(pid) from pg_stat_activity where query = 'select pg_sleep(1.5)'"),
+      query("select pg_terminate_backend(pid) from pg_stat_activity where query = 'select pg_sleep(60)'"),
     ])
     await unavailable(
       t,

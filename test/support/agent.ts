@@ -40,9 +40,10 @@ export async function startAgent(t: Teardown, options: AgentOptions = {}): Promi
   t.teardown(() => agent.end('SIGKILL'))
   const url = `http://127.0.0.1:${port}`
   if (ready !== null) {
-    const answers = async () => !agent.running || (await fetch(url + ready)).ok
+    // A question that hangs is asked again.
+    const answers = async () => !agent.running || (await fetch(url + ready, { signal: AbortSignal.timeout(5_000) })).ok
     await waitFor(`the agent to answer ${ready}`, answers).catch((error: Error) => {
-      throw new Error(`${error.message}\n${agent.stdout()}${agent.stderr()}`)
+      throw new Error(`${error.message}\n${agent.stdout()}${agent.stderr()}`, { cause: error.cause })
     })
     if (!agent.running) throw new Error(`the agent ended before it answered ${ready}:\n${agent.stdout()}${agent.stderr()}`)
   }
@@ -92,8 +93,13 @@ export async function runCli(t: Teardown, args: string[], options: CliOptions = 
   const { stdin = '', timeoutMs = 60_000 } = options
   const command = await startCli(t, args, options)
   command.stdin.end(stdin)
-  const impatience = setTimeout(() => command.signal('SIGKILL'), timeoutMs)
+  let isLate = false
+  const timeout = setTimeout(() => {
+    isLate = true
+    command.signal('SIGKILL')
+  }, timeoutMs)
   const exit = await command.exited
-  clearTimeout(impatience)
+  clearTimeout(timeout)
+  if (isLate) throw new Error(`“${args.join(' ')}” did not end within ${timeoutMs} ms:\n${command.stdout()}${command.stderr()}`)
   return { ...exit, stdout: command.stdout(), stderr: command.stderr() }
 }

@@ -117,12 +117,18 @@ export interface OwnerWorld {
   readonly redirectUri: string
 }
 
-/** An agent, Instagram, and a signed-in owner. */
-export async function createOwner(t: Teardown, options: AgentOptions = {}): Promise<OwnerWorld> {
-  const agent = await openAgent(t, options)
+/** The owner's browser. */
+export async function signedIn(agent: OpenAgent): Promise<Client> {
   const owner = createClient(agent)
   const { status } = await owner.signIn(PASSWORD)
   if (status !== 303) throw new Error(`the owner could not sign in: ${status}`)
+  return owner
+}
+
+/** An agent, Instagram, and a signed-in owner. */
+export async function createOwner(t: Teardown, options: AgentOptions = {}): Promise<OwnerWorld> {
+  const agent = await openAgent(t, options)
+  const owner = await signedIn(agent)
   return { agent, instagram: agent.instagram, owner, stranger: createClient(agent), redirectUri: `${agent.url}/connect/instagram/callback` }
 }
 

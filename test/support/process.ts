@@ -53,7 +53,7 @@ export async function launch(command: string, args: string[], options: LaunchOpt
   // Listed before the first await: a kill in between would leave it running.
   const pid = child.pid
   if (pid === undefined) throw (await once(child, 'error'))[0]
-  const strike = listProcess(pid, endWith)
+  const unlist = listProcess(pid, endWith)
   await once(child, 'spawn')
 
   const output = { stdout: '', stderr: '' }
@@ -68,7 +68,7 @@ export async function launch(command: string, args: string[], options: LaunchOpt
   const exited = new Promise<Exit>((resolve) => {
     child.once('exit', () => {
       running = false
-      strike()
+      unlist()
     })
     // 'close' follows 'exit' once the output has been read.
     child.once('close', (code, signal) => resolve({ code, signal }))
@@ -92,22 +92,23 @@ export async function launch(command: string, args: string[], options: LaunchOpt
       child.unref()
       for (const stream of [child.stdin, child.stdout, child.stderr]) unrefPipe(stream)
     },
-    async end(signal, graceMs = 10_000) {
+    async end(signal, graceMs = 60_000) {
       if (running) {
         signalAll('SIGCONT')
         kill(pid, signal)
       }
-      const impatience = setTimeout(() => kill(-pid, 'SIGKILL'), graceMs)
+      const timeout = setTimeout(() => kill(-pid, 'SIGKILL'), graceMs)
       try {
         return await exited
       } finally {
-        clearTimeout(impatience)
+        clearTimeout(timeout)
       }
     },
   }
 }
 
-function kill(pid: number, signal: NodeJS.Signals): void {
+/** A process that has ended is no error. */
+export function kill(pid: number, signal: NodeJS.Signals): void {
   try {
     process.kill(pid, signal)
   } catch (error) {

@@ -1,6 +1,6 @@
 import { gunzipSync } from 'node:zlib'
 import t, { type Test } from 'tap'
-import { ask, createOwner, type OpenAgent, OTHER_SITE, openServing, SERVER_KEY, SITE } from '../../support/owner.ts'
+import { ask, createOwner, type OpenAgent, OTHER_SITE, openServing, SERVER_KEY, SITE, signedIn } from '../../support/owner.ts'
 import { words } from '../../support/words.ts'
 
 const FROM_SITE = { referer: `${SITE}/`, 'sec-fetch-dest': 'iframe', 'sec-fetch-mode': 'navigate', 'sec-fetch-site': 'cross-site' }
@@ -97,12 +97,13 @@ t.test('who may frame it is decided by the site around, before any tag and befor
 
 t.test('a site’s name never gets more into the policy than itself', async (t) => {
   const { agent } = await setUp(t)
-  agent.sql("update accounts set feed_open = 1, allowed_domains = 'https://*.shop.example', revision = revision + 1")
-  await new Promise((resolve) => setTimeout(resolve, 1_010))
+  const owner = await signedIn(agent)
+  const page = '/admin/accounts/default'
+  await owner.post(`${page}/domains`, { domains: 'https://*.shop.example' })
+  await owner.post(`${page}/feed-open`, { open: 'yes' })
   for (const referer of ['https://a;script-src *.shop.example/', "https://a'.shop.example/", 'https://a,b.shop.example/', '', 'x'])
     t.match((await frame(agent, '', { referer })).headers['content-security-policy'], CSP('*'), 'an open feed is for any page')
-  agent.sql('update accounts set feed_open = 0, revision = revision + 1')
-  await new Promise((resolve) => setTimeout(resolve, 1_010))
+  await owner.post(`${page}/feed-open`, {})
   for (const referer of ['https://a;script-src *.shop.example/', 'https://a;b.shop.example/', "https://a'b.shop.example/"])
     t.equal((await frame(agent, '', { referer })).status, 403, referer)
   t.match(await frame(agent, '', { referer: 'https://a-b.shop.example/' }), {
@@ -132,8 +133,7 @@ t.test('what has no feed says so in a sentence that any page may frame', async (
   const { agent, instagram } = await setUp(t)
   instagram.fail('/me/media', 'html502')
   t.match(await frame(agent), { status: 503, headers: { 'retry-after': '5' }, body: /<p class="problem">[^<]*not there yet/ })
-  agent.sql("update accounts set paused_at = '2026-01-01T00:00:00.000Z', revision = revision + 1")
-  await new Promise((resolve) => setTimeout(resolve, 1_010))
+  await (await signedIn(agent)).post('/admin/accounts/default/pause')
   t.match(await frame(agent), { status: 403, body: /paused/ })
 })
 

@@ -1,20 +1,17 @@
 import { gunzipSync } from 'node:zlib'
 import t, { type Test } from 'tap'
 import { startThreads } from '../../support/instagram.ts'
-import { ask, type OpenAgent, OTHER_SITE, openAgent, openServing, SERVER_KEY, SITE } from '../../support/owner.ts'
+import { ask, type OpenAgent, OTHER_SITE, openAgent, openServing, SERVER_KEY, SITE, signedIn } from '../../support/owner.ts'
 
 const get = (agent: OpenAgent, path = '/media.json', headers: Record<string, string> = { origin: SITE }) => ask(agent, path, { headers })
 
 async function setUp(t: Test, env: Record<string, string> = {}) {
   const { agent, instagram, token } = await openServing(t, env)
   Object.assign(instagram.knobs, { postPictures: 'own', mediaCount: 5 })
-  /** What only later commands do: the columns are read within a second. */
-  const set = async (change: string): Promise<void> => {
-    agent.sql(`update accounts set ${change}, revision = revision + 1`)
-    await new Promise((resolve) => setTimeout(resolve, 1_010))
-  }
+  const owner = await signedIn(agent)
+  const act = (what: string, form: Record<string, string> = {}) => owner.post(`/admin/accounts/default/${what}`, form)
   const posts = async (headers?: Record<string, string>) => JSON.parse((await get(agent, '/media.json', headers)).body)
-  return { agent, instagram, token, set, posts }
+  return { agent, instagram, token, act, posts }
 }
 
 t.test('the feed has Graph’s shape, its own addresses, and nothing else', async (t) => {
@@ -111,9 +108,9 @@ t.test('the allow-list decides as for tokens, before any tag and before any fetc
 })
 
 t.test('an open feed is for everybody and for shared caches', async (t) => {
-  const { agent, set } = await setUp(t)
+  const { agent, act } = await setUp(t)
   const closed = await get(agent)
-  await set('feed_open = 1')
+  await act('feed-open', { open: 'yes' })
   for (const headers of [{}, { origin: OTHER_SITE }, { origin: 'null' }] as Record<string, string>[]) {
     const { status, headers: answered } = await get(agent, '/media.json', { ...headers, 'if-none-match': closed.headers['etag'] ?? '' })
     t.match(
@@ -128,13 +125,13 @@ t.test('an open feed is for everybody and for shared caches', async (t) => {
       },
     )
   }
-  await set('feed_open = 0')
+  await act('feed-open')
   t.match(await get(agent, '/media.json', {}), { status: 403 })
   t.match((await get(agent)).headers, { 'cache-control': /^private/, etag: closed.headers['etag'] })
 })
 
 t.test('a picture is named by the feed, public for a day, and inert', async (t) => {
-  const { agent, posts, set, instagram } = await setUp(t)
+  const { agent, posts, act, instagram } = await setUp(t)
   const [{ picture }] = (await posts()).data
   const { pathname } = new URL(picture.sizes[0].url)
   const { status, headers } = await ask(agent, pathname)
@@ -161,7 +158,7 @@ t.test('a picture is named by the feed, public for a day, and inert', async (t) 
   ]
   for (const path of made) t.match(await ask(agent, path), { status: 404, headers: { 'cache-control': 'no-store' } }, path)
   t.match(await ask(agent, pathname.replace('default', 'other')), { status: 404 })
-  await set("paused_at = '2026-01-01T00:00:00.000Z'")
+  await act('pause')
   t.match(await ask(agent, pathname), { status: 403 }, 'a paused account shows none, in memory or not')
   t.match(await get(agent), { status: 403, body: /paused/ })
   t.equal(instagram.counts['/me/media'], 1)
