@@ -1,4 +1,4 @@
-import t from 'tap'
+import t, { type Test } from 'tap'
 import type { Param, Queryable } from '../../src/storage/database.ts'
 import { openSqlite } from '../../src/storage/sqlite.ts'
 import { createFeedWorld, DAY_MS, HOUR_MS, MINUTE_MS } from '../support/feed-world.ts'
@@ -293,13 +293,18 @@ t.test('no picture is kept while a token waits for the store', async (t) => {
   t.equal(await world.pictures(), 6)
 })
 
-t.test('a full budget gives a new feed nothing and takes nothing from others', async (t) => {
-  const world = await createFeedWorld(t)
+/** “shop” has its feed, “new” has none yet, and `tight` is a process whose FEED_STORE_MB is `times` the room of the first. */
+async function tightWorld(t: Test, times: number) {
+  const world = await createFeedWorld(t, { settings: { posts: 6 } })
   await world.connect()
   await world.connect('new')
   await world.visit()
   const { bytes = 0 } = (await world.row()) ?? {}
-  const tight = world.process({ settings: { storeBytes: Math.round(bytes * 1.3) } })
+  return { world, tight: world.process({ settings: { storeBytes: Math.round(bytes * times) } }) }
+}
+
+t.test('a full budget gives a new feed nothing and takes nothing from others', async (t) => {
+  const { world, tight } = await tightWorld(t, 1.3)
   t.match(await world.visit('new', tight), { problem: { code: 'unavailable' } })
   t.match(await world.row('new'), { posts: null, bytes: 0, lastError: /FEED_STORE_MB/ })
   t.equal(await world.pictures(), 6)
@@ -311,12 +316,7 @@ t.test('a full budget gives a new feed nothing and takes nothing from others', a
 })
 
 t.test('a feed that was read just now gives way to none', async (t) => {
-  const world = await createFeedWorld(t)
-  await world.connect()
-  await world.connect('new')
-  await world.visit()
-  const { bytes = 0 } = (await world.row()) ?? {}
-  const tight = world.process({ settings: { storeBytes: Math.round(bytes * 1.3) } })
+  const { world, tight } = await tightWorld(t, 1.3)
   await world.travel(8 * DAY_MS)
   await world.visit('shop', tight)
   t.match(await world.visit('new', tight), { problem: { code: 'unavailable' } })
@@ -324,11 +324,7 @@ t.test('a feed that was read just now gives way to none', async (t) => {
 })
 
 t.test('a feed without room for its new posts says so, and asks no more often for it', async (t) => {
-  const world = await createFeedWorld(t, { settings: { posts: 6 } })
-  await world.connect()
-  await world.visit()
-  const { bytes = 0 } = (await world.row()) ?? {}
-  const tight = world.process({ settings: { posts: 6, storeBytes: Math.round(bytes / 2) } })
+  const { world, tight } = await tightWorld(t, 0.5)
   world.instagram.knobs.newestPost += 2
   await world.visit('shop', tight)
   await world.poll(tight)
