@@ -18,9 +18,8 @@ COPY package.json LICENSE ./
 COPY bin ./bin
 COPY migrations ./migrations
 COPY views ./views
-# The embedded store and its key; mount a volume here, or name a Postgres in DATABASE_URL.
+# The embedded store and its key; mount a volume here, or name a Postgres in DATABASE_URL. No VOLUME: Railway refuses it.
 RUN mkdir data && chown node:node data
-VOLUME /app/data
 USER node
 EXPOSE 3000
 HEALTHCHECK --interval=30s --timeout=5s --start-period=20s \

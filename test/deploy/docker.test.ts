@@ -20,6 +20,10 @@ t.test('the image is built in two stages, has a health check, and does not run a
   t.match(readRoot('Dockerfile').trim(), /\nFROM agent$/, 'the default target')
   t.match(readRoot('Dockerfile'), /^ARG BASE=node:26-bookworm-slim\nFROM \$\{BASE\} AS build$/m)
   t.equal(agent.findLast(({ verb }) => verb === 'USER')?.rest, 'node')
+  t.notOk(
+    [...stages.values()].flat().some(({ verb }) => verb === 'VOLUME'),
+    'Railway builds no image with one',
+  )
   const health = agent.find(({ verb }) => verb === 'HEALTHCHECK')?.rest ?? ''
   t.match(health, /^--interval=\d+s --timeout=\d+s --start-period=\d+s CMD \[/)
   const ignored = readRoot('.dockerignore').trim().split('\n')

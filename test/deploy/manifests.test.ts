@@ -145,7 +145,7 @@ t.test('deploy/compose.yaml starts the agent alone with one edited line', async 
   )
   t.same([Object.keys(services), Object.keys(volumes)], [['agent'], ['data']])
   const { agent } = services
-  t.match(agent, { build: '..', volumes: ['data:/app/data'], ports: ['3000:3000'] })
+  t.match(agent, { build: '..', volumes: ['data:/app/data'], ports: ['3000:3000'], env_file: [{ path: '.env', required: false }] })
   t.ok(Number.parseInt(agent.stop_grace_period, 10) >= EXIT_BY_SECONDS)
   t.match(readConfig(agent.environment), { port: 3000, database: { kind: 'sqlite' }, warnings: [] })
 })
