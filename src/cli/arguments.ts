@@ -108,8 +108,10 @@ function readCommand({ name, form, rest }: Match, options: ReadonlyMap<Option, s
 function unknownCommand(first: string, [second]: readonly string[], command: AgentCommand): UsageError {
   const isGroup = GROUPS.includes(first)
   const typed = isGroup ? (second ?? '') : first
-  const suggestion = nearest(typed, isGroup ? secondWords(first) : FIRST_WORDS)
-  const hint = suggestion === null ? '' : ` Did you mean “${isGroup ? `${first} ${suggestion}` : suggestion}”?`
+  // “export” is meant as “accounts export”, although “import” looks like it.
+  const group = isGroup ? first : GROUPS.find((one) => secondWords(one).includes(typed))
+  const suggestion = nearest(typed, group === undefined ? FIRST_WORDS : secondWords(group))
+  const hint = suggestion === null ? '' : ` Did you mean “${group === undefined ? '' : `${group} `}${suggestion}”?`
   const advice = typed === '' || isPlain(typed) || suggestion !== null ? '' : ` ${NOT_REPEATED}${tokenAdvice(command)}`
   if (isGroup) return new UsageError(`${first} takes one of ${secondWords(first).join(', ')}.${hint}${advice}`)
   return new UsageError(`There is no command ${isPlain(typed) ? `“${typed}”` : 'of this name'}.${hint}${advice}`)

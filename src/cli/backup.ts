@@ -96,7 +96,9 @@ export async function restore(agent: Agent, invocation: Invocation, place: strin
     say(
       'No list of erasures was given: data that users had erased since the backup is back. If there were any, restore again with --replace --erased <log>.',
     )
-  return print(`Start the agent now. It serves each token once its provider has confirmed it${heldBack(agent)}. Browsers are signed out.`)
+  return print(
+    `Start the agent now, or restart it. It serves each token once its provider has confirmed it${heldBack(agent)}. Browsers are signed out.`,
+  )
 }
 
 /** A refresh token that works once may have been spent since the backup. */
@@ -115,10 +117,12 @@ async function* linesOf(path: string): AsyncGenerator<string> {
   yield* file.readLines()
 }
 
+const NO_RIGHT = 'this user has no right to it; name a file in a folder of its own, such as the one of the store'
+
 const PROBLEMS: Readonly<Record<string, string>> = {
   ENOENT: 'there is no such file or folder',
-  EACCES: 'this user has no right to it',
-  EPERM: 'this user has no right to it',
+  EACCES: NO_RIGHT,
+  EPERM: NO_RIGHT,
   EROFS: 'the disk is read-only',
   ENOSPC: 'the disk is full',
   EISDIR: 'it is a folder',

@@ -97,6 +97,7 @@ export const FORMS = {
   'auth providers': {
     words: '[--json]',
     summary: 'show which providers are set up, what is missing, and what to register where',
+    details: 'Exit code 1 if none is set up.',
     options: { json: 'one JSON array, for scripts' },
   },
   import: {

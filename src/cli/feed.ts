@@ -1,15 +1,17 @@
 import { clearFeed, type FeedView, feedView, fetchFeed } from '../accounts/feed-settings.ts'
 import { findAccount } from '../accounts/manage.ts'
 import type { Agent } from '../agent.ts'
+import type { AgentCommand } from '../config/agent-command.ts'
 import type { Account } from '../core/account.ts'
 import { accountPages } from '../core/account-pages.ts'
 import { words } from '../core/format-time.ts'
 import { megabytes } from '../core/sizes.ts'
 import type { Command } from './arguments.ts'
+import { noAccount } from './lists.ts'
 import { drained, print, printArray } from './terminal.ts'
 
 /** Shows the feeds, or works on one. The exit code is 1 if a feed that is read fails. */
-export async function feed(owner: Agent['owner'], { account, options }: Command): Promise<number> {
+export async function feed(owner: Agent['owner'], { account, options }: Command, command: AgentCommand): Promise<number> {
   if (options.has('clear') || options.has('fetch')) {
     const name = account ?? (await owner.store.find(null))?.name ?? 'default'
     if (options.has('clear')) {
@@ -42,7 +44,10 @@ export async function feed(owner: Agent['owner'], { account, options }: Command)
     shown += page.length
     await drained()
   }
-  if (shown === 0) print(`No account has a feed: only ${givePosts(owner).join(' and ')} give posts.`)
+  if (shown === 0) {
+    const isEmpty = (await owner.store.list({ after: '', limit: 1 })).length === 0
+    print(isEmpty ? noAccount(command) : `No account has a feed: only ${givePosts(owner).join(' and ')} give posts.`)
+  }
   return failing > 0 ? 1 : 0
 }
 

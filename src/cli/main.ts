@@ -141,8 +141,9 @@ function noStore(place: string, command: Config['command']): string {
 async function withSuggestion(error: AppError, { account }: Command, { store }: Agent): Promise<AppError> {
   const names: string[] = []
   for await (const page of accountPages(store)) if (names.push(...page.map(({ name }) => name)) >= SUGGESTED_NAMES) break
-  const near = account === null || names.includes(account) ? null : nearest(account, names)
-  return near === null ? error : new AppError(error.code, `${error.message} Did you mean “${near}”?`)
+  if (account === null || names.includes(account)) return error
+  const near = nearest(account, names)
+  return new AppError(error.code, `${error.message} ${near === null ? '“accounts list” shows all.' : `Did you mean “${near}”?`}`)
 }
 
 interface Opened {
@@ -176,7 +177,7 @@ async function run(invocation: Command, agent: Agent, { applied, config, env, pl
     case 'status':
       return status(agent, config.command, invocation)
     case 'feed':
-      return interruptible(agent, () => reportingStale(owner, (reporting) => feed(reporting, invocation)), '')
+      return interruptible(agent, () => reportingStale(owner, (reporting) => feed(reporting, invocation, config.command)), '')
     case 'alert-test':
       return testAlerts(agent)
     case 'rotate-keys':

@@ -52,7 +52,7 @@ t.test('without a browser: add, seed, settings, default, serve, remove', async (
   t.equal([...instagram.issued.values()].find((one) => one.userId !== '' && one.endedBy === 'revoked')?.endedBy, 'revoked')
   // No other account takes its place.
   await refused('https://shop.example', /^503 .*no token yet/s)
-  t.match(await run('accounts remove shop'), { code: 1, stderr: /no account of this name\.\n$/ })
+  t.match(await run('accounts remove shop'), { code: 1, stderr: /no account of this name\. “accounts list” shows all\.\n$/ })
   for (const typed of ['defualt', 'defaul', 'efault'])
     t.match(await run(`accounts pause ${typed}`), { code: 1, stderr: /no account of this name\. Did you mean “default”\?\n$/ })
 })

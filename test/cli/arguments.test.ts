@@ -149,6 +149,8 @@ t.test('a mistyped word gets a suggestion', async (t) => {
     [['rotatekeys'], 'rotate-keys'],
     [['accounts', 'set-domain', 'shop'], 'accounts set-domains'],
     [['accounts', 'lst'], 'accounts list'],
+    [['export'], 'accounts export'],
+    [['pause', 'shop'], 'accounts pause'],
   ]
   for (const [args, word] of suggestions) t.match(refusal(args), `Did you mean “${word}”?`)
   t.equal(refusal(['sing']), 'There is no command “sing”.')

@@ -41,4 +41,6 @@ t.test('feed shows, fetches and empties feeds; accounts set-serves and set-open 
   t.match(await run('accounts set-serves clips feed'), { code: 1, stderr: /TikTok gives no posts/ })
   t.match(await run('feed clips'), { code: 0, stdout: /only Instagram and Threads give posts/ })
   t.match(await run('feed shpo'), { code: 1, stderr: /no account of this name/ })
+  for (const name of ['default', 'clips']) t.match(await run(`accounts remove ${name}`), { code: 0 })
+  t.match(await run('feed'), { code: 0, stdout: /There is no account yet\. Store a token with: .*seed/ })
 })
