@@ -61,7 +61,15 @@ export interface SavedDomains {
 /** The list as typed, read and in full; null = it is empty. Throws `invalid` with all problems. */
 export function acceptDomains({ secrets }: Pick<ManageDeps, 'secrets'>, typed: string | null): { list: AllowList; saved: string | null } {
   const text = typed?.trim() || null
-  for (const entry of text?.split(/[\s,]+/) ?? []) refuseSecret(secrets, entry)
+  const entries = text?.split(/[\s,]+/) ?? []
+  for (const entry of entries) refuseSecret(secrets, entry)
+  // “my shop” is no list of two hosts.
+  const word = entries.find((entry) => /^[\w-]+$/.test(entry) && entry.toLowerCase() !== 'localhost')
+  if (word !== undefined)
+    throw new AppError(
+      'invalid',
+      `“${word}” has no dot: name the web site as the browser shows it, such as www.example.com. A host of your own network is written with https:// in front.`,
+    )
   const { list, problems } = parseAllowList(text ?? '', isPublicSuffix)
   if (problems.length > 0) throw new AppError('invalid', problems.map((problem) => `${problem.replace(/`([^`]*)`/g, '“$1”')}.`).join(' '))
   const saved = entriesOf(list).join(' ') || null

@@ -88,6 +88,7 @@ t.test('the first account takes token and web site in one form, without a name',
   const token = instagram.issue({ userId: '17841400000000001' })
   for (const [form, why] of [
     [{ token, domains: 'shop.example/path' }, /has a path/],
+    [{ token, domains: 'my shop' }, /“my” has no dot: name the web site as the browser shows it/],
     [{ token, domains: '*.github.io' }, /everybody’s site/],
     [{ token: '', domains: 'shop.example' }, /paste the token/],
     [{ token: 'with space', domains: 'shop.example' }, /role="alert"/],
@@ -184,7 +185,11 @@ t.test('a paused account is neither served nor refreshed', async (t) => {
   const world = await createOwner(t)
   const { owner, instagram } = world
   const token = await withAccount(world, 'default')
-  t.match(await owner.post('/admin/accounts/default/pause'), { location: /paused/ })
+  const { location } = await owner.post('/admin/accounts/default/pause')
+  t.match(location, /paused/)
+  const paused = (await owner.get(location ?? '')).text
+  t.ok(paused.indexOf('Switch on again') < paused.indexOf('id="use"'), 'the way back comes before the code')
+  t.notMatch(paused, 'Go on to Set up')
   t.match(await readAt(world, '/token.json'), { status: 503 })
   const calls = instagram.counts['/refresh_access_token']
   t.match(await owner.post('/admin/accounts/default/refresh'), { status: 409, text: /switch it on first/ })

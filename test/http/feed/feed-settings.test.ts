@@ -26,7 +26,7 @@ t.test('feed alone: each address of the token is 403 at once, for keys and known
   const { agent, owner, read, act } = await setUp(t)
   const token = ((await (await read('/token.json')).json()) as { token: string }).token
   const tags = await Promise.all(ADDRESSES.map(async (path) => (await read(path)).headers.get('etag') ?? ''))
-  t.match(await owner.page(PAGE), /Web sites get.*what FEED_MODE says: the feed and the token/)
+  t.match(await owner.page(PAGE), /Web sites get.*the feed and the token \(FEED_MODE\)/)
   t.match(await act('serves', { serves: 'feed' }), /Web sites get the feed alone from now on.*can use it until.*connect the account again/)
   for (const [at, path] of ADDRESSES.entries())
     for (const headers of [
