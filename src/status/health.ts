@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type AccountSummary, totalOf } from '../accounts/overview.ts'
+import type { AccountSummary } from '../accounts/overview.ts'
 import type { ChannelState } from '../alerts/channel.ts'
 
 /** The answer of `/readyz`. */
@@ -67,8 +67,8 @@ export function createHealthWatch(services: WatchedParts): HealthWatch {
     else parts.set('store', hangs ? { state: 'down', since: waitingSince } : { state: 'up', since })
   }
   const setTokens = (summary: AccountSummary): void => {
-    const { needPerson, unreadable } = summary
-    set('tokens', totalOf(summary) === 0 ? 'none yet' : needPerson + unreadable === 0 ? 'working' : 'need attention')
+    const { needPerson, unreadable, byState } = summary
+    set('tokens', needPerson + unreadable > 0 ? 'need attention' : byState.active > 0 ? 'working' : 'none yet')
     set('encryption', unreadable === 0 ? 'every token opens' : 'a stored token opens with no key in ENCRYPTION_KEY')
   }
   return {

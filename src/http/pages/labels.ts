@@ -148,6 +148,8 @@ export interface PlatformHelp {
 function platformHelp(example: string): PlatformHelp[] {
   // A shell would read `&` and `?`, which addresses have.
   const typed = example.includes('://') ? `"${example}"` : example
+  // Before a command only the value may stand in quotes.
+  const inFront = example.includes('://') ? example.replace(/=(.*)$/, '="$1"') : example
   return [
     {
       id: 'heroku',
@@ -176,14 +178,14 @@ function platformHelp(example: string): PlatformHelp[] {
     {
       id: 'docker',
       name: 'Docker',
-      text: 'Put the line into the file .env beside compose.yaml, then start the agent again:',
+      text: 'Put the line into the file .env, which compose.yaml and “docker run --env-file .env” read. With Compose start the agent again as below; without it remove the container and run it again.',
       code: `${example}\n\ndocker compose up -d`,
     },
     {
       id: 'server',
       name: 'A server of your own',
-      text: 'Put the line into /etc/token-agent.env (or wherever the agent gets its environment from), then restart the agent:',
-      code: `${example}\n\nsystemctl restart token-agent`,
+      text: 'With systemd put the line into /etc/token-agent.env, then: systemctl restart token-agent. In a terminal end the agent with Ctrl-C, and start it with the variable before the command:',
+      code: `${inFront} npm start`,
     },
   ]
 }

@@ -22,6 +22,8 @@ export interface SetupPage {
   readonly lead: string
   readonly states: Readonly<Record<StepName, StepState>>
   readonly working: boolean | null
+  /** There are accounts, and no token of them is confirmed yet; for the owner alone. */
+  readonly waits: boolean
   /** Why the agent cannot use its database, if it knows. */
   readonly storeProblem: string | null
   /** The first accounts that need a person; empty for strangers. */
@@ -102,6 +104,7 @@ export async function describeSetup(parts: SetupParts, request: FastifyRequest |
     lead: leadOf(states),
     states,
     working,
+    waits: isOwner && working === null && summary !== null && totalOf(summary) > 0,
     storeProblem,
     needy,
     served: isOwner ? (served?.name ?? null) : null,
@@ -156,11 +159,12 @@ function warningsFor(isOwner: boolean, configured: Settings['warnings'], own: Al
   return [...configured.map(({ text }) => text), ...ofList]
 }
 
-/** True if every account's token can be served and no person is needed; null = no account yet. */
+/** True if tokens can be served and no person is needed; null = no provider has confirmed a token yet. */
 export function isWorking(summary: AccountSummary | null): boolean | null {
   // The store does not answer.
   if (summary === null) return false
-  return totalOf(summary) === 0 ? null : summary.needPerson + summary.unreadable + summary.nearEnd === 0
+  if (summary.needPerson + summary.unreadable + summary.nearEnd > 0) return false
+  return summary.byState.active > 0 ? true : null
 }
 
 /** The first accounts that need attention. */

@@ -1,6 +1,8 @@
 import type { SetupWords } from '../../core/provider.ts'
+import { needsHttps } from '../graph/needs-https.ts'
 
 const DASHBOARD = '<a href="https://developers.facebook.com/apps/">Meta App Dashboard</a>'
+const httpsOnly = needsHttps('Instagram')
 const value = (text: string): string => `<span class="value"><code>${text}</code></span>`
 
 export const SETUP: SetupWords = {
@@ -10,7 +12,7 @@ export const SETUP: SetupWords = {
   appVariables: ['INSTAGRAM_APP_ID', 'INSTAGRAM_APP_SECRET'],
   appSteps: (redirect) => [
     `In the ${DASHBOARD} create an app and add the product “Instagram”.`,
-    `Under “API setup with Instagram login” register this redirect URI: ${value(redirect)}`,
+    `Under “API setup with Instagram login” register this redirect URI: ${value(redirect)}${httpsOnly(redirect)}`,
     `Copy the Instagram app ID and secret from there into these variables, and restart the agent. ${value('INSTAGRAM_APP_ID')} ${value('INSTAGRAM_APP_SECRET')}`,
   ],
   allSteps: ({ redirect, callbacks }) => [
@@ -21,7 +23,7 @@ export const SETUP: SetupWords = {
 <dt>OAuth redirect URI</dt><dd class="value"><code>${redirect}</code></dd>
 <dt>Deauthorize callback URL</dt><dd class="value"><code>${callbacks}/deauthorize</code></dd>
 <dt>Data deletion request URL</dt><dd class="value"><code>${callbacks}/delete</code></dd>
-</dl>${redirect.startsWith('https:') ? '' : 'Instagram accepts addresses with <code>https://</code> only: give this agent one, and put it into the variable <code>APP_URL</code>.'}`,
+</dl>${httpsOnly(redirect)}`,
     'While the app is in development mode, invite the account under “App roles” as an Instagram tester, and accept the invitation in Instagram: Settings, “Apps and websites”, “Tester invites”. The account must be a Business or Creator account.',
     'Press “Connect Instagram” here. If Instagram says “Invalid redirect_uri”, the first of these addresses is not registered letter by letter.',
   ],

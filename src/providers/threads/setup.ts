@@ -1,6 +1,8 @@
 import type { SetupWords } from '../../core/provider.ts'
+import { needsHttps } from '../graph/needs-https.ts'
 
 const DASHBOARD = '<a href="https://developers.facebook.com/apps/">Meta App Dashboard</a>'
+const httpsOnly = needsHttps('Threads')
 const value = (text: string): string => `<span class="value"><code>${text}</code></span>`
 
 // https://developers.facebook.com/docs/development/create-an-app/threads-use-case
@@ -11,7 +13,7 @@ export const SETUP: SetupWords = {
   appVariables: ['THREADS_APP_ID', 'THREADS_APP_SECRET'],
   appSteps: (redirect) => [
     `In the ${DASHBOARD} create an app with the use case “Access the Threads API”.`,
-    `In the use case open “Settings” and register this redirect URI: ${value(redirect)}`,
+    `In the use case open “Settings” and register this redirect URI: ${value(redirect)}${httpsOnly(redirect)}`,
     `Copy the <em>Threads</em> app ID and secret from there into these variables, and restart the agent. ${value('THREADS_APP_ID')} ${value('THREADS_APP_SECRET')}`,
   ],
   allSteps: ({ redirect, callbacks }) => [
@@ -22,7 +24,7 @@ export const SETUP: SetupWords = {
 <dt>Redirect callback URL</dt><dd class="value"><code>${redirect}</code></dd>
 <dt>Uninstall (deauthorize) callback URL</dt><dd class="value"><code>${callbacks}/deauthorize</code></dd>
 <dt>Delete (data deletion) callback URL</dt><dd class="value"><code>${callbacks}/delete</code></dd>
-</dl>${redirect.startsWith('https:') ? '' : 'Threads accepts addresses with <code>https://</code> only: give this agent one, and put it into the variable <code>APP_URL</code>.'}`,
+</dl>${httpsOnly(redirect)}`,
     'While the app is not published, add the account under “App roles” as a Threads tester, and accept the invitation in Threads: Settings, “Account”, “Website permissions”, “Invites”.',
     'Press “Connect Threads” here. The permission of a private profile ends after 90 days: make the profile public, or connect it again every 90 days.',
   ],
