@@ -6,6 +6,7 @@ import { shopOf } from './dev/shop.ts'
 import { runCli } from './support/agent.ts'
 import { freePort } from './support/free-port.ts'
 import { startInstagram } from './support/instagram.ts'
+import { kill } from './support/process.ts'
 import { listProcess } from './support/process-root.ts'
 import { tempFolder } from './support/temp-folder.ts'
 
@@ -69,7 +70,7 @@ const unlist = listProcess(group, 'KILL')
 agent.stdout.pipe(process.stdout)
 agent.stderr.pipe(process.stderr)
 agent.on('exit', (code) => end(code ?? 0))
-t.teardown(() => process.kill(-group, 'SIGKILL'))
+t.teardown(() => kill(-group, 'SIGKILL'))
 
 console.log(`  Agent      ${agentUrl}/status    sign in with “${PASSWORD}”; it starts again when src/ or views/ change
   Shop       ${shopUrl}/    another origin: the feeds of ${ACCOUNTS.join(' and ')}
