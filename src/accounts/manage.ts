@@ -63,12 +63,11 @@ export function acceptDomains({ secrets }: Pick<ManageDeps, 'secrets'>, typed: s
   const text = typed?.trim() || null
   const entries = text?.split(/[\s,]+/) ?? []
   for (const entry of entries) refuseSecret(secrets, entry)
-  // “my shop” is no list of two hosts.
-  const word = entries.find((entry) => /^[\w-]+$/.test(entry) && entry.toLowerCase() !== 'localhost')
-  if (word !== undefined)
+  // “my shop” is no list of two hosts. The word is not repeated, because it may be a token.
+  if (entries.some((entry) => /^[\w-]+$/.test(entry) && entry.toLowerCase() !== 'localhost'))
     throw new AppError(
       'invalid',
-      `“${word}” has no dot: name the web site as the browser shows it, such as www.example.com. A host of your own network is written with https:// in front.`,
+      'A word without a dot is no web site: name it as the browser shows it, such as www.example.com. A host of your own network is written with https:// in front.',
     )
   const { list, problems } = parseAllowList(text ?? '', isPublicSuffix)
   if (problems.length > 0) throw new AppError('invalid', problems.map((problem) => `${problem.replace(/`([^`]*)`/g, '“$1”')}.`).join(' '))

@@ -88,7 +88,7 @@ t.test('the first account takes token and web site in one form, without a name',
   const token = instagram.issue({ userId: '17841400000000001' })
   for (const [form, why] of [
     [{ token, domains: 'shop.example/path' }, /has a path/],
-    [{ token, domains: 'my shop' }, /“my” has no dot: name the web site as the browser shows it/],
+    [{ token, domains: 'my shop' }, /A word without a dot is no web site: name it as the browser shows it/],
     [{ token, domains: '*.github.io' }, /everybody’s site/],
     [{ token: '', domains: 'shop.example' }, /paste the token/],
     [{ token: 'with space', domains: 'shop.example' }, /role="alert"/],
