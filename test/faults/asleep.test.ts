@@ -30,7 +30,7 @@ t.test('a machine that slept past a due time refreshes within seconds of waking'
   // The next regular tick may be a minute away.
   const toTheMinute = 60_000 - (Date.now() % 60_000)
   agent.thaw()
-  await waitFor('the refresh to start', () => instagram.calls.length > 0)
+  await waitFor('the refresh to start', () => instagram.calls.length > 0, { timeoutMs: 10_000 })
   t.comment(`refresh started ${Math.round(performance.now() - wokenMs)} ms after waking; ${toTheMinute} ms to the minute`)
   await waitFor('its answer to be saved', async () => (await site.account('default')).version === 2)
 })
@@ -43,7 +43,7 @@ t.test('a killed process that starts after a due time refreshes at its start', {
   await site.query("update accounts set next_refresh_at = statement_timestamp() - interval '3 days'")
   const startedMs = performance.now()
   await startAgent(t, { env: site.env })
-  await waitFor('the refresh to start', () => instagram.calls.length > 0)
+  await waitFor('the refresh to start', () => instagram.calls.length > 0, { timeoutMs: 10_000 })
   t.comment(`refresh started ${Math.round(performance.now() - startedMs)} ms after the start of the process`)
 })
 

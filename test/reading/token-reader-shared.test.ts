@@ -252,9 +252,9 @@ t.test('with Memcached stopped under load no read fails or hangs, and new tokens
   t.comment(summary(durations))
   t.ok((durations.at(-1) ?? 0) < 2000, 'none hangs')
   await replace('default', 'new')
-  await waitFor('the new token', async () => (await serving.read('default')) === 'new')
+  await waitFor('the new token', async () => (await serving.read('default')) === 'new', { timeoutMs: 5000 })
   memcached.thaw()
-  await waitFor('Memcached to be used again', () => cache.state().up)
+  await waitFor('Memcached to be used again', () => cache.state().up, { timeoutMs: 5000 })
 })
 
 t.test('with a warm snapshot no read waits for a Memcached that hangs without end', { skip }, async (t) => {
@@ -313,6 +313,6 @@ t.test(
     t.ok((durations.at(-1) ?? 0) < 2000, 'none hangs')
     postgres.thaw()
     await waitFor('the store to answer', () => world.replace('default', 'new'))
-    await waitFor('the new token', async () => (await serving.read('default')) === 'new')
+    await waitFor('the new token', async () => (await serving.read('default')) === 'new', { timeoutMs: 5000 })
   },
 )

@@ -101,13 +101,16 @@ eachStore(t, 'there is work where a feed is due, outdated, or nobody’s', async
 })
 
 eachStore(t, 'the end of an attempt that another has taken over deletes none of its pictures', async (t, db) => {
-  const { store, add, later, claimed, rows } = await setUp(db)
+  const { accounts, store, add, later, claimed, rows } = await setUp(db)
   await add('shop')
   const late = await claimed()
   await later('shop', 'lease_until', -1)
   t.equal(await store.addPicture(await claimed(), picture(), BYTES), 'kept')
   await store.fail(late, { kind: 'full', nextFetchAt: new Date(), lastError: 'Full.' })
   t.strictSame(await rows(), ['shop aa 3', 'shop aa 9'])
+  await db.query(`update accounts set next_refresh_at = ${db.dialect.nowPlus('86400')}`)
+  await store.fail(late, { kind: 'refused', nextFetchAt: new Date(), lastError: 'No.' })
+  t.ok(((await accounts.find('shop'))?.nextRefreshAt?.getTime() ?? 0) > Date.now() + 80_000_000, 'and asks for no refresh')
 })
 
 eachStore(t, 'pictures and posts are written by the attempt that holds the feed, and by no other', async (t, db) => {

@@ -92,7 +92,7 @@ export async function launch(command: string, args: string[], options: LaunchOpt
       child.unref()
       for (const stream of [child.stdin, child.stdout, child.stderr]) unrefPipe(stream)
     },
-    async end(signal, graceMs = 60_000) {
+    async end(signal, graceMs = 10_000) {
       if (running) {
         signalAll('SIGCONT')
         kill(pid, signal)

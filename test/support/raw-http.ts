@@ -41,7 +41,7 @@ export interface RawAnswer {
   raw: string
 }
 
-/** Sends bytes that HTTP clients do not (repeated headers, pauses, nonsense) and reads until the server closes, or for a minute. */
+/** Sends bytes that HTTP clients do not (repeated headers, pauses, nonsense) and reads until the server closes, or for 10 s. */
 export async function sendRaw(port: number, ...parts: (string | Buffer | { waitMs: number })[]): Promise<RawAnswer> {
   const socket = connect({ port, host: '127.0.0.1' })
   const chunks: Buffer[] = []
@@ -53,7 +53,7 @@ export async function sendRaw(port: number, ...parts: (string | Buffer | { waitM
     if (typeof part === 'string' || Buffer.isBuffer(part)) socket.write(part)
     else await sleep(part.waitMs)
   }
-  const timeout = setTimeout(() => socket.destroy(), 60_000)
+  const timeout = setTimeout(() => socket.destroy(), 10_000)
   await closed
   clearTimeout(timeout)
   return parse(Buffer.concat(chunks).toString('latin1'))
